@@ -1,0 +1,45 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// One source, two builds. Hosted (default) is what the tests, the sanitizers and coverage use.
+// The trait Embedded is what ships: no Swift runtime, no signal handlers, libc and nothing else.
+//
+//     swift build -c release --product v05 --traits Embedded --scratch-path .build-embedded
+let shipped: [SwiftSetting] = [
+    .enableExperimentalFeature("Embedded", .when(traits: ["Embedded"])),
+    .unsafeFlags(["-wmo", "-Xfrontend", "-function-sections"], .when(traits: ["Embedded"])),
+]
+
+let package = Package(
+    name: "v05",
+    products: [
+        .library(name: "v05", type: .dynamic, targets: ["CInterface"]),
+    ],
+    traits: [
+        .trait(name: "Embedded", description: "Build the library that ships: Embedded Swift, libc only."),
+    ],
+    targets: [
+        .systemLibrary(name: "CV05", path: "include"),
+        .systemLibrary(name: "CLibrary"),
+        .target(name: "Estimation", dependencies: ["CLibrary"], swiftSettings: shipped),
+        .target(
+            name: "CInterface",
+            dependencies: ["CLibrary", "CV05", "Estimation"],
+            exclude: ["exports.map"],
+            swiftSettings: shipped,
+            linkerSettings: [
+                .linkedLibrary("m"),
+                .unsafeFlags([
+                    "-use-ld=lld",
+                    "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/CInterface/exports.map",
+                    "-Xlinker", "-soname", "-Xlinker", "libv05.so",
+                    "-Xlinker", "-z", "-Xlinker", "defs",
+                    "-Xlinker", "-z", "-Xlinker", "now",
+                    "-Xlinker", "--gc-sections",
+                ]),
+                .unsafeFlags(["-Xlinker", "-s"], .when(traits: ["Embedded"])),
+            ]
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)

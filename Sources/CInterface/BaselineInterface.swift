@@ -1,0 +1,119 @@
+import CV05
+import Estimation
+
+@_cdecl("v05_estimation_workspace_size") @implementation
+public func v05_estimation_workspace_size(
+    _ batch: UnsafePointer<v05_batch>!, _ options: UnsafePointer<v05_estimation_options>!,
+    _ workspace_size: UnsafeMutablePointer<Int>!, _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let checked = try CheckedBatch(batch)
+        let options = try EstimationOptions(checking: options)
+        guard let workspace_size else { throw Failure(.nullPointer, "workspace_size", "must not be NULL") }
+        workspace_size.pointee = BatchEstimation<Double>.workspaceSize(
+            rowCount: checked.rowCount, groupCount: checked.groupCount, options: options)
+    }
+}
+
+@_cdecl("v05_baseline_estimate") @implementation
+public func v05_baseline_estimate(
+    _ batch: UnsafePointer<v05_batch>!, _ options: UnsafePointer<v05_estimation_options>!,
+    _ calibration: UnsafePointer<v05_calibration>!, _ workspace: UnsafeMutableRawPointer!, _ workspace_size: Int,
+    _ estimate: UnsafeMutablePointer<v05_estimate>!, _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let checked = try CheckedBatch(batch)
+        let options = try EstimationOptions(checking: options)
+        let given = try calibration.map { (caller) throws(Failure) in try Calibration(checking: caller) }
+        let output = try EstimateOutput(estimate)
+        try output.check(checked)
+        try withWorkspace(workspace, workspace_size) { (workspace) throws(Failure) in
+            if checked.isSinglePrecision {
+                let estimation = try BatchEstimation(
+                    checked.typed(checked.batch.rewards_f32), options: options, calibration: given,
+                    workspace: &workspace)
+                try estimation.write(to: output.typed(output.estimate.advantages_f32))
+                output.finish(estimation)
+            } else {
+                let estimation = try BatchEstimation(
+                    checked.typed(checked.batch.rewards_f64), options: options, calibration: given,
+                    workspace: &workspace)
+                try estimation.write(to: output.typed(output.estimate.advantages_f64))
+                output.finish(estimation)
+            }
+        }
+    }
+}
+
+/// The caller's struct of result arrays.
+private struct EstimateOutput {
+    private let caller: CallerStruct<v05_estimate>
+    private let calibration: CallerStruct<v05_calibration>?
+    let estimate: v05_estimate
+
+    init(_ pointer: UnsafeMutablePointer<v05_estimate>?) throws(Failure) {
+        caller = try CallerStruct(UnsafePointer(pointer), "estimate")
+        var estimate = v05_estimate()
+        caller.read(over: &estimate)
+        self.estimate = estimate
+        calibration = estimate.calibration == nil
+            ? nil : try CallerStruct(UnsafePointer(estimate.calibration), "estimate.calibration")
+    }
+
+    func check(_ batch: CheckedBatch) throws(Failure) {
+        if (batch.isSinglePrecision && estimate.advantages_f64 != nil)
+            || (batch.batch.rewards_f64 != nil && estimate.advantages_f32 != nil)
+        {
+            throw Failure(.invalidOption, "advantages", "must be of the type of the rewards")
+        }
+        if estimate.group_capacity < 0 {
+            throw Failure(
+                .invalidSize, "group_capacity", "must not be negative",
+                found: .integer(Int(truncatingIfNeeded: estimate.group_capacity)))
+        }
+        if overlaps(estimate.advantages_f32, batch.batch.rewards_f32, batch.rowCount)
+            || overlaps(estimate.advantages_f64, batch.batch.rewards_f64, batch.rowCount)
+        {
+            throw Failure(.overlappingArrays, "advantages", "must not share memory with rewards")
+        }
+    }
+
+    private func overlaps<Reward>(
+        _ first: UnsafeMutablePointer<Reward>?, _ second: UnsafePointer<Reward>?, _ count: Int
+    ) -> Bool {
+        guard let first, let second else { return false }
+        let length = UInt(truncatingIfNeeded: count &* MemoryLayout<Reward>.stride)
+        let a = UInt(bitPattern: first)
+        let b = UInt(bitPattern: second)
+        return a < b &+ length && b < a &+ length
+    }
+
+    func typed<Reward>(_ advantages: UnsafeMutablePointer<Reward>?) -> EstimationOutput<Reward> {
+        var output = EstimationOutput<Reward>()
+        output.advantages = advantages
+        output.rowGroup = estimate.row_group
+        output.groupCapacity = Int(truncatingIfNeeded: estimate.group_capacity)
+        output.groupIds = estimate.group_ids
+        output.count = estimate.count
+        output.mean = estimate.mean
+        output.prior = estimate.prior
+        output.weight = estimate.weight
+        output.baseline = estimate.baseline
+        output.biasSquared = estimate.bias_squared
+        output.mse = estimate.mse
+        output.z = estimate.z
+        output.pValue = estimate.p_value
+        output.rejected = estimate.rejected
+        output.constant = estimate.constant
+        return output
+    }
+
+    func finish<Reward>(_ estimation: BatchEstimation<Reward>) {
+        var result = estimate
+        result.group_count = Int64(truncatingIfNeeded: estimation.groupCount)
+        result.applied_rule = estimation.appliedRule.rawValue
+        result.calibration_applied = estimation.appliedCalibration == nil ? 0 : 1
+        caller.write(result)
+        if let applied = estimation.appliedCalibration { calibration?.write(v05_calibration(applied)) }
+    }
+}

@@ -1,0 +1,85 @@
+import CV05
+import Estimation
+
+/// A caller's batch whose pointers and lengths have been checked; its numbers have not.
+struct CheckedBatch {
+    let batch: v05_batch
+    let rowCount: Int
+    /// nil where groups come as ids.
+    let groupCount: Int?
+    var isSinglePrecision: Bool { batch.rewards_f32 != nil }
+
+    init(_ caller: UnsafePointer<v05_batch>?) throws(Failure) {
+        var batch = v05_batch()
+        try CallerStruct(caller, "batch").read(over: &batch)
+        self.batch = batch
+        guard batch.row_count >= 0 && batch.row_count <= Int64(largestRowCount) else {
+            throw Failure(
+                .invalidSize, "row_count", "must lie in 0 to 2147483647",
+                found: .integer(Int(truncatingIfNeeded: batch.row_count)))
+        }
+        rowCount = Int(truncatingIfNeeded: batch.row_count)
+        let isEmpty = rowCount == 0
+        if batch.rewards_f32 != nil && batch.rewards_f64 != nil {
+            throw Failure(.invalidOption, "rewards", "must be given once: rewards_f32 or rewards_f64")
+        }
+        if batch.rewards_f32 == nil && batch.rewards_f64 == nil && !isEmpty {
+            throw Failure(.nullPointer, "rewards", "must not be NULL: set rewards_f32 or rewards_f64")
+        }
+        if batch.group_ids != nil && batch.group_offsets != nil {
+            throw Failure(.invalidOption, "groups", "must be given once: group_ids or group_offsets")
+        }
+        if batch.group_offsets != nil {
+            guard batch.group_count >= 0 && batch.group_count <= Int64(largestRowCount) else {
+                throw Failure(
+                    .invalidSize, "group_count", "must lie in 0 to 2147483647",
+                    found: .integer(Int(truncatingIfNeeded: batch.group_count)))
+            }
+            groupCount = Int(truncatingIfNeeded: batch.group_count)
+        } else {
+            if batch.group_ids == nil && !isEmpty {
+                throw Failure(.nullPointer, "groups", "must not be NULL: set group_ids or group_offsets")
+            }
+            groupCount = nil
+        }
+    }
+
+    func typed<Reward>(_ rewards: UnsafePointer<Reward>?) -> Batch<Reward> {
+        let groups: Batch<Reward>.Groups
+        if let groupCount, let offsets = batch.group_offsets {
+            groups = .offsets(offsets, count: groupCount)
+        } else {
+            groups = .ids(batch.group_ids ?? unread())
+        }
+        return Batch(
+            rowCount: rowCount, rewards: rewards ?? unread(), groups: groups, priors: batch.prior, mask: batch.mask)
+    }
+
+    /// Stands for an array without elements.
+    private func unread<Element>() -> UnsafePointer<Element> {
+        withUnsafePointer(to: self) { UnsafeRawPointer($0).assumingMemoryBound(to: Element.self) }
+    }
+}
+
+/// The caller's workspace, or one from malloc that is given back.
+@inline(__always)
+func withWorkspace(
+    _ base: UnsafeMutableRawPointer?, _ size: Int, _ body: (inout Workspace) throws(Failure) -> Void
+) throws(Failure) {
+    guard let base else {
+        var workspace = Workspace()
+        do {
+            try body(&workspace)
+        } catch {
+            workspace.release()
+            throw error
+        }
+        workspace.release()
+        return
+    }
+    guard size >= 0 else {
+        throw Failure(.invalidSize, "workspace_size", "must not be negative", found: .integer(size))
+    }
+    var workspace = Workspace(base: base, size: size)
+    try body(&workspace)
+}

@@ -1,0 +1,58 @@
+import CV05
+import Estimation
+
+@_cdecl("v05_calibration_fit") @implementation
+public func v05_calibration_fit(
+    _ batch: UnsafePointer<v05_batch>!, _ options: UnsafePointer<v05_estimation_options>!,
+    _ workspace: UnsafeMutableRawPointer!, _ workspace_size: Int,
+    _ calibration: UnsafeMutablePointer<v05_calibration>!, _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let checked = try CheckedBatch(batch)
+        let interval = try EstimationOptions(checking: options).interval
+        let output = try CallerStruct(UnsafePointer(calibration), "calibration")
+        let fit = try fitCalibration(checked, interval, workspace, workspace_size)
+        output.write(v05_calibration(fit.calibration))
+    }
+}
+
+func fitCalibration(
+    _ checked: CheckedBatch, _ interval: Interval, _ workspace: UnsafeMutableRawPointer?, _ size: Int
+) throws(Failure) -> CalibrationFit {
+    var fit = CalibrationFit.empty(interval)
+    try withWorkspace(workspace, size) { (workspace) throws(Failure) in
+        fit = checked.isSinglePrecision
+            ? try BatchEstimation.calibrate(
+                checked.typed(checked.batch.rewards_f32), interval: interval, workspace: &workspace)
+            : try BatchEstimation.calibrate(
+                checked.typed(checked.batch.rewards_f64), interval: interval, workspace: &workspace)
+    }
+    return fit
+}
+
+extension Calibration {
+    init(checking caller: UnsafePointer<v05_calibration>) throws(Failure) {
+        var value = v05_calibration()
+        try CallerStruct(caller, "calibration").read(over: &value)
+        self.init(
+            intercept: value.intercept, slope: value.slope, priorVariance: value.prior_variance,
+            rewardVariance: value.reward_variance, grandMean: value.grand_mean,
+            betweenVariance: value.between_variance, groups: value.groups, totalGroups: value.total_groups)
+        try check()
+    }
+}
+
+extension v05_calibration {
+    init(_ calibration: Calibration) {
+        self.init()
+        struct_size = MemoryLayout<v05_calibration>.size
+        intercept = calibration.intercept
+        slope = calibration.slope
+        prior_variance = calibration.priorVariance
+        reward_variance = calibration.rewardVariance
+        grand_mean = calibration.grandMean
+        between_variance = calibration.betweenVariance
+        groups = calibration.groups
+        total_groups = calibration.totalGroups
+    }
+}

@@ -1,0 +1,123 @@
+import CLibrary
+import CV05
+import Estimation
+
+/// Runs the body of an exported function: a failure becomes a status and a message.
+@inline(__always)
+func reporting(
+    to error: UnsafeMutablePointer<v05_error>?, _ body: () throws(Failure) -> Void
+) -> v05_status {
+    do {
+        try body()
+        return V05_STATUS_OK
+    } catch {
+        return report(error)
+    }
+    func report(_ failure: Failure) -> v05_status {
+        let status = failure.kind.status
+        // A struct of another size cannot be written to safely; the status says enough.
+        guard let error, error.pointee.struct_size == MemoryLayout<v05_error>.size else { return status }
+        error.pointee.status = Int32(truncatingIfNeeded: Int(status.rawValue))
+        error.pointee.index = Int64(truncatingIfNeeded: failure.index)
+        withUnsafeMutableBytes(of: &error.pointee.message) { bytes in
+            var message = MessageWriter(bytes)
+            message.append(failure)
+        }
+        return status
+    }
+}
+
+/// Writes a message into a fixed buffer, cut where it does not fit, always NUL-terminated.
+private struct MessageWriter {
+    private let buffer: UnsafeMutableRawBufferPointer
+    private var length = 0
+
+    init(_ buffer: UnsafeMutableRawBufferPointer) {
+        self.buffer = buffer
+        buffer[0] = 0
+    }
+
+    /// "argument[index] rule, got value"
+    mutating func append(_ failure: Failure) {
+        append(failure.argument)
+        if failure.index >= 0 {
+            append("[")
+            append(failure.index)
+            append("]")
+        }
+        append(" ")
+        append(failure.rule)
+        if let interval = failure.interval {
+            append(" [")
+            append(interval.low)
+            append(", ")
+            append(interval.high)
+            append("]")
+        }
+        switch failure.found {
+        case .nothing: break
+        case .integer(let value):
+            append(", got ")
+            append(value)
+        case .real(let value):
+            append(", got ")
+            append(value)
+        case .integers(let first, let second):
+            append(", got ")
+            append(first)
+            append(" and ")
+            append(second)
+        case .reals(let first, let second):
+            append(", got ")
+            append(first)
+            append(" and ")
+            append(second)
+        }
+    }
+
+    private mutating func append(byte: UInt8) {
+        if length &+ 1 >= buffer.count { return }
+        buffer[length] = byte
+        length &+= 1
+        buffer[length] = 0
+    }
+
+    private mutating func append(_ text: Text) {
+        var index = 0
+        while index < text.count {
+            append(byte: text.start[index])
+            index &+= 1
+        }
+    }
+
+    private mutating func append(_ number: Int) {
+        if number < 0 { append(byte: UInt8(ascii: "-")) }
+        var divisor: UInt = 10_000_000_000_000_000_000
+        var rest = number.magnitude
+        var started = false
+        while divisor > 0 {
+            let digit = rest / divisor
+            rest = rest &- digit &* divisor
+            if digit > 0 || started || divisor == 1 {
+                append(byte: 48 &+ UInt8(truncatingIfNeeded: digit))
+                started = true
+            }
+            divisor /= 10
+        }
+    }
+
+    /// The shortest of 6, 9 and 17 digits that says the number.
+    private mutating func append(_ number: Double) {
+        withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { text in
+            guard let start = text.baseAddress?.assumingMemoryBound(to: CChar.self) else { return }
+            _ = gcvt(number, 6, start)
+            if strtod(start, nil) != number { _ = gcvt(number, 9, start) }
+            if strtod(start, nil) != number && !number.isNaN { _ = gcvt(number, 17, start) }
+            var index = 0
+            while index < 63 && start[index] != 0 {
+                append(byte: UInt8(bitPattern: start[index]))
+                index &+= 1
+            }
+        }
+    }
+}

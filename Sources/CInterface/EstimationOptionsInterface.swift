@@ -1,0 +1,92 @@
+import CV05
+import Estimation
+
+@_cdecl("v05_estimation_options_initialize") @implementation
+public func v05_estimation_options_initialize(
+    _ options: UnsafeMutablePointer<v05_estimation_options>!, _ struct_size: Int,
+    _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let size = try initializableSize(options, struct_size, "options")
+        withUnsafePointer(to: v05_estimation_options(EstimationOptions(), size: size)) {
+            copyPrefix(of: $0, to: options, size: size)
+        }
+    }
+}
+
+extension v05_estimation_options {
+    init(_ options: EstimationOptions, size: Int) {
+        self.init()
+        struct_size = size
+        rule = options.rule.rawValue
+        leave_one_out = options.leaveOneOut ? 1 : 0
+        reward_low = options.interval.low
+        reward_high = options.interval.high
+        scale = options.scale.rawValue
+        ddof = Int32(truncatingIfNeeded: options.ddof)
+        epsilon = options.epsilon
+        singleton = options.singleton.rawValue
+        test = options.test.rawValue
+        level = options.level
+    }
+}
+
+extension EstimationOptions {
+    /// The caller's options, checked; defaults for NULL and for what an older struct lacks.
+    init(checking caller: UnsafePointer<v05_estimation_options>?) throws(Failure) {
+        self.init()
+        guard let caller else { return }
+        var options = v05_estimation_options(self, size: 0)
+        try CallerStruct(caller, "options").read(over: &options)
+        guard let rule = BaselineRule(rawValue: options.rule) else {
+            throw .option("rule", "must be a v05_rule", Int(options.rule))
+        }
+        guard let scale = AdvantageScale(rawValue: options.scale) else {
+            throw .option("scale", "must be a v05_scale", Int(options.scale))
+        }
+        guard let singleton = SingletonConvention(rawValue: options.singleton) else {
+            throw .option("singleton", "must be a v05_singleton", Int(options.singleton))
+        }
+        guard let test = PriorTestKind(rawValue: options.test) else {
+            throw .option("test", "must be a v05_test", Int(options.test))
+        }
+        guard options.leave_one_out == 0 || options.leave_one_out == 1 else {
+            throw .option("leave_one_out", "must be 0 or 1", Int(options.leave_one_out))
+        }
+        guard options.ddof == 0 || options.ddof == 1 else {
+            throw .option("ddof", "must be 0 or 1", Int(options.ddof))
+        }
+        guard options.epsilon >= 0 && options.epsilon <= .greatestFiniteMagnitude else {
+            throw Failure(.invalidOption, "epsilon", "must be finite and not negative", found: .real(options.epsilon))
+        }
+        guard options.level >= 0 && options.level <= 1 else {
+            throw Failure(.invalidOption, "level", "must lie in [0, 1]", found: .real(options.level))
+        }
+        self.rule = rule
+        self.scale = scale
+        self.singleton = singleton
+        self.test = test
+        interval = try Interval(checking: options.reward_low, options.reward_high)
+        leaveOneOut = options.leave_one_out == 1
+        ddof = Int(options.ddof)
+        epsilon = options.epsilon
+        level = options.level
+    }
+}
+
+extension Interval {
+    init(checking low: Double, _ high: Double) throws(Failure) {
+        guard low < high && low >= -1e30 && high <= 1e30 else {
+            throw Failure(
+                .invalidOption, "reward_range", "must be two finite numbers (at most 1e30), the lower one first",
+                found: .reals(low, high))
+        }
+        self.init(low: low, high: high)
+    }
+}
+
+extension Failure {
+    static func option(_ argument: Text, _ rule: Text, _ value: Int) -> Failure {
+        Failure(.invalidOption, argument, rule, found: .integer(value))
+    }
+}

@@ -1,0 +1,256 @@
+/// Where the results go. A nil pointer skips a result.
+public struct EstimationOutput<Reward: RewardScalar> {
+    /// (rows)
+    public var advantages: UnsafeMutablePointer<Reward>?
+    public var rowGroup: UnsafeMutablePointer<Int64>?
+    /// (groups), in order of first appearance
+    public var groupCapacity = 0
+    public var groupIds: UnsafeMutablePointer<Int64>?
+    public var count: UnsafeMutablePointer<Int64>?
+    public var mean: UnsafeMutablePointer<Double>?
+    public var prior: UnsafeMutablePointer<Double>?
+    public var weight: UnsafeMutablePointer<Double>?
+    public var baseline: UnsafeMutablePointer<Double>?
+    public var biasSquared: UnsafeMutablePointer<Double>?
+    public var mse: UnsafeMutablePointer<Double>?
+    public var z: UnsafeMutablePointer<Double>?
+    public var pValue: UnsafeMutablePointer<Double>?
+    public var rejected: UnsafeMutablePointer<UInt8>?
+    public var constant: UnsafeMutablePointer<UInt8>?
+
+    public init() {}
+
+    var wantsGroups: Bool {
+        groupIds != nil || count != nil || mean != nil || prior != nil || weight != nil || baseline != nil
+            || biasSquared != nil || mse != nil || z != nil || pValue != nil || rejected != nil || constant != nil
+    }
+}
+
+/// Rewards to advantages for a whole batch: check and summarise, calibrate where the rule needs it, then write.
+public struct BatchEstimation<Reward: RewardScalar> {
+    private let batch: Batch<Reward>
+    private let options: EstimationOptions
+    private let summary: BatchSummary<Reward>
+    private let estimator: BaselineEstimator
+    private let scaling: AdvantageScaling
+    /// The rule that was applied: another than asked for where there was too little to calibrate.
+    public var appliedRule: BaselineRule { estimator.rule }
+    /// The calibration that was applied, nil where none was.
+    public let appliedCalibration: Calibration?
+    public var groupCount: Int { summary.grouping.groupCount }
+
+    public static func workspaceSize(rowCount: Int, groupCount: Int?, options: EstimationOptions) -> Int {
+        BatchSummary<Reward>.workspaceSize(rowCount: rowCount, groupCount: groupCount, rule: options.rule)
+            &+ (options.rule.needsCalibration
+                ? CalibrationFit.workspaceSize(groupCount: groupCount ?? rowCount) : 0)
+            &+ Workspace.alignment
+    }
+
+    /// - Parameter calibration: from earlier batches; fitted on this one where it is nil or rests on too few groups.
+    public init(
+        _ batch: Batch<Reward>, options: EstimationOptions, calibration: Calibration?, workspace: inout Workspace
+    ) throws(Failure) {
+        self.batch = batch
+        self.options = options
+        let fits = options.rule.needsCalibration && !(calibration?.supports(options.rule) ?? false)
+        let summary = try BatchSummary(
+            batch, options: options, needsSquares: fits || options.scale != .none, workspace: &workspace)
+        self.summary = summary
+
+        var used: Calibration?
+        if options.rule.needsCalibration {
+            let candidate = fits
+                ? try CalibrationFit(
+                    summaries: summary.groups, groupCount: summary.grouping.groupCount, interval: options.interval,
+                    workspace: &workspace
+                ).calibration
+                : calibration
+            if let candidate, candidate.supports(options.rule) { used = candidate }
+        }
+        appliedCalibration = used
+        estimator = BaselineEstimator(
+            options: options, rule: used == nil ? options.rule.withoutCalibration : options.rule,
+            calibration: used ?? .empty)
+        scaling = AdvantageScaling(
+            options: options, summaries: summary.groups, groupCount: summary.grouping.groupCount)
+    }
+
+    /// Fits a calibration on a batch and does nothing else.
+    public static func calibrate(
+        _ batch: Batch<Reward>, interval: Interval, workspace: inout Workspace
+    ) throws(Failure) -> CalibrationFit {
+        var options = EstimationOptions()
+        options.rule = .calibrated
+        options.interval = interval
+        let summary = try BatchSummary(batch, options: options, needsSquares: true, workspace: &workspace)
+        return try CalibrationFit(
+            summaries: summary.groups, groupCount: summary.grouping.groupCount, interval: interval,
+            workspace: &workspace)
+    }
+
+    /// Writes all results. Only a capacity that is too small can still fail, before anything is written.
+    public func write(to output: EstimationOutput<Reward>) throws(Failure) {
+        if output.wantsGroups && output.groupCapacity < groupCount {
+            throw Failure(
+                .capacityTooSmall, "group_capacity", "must be at least the number of groups",
+                found: .integers(output.groupCapacity, groupCount))
+        }
+        var group = 0
+        while group < groupCount {
+            write(group, to: output)
+            group &+= 1
+        }
+    }
+
+    @inline(__always)
+    private func write(_ group: Int, to output: EstimationOutput<Reward>) {
+        let summary = self.summary.groups[group]
+        let check = estimator.check(
+            Sample(count: summary.count, center: summary.mean, successes: summary.successes, prior: summary.prior))
+        let baseline = estimator.baseline(sample(group, summary), check: check)
+        if output.wantsGroups {
+            output.groupIds?[group] = groupId(group)
+            output.count?[group] = Int64(truncatingIfNeeded: summary.count)
+            output.mean?[group] = summary.mean
+            output.prior?[group] = summary.prior
+            output.weight?[group] = baseline.weight
+            output.baseline?[group] = baseline.value
+            output.biasSquared?[group] = check.biasSquared
+            output.mse?[group] = baseline.mse
+            output.z?[group] = check.z
+            output.pValue?[group] = check.pValue
+            output.rejected?[group] = check.rejected ? 1 : 0
+            output.constant?[group] = summary.constant ? 1 : 0
+        }
+        writeRows(group, summary, baseline: baseline.value, to: output)
+    }
+
+    private func groupId(_ group: Int) -> Int64 {
+        switch batch.groups {
+        case .ids(let ids): return ids[self.summary.grouping.row(at: self.summary.grouping.start(group))]
+        case .offsets: return Int64(truncatingIfNeeded: group)
+        }
+    }
+
+    private func sample(_ group: Int, _ summary: GroupSummary) -> Sample {
+        var center = summary.mean
+        if let middles = self.summary.middles, summary.count > 0 { center = middles[group].median }
+        return Sample(count: summary.count, center: center, successes: summary.successes, prior: summary.prior)
+    }
+
+    @inline(__always)
+    private func writeRows(
+        _ group: Int, _ summary: GroupSummary, baseline: Double, to output: EstimationOutput<Reward>
+    ) {
+        let grouping = self.summary.grouping
+        let start = grouping.start(group)
+        let end = start &+ grouping.size(group)
+        if let rowGroup = output.rowGroup {
+            var position = start
+            while position < end {
+                rowGroup[grouping.row(at: position)] = Int64(truncatingIfNeeded: group)
+                position &+= 1
+            }
+        }
+        guard let advantages = output.advantages else { return }
+        if summary.count == 1 && estimator.restsOnOwnRewardAlone(summary) {
+            return writeSingleton(start, end, to: advantages)
+        }
+        if options.usesLeaveOneOut {
+            return writeLeaveOneOut(group, summary, to: advantages)
+        }
+        let divisor = scaling.divisor(of: summary)
+        if grouping.rows == nil && batch.mask == nil {
+            var row = start
+            if divisor == 1 {
+                // Rewards and baseline are at most 1e30.
+                while row < end {
+                    advantages[row] = Reward(rounding: batch.rewards[row].double - baseline)
+                    row &+= 1
+                }
+            } else {
+                while row < end {
+                    advantages[row] = Reward(saturating: (batch.rewards[row].double - baseline) / divisor)
+                    row &+= 1
+                }
+            }
+            return
+        }
+        var position = start
+        while position < end {
+            let row = grouping.row(at: position)
+            advantages[row] = batch.isCounted(row)
+                ? Reward(saturating: (batch.rewards[row].double - baseline) / divisor) : Reward(saturating: 0)
+            position &+= 1
+        }
+    }
+
+    private func writeSingleton(_ start: Int, _ end: Int, to advantages: UnsafeMutablePointer<Reward>) {
+        let isRaw = options.singleton == .raw
+        let divisor = scaling.divisorOfRawSingleton
+        var position = start
+        while position < end {
+            let row = summary.grouping.row(at: position)
+            let reward = isRaw && batch.isCounted(row) ? batch.rewards[row].double : 0
+            advantages[row] = Reward(saturating: reward / divisor)
+            position &+= 1
+        }
+    }
+
+    /// Every row's baseline is made from the other rewards of its group: the same rule with one reward less.
+    private func writeLeaveOneOut(
+        _ group: Int, _ summary: GroupSummary, to advantages: UnsafeMutablePointer<Reward>
+    ) {
+        let grouping = self.summary.grouping
+        let others = OthersBaseline(
+            estimator: estimator, summary: summary,
+            middle: self.summary.middles.map { $0[group] },
+            success: Reward(saturating: options.interval.high).double)
+        var position = grouping.start(group)
+        let end = position &+ grouping.size(group)
+        while position < end {
+            let row = grouping.row(at: position)
+            var advantage = 0.0
+            if batch.isCounted(row) {
+                let reward = batch.rewards[row].double
+                let divisor = options.scale == .group
+                    ? scaling.divisorOfOthers(summary, reward: reward, exactSquares: { squaresOfOthers(group, row) })
+                    : scaling.divisor(of: summary)
+                advantage = (reward - others.value(without: reward)) / divisor
+            }
+            advantages[row] = Reward(saturating: advantage)
+            position &+= 1
+        }
+    }
+
+    /// Sum of squared deviations of the group's rewards without `excluded`, 0 where they are all equal.
+    private func squaresOfOthers(_ group: Int, _ excluded: Int) -> Double {
+        let grouping = summary.grouping
+        let start = grouping.start(group)
+        let size = grouping.size(group)
+        func isOther(_ row: Int) -> Bool { row != excluded && batch.isCounted(row) }
+        var range = RewardRange()
+        var count = 0
+        var position = start
+        while position < start &+ size {
+            let row = grouping.row(at: position)
+            if isOther(row) {
+                range.smallest = min(range.smallest, batch.rewards[row].double)
+                range.largest = max(range.largest, batch.rewards[row].double)
+                count &+= 1
+            }
+            position &+= 1
+        }
+        if range.smallest == range.largest { return 0 }
+        let sum = reproducibleSum(count: size) { position in
+            let row = grouping.row(at: start &+ position)
+            return isOther(row) ? batch.rewards[row].double : 0
+        }
+        let mean = sum / Double(count)
+        return reproducibleSum(count: size) { position in
+            let row = grouping.row(at: start &+ position)
+            let deviation = isOther(row) ? batch.rewards[row].double - mean : 0
+            return deviation * deviation
+        }
+    }
+}

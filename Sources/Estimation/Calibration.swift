@@ -1,0 +1,61 @@
+/// How good the priors of a training run are: the Fay-Herriot area-level model (method section 5)
+///
+///     mean_i ~ intercept + slope prior_i + u_i + e_i,   Var u = priorVariance,   Var e_i = rewardVariance / k_i
+///
+/// A value: fitted on one batch, or solved from the moments of several, and applied to the next.
+public struct Calibration: Sendable {
+    /// a, in reward units.
+    public var intercept: Double
+    /// beta, in 0...1.5.
+    public var slope: Double
+    /// tau^2: variance of the true values around the calibrated prior.
+    public var priorVariance: Double
+    /// s^2: variance of a reward around the true value of its prompt, pooled within the groups.
+    public var rewardVariance: Double
+    /// Weighted mean of all groups: the center for groups without prior.
+    public var grandMean: Double
+    /// Variance of the true values around the grand mean.
+    public var betweenVariance: Double
+    /// Groups with a prior and two rewards or more that it rests on; discounted in a running calibration.
+    public var groups: Double
+    /// Groups with two rewards or more, with or without prior.
+    public var totalGroups: Double
+
+    public init(
+        intercept: Double, slope: Double, priorVariance: Double, rewardVariance: Double, grandMean: Double,
+        betweenVariance: Double, groups: Double, totalGroups: Double
+    ) {
+        self.intercept = intercept
+        self.slope = slope
+        self.priorVariance = priorVariance
+        self.rewardVariance = rewardVariance
+        self.grandMean = grandMean
+        self.betweenVariance = betweenVariance
+        self.groups = groups
+        self.totalGroups = totalGroups
+    }
+
+    /// Rests on nothing.
+    static let empty = Calibration(
+        intercept: 0, slope: 0, priorVariance: 0, rewardVariance: 0, grandMean: 0, betweenVariance: 0, groups: 0,
+        totalGroups: 0)
+
+    /// With fewer groups than this a calibration says too little to be used.
+    static let fewestGroups = 8.0
+
+    func supports(_ rule: BaselineRule) -> Bool {
+        (rule == .calibrated ? groups : totalGroups) >= Calibration.fewestGroups
+    }
+
+    /// Keeps a caller's calibration from carrying NaN or negative variances into advantages.
+    public func check() throws(Failure) {
+        let numbers = intercept * 0 + slope * 0 + priorVariance * 0 + rewardVariance * 0 + grandMean * 0
+            + betweenVariance * 0 + groups * 0 + totalGroups * 0
+        if numbers != 0 {
+            throw Failure(.invalidCalibration, "calibration", "must hold finite numbers only")
+        }
+        if priorVariance < 0 || rewardVariance < 0 || betweenVariance < 0 || groups < 0 || totalGroups < 0 {
+            throw Failure(.invalidCalibration, "calibration", "must not hold a negative variance or number of groups")
+        }
+    }
+}

@@ -1,0 +1,123 @@
+/// The bytes of a saved object, little-endian: "v05c", format version, kind, payload length, payload, CRC-32
+/// of all before. Bytes of a released version are read for ever.
+public enum CheckpointKind: UInt32 {
+    case runningCalibration = 1
+}
+
+enum CheckpointFormat {
+    static let magic: UInt32 = 0x6335_3076  // "v05c"
+    static let version: UInt32 = 1
+    static let headerSize = 20
+    static let checksumSize = 4
+}
+
+/// Writes the bytes of an object into a buffer whose size has been checked.
+public struct CheckpointWriter {
+    private let bytes: UnsafeMutablePointer<UInt8>
+    private var position = 0
+    private var checksum = Checksum()
+
+    public static func size(payload: Int) -> Int {
+        CheckpointFormat.headerSize &+ payload &+ CheckpointFormat.checksumSize
+    }
+
+    public init(_ kind: CheckpointKind, payloadSize: Int, to bytes: UnsafeMutablePointer<UInt8>) {
+        self.bytes = bytes
+        write(CheckpointFormat.magic)
+        write(CheckpointFormat.version)
+        write(kind.rawValue)
+        write(UInt64(truncatingIfNeeded: payloadSize))
+    }
+
+    public mutating func write<Integer: FixedWidthInteger>(_ value: Integer) {
+        var shift: Integer = 0
+        while shift < Integer(truncatingIfNeeded: Integer.bitWidth) {
+            let byte = UInt8(truncatingIfNeeded: value &>> shift)
+            bytes[position] = byte
+            checksum.add(byte)
+            position &+= 1
+            shift &+= 8
+        }
+    }
+
+    public mutating func write(_ value: Double) { write(value.bitPattern) }
+
+    public mutating func finish() { write(checksum.value) }
+}
+
+/// Reads the payload of bytes that have been checked whole. Reading beyond the end gives zeros and makes
+/// `finish` fail.
+public struct CheckpointReader {
+    private let bytes: UnsafePointer<UInt8>
+    private let end: Int
+    private var position = 0
+
+    public init(_ kind: CheckpointKind, bytes: UnsafePointer<UInt8>, size: Int) throws(Failure) {
+        self.bytes = bytes
+        let smallest = CheckpointWriter.size(payload: 0)
+        end = size &- CheckpointFormat.checksumSize
+        guard size >= smallest else {
+            throw Failure(
+                .checkpointTruncated, "checkpoint", "is too short: bytes found and needed", found: .integers(size, smallest))
+        }
+        guard read(UInt32.self) == CheckpointFormat.magic else {
+            throw Failure(.checkpointKind, "checkpoint", "is not one of v05: it must begin with \"v05c\"")
+        }
+        let version = read(UInt32.self)
+        guard version == CheckpointFormat.version else {
+            throw Failure(
+                .checkpointVersion, "checkpoint", "has a format that this release does not read: found and known",
+                found: .integers(Int(version), Int(CheckpointFormat.version)))
+        }
+        let foundKind = read(UInt32.self)
+        let payload = read(UInt64.self)
+        guard payload == UInt64(truncatingIfNeeded: size &- smallest) else {
+            throw Failure(
+                .checkpointTruncated, "checkpoint", "must have the length that it says: payload found and said",
+                found: .integers(size &- smallest, Int(truncatingIfNeeded: payload & UInt64(Int.max))))
+        }
+        var checksum = Checksum()
+        var index = 0
+        while index < end {
+            checksum.add(bytes[index])
+            index &+= 1
+        }
+        var tail = CheckpointReader(bytes: bytes, position: end, end: size)
+        guard tail.read(UInt32.self) == checksum.value else {
+            throw Failure(.checkpointCorrupted, "checkpoint", "is damaged: its checksum does not match")
+        }
+        guard foundKind == kind.rawValue else {
+            throw Failure(
+                .checkpointKind, "checkpoint", "is of another object: kind found and wanted",
+                found: .integers(Int(foundKind), Int(kind.rawValue)))
+        }
+    }
+
+    private init(bytes: UnsafePointer<UInt8>, position: Int, end: Int) {
+        self.bytes = bytes
+        self.position = position
+        self.end = end
+    }
+
+    public mutating func read<Integer: FixedWidthInteger>(_ type: Integer.Type) -> Integer {
+        var value: Integer = 0
+        var shift: Integer = 0
+        while shift < Integer(truncatingIfNeeded: Integer.bitWidth) {
+            if position < end { value |= Integer(truncatingIfNeeded: bytes[position]) &<< shift }
+            position &+= 1
+            shift &+= 8
+        }
+        return value
+    }
+
+    public mutating func readDouble() -> Double { Double(bitPattern: read(UInt64.self)) }
+
+    /// All of the payload must have been read, and no more.
+    public func finish() throws(Failure) {
+        guard position == end else {
+            throw Failure(
+                .checkpointCorrupted, "checkpoint", "must have the payload of its kind: bytes read and there",
+                found: .integers(position, end))
+        }
+    }
+}

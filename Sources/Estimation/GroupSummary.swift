@@ -1,0 +1,57 @@
+/// What the estimators need to know of the rewards of one group. It does not depend on their order.
+public struct GroupSummary {
+    /// k: counted rewards.
+    public var count: Int
+    /// The sum of the rewards is sumHigh + sumLow.
+    var sumHigh: Double
+    var sumLow: Double
+    /// Exactly the reward where all are equal; NaN where there is none.
+    public var mean: Double
+    /// Sum of squared deviations from the mean (two passes), 0 where all rewards are equal.
+    public var sumOfSquares: Double
+    /// All counted rewards are equal (exact equality decides, never a small deviation). True for one reward.
+    public var constant: Bool
+    /// Rewards equal to the upper end of the interval.
+    public var successes: Int
+    /// Prior value, NaN where there is none.
+    public var prior: Double
+
+    static func empty(prior: Double) -> GroupSummary {
+        GroupSummary(
+            count: 0, sumHigh: 0, sumLow: 0, mean: .nan, sumOfSquares: 0, constant: false, successes: 0,
+            prior: prior)
+    }
+
+    /// Mean of the other rewards of the group, without `reward`. Needs count >= 2.
+    @inline(__always)
+    func meanOfOthers(without reward: Double) -> Double {
+        if constant { return mean }
+        return ((sumHigh - reward) + sumLow) / Double(count &- 1)
+    }
+}
+
+/// What one pass over the rewards of a group finds.
+struct RewardRange {
+    var smallest = Double.infinity
+    var largest = -Double.infinity
+
+    var largestMagnitude: Double { max(smallest.magnitude, largest.magnitude) }
+}
+
+extension GroupSummary {
+    /// - Parameter rewards: the counted rewards, at least one, all finite.
+    init(rewards: UnsafePointer<Double>, count: Int, range: RewardRange, prior: Double) {
+        self = .empty(prior: prior)
+        self.count = count
+        var sum = ReproducibleSum(count: count, largest: range.largestMagnitude)
+        var position = 0
+        while position < count {
+            sum.add(rewards[position])
+            position &+= 1
+        }
+        sumHigh = sum.high
+        sumLow = sum.low
+        constant = range.smallest == range.largest
+        mean = constant ? range.smallest : sum.value / Double(count)
+    }
+}

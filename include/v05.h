@@ -1,0 +1,359 @@
+/* v05.h: baselines for reinforcement learning with verifiable rewards.
+ *
+ * INTRODUCTION
+ *
+ * A trainer samples several rollouts of every prompt and subtracts a baseline from their rewards. GRPO's
+ * baseline is the mean of the group. This library fuses that mean with a prior value of the prompt, tests
+ * whether the rollouts contradict the prior, and says how sure it is (V_0.5, arXiv 2603.10848), or lets the
+ * batch itself tell how good its priors are (empirical Bayes).
+ *
+ *     v05_batch batch = {sizeof batch};
+ *     batch.row_count = 8;
+ *     batch.rewards_f32 = rewards;               // 8 rewards
+ *     batch.group_ids = prompts;                 // 8 prompt ids, in any order
+ *     batch.prior = priors;                      // 8 prior values, NaN for none
+ *     v05_estimate estimate = {sizeof estimate};
+ *     estimate.advantages_f32 = advantages;      // room for 8
+ *     v05_error error = {sizeof error};
+ *     if (v05_baseline_estimate(&batch, NULL, NULL, NULL, 0, &estimate, &error) != V05_STATUS_OK)
+ *         fprintf(stderr, "%s\n", error.message);
+ *
+ * This file is the whole published interface. What it does not say is not promised.
+ *
+ * Notation. Rewards lie in [lo, hi]; h = (hi - lo) / 2. A group (the rollouts of one prompt) has k counted
+ * rewards with mean m and a prior value V in reward units; noise = h^2 / k is the largest variance that m
+ * can have.
+ *
+ * Safety. No function aborts, prints, starts a thread, installs a signal handler, reads the environment or
+ * keeps a reference to the caller's memory. Every function checks its arguments first: where it returns
+ * anything but V05_STATUS_OK no output has been written except *error. NULL where an array is needed is
+ * V05_STATUS_NULL_POINTER. What cannot be checked, and is up to
+ * the caller: pointers point to as many elements as the lengths say, and nobody changes inputs during a call.
+ *
+ * Threads. All functions may be called from any number of threads at once, as long as no two calls write to
+ * the same memory. Calls work in a forked child.
+ *
+ * Order. The results do not depend on the order of rows or groups, bit for bit, beyond the order in which
+ * groups are listed.
+ *
+ * Structs. The first field of every struct is its size, which the caller sets to sizeof. Fields are only ever
+ * appended, in steps of 8 bytes. A struct shorter than this header's (an older caller) has defaults for what it
+ * lacks; a longer one (a newer caller) is accepted if all that this library does not know of is zero.
+ *
+ * Compatibility. V05_ABI_VERSION changes when a compiled caller must be compiled again, and only then.
+ */
+#ifndef V05_H
+#define V05_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---------------------------------------------------------------------------------------- version -- */
+
+#define V05_VERSION "0.1.0"
+#define V05_ABI_VERSION 1
+
+/* The V05_ABI_VERSION that the library was built with. Compare it before anything else. Since 0.1.0. */
+uint32_t v05_abi_version(void);
+
+/* The release of the library, "major.minor.patch". Static memory. Since 0.1.0. */
+const char *v05_version(void);
+
+/* "embedded" for the build that ships, "hosted" for one on the Swift runtime (for tests). Since 0.1.0. */
+const char *v05_build_mode(void);
+
+/* ----------------------------------------------------------------------------------------- status -- */
+
+/* What every function returns. Values are pinned; new ones are only appended to their family. */
+typedef enum v05_status {
+    V05_STATUS_OK = 0,
+
+    /* The call: */
+    V05_STATUS_NULL_POINTER = 100,         /* a required pointer is NULL */
+    V05_STATUS_INVALID_SIZE = 101,         /* a length is negative or beyond 2147483647 rows */
+    V05_STATUS_INVALID_OPTION = 102,       /* an option outside its range, or two that exclude each other */
+    V05_STATUS_INVALID_STRUCT_SIZE = 103,  /* struct_size too small, or newer fields in use */
+    V05_STATUS_CAPACITY_TOO_SMALL = 104,   /* an output array is shorter than its result */
+    V05_STATUS_WORKSPACE_TOO_SMALL = 105,  /* less than the workspace query said */
+    V05_STATUS_OVERLAPPING_ARRAYS = 106,   /* advantages share memory with rewards */
+
+    /* The data: */
+    V05_STATUS_INVALID_REWARD = 200,       /* NaN, infinite or beyond 1e30 in a counted row */
+    V05_STATUS_REWARD_OUT_OF_RANGE = 201,  /* outside [reward_low, reward_high] under a rule that relies on it */
+    V05_STATUS_REWARD_NOT_TWO_VALUED = 202,
+    V05_STATUS_INVALID_PRIOR = 203,        /* neither NaN nor within [reward_low, reward_high] */
+    V05_STATUS_PRIOR_DISAGREES = 204,      /* rows of one group have different priors */
+    V05_STATUS_INVALID_OFFSETS = 205,
+    V05_STATUS_INVALID_CALIBRATION = 206,
+
+    /* The machine: */
+    V05_STATUS_OUT_OF_MEMORY = 300,
+
+    /* Saved bytes: */
+    V05_STATUS_CHECKPOINT_TRUNCATED = 400,
+    V05_STATUS_CHECKPOINT_CORRUPTED = 401, /* checksum or contents */
+    V05_STATUS_CHECKPOINT_VERSION = 402,   /* a format that this library does not read */
+    V05_STATUS_CHECKPOINT_KIND = 403       /* of another object, or no checkpoint at all */
+} v05_status;
+
+/* The name of a status, such as "V05_STATUS_INVALID_REWARD"; "unknown status" for any other number. Static
+ * memory. Since 0.1.0. */
+const char *v05_status_name(int32_t status);
+
+/* Where a call went wrong. Owned by the caller, filled in only on failure, may be NULL in every call. */
+typedef struct v05_error {
+    size_t struct_size;
+    int32_t status;     /* the v05_status that was returned */
+    int32_t reserved;
+    int64_t index;      /* the row or group that the message is about, -1 for none */
+    char message[256];  /* "argument[index] rule, got value": English, NUL-terminated, without newline */
+} v05_error;
+
+/* ------------------------------------------------------------------------------------------ batch -- */
+
+/* The rollouts of one training step. One row is one rollout.
+ *
+ * Exactly one of rewards_f32 and rewards_f64 is set, and exactly one of group_ids and group_offsets.
+ * With row_count = 0 the per-row arrays may be NULL. */
+typedef struct v05_batch {
+    size_t struct_size;
+    int64_t row_count;                        /* 0 to 2147483647 */
+    const float *rewards_f32;       /* (row_count) reward units, finite where counted, |r| <= 1e30 */
+    const double *rewards_f64;
+    const int64_t *group_ids;       /* (row_count) any values in any order; equal ids are one group.
+                                                 Fastest where ids never fall. */
+    const int64_t *group_offsets;   /* (group_count + 1) group g is the rows offsets[g] to
+                                                 offsets[g + 1] - 1; starts at 0, never falls, ends at row_count */
+    int64_t group_count;                      /* with group_offsets only */
+    const double *prior;            /* NULL: no prior at all. (row_count) with group_ids, and the counted
+                                                 rows of a group must agree; (group_count) with group_offsets.
+                                                 Reward units in [reward_low, reward_high]; NaN: no prior. */
+    const uint8_t *mask;            /* NULL: all rows count. (row_count) 0 takes a row out: its reward and
+                                                 prior are not looked at, it enters no statistic and has advantage
+                                                 0. A group without counted row takes the prior of its first row. */
+} v05_batch;
+
+/* ---------------------------------------------------------------------------------------- options -- */
+
+/* How a baseline b is made. w is the weight of the mean, mse the estimated mean squared error of b.
+ * "k = 0": no counted row; b is then reported though no row uses it. */
+typedef enum v05_rule {
+    /* V_0.5 (arXiv 2603.10848). D = (m - V)^2, d = max(0, D - noise): w = d / (d + noise), b = w m + (1 - w) V,
+     * mse = w noise. |b - m| <= h / sqrt(k) always. No prior: b = m, w = 1, mse = noise. k = 0: b = V, w = 0,
+     * mse = NaN. A group whose rewards are all equal has advantage (1 - w)(m - V), not 0. Works with k = 1 and
+     * 2; the paper reports that training without extra rollouts does not converge there. */
+    V05_RULE_V05 = 0,
+    /* Empirical Bayes (Fay-Herriot): m = a + beta V + u + e with Var e = s2 / k = v and Var u = tau2, all fitted
+     * on the batch or given as v05_calibration: f = clip(a + beta V, lo, hi), w = tau2 / (tau2 + v),
+     * b = f + w (m - f), mse = w v. Without prior: f = grand mean, tau2 = between-group variance. v = 0: w = 1.
+     * k = 0: b = f, mse = tau2. With fewer than 8 groups that have a prior and two rewards V05_RULE_V05 is
+     * applied instead (v05_estimate.applied_rule says so). The safe choice where the quality of the prior is
+     * unknown. */
+    V05_RULE_CALIBRATED = 1,
+    /* The mean of the group (GRPO, arXiv 2402.03300): b = m, w = 1, mse = noise. */
+    V05_RULE_GRPO = 2,
+    /* GRPO with leave_one_out (RLOO, arXiv 2402.14740). */
+    V05_RULE_RLOO = 3,
+    /* Shrinkage towards the weighted mean of the batch, no prior (James-Stein; arXiv 2511.03710). Needs 8 groups
+     * with two rewards, else applied_rule = V05_RULE_GRPO. */
+    V05_RULE_JAMES_STEIN = 4,
+    /* The prior alone: b = V, w = 0, mse = d. No prior: b = m. */
+    V05_RULE_PRIOR = 5,
+    /* The median of the group (arXiv 2601.22582): w = 1, mse = NaN. */
+    V05_RULE_MEDIAN = 6
+} v05_rule;
+
+/* What advantages are divided by. Rewards without spread (all equal, or fewer than two) divide by nothing. */
+typedef enum v05_scale {
+    V05_SCALE_NONE = 0,
+    V05_SCALE_GROUP = 1, /* standard deviation of the group's counted rewards + epsilon; with leave_one_out that of
+                            the other rewards */
+    V05_SCALE_BATCH = 2  /* standard deviation of all counted rewards + epsilon */
+} v05_scale;
+
+/* The advantage in a group of one whose baseline would be its own reward or would not exist (GRPO, RLOO, median;
+ * V05 and PRIOR without prior). */
+typedef enum v05_singleton {
+    V05_SINGLETON_ZERO = 0, /* 0 (TRL, NeMo-RL, ms-swift) */
+    V05_SINGLETON_RAW = 1   /* baseline 0, standard deviation 1: the reward itself (verl, SkyRL, rLLM) */
+} v05_singleton;
+
+/* The test of H0 "the prior is accurate". */
+typedef enum v05_test {
+    V05_TEST_BOUND = 0, /* rejected where D > noise */
+    V05_TEST_EXACT = 1  /* two-sided binomial test (minimum likelihood) of the rewards equal to hi against
+                           p = (V - lo) / (hi - lo); rejected where the p-value is below level. V05_RULE_V05 has w = 0
+                           where H0 stands. Every counted reward must be lo or hi. Time linear in k. */
+} v05_test;
+
+/* Choices of a call. NULL in a call means all defaults. */
+typedef struct v05_estimation_options {
+    size_t struct_size;
+    int32_t rule;          /* v05_rule, default V05_RULE_V05 */
+    int32_t leave_one_out; /* 0 or 1, default 0. 1: the baseline of a row is made by the same rule from the other k - 1
+                              rewards of its group, so that the gradient stays unbiased. The per-group results are
+                              those of the whole group all the same. A group of one: the rule with k = 0. */
+    double reward_low;     /* lo, default 0 */
+    double reward_high;    /* hi > lo, default 1. Bounds are widened by 1e-6 (hi - lo) in checks, for float rounding;
+                              a prior within that margin is set to the bound. */
+    int32_t scale;         /* v05_scale, default V05_SCALE_NONE */
+    int32_t ddof;          /* 0 or 1: divisor k - ddof of the variance, default 1 */
+    double epsilon;        /* >= 0, default 1e-6 */
+    int32_t singleton;     /* v05_singleton, default V05_SINGLETON_ZERO */
+    int32_t test;          /* v05_test, default V05_TEST_BOUND */
+    double level;          /* of V05_TEST_EXACT, in [0, 1], default 0.05 */
+} v05_estimation_options;
+
+/* Fills in the defaults. struct_size: sizeof(v05_estimation_options) at the caller. Since 0.1.0. */
+v05_status v05_estimation_options_initialize(v05_estimation_options *options, size_t struct_size,
+                                             v05_error *error);
+
+/* ------------------------------------------------------------------------------------ calibration -- */
+
+/* How good the priors are (see V05_RULE_CALIBRATED). A value: copy it, keep it, apply it to later batches.
+ * With leave_one_out and a calibration from earlier batches the gradient is exactly unbiased. */
+typedef struct v05_calibration {
+    size_t struct_size;
+    double intercept;         /* a, reward units */
+    double slope;             /* beta, 0 to 1.5 */
+    double prior_variance;    /* tau2 >= 0, reward units squared: true values around the calibrated prior */
+    double reward_variance;   /* s2 >= 0: one reward around the true value of its prompt */
+    double grand_mean;        /* weighted mean of all groups */
+    double between_variance;  /* true values around the grand mean */
+    double groups;            /* groups with a prior and two rewards that it rests on; fewer than 8 is too few */
+    double total_groups;      /* groups with two rewards, with or without prior */
+} v05_calibration;
+
+/* ----------------------------------------------------------------------------------------- estimate -- */
+
+/* Results. Each array is the caller's; NULL skips it. Per-group arrays are in order of first appearance and have
+ * room for group_capacity elements (row_count is always enough). */
+typedef struct v05_estimate {
+    size_t struct_size;
+    float *advantages_f32;   /* (row_count) A = (r - b) / divisor. The one of the rewards' type; never NaN or
+                                          infinite. Must not overlap the rewards. */
+    double *advantages_f64;
+    int64_t *row_group;      /* (row_count) index of the row's group in the per-group arrays */
+    int64_t group_capacity;
+    int64_t *group_ids;      /* the id; with group_offsets the index of the group */
+    int64_t *count;          /* k */
+    double *mean;            /* m; NaN for k = 0; exactly the reward where all are equal */
+    double *prior;           /* V; NaN for none */
+    double *weight;          /* w */
+    double *baseline;        /* b */
+    double *bias_squared;    /* d = max(0, (m - V)^2 - noise); NaN without prior or for k = 0 */
+    double *mse;
+    double *z;               /* |m - V| / sqrt(noise); NaN likewise */
+    double *p_value;         /* of V05_TEST_EXACT; NaN with V05_TEST_BOUND */
+    uint8_t *rejected;       /* 1: the rewards contradict the prior */
+    uint8_t *constant;       /* 1: all counted rewards are exactly equal (k = 1 too; 0 for k = 0) */
+
+    v05_calibration *calibration;      /* the calibration that was applied; left alone where none was */
+
+    int64_t group_count;               /* out: number of groups */
+    int32_t applied_rule;              /* out: v05_rule; another than asked for where there was too little to calibrate */
+    int32_t calibration_applied;       /* out: 1 where a calibration was applied, else 0 */
+} v05_estimate;
+
+/* Bytes of workspace that the calls below need for a batch of these sizes; the rewards, ids and priors themselves
+ * are not read. Since 0.1.0. */
+v05_status v05_estimation_workspace_size(const v05_batch *batch,
+                                         const v05_estimation_options *options,
+                                         size_t *workspace_size, v05_error *error);
+
+/* Baselines and advantages of a batch.
+ *
+ * calibration: for V05_RULE_CALIBRATED and V05_RULE_JAMES_STEIN, from earlier batches; NULL, or one that rests on
+ * fewer than 8 groups: fitted on this batch. Ignored by the other rules.
+ * workspace: NULL: memory is taken from malloc and given back before the call returns. Else workspace_size bytes, at
+ * least what v05_estimation_workspace_size says; no memory is allocated then. Any alignment.
+ *
+ * Time is linear in row_count for any ids. An empty batch is no error: group_count = 0. Since 0.1.0. */
+v05_status v05_baseline_estimate(const v05_batch *batch, const v05_estimation_options *options,
+                                 const v05_calibration *calibration, void *workspace,
+                                 size_t workspace_size, v05_estimate *estimate, v05_error *error);
+
+/* Fits a calibration on one batch (Fay and Herriot 1979; Paule and Mandel 1982).
+ *
+ *     s2    = sum SS / sum (k - 1)  over groups with k >= 2; SS: squared deviations from m
+ *     beta  = clip(S_Vm / (S_VV + 0.2 h^2), 0, 1.5), a = mean(m) - beta mean(V): sums over groups with a prior, weighted
+ *             by 1 / (tau2 + v) scaled to mean 1
+ *     tau2  = root of sum (m - a - beta V)^2 / (tau2 + v) = groups - 2, or 0: for equal k the moment estimate
+ *
+ * grand_mean and between_variance: the same with beta = 0 (groups - 1) over all groups with k >= 1. Few groups are no
+ * error: fewer than three with a prior have beta = 0 and tau2 = 0; without any, a is the middle of the interval.
+ * Of the options only reward_low and reward_high are used. Since 0.1.0. */
+v05_status v05_calibration_fit(const v05_batch *batch, const v05_estimation_options *options,
+                               void *workspace, size_t workspace_size,
+                               v05_calibration *calibration, v05_error *error);
+
+/* ----------------------------------------------------------------------------- running calibration -- */
+
+/* Weighted moments of (prior, mean) over groups. The one struct that never changes its size. */
+typedef struct v05_regression_moments {
+    double groups;         /* sum of weights */
+    double mean_prior;
+    double mean_reward;
+    double prior_prior;    /* sums of weighted squares and products of deviations */
+    double prior_reward;
+    double reward_reward;
+    double inverse_count;  /* sum of weight / k */
+} v05_regression_moments;
+
+/* A calibration over many batches: sums that are multiplied by `discount` before a batch is added. A value like any
+ * other: no destroy call, copies are independent. Initialise it before use; read it, but change it only through the
+ * functions below. */
+typedef struct v05_running_calibration {
+    size_t struct_size;
+    double reward_low;
+    double reward_high;
+    double discount;         /* 0 (only the newest batch) to 1 (all alike) */
+    int64_t updates;         /* batches added */
+    double within_squares;
+    double within_freedom;
+    double groups;
+    double total_groups;
+    v05_regression_moments regression; /* groups with a prior */
+    v05_regression_moments grand;      /* all groups */
+} v05_running_calibration;
+
+/* An empty one. Errors: reward_high not above reward_low or not finite, discount outside [0, 1]. Since 0.1.0. */
+v05_status v05_running_calibration_initialize(v05_running_calibration *running, size_t struct_size,
+                                              double reward_low, double reward_high, double discount,
+                                              v05_error *error);
+
+/* Adds a batch. Rewards and priors must lie in the interval. Workspace as in v05_baseline_estimate, sized for the
+ * options of V05_RULE_CALIBRATED. Since 0.1.0. */
+v05_status v05_running_calibration_update(v05_running_calibration *running, const v05_batch *batch,
+                                          void *workspace, size_t workspace_size,
+                                          v05_error *error);
+
+/* The calibration that the moments amount to; after one update that of v05_calibration_fit, to rounding; before any,
+ * one with groups = 0. Since 0.1.0. */
+v05_status v05_running_calibration_solve(const v05_running_calibration *running,
+                                         v05_calibration *calibration, v05_error *error);
+
+/* -------------------------------------------------------------------------------------- checkpoints -- */
+
+/* Saved objects are bytes of one format: "v05c", format version (uint32), kind (uint32), payload length (uint64),
+ * payload, CRC-32 of all before (uint32); little-endian. Bytes of a released format can be loaded by every later
+ * release. Loading checks everything before it changes anything. */
+
+/* Writes the bytes of a running calibration. *size: out, the number of bytes. bytes = NULL with capacity = 0 asks for
+ * the size only. Since 0.1.0. */
+v05_status v05_running_calibration_save(const v05_running_calibration *running, uint8_t *bytes,
+                                        size_t capacity, size_t *size, v05_error *error);
+
+/* Replaces *running (initialised before, its struct_size set) by the saved one. Since 0.1.0. */
+v05_status v05_running_calibration_load(v05_running_calibration *running, const uint8_t *bytes,
+                                        size_t size, v05_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* V05_H */

@@ -1,0 +1,37 @@
+"""Baselines and rollout allocation for reinforcement learning with verifiable rewards.
+
+    advantages = v05.advantages(rewards, groups, prior)
+
+takes the place of GRPO's `rewards - group_mean` (V_0.5, arXiv 2603.10848). See `help(v05.advantages)`.
+"""
+
+from . import errors
+from ._calibration import Calibration, RunningCalibration, fit_calibration
+from ._estimate import Estimate, advantages, estimate, prior_from_probability
+from ._library import PATH as _PATH
+from ._library import library as _library
+from .errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument, LibraryError, OutOfMemory
+
+__version__ = "0.1.0"
+
+
+def abi_version():
+    """ABI version of the loaded library (V05_ABI_VERSION of its header)."""
+    return _library.v05_abi_version()
+
+
+def library_path():
+    """Path of the loaded libv05.so. Header: ../include/v05.h, pkg-config file: pkgconfig/v05.pc, both from its folder."""
+    return str(_PATH)
+
+
+def build_mode():
+    """How the library was built: "embedded" (what ships) or "hosted"."""
+    return _library.v05_build_mode().decode()
+
+
+__all__ = [
+    "ArgumentTypeError", "Calibration", "CheckpointError", "Error", "Estimate", "InvalidArgument", "LibraryError",
+    "OutOfMemory", "RunningCalibration", "abi_version", "advantages", "build_mode", "errors", "estimate",
+    "fit_calibration", "library_path", "prior_from_probability",
+]

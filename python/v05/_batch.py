@@ -1,0 +1,93 @@
+"""The arguments of an estimation, checked for kind and shape and laid out for the core."""
+
+from ctypes import byref
+
+from . import _prototypes as c
+from ._arrays import Groups, Rewards, address, mask_rows, prior_rows
+from ._call import call
+from .errors import ArgumentTypeError, InvalidArgument
+
+
+class PreparedBatch:
+    """A batch in the core's layout. Holds the arrays that the struct points to."""
+
+    def __init__(self, rewards, groups, prior, mask):
+        self.rewards = Rewards(rewards)
+        count = len(self.rewards)
+        self.groups = Groups(groups, count)
+        self.prior = prior_rows(prior, self.groups)
+        self.mask = mask_rows(mask, count)
+        self.struct = c.Batch(
+            row_count=count,
+            group_ids=address(self.groups.ids),
+            prior=address(self.prior),
+            mask=address(self.mask),
+        )
+        setattr(self.struct, "rewards_f32" if self.rewards.single else "rewards_f64", self.rewards.address)
+
+    def call(self, function, *arguments):
+        """Calls the core; a message about a row also names its group."""
+        try:
+            call(function, *arguments)
+        except InvalidArgument as error:
+            if error.status in ("V05_STATUS_PRIOR_DISAGREES", "V05_STATUS_INVALID_PRIOR") and error.index >= 0:
+                error.args = (f"{error.args[0]} (group {self.groups.label(error.index)!r})",)
+            raise
+
+
+def estimation_options(rewards, *, rule, reward_range, leave_one_out, scale, ddof, epsilon, singleton, test, level):
+    """The options struct of the core. Numbers are checked there, names and kinds here."""
+    low, high = rewards.rounded(*reward_interval(reward_range))
+    options = c.EstimationOptions(
+        rule=choice("rule", rule, c.RULES),
+        leave_one_out=1 if leave_one_out else 0,
+        reward_low=low,
+        reward_high=high,
+        scale=choice("scale", scale, c.SCALES),
+        ddof=integer("ddof", ddof),
+        epsilon=DEFAULTS.epsilon if epsilon is None else number("epsilon", epsilon),
+        singleton=choice("singleton", singleton, c.SINGLETONS),
+        test=choice("test", test, c.TESTS),
+        level=number("level", level),
+    )
+    return options
+
+
+def default_options():
+    """The defaults that the core decides."""
+    from ._library import library
+
+    options = c.EstimationOptions()
+    call(library.v05_estimation_options_initialize, byref(options), options.struct_size)
+    return options
+
+
+DEFAULTS = default_options()
+
+
+def reward_interval(reward_range):
+    try:
+        low, high = reward_range
+        return float(low), float(high)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(f"reward_range must be two numbers (low, high), got {reward_range!r}") from error
+
+
+def choice(name, value, choices):
+    try:
+        return choices[value]
+    except (KeyError, TypeError):
+        raise InvalidArgument(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}") from None
+
+
+def number(name, value):
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(f"{name} must be a number, got {value!r}") from None
+
+
+def integer(name, value):
+    if isinstance(value, float) and not value.is_integer() or not -(2**31) <= number(name, value) < 2**31:
+        raise InvalidArgument(f"{name} must be a 32-bit integer, got {value!r}")
+    return int(value)

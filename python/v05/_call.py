@@ -1,0 +1,34 @@
+"""One call into the core: a status that is not OK becomes an exception."""
+
+from ctypes import byref
+
+from ._library import library
+from ._prototypes import Error
+from .errors import CheckpointError, Error as RootError, InvalidArgument, OutOfMemory
+
+
+def call(function, *arguments):
+    """Calls `function` of the library with `arguments` and an error struct.
+
+    Raises InvalidArgument, CheckpointError or OutOfMemory with the core's message, and `status` and `index` set.
+    """
+    error = Error()
+    status = function(*arguments, byref(error))
+    if status != 0:
+        raise exception(status, error)
+
+
+def exception(status, error):
+    if status >= 400:
+        kind = CheckpointError
+    elif status >= 300:
+        kind = OutOfMemory
+    elif status >= 100:
+        kind = InvalidArgument
+    else:
+        kind = RootError
+    name = library.v05_status_name(status).decode()
+    raised = kind(error.message.decode("utf-8", "replace") or name)
+    raised.status = name
+    raised.index = error.index
+    return raised

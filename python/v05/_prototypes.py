@@ -1,0 +1,160 @@
+"""The structs and functions of v05.h for ctypes, in the order of the header. A test compares both."""
+
+import ctypes
+from ctypes import POINTER, c_char, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint32, c_void_p
+
+ABI_VERSION = 1
+
+
+class SizedStructure(ctypes.Structure):
+    """A struct whose first field is its size, set on creation."""
+
+    def __init__(self, **fields):
+        super().__init__(struct_size=ctypes.sizeof(type(self)), **fields)
+
+
+class Error(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("status", c_int32),
+        ("reserved", c_int32),
+        ("index", c_int64),
+        ("message", c_char * 256),
+    ]
+
+
+class Batch(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("row_count", c_int64),
+        ("rewards_f32", c_void_p),
+        ("rewards_f64", c_void_p),
+        ("group_ids", c_void_p),
+        ("group_offsets", c_void_p),
+        ("group_count", c_int64),
+        ("prior", c_void_p),
+        ("mask", c_void_p),
+    ]
+
+
+class EstimationOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("rule", c_int32),
+        ("leave_one_out", c_int32),
+        ("reward_low", c_double),
+        ("reward_high", c_double),
+        ("scale", c_int32),
+        ("ddof", c_int32),
+        ("epsilon", c_double),
+        ("singleton", c_int32),
+        ("test", c_int32),
+        ("level", c_double),
+    ]
+
+
+class Calibration(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("intercept", c_double),
+        ("slope", c_double),
+        ("prior_variance", c_double),
+        ("reward_variance", c_double),
+        ("grand_mean", c_double),
+        ("between_variance", c_double),
+        ("groups", c_double),
+        ("total_groups", c_double),
+    ]
+
+
+class Estimate(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("advantages_f32", c_void_p),
+        ("advantages_f64", c_void_p),
+        ("row_group", c_void_p),
+        ("group_capacity", c_int64),
+        ("group_ids", c_void_p),
+        ("count", c_void_p),
+        ("mean", c_void_p),
+        ("prior", c_void_p),
+        ("weight", c_void_p),
+        ("baseline", c_void_p),
+        ("bias_squared", c_void_p),
+        ("mse", c_void_p),
+        ("z", c_void_p),
+        ("p_value", c_void_p),
+        ("rejected", c_void_p),
+        ("constant", c_void_p),
+        ("calibration", c_void_p),
+        ("group_count", c_int64),
+        ("applied_rule", c_int32),
+        ("calibration_applied", c_int32),
+    ]
+
+
+class RegressionMoments(ctypes.Structure):
+    _fields_ = [
+        ("groups", c_double),
+        ("mean_prior", c_double),
+        ("mean_reward", c_double),
+        ("prior_prior", c_double),
+        ("prior_reward", c_double),
+        ("reward_reward", c_double),
+        ("inverse_count", c_double),
+    ]
+
+
+class RunningCalibration(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("reward_low", c_double),
+        ("reward_high", c_double),
+        ("discount", c_double),
+        ("updates", c_int64),
+        ("within_squares", c_double),
+        ("within_freedom", c_double),
+        ("groups", c_double),
+        ("total_groups", c_double),
+        ("regression", RegressionMoments),
+        ("grand", RegressionMoments),
+    ]
+
+
+# v05_rule, v05_scale, v05_singleton, v05_test
+RULES = {"v05": 0, "calibrated": 1, "grpo": 2, "rloo": 3, "james_stein": 4, "prior": 5, "median": 6}
+SCALES = {"none": 0, "group": 1, "batch": 2}
+SINGLETONS = {"zero": 0, "raw": 1}
+TESTS = {"bound": 0, "exact": 1}
+
+_error = POINTER(Error)
+_batch = POINTER(Batch)
+_options = POINTER(EstimationOptions)
+_calibration = POINTER(Calibration)
+_running = POINTER(RunningCalibration)
+
+# name: (result, arguments)
+FUNCTIONS = {
+    "v05_abi_version": (c_uint32, []),
+    "v05_version": (c_char_p, []),
+    "v05_build_mode": (c_char_p, []),
+    "v05_status_name": (c_char_p, [c_int32]),
+    "v05_estimation_options_initialize": (c_int32, [_options, c_size_t, _error]),
+    "v05_estimation_workspace_size": (c_int32, [_batch, _options, POINTER(c_size_t), _error]),
+    "v05_baseline_estimate": (
+        c_int32, [_batch, _options, _calibration, c_void_p, c_size_t, POINTER(Estimate), _error]),
+    "v05_calibration_fit": (c_int32, [_batch, _options, c_void_p, c_size_t, _calibration, _error]),
+    "v05_running_calibration_initialize": (c_int32, [_running, c_size_t, c_double, c_double, c_double, _error]),
+    "v05_running_calibration_update": (c_int32, [_running, _batch, c_void_p, c_size_t, _error]),
+    "v05_running_calibration_solve": (c_int32, [_running, _calibration, _error]),
+    "v05_running_calibration_save": (c_int32, [_running, c_void_p, c_size_t, POINTER(c_size_t), _error]),
+    "v05_running_calibration_load": (c_int32, [_running, c_void_p, c_size_t, _error]),
+}
+
+
+def declare(library):
+    """Sets result and argument types of every function on a loaded library."""
+    for name, (result, arguments) in FUNCTIONS.items():
+        function = getattr(library, name)
+        function.restype = result
+        function.argtypes = arguments
