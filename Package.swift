@@ -10,6 +10,9 @@ let shipped: [SwiftSetting] = [
     .unsafeFlags(["-wmo", "-Xfrontend", "-function-sections"], .when(traits: ["Embedded"])),
 ]
 
+// The loops over rollouts are all in Estimation; the rest is compiled for size.
+let compact: [SwiftSetting] = shipped + [.unsafeFlags(["-Osize"], .when(traits: ["Embedded"]))]
+
 let package = Package(
     name: "v05",
     products: [
@@ -22,11 +25,12 @@ let package = Package(
         .systemLibrary(name: "CV05", path: "include"),
         .systemLibrary(name: "CLibrary"),
         .target(name: "Estimation", dependencies: ["CLibrary"], swiftSettings: shipped),
+        .target(name: "Allocation", dependencies: ["CLibrary", "Estimation"], swiftSettings: compact),
         .target(
             name: "CInterface",
-            dependencies: ["CLibrary", "CV05", "Estimation"],
+            dependencies: ["Allocation", "CLibrary", "CV05", "Estimation"],
             exclude: ["exports.map"],
-            swiftSettings: shipped,
+            swiftSettings: compact,
             linkerSettings: [
                 .linkedLibrary("m"),
                 .unsafeFlags([
@@ -40,6 +44,8 @@ let package = Package(
                 .unsafeFlags(["-Xlinker", "-s"], .when(traits: ["Embedded"])),
             ]
         ),
+        .target(name: "SeededRandom", path: "Tests/SeededRandom"),
+        .testTarget(name: "EstimationTests", dependencies: ["Estimation", "SeededRandom"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -89,6 +89,10 @@ typedef enum v05_status {
     V05_STATUS_PRIOR_DISAGREES = 204,      /* rows of one group have different priors */
     V05_STATUS_INVALID_OFFSETS = 205,
     V05_STATUS_INVALID_CALIBRATION = 206,
+    V05_STATUS_INVALID_PROBABILITY = 207,  /* neither NaN nor within [0, 1] */
+    V05_STATUS_INFEASIBLE = 208,           /* a total or budget that floors and ceilings cannot meet */
+    V05_STATUS_UNKNOWN_PROMPT = 209,       /* an index that the allocator does not have */
+    V05_STATUS_NOT_IN_FLIGHT = 210,        /* a result that was never requested */
 
     /* The machine: */
     V05_STATUS_OUT_OF_MEMORY = 300,
@@ -135,6 +139,8 @@ typedef struct v05_batch {
     const uint8_t *mask;            /* NULL: all rows count. (row_count) 0 takes a row out: its reward and
                                                  prior are not looked at, it enters no statistic and has advantage
                                                  0. A group without counted row takes the prior of its first row. */
+    const double *prior_strength;             /* NULL: not known. Laid out like prior: how many rewards the prior is worth, finite
+                                                 and >= 0. For V05_RULE_DISCOUNTED_BETA. */
 } v05_batch;
 
 /* ---------------------------------------------------------------------------------------- options -- */
@@ -164,7 +170,10 @@ typedef enum v05_rule {
     /* The prior alone: b = V, w = 0, mse = d. No prior: b = m. */
     V05_RULE_PRIOR = 5,
     /* The median of the group (arXiv 2601.22582): w = 1, mse = NaN. */
-    V05_RULE_MEDIAN = 6
+    V05_RULE_MEDIAN = 6,
+    /* The history of the prompt as a Beta prior worth n = prior_strength rewards, merged with the group (arXiv
+     * 2603.18444): w = k / (n + k), b = w m + (1 - w) V, mse = (b - lo)(hi - b) / (n + k + 1). n = 0 or no prior: b = m. */
+    V05_RULE_DISCOUNTED_BETA = 7
 } v05_rule;
 
 /* What advantages are divided by. Rewards without spread (all equal, or fewer than two) divide by nothing. */
@@ -351,6 +360,201 @@ v05_status v05_running_calibration_save(const v05_running_calibration *running, 
 /* Replaces *running (initialised before, its struct_size set) by the saved one. Since 0.1.0. */
 v05_status v05_running_calibration_load(v05_running_calibration *running, const uint8_t *bytes,
                                         size_t size, v05_error *error);
+
+/* ------------------------------------------------------------------------------------------ history -- */
+
+/* What the same prompts did before: the best prior there is once a prompt has been seen.
+ *
+ * At each visit of a prompt with k rewards r:   a <- decay a + sum (r - lo) / (hi - lo),   n <- decay n + k,   with decay =
+ * discount * step_decay^(steps since the visit before). Value lo + (hi - lo) a / n, strength n.
+ *
+ * One thread at a time a handle, except predict, save and count, which may run together. 1,000,000 prompts take 46 MB. */
+typedef struct v05_history v05_history;
+
+typedef struct v05_history_options {
+    size_t struct_size;
+    double reward_low;  /* lo, default 0 */
+    double reward_high; /* hi, default 1 */
+    double discount;    /* in [0, 1], default 0.8 */
+    double step_decay;  /* in [0, 1], default 1: time does not matter */
+    int64_t capacity;   /* prompts kept, those recorded longest ago go first; default 0: all */
+} v05_history_options;
+
+/* Fills in the defaults. Since 0.1.0. */
+v05_status v05_history_options_initialize(v05_history_options *options, size_t struct_size, v05_error *error);
+
+/* A key for a prompt's text or name: the same on every machine and in every release. Since 0.1.0. */
+v05_status v05_key_hash(const uint8_t *bytes, size_t size, int64_t *key, v05_error *error);
+
+/* *history: out, to be given to v05_history_destroy. options = NULL: defaults. Since 0.1.0. */
+v05_status v05_history_create(const v05_history_options *options, v05_history **history, v05_error *error);
+
+/* NULL does nothing. Since 0.1.0. */
+void v05_history_destroy(v05_history *history);
+
+/* Values and strengths of `count` keys at a step (0 where steps are not used; strengths decay to it). NaN and 0 for a key that
+ * was never recorded. values or strengths may be NULL. Since 0.1.0. */
+v05_status v05_history_predict(const v05_history *history, const int64_t *keys, int64_t count, int64_t step, double *values,
+                               double *strengths, v05_error *error);
+
+/* Records one visit of every key: batch.group_ids are keys, batch.prior is not looked at, masked rows do not count. Predict
+ * before recording, else the prior knows the rewards. All or nothing. Since 0.1.0. */
+v05_status v05_history_record(v05_history *history, const v05_batch *batch, int64_t step, v05_error *error);
+
+/* Gives keys that were never recorded a value (reward units; NaN: none) and a strength (rewards it is worth) to start from, as
+ * from an in-context prior. Other keys keep theirs. Since 0.1.0. */
+v05_status v05_history_start(v05_history *history, const int64_t *keys, const double *values, const double *strengths,
+                             int64_t count, int64_t step, v05_error *error);
+
+/* Adds what another history of the same reward range knows, such as that of another process: sums of both where both know a key.
+ * Since 0.1.0. */
+v05_status v05_history_merge(v05_history *history, const v05_history *other, v05_error *error);
+
+/* Number of keys. Since 0.1.0. */
+v05_status v05_history_count(const v05_history *history, int64_t *count, v05_error *error);
+
+/* As v05_running_calibration_save. Since 0.1.0. */
+v05_status v05_history_save(const v05_history *history, uint8_t *bytes, size_t capacity, size_t *size, v05_error *error);
+
+/* *history: out, a new history with the saved options and contents. Since 0.1.0. */
+v05_status v05_history_load(v05_history **history, const uint8_t *bytes, size_t size, v05_error *error);
+
+/* --------------------------------------------------------------------------- allocation ahead of time -- */
+
+/* How a total of rollouts is spread over prompts before any is generated. Beyond the minimum, ties go by index; what gains
+ * nothing anywhere is given one each in order of index, again and again. */
+typedef enum v05_objective {
+    /* The next rollout to the prompt with the largest p (1 - p) s / (s + 1) / (k (k + 1)): drop of gradient noise. Exact optimum. */
+    V05_OBJECTIVE_NEYMAN = 0,
+    /* DynaMO (arXiv 2602.19208), its authors' procedure step for step: up to 4 rollouts for prompts hardly seen, the floor for all,
+     * the rest in proportion to (p (1 - p))^exponent by largest remainder. */
+    V05_OBJECTIVE_DYNAMO = 1,
+    /* V_0 (arXiv 2602.03584): sum of B (1 - p) (1 - (1 - p)^(B - 1)), which is not concave, maximised exactly by dynamic
+     * programming in prompts * total * (maximum - minimum) steps, at most 4e9. */
+    V05_OBJECTIVE_V0 = 2,
+    /* The same utility by the paper's greedy, one rollout at a time. */
+    V05_OBJECTIVE_V0_GREEDY = 3,
+    /* Sum of E[p (1 - p)^l] over a prompt's rollouts l = 0, 1, ...: the probability of a success among them (arXiv 2605.07114), for
+     * p Beta distributed with mean probability and strength. Exact optimum. */
+    V05_OBJECTIVE_HIT = 4
+} v05_objective;
+
+typedef struct v05_allocation_options {
+    size_t struct_size;
+    int32_t objective; /* v05_objective, default V05_OBJECTIVE_NEYMAN */
+    int32_t reserved;
+    int64_t minimum;   /* rollouts that every prompt gets, default 1: never starve a prompt */
+    int64_t maximum;   /* default 2147483647 */
+    double exponent;   /* V05_OBJECTIVE_DYNAMO: 1 (default, the authors' code) or 0.5 (their theorem) */
+} v05_allocation_options;
+
+/* Fills in the defaults. Since 0.1.0. */
+v05_status v05_allocation_options_initialize(v05_allocation_options *options, size_t struct_size, v05_error *error);
+
+/* counts: (prompt_count) out, sums to total.
+ * probability: (prompt_count) success probabilities in [0, 1]; NaN counts as 1/2.
+ * seen: (prompt_count) rollouts of each prompt seen before, for V05_OBJECTIVE_DYNAMO; NULL: none.
+ * strength: (prompt_count) rewards that each probability is worth; NULL: it is known exactly.
+ * Errors: total outside prompt_count * minimum to prompt_count * maximum. Since 0.1.0. */
+v05_status v05_allocation_solve(const v05_allocation_options *options, int64_t prompt_count, const double *probability,
+                                const int64_t *seen, const double *strength, int64_t total, int64_t *counts,
+                                v05_error *error);
+
+/* -------------------------------------------------------------------------------- sequential allocation -- */
+
+/* Says, wave by wave, which prompts of a step need more rollouts.
+ *
+ *     v05_allocator_request(allocator, counts, n, &sum, &error);       // start counts[i] rollouts of prompt i
+ *     while (sum > 0) {
+ *         ...                                                          // as results come back, in any order and portions:
+ *         v05_allocator_observe(allocator, prompt_index, rewards, m, &error);
+ *         v05_allocator_request(allocator, counts, n, &sum, &error);   // 0 for prompts whose rollouts are not all back
+ *     }
+ *
+ * A prompt starts with `initial` rollouts. When all of them are back, it goes on while the expected gain of one more exceeds the
+ * cost, up to `maximum` and the budget. Decisions depend on the set of a prompt's rewards, not on the order in which they came: the
+ * same on every rank. Where the budget binds, larger gains come first, ties by index.
+ *
+ * OSLA is the paper's rule. It pays where priors are good; with weak ones it spends rollouts where p is near 0 or 1 and stops by
+ * luck near 1/2, worse than equal groups of the same total. V05_ALLOCATION_NEYMAN does not have that flaw. Optional stopping makes
+ * a prompt's mean slightly biased, and leave-one-out is then no longer exactly unbiased.
+ *
+ * One thread at a time a handle. */
+typedef struct v05_allocator v05_allocator;
+
+typedef enum v05_allocation_rule {
+    /* Gain mse(k) - mse(k + 1) of V05_RULE_V05, or of V05_RULE_CALIBRATED with a calibration (arXiv 2603.10848). 0 for an accepted
+     * prior; h^2 / (k (k + 1)) without prior. */
+    V05_ALLOCATION_OSLA = 0,
+    /* Gain E[h^2 - (mu - mid)^2] / (k (k + 1)), the drop of gradient noise, for a true value mu with mean b and variance mse. With a
+     * budget the whole of it is spent, where it gains most by what is known at each request. */
+    V05_ALLOCATION_NEYMAN = 1
+} v05_allocation_rule;
+
+/* What OSLA holds fixed when it looks one rollout ahead; d, D in units of h^2. */
+typedef enum v05_look_ahead {
+    V05_LOOK_AHEAD_SAME_BIAS = 0, /* d: gain d / (1 + k d) - d / (1 + (k + 1) d) */
+    V05_LOOK_AHEAD_SAME_MEAN = 1, /* m: gain (1 - (2 k + 1) / (k (k + 1) D)) / (k (k + 1)) */
+    V05_LOOK_AHEAD_DERIVATIVE = 2 /* gain (d / (1 + k d))^2 */
+} v05_look_ahead;
+
+typedef struct v05_allocator_options {
+    size_t struct_size;
+    int32_t rule;        /* v05_allocation_rule, default V05_ALLOCATION_OSLA */
+    int32_t look_ahead;  /* v05_look_ahead, default V05_LOOK_AHEAD_SAME_BIAS */
+    double reward_low;   /* lo, default 0 */
+    double reward_high;  /* hi, default 1 */
+    int64_t initial;     /* >= 1, default 4 */
+    int64_t maximum;     /* >= initial, default 16 */
+    int64_t wave;        /* the most that a prompt that goes on asks for at once, >= 1, default 1 */
+    double cost;         /* gain that a further rollout must exceed, >= 0; NaN (default): h^2 / maximum^2, but 0 for
+                            V05_ALLOCATION_NEYMAN with a budget */
+    int64_t budget;      /* rollouts of all prompts together, never exceeded; default -1: no limit */
+} v05_allocator_options;
+
+/* Fills in the defaults. Since 0.1.0. */
+v05_status v05_allocator_options_initialize(v05_allocator_options *options, size_t struct_size, v05_error *error);
+
+/* prior: (prompt_count) NULL or NaN for none. initial, maximum: NULL, or (prompt_count) in place of the options'. calibration: NULL, or
+ * what the calibrated baseline will use. *allocator: out, to be given to v05_allocator_destroy. Errors: maximum below initial, budget
+ * below the sum of initial. Since 0.1.0. */
+v05_status v05_allocator_create(const v05_allocator_options *options, int64_t prompt_count, const double *prior,
+                                const int64_t *initial, const int64_t *maximum, const v05_calibration *calibration,
+                                v05_allocator **allocator, v05_error *error);
+
+/* NULL does nothing. Since 0.1.0. */
+void v05_allocator_destroy(v05_allocator *allocator);
+
+/* counts: (capacity >= prompt_count) out, rollouts to start now, which count as in flight from here on. sum: out, may be NULL. All 0
+ * and nothing in flight: done. Since 0.1.0. */
+v05_status v05_allocator_request(v05_allocator *allocator, int64_t *counts, int64_t capacity, int64_t *sum, v05_error *error);
+
+/* Rewards of `count` rollouts in flight, with the index of the prompt of each. All or nothing. Accepted after a stop. Since 0.1.0. */
+v05_status v05_allocator_observe(v05_allocator *allocator, const int64_t *prompt_index, const double *rewards, int64_t count,
+                                 v05_error *error);
+
+/* Takes back rollouts in flight that failed: they count for nothing, and are asked for again up to `initial`. Since 0.1.0. */
+v05_status v05_allocator_cancel(v05_allocator *allocator, const int64_t *prompt_index, int64_t count, v05_error *error);
+
+/* Requests nothing from here on. Results in flight are still accepted and counted. Since 0.1.0. */
+v05_status v05_allocator_stop(v05_allocator *allocator, v05_error *error);
+
+/* counts, in_flight: (capacity >= prompt_count) out; done: out, 1 where nothing is in flight or to be requested. Each may be NULL.
+ * Since 0.1.0. */
+v05_status v05_allocator_status(const v05_allocator *allocator, int64_t *counts, int64_t *in_flight, int64_t capacity,
+                                int32_t *done, v05_error *error);
+
+/* All that was observed, in the order of arrival. *count: out, number of observations; prompt_index, rewards: (capacity) out, may be
+ * NULL. Since 0.1.0. */
+v05_status v05_allocator_observations(const v05_allocator *allocator, int64_t *prompt_index, double *rewards, int64_t capacity,
+                                      int64_t *count, v05_error *error);
+
+/* As v05_running_calibration_save. Rollouts in flight are saved as in flight. Since 0.1.0. */
+v05_status v05_allocator_save(const v05_allocator *allocator, uint8_t *bytes, size_t capacity, size_t *size,
+                              v05_error *error);
+
+/* *allocator: out, a new allocator that goes on where the saved one stood, bit for bit. Since 0.1.0. */
+v05_status v05_allocator_load(v05_allocator **allocator, const uint8_t *bytes, size_t size, v05_error *error);
 
 #ifdef __cplusplus
 }

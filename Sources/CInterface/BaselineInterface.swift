@@ -9,8 +9,8 @@ public func v05_estimation_workspace_size(
     reporting(to: error) { () throws(Failure) in
         let checked = try CheckedBatch(batch)
         let options = try EstimationOptions(checking: options)
-        guard let workspace_size else { throw Failure(.nullPointer, "workspace_size", "must not be NULL") }
-        workspace_size.pointee = BatchEstimation<Double>.workspaceSize(
+        guard let workspace_size else { throw Failure(.nullPointer, "workspace_size must not be NULL") }
+        workspace_size.pointee = BatchEstimation.workspaceSize(
             rowCount: checked.rowCount, groupCount: checked.groupCount, options: options)
     }
 }
@@ -28,19 +28,10 @@ public func v05_baseline_estimate(
         let output = try EstimateOutput(estimate)
         try output.check(checked)
         try withWorkspace(workspace, workspace_size) { (workspace) throws(Failure) in
-            if checked.isSinglePrecision {
-                let estimation = try BatchEstimation(
-                    checked.typed(checked.batch.rewards_f32), options: options, calibration: given,
-                    workspace: &workspace)
-                try estimation.write(to: output.typed(output.estimate.advantages_f32))
-                output.finish(estimation)
-            } else {
-                let estimation = try BatchEstimation(
-                    checked.typed(checked.batch.rewards_f64), options: options, calibration: given,
-                    workspace: &workspace)
-                try estimation.write(to: output.typed(output.estimate.advantages_f64))
-                output.finish(estimation)
-            }
+            let estimation = try BatchEstimation(
+                checked.view(), options: options, calibration: given, workspace: &workspace)
+            try estimation.write(to: output.view)
+            output.finish(estimation)
         }
     }
 }
@@ -61,20 +52,19 @@ private struct EstimateOutput {
     }
 
     func check(_ batch: CheckedBatch) throws(Failure) {
-        if (batch.isSinglePrecision && estimate.advantages_f64 != nil)
+        if (batch.batch.rewards_f32 != nil && estimate.advantages_f64 != nil)
             || (batch.batch.rewards_f64 != nil && estimate.advantages_f32 != nil)
         {
-            throw Failure(.invalidOption, "advantages", "must be of the type of the rewards")
+            throw Failure(.invalidOption, "advantages must be of the type of the rewards")
         }
         if estimate.group_capacity < 0 {
             throw Failure(
-                .invalidSize, "group_capacity", "must not be negative",
-                found: .integer(Int(truncatingIfNeeded: estimate.group_capacity)))
+                .invalidSize, "group_capacity must not be negative", integer: Int(truncatingIfNeeded: estimate.group_capacity))
         }
         if overlaps(estimate.advantages_f32, batch.batch.rewards_f32, batch.rowCount)
             || overlaps(estimate.advantages_f64, batch.batch.rewards_f64, batch.rowCount)
         {
-            throw Failure(.overlappingArrays, "advantages", "must not share memory with rewards")
+            throw Failure(.overlappingArrays, "advantages must not share memory with rewards")
         }
     }
 
@@ -88,9 +78,13 @@ private struct EstimateOutput {
         return a < b &+ length && b < a &+ length
     }
 
-    func typed<Reward>(_ advantages: UnsafeMutablePointer<Reward>?) -> EstimationOutput<Reward> {
-        var output = EstimationOutput<Reward>()
-        output.advantages = advantages
+    var view: EstimationOutput {
+        var output = EstimationOutput()
+        if let single = estimate.advantages_f32 {
+            output.advantages = .single(single)
+        } else if let double = estimate.advantages_f64 {
+            output.advantages = .double(double)
+        }
         output.rowGroup = estimate.row_group
         output.groupCapacity = Int(truncatingIfNeeded: estimate.group_capacity)
         output.groupIds = estimate.group_ids
@@ -108,7 +102,7 @@ private struct EstimateOutput {
         return output
     }
 
-    func finish<Reward>(_ estimation: BatchEstimation<Reward>) {
+    func finish(_ estimation: BatchEstimation) {
         var result = estimate
         result.group_count = Int64(truncatingIfNeeded: estimation.groupCount)
         result.applied_rule = estimation.appliedRule.rawValue

@@ -7,7 +7,6 @@ struct CheckedBatch {
     let rowCount: Int
     /// nil where groups come as ids.
     let groupCount: Int?
-    var isSinglePrecision: Bool { batch.rewards_f32 != nil }
 
     init(_ caller: UnsafePointer<v05_batch>?) throws(Failure) {
         var batch = v05_batch()
@@ -15,44 +14,46 @@ struct CheckedBatch {
         self.batch = batch
         guard batch.row_count >= 0 && batch.row_count <= Int64(largestRowCount) else {
             throw Failure(
-                .invalidSize, "row_count", "must lie in 0 to 2147483647",
-                found: .integer(Int(truncatingIfNeeded: batch.row_count)))
+                .invalidSize, "row_count must lie in 0 to 2147483647", integer: Int(truncatingIfNeeded: batch.row_count))
         }
         rowCount = Int(truncatingIfNeeded: batch.row_count)
         let isEmpty = rowCount == 0
         if batch.rewards_f32 != nil && batch.rewards_f64 != nil {
-            throw Failure(.invalidOption, "rewards", "must be given once: rewards_f32 or rewards_f64")
+            throw Failure(.invalidOption, "rewards must be given once: rewards_f32 or rewards_f64")
         }
         if batch.rewards_f32 == nil && batch.rewards_f64 == nil && !isEmpty {
-            throw Failure(.nullPointer, "rewards", "must not be NULL: set rewards_f32 or rewards_f64")
+            throw Failure(.nullPointer, "rewards must not be NULL: set rewards_f32 or rewards_f64")
         }
         if batch.group_ids != nil && batch.group_offsets != nil {
-            throw Failure(.invalidOption, "groups", "must be given once: group_ids or group_offsets")
+            throw Failure(.invalidOption, "groups must be given once: group_ids or group_offsets")
         }
         if batch.group_offsets != nil {
             guard batch.group_count >= 0 && batch.group_count <= Int64(largestRowCount) else {
                 throw Failure(
-                    .invalidSize, "group_count", "must lie in 0 to 2147483647",
-                    found: .integer(Int(truncatingIfNeeded: batch.group_count)))
+                    .invalidSize, "group_count must lie in 0 to 2147483647", integer: Int(truncatingIfNeeded: batch.group_count))
             }
             groupCount = Int(truncatingIfNeeded: batch.group_count)
         } else {
             if batch.group_ids == nil && !isEmpty {
-                throw Failure(.nullPointer, "groups", "must not be NULL: set group_ids or group_offsets")
+                throw Failure(.nullPointer, "groups must not be NULL: set group_ids or group_offsets")
             }
             groupCount = nil
         }
     }
 
-    func typed<Reward>(_ rewards: UnsafePointer<Reward>?) -> Batch<Reward> {
-        let groups: Batch<Reward>.Groups
+    /// - Parameter hasPriors: false for calls that do not look at them.
+    func view(hasPriors: Bool = true) -> Batch {
+        let groups: Batch.Groups
         if let groupCount, let offsets = batch.group_offsets {
             groups = .offsets(offsets, count: groupCount)
         } else {
             groups = .ids(batch.group_ids ?? unread())
         }
+        let rewards: RewardColumn
+        if let single = batch.rewards_f32 { rewards = .single(single) } else { rewards = .double(batch.rewards_f64 ?? unread()) }
         return Batch(
-            rowCount: rowCount, rewards: rewards ?? unread(), groups: groups, priors: batch.prior, mask: batch.mask)
+            rowCount: rowCount, rewards: rewards, groups: groups, priors: hasPriors ? batch.prior : nil,
+            strengths: hasPriors ? batch.prior_strength : nil, mask: batch.mask)
     }
 
     /// Stands for an array without elements.
@@ -78,7 +79,7 @@ func withWorkspace(
         return
     }
     guard size >= 0 else {
-        throw Failure(.invalidSize, "workspace_size", "must not be negative", found: .integer(size))
+        throw Failure(.invalidSize, "workspace_size must not be negative", integer: size)
     }
     var workspace = Workspace(base: base, size: size)
     try body(&workspace)

@@ -21,11 +21,7 @@ func fitCalibration(
 ) throws(Failure) -> CalibrationFit {
     var fit = CalibrationFit.empty(interval)
     try withWorkspace(workspace, size) { (workspace) throws(Failure) in
-        fit = checked.isSinglePrecision
-            ? try BatchEstimation.calibrate(
-                checked.typed(checked.batch.rewards_f32), interval: interval, workspace: &workspace)
-            : try BatchEstimation.calibrate(
-                checked.typed(checked.batch.rewards_f64), interval: interval, workspace: &workspace)
+        fit = try BatchEstimation.calibrate(checked.view(), interval: interval, workspace: &workspace)
     }
     return fit
 }

@@ -6,17 +6,16 @@ func save(
     _ kind: CheckpointKind, payloadSize: Int, to bytes: UnsafeMutablePointer<UInt8>?, capacity: Int,
     size: UnsafeMutablePointer<Int>?, payload: (inout CheckpointWriter) -> Void
 ) throws(Failure) {
-    guard let size else { throw Failure(.nullPointer, "size", "must not be NULL") }
+    guard let size else { throw Failure(.nullPointer, "size must not be NULL") }
     let needed = CheckpointWriter.size(payload: payloadSize)
     guard let bytes else {
-        if capacity != 0 { throw Failure(.nullPointer, "bytes", "must not be NULL unless capacity is 0") }
+        if capacity != 0 { throw Failure(.nullPointer, "bytes must not be NULL unless capacity is 0") }
         size.pointee = needed
         return
     }
     guard capacity >= needed else {
         throw Failure(
-            .capacityTooSmall, "capacity", "must be at least the size of the checkpoint",
-            found: .integers(capacity, needed))
+            .capacityTooSmall, "capacity must be at least the size of the checkpoint", integers: capacity, needed)
     }
     var writer = CheckpointWriter(kind, payloadSize: payloadSize, to: bytes)
     payload(&writer)
@@ -27,7 +26,7 @@ func save(
 func open(
     _ kind: CheckpointKind, _ bytes: UnsafePointer<UInt8>?, _ size: Int
 ) throws(Failure) -> CheckpointReader {
-    guard let bytes else { throw Failure(.nullPointer, "bytes", "must not be NULL") }
-    guard size >= 0 else { throw Failure(.invalidSize, "size", "must not be negative", found: .integer(size)) }
+    guard let bytes else { throw Failure(.nullPointer, "bytes must not be NULL") }
+    guard size >= 0 else { throw Failure(.invalidSize, "size must not be negative", integer: size) }
     return try CheckpointReader(kind, bytes: bytes, size: size)
 }

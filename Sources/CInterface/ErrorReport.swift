@@ -5,26 +5,28 @@ import Estimation
 /// Runs the body of an exported function: a failure becomes a status and a message.
 @inline(__always)
 func reporting(
-    to error: UnsafeMutablePointer<v05_error>?, _ body: () throws(Failure) -> Void
+    to target: UnsafeMutablePointer<v05_error>?, _ body: () throws(Failure) -> Void
 ) -> v05_status {
     do {
         try body()
         return V05_STATUS_OK
     } catch {
-        return report(error)
+        return report(error, to: target)
     }
-    func report(_ failure: Failure) -> v05_status {
-        let status = failure.kind.status
-        // A struct of another size cannot be written to safely; the status says enough.
-        guard let error, error.pointee.struct_size == MemoryLayout<v05_error>.size else { return status }
-        error.pointee.status = Int32(truncatingIfNeeded: Int(status.rawValue))
-        error.pointee.index = Int64(truncatingIfNeeded: failure.index)
-        withUnsafeMutableBytes(of: &error.pointee.message) { bytes in
-            var message = MessageWriter(bytes)
-            message.append(failure)
-        }
-        return status
+}
+
+@inline(never)
+private func report(_ failure: Failure, to error: UnsafeMutablePointer<v05_error>?) -> v05_status {
+    let status = failure.kind.status
+    // A struct of another size cannot be written to safely; the status says enough.
+    guard let error, error.pointee.struct_size == MemoryLayout<v05_error>.size else { return status }
+    error.pointee.status = Int32(truncatingIfNeeded: Int(status.rawValue))
+    error.pointee.index = Int64(truncatingIfNeeded: failure.index)
+    withUnsafeMutableBytes(of: &error.pointee.message) { bytes in
+        var message = MessageWriter(bytes)
+        message.append(failure)
     }
+    return status
 }
 
 /// Writes a message into a fixed buffer, cut where it does not fit, always NUL-terminated.
@@ -39,39 +41,48 @@ private struct MessageWriter {
 
     /// "argument[index] rule, got value"
     mutating func append(_ failure: Failure) {
-        append(failure.argument)
-        if failure.index >= 0 {
-            append("[")
-            append(failure.index)
-            append("]")
-        }
-        append(" ")
-        append(failure.rule)
-        if let interval = failure.interval {
-            append(" [")
-            append(interval.low)
-            append(", ")
-            append(interval.high)
-            append("]")
+        var next = failure.text.start
+        while next.pointee != 0 {
+            switch next.pointee {
+            case UInt8(ascii: "#"): append(failure.index)
+            case UInt8(ascii: "@"): append(UnsafePointer<UInt8>(bitPattern: UInt(failure.first)))
+            default: append(byte: next.pointee)
+            }
+            next += 1
         }
         switch failure.found {
-        case .nothing: break
-        case .integer(let value):
-            append(", got ")
-            append(value)
-        case .real(let value):
-            append(", got ")
-            append(value)
-        case .integers(let first, let second):
-            append(", got ")
-            append(first)
-            append(" and ")
-            append(second)
-        case .reals(let first, let second):
-            append(", got ")
-            append(first)
-            append(" and ")
-            append(second)
+        case .nothing, .name: break
+        case .integer, .integers: append(", got ", integer: failure.first)
+        case .real, .reals: append(", got ", real: failure.first)
+        case .nameAndInteger: append(", got ", integer: failure.second)
+        case .realInInterval:
+            append(" [")
+            append(Double(Float(bitPattern: UInt32(truncatingIfNeeded: failure.second &>> 32))))
+            append(", ")
+            append(Double(Float(bitPattern: UInt32(truncatingIfNeeded: failure.second))))
+            append("], got ", real: failure.first)
+        }
+        if failure.found == .integers { append(" and ", integer: failure.second) }
+        if failure.found == .reals { append(" and ", real: failure.second) }
+    }
+
+    private mutating func append(_ text: Text, integer: UInt64) {
+        append(text)
+        append(Int(truncatingIfNeeded: integer))
+    }
+
+    private mutating func append(_ text: Text, real: UInt64) {
+        append(text)
+        append(Double(bitPattern: real))
+    }
+
+    private mutating func append(_ text: Text) { append(text.start) }
+
+    private mutating func append(_ start: UnsafePointer<UInt8>?) {
+        guard var next = start else { return }
+        while next.pointee != 0 {
+            append(byte: next.pointee)
+            next += 1
         }
     }
 
@@ -80,14 +91,6 @@ private struct MessageWriter {
         buffer[length] = byte
         length &+= 1
         buffer[length] = 0
-    }
-
-    private mutating func append(_ text: Text) {
-        var index = 0
-        while index < text.count {
-            append(byte: text.start[index])
-            index &+= 1
-        }
     }
 
     private mutating func append(_ number: Int) {

@@ -39,28 +39,28 @@ extension EstimationOptions {
         var options = v05_estimation_options(self, size: 0)
         try CallerStruct(caller, "options").read(over: &options)
         guard let rule = BaselineRule(rawValue: options.rule) else {
-            throw .option("rule", "must be a v05_rule", Int(options.rule))
+            throw .option("rule must be a v05_rule", Int(options.rule))
         }
         guard let scale = AdvantageScale(rawValue: options.scale) else {
-            throw .option("scale", "must be a v05_scale", Int(options.scale))
+            throw .option("scale must be a v05_scale", Int(options.scale))
         }
         guard let singleton = SingletonConvention(rawValue: options.singleton) else {
-            throw .option("singleton", "must be a v05_singleton", Int(options.singleton))
+            throw .option("singleton must be a v05_singleton", Int(options.singleton))
         }
         guard let test = PriorTestKind(rawValue: options.test) else {
-            throw .option("test", "must be a v05_test", Int(options.test))
+            throw .option("test must be a v05_test", Int(options.test))
         }
         guard options.leave_one_out == 0 || options.leave_one_out == 1 else {
-            throw .option("leave_one_out", "must be 0 or 1", Int(options.leave_one_out))
+            throw .option("leave_one_out must be 0 or 1", Int(options.leave_one_out))
         }
         guard options.ddof == 0 || options.ddof == 1 else {
-            throw .option("ddof", "must be 0 or 1", Int(options.ddof))
+            throw .option("ddof must be 0 or 1", Int(options.ddof))
         }
         guard options.epsilon >= 0 && options.epsilon <= .greatestFiniteMagnitude else {
-            throw Failure(.invalidOption, "epsilon", "must be finite and not negative", found: .real(options.epsilon))
+            throw Failure(.invalidOption, "epsilon must be finite and not negative", real: options.epsilon)
         }
         guard options.level >= 0 && options.level <= 1 else {
-            throw Failure(.invalidOption, "level", "must lie in [0, 1]", found: .real(options.level))
+            throw Failure(.invalidOption, "level must lie in [0, 1]", real: options.level)
         }
         self.rule = rule
         self.scale = scale
@@ -78,15 +78,14 @@ extension Interval {
     init(checking low: Double, _ high: Double) throws(Failure) {
         guard low < high && low >= -1e30 && high <= 1e30 else {
             throw Failure(
-                .invalidOption, "reward_range", "must be two finite numbers (at most 1e30), the lower one first",
-                found: .reals(low, high))
+                .invalidOption, "reward_range must be two finite numbers (at most 1e30), the lower one first", reals: low, high)
         }
         self.init(low: low, high: high)
     }
 }
 
 extension Failure {
-    static func option(_ argument: Text, _ rule: Text, _ value: Int) -> Failure {
-        Failure(.invalidOption, argument, rule, found: .integer(value))
+    static func option(_ text: Text, _ value: Int) -> Failure {
+        Failure(.invalidOption, text, integer: value)
     }
 }

@@ -19,6 +19,10 @@ extension Failure.Kind {
         case .priorDisagrees: return V05_STATUS_PRIOR_DISAGREES
         case .invalidOffsets: return V05_STATUS_INVALID_OFFSETS
         case .invalidCalibration: return V05_STATUS_INVALID_CALIBRATION
+        case .invalidProbability: return V05_STATUS_INVALID_PROBABILITY
+        case .infeasible: return V05_STATUS_INFEASIBLE
+        case .unknownPrompt: return V05_STATUS_UNKNOWN_PROMPT
+        case .notInFlight: return V05_STATUS_NOT_IN_FLIGHT
         case .outOfMemory: return V05_STATUS_OUT_OF_MEMORY
         case .checkpointTruncated: return V05_STATUS_CHECKPOINT_TRUNCATED
         case .checkpointCorrupted: return V05_STATUS_CHECKPOINT_CORRUPTED
@@ -46,6 +50,10 @@ public func v05_status_name(_ status: Int32) -> UnsafePointer<CChar>! {
     case V05_STATUS_PRIOR_DISAGREES: return staticText("V05_STATUS_PRIOR_DISAGREES")
     case V05_STATUS_INVALID_OFFSETS: return staticText("V05_STATUS_INVALID_OFFSETS")
     case V05_STATUS_INVALID_CALIBRATION: return staticText("V05_STATUS_INVALID_CALIBRATION")
+    case V05_STATUS_INVALID_PROBABILITY: return staticText("V05_STATUS_INVALID_PROBABILITY")
+    case V05_STATUS_INFEASIBLE: return staticText("V05_STATUS_INFEASIBLE")
+    case V05_STATUS_UNKNOWN_PROMPT: return staticText("V05_STATUS_UNKNOWN_PROMPT")
+    case V05_STATUS_NOT_IN_FLIGHT: return staticText("V05_STATUS_NOT_IN_FLIGHT")
     case V05_STATUS_OUT_OF_MEMORY: return staticText("V05_STATUS_OUT_OF_MEMORY")
     case V05_STATUS_CHECKPOINT_TRUNCATED: return staticText("V05_STATUS_CHECKPOINT_TRUNCATED")
     case V05_STATUS_CHECKPOINT_CORRUPTED: return staticText("V05_STATUS_CHECKPOINT_CORRUPTED")

@@ -11,21 +11,19 @@ struct CallerStruct<Value> {
     private static var largestSize: Int { 4096 }
 
     init(_ caller: UnsafePointer<Value>?, _ argument: Text) throws(Failure) {
-        guard let caller else { throw Failure(.nullPointer, argument, "must not be NULL") }
+        guard let caller else { throw Failure(.nullPointer, "@ must not be NULL", naming: argument) }
         pointer = UnsafeMutableRawPointer(mutating: caller)
         let size = pointer.load(as: UInt.self)
         guard size >= 8 && size <= UInt(truncatingIfNeeded: CallerStruct.largestSize) && size & 7 == 0 else {
             throw Failure(
-                .structSize, argument, "must have its struct_size set to its sizeof",
-                found: .integer(Int(truncatingIfNeeded: size)))
+                .structSize, "@ must have its struct_size set to its sizeof", naming: argument, integer: Int(truncatingIfNeeded: size))
         }
         var offset = MemoryLayout<Value>.size
         knownSize = min(Int(truncatingIfNeeded: size), offset)
         while offset < Int(truncatingIfNeeded: size) {
             if pointer.load(fromByteOffset: offset, as: UInt8.self) != 0 {
                 throw Failure(
-                    .structSize, argument, "uses fields that are newer than this library (compare v05_version)",
-                    found: .integers(Int(truncatingIfNeeded: size), MemoryLayout<Value>.size))
+                    .structSize, "@ uses fields that are newer than this library (compare v05_version)", naming: argument)
             }
             offset &+= 1
         }
@@ -48,11 +46,10 @@ struct CallerStruct<Value> {
 func initializableSize<Value>(
     _ pointer: UnsafeMutablePointer<Value>?, _ size: Int, _ argument: Text
 ) throws(Failure) -> Int {
-    guard pointer != nil else { throw Failure(.nullPointer, argument, "must not be NULL") }
+    guard pointer != nil else { throw Failure(.nullPointer, "@ must not be NULL", naming: argument) }
     guard size >= 8 && size <= MemoryLayout<Value>.size && size & 7 == 0 else {
         throw Failure(
-            .structSize, "struct_size", "must be the sizeof of a struct that this library knows",
-            found: .integers(size, MemoryLayout<Value>.size))
+            .structSize, "struct_size must be the sizeof of a struct that this library knows", integers: size, MemoryLayout<Value>.size)
     }
     return size
 }

@@ -7,19 +7,23 @@ struct AdvantageScaling {
     private let epsilon: Double
     private let batchDivisor: Double
 
-    init(options: EstimationOptions, summaries: UnsafePointer<GroupSummary>, groupCount: Int) {
+    init(
+        options: EstimationOptions, summaries: UnsafePointer<GroupSummary>, groupCount: Int, workspace: inout Workspace
+    ) throws(Failure) {
         scale = options.scale
         ddof = options.ddof
         epsilon = options.epsilon
         batchDivisor = scale == .batch
             ? AdvantageScaling.batchDivisor(
-                summaries, groupCount: groupCount, ddof: options.ddof, epsilon: options.epsilon)
+                summaries, groupCount: groupCount, terms: try workspace.take(Double.self, count: groupCount),
+                ddof: options.ddof, epsilon: options.epsilon)
             : 1
     }
 
     /// Standard deviation of all counted rewards of a batch, plus epsilon.
     private static func batchDivisor(
-        _ summaries: UnsafePointer<GroupSummary>, groupCount: Int, ddof: Int, epsilon: Double
+        _ summaries: UnsafePointer<GroupSummary>, groupCount: Int, terms: UnsafeMutablePointer<Double>, ddof: Int,
+        epsilon: Double
     ) -> Double {
         var rewardCount = 0
         var first = Double.nan
@@ -32,17 +36,19 @@ struct AdvantageScaling {
                 isConstant = isConstant && summary.constant && summary.mean == first
                 rewardCount &+= summary.count
             }
+            terms[group] = summary.sumHigh + summary.sumLow
             group &+= 1
         }
         if isConstant { return 1 }
-        let total = reproducibleSum(count: groupCount) { summaries[$0].sumHigh + summaries[$0].sumLow }
-        let mean = total / Double(rewardCount)
-        let sumOfSquares = reproducibleSum(count: groupCount) { group in
+        let mean = reproducibleSum(terms, count: groupCount) / Double(rewardCount)
+        group = 0
+        while group < groupCount {
             let summary = summaries[group]
-            if summary.count == 0 { return 0 }
-            let deviation = summary.mean - mean
-            return summary.sumOfSquares + Double(summary.count) * deviation * deviation
+            let deviation = summary.count > 0 ? summary.mean - mean : 0
+            terms[group] = summary.sumOfSquares + Double(summary.count) * deviation * deviation
+            group &+= 1
         }
+        let sumOfSquares = reproducibleSum(terms, count: groupCount)
         return divisor(sumOfSquares: sumOfSquares, count: rewardCount, ddof: ddof, epsilon: epsilon)
     }
 

@@ -10,6 +10,7 @@ struct AreaRegression {
     private let priors: UnsafeMutablePointer<Double>
     private let inverseCounts: UnsafeMutablePointer<Double>
     private let weights: UnsafeMutablePointer<Double>
+    private let terms: UnsafeMutablePointer<Double>
     private let rewardVariance: Double
     private let ridge: Double
     private let hasSlope: Bool
@@ -20,7 +21,7 @@ struct AreaRegression {
         let moments: RegressionMoments
     }
 
-    static func workspaceSize(groupCount: Int) -> Int { 4 &* Workspace.size(of: Double.self, count: groupCount) }
+    static func workspaceSize(groupCount: Int) -> Int { 5 &* Workspace.size(of: Double.self, count: groupCount) }
 
     /// - Parameter hasSlope: whether the prior explains the means (only groups with a prior take part then),
     ///   or nothing does (all groups with rewards take part).
@@ -32,13 +33,14 @@ struct AreaRegression {
         priors = try workspace.take(Double.self, count: groupCount)
         inverseCounts = try workspace.take(Double.self, count: groupCount)
         weights = try workspace.take(Double.self, count: groupCount)
+        terms = try workspace.take(Double.self, count: groupCount)
         var used = 0
         var group = 0
         while group < groupCount {
             let summary = summaries[group]
-            if summary.count > 0 && !(hasSlope && summary.prior.isNaN) {
+            if summary.count > 0 && !(hasSlope && summary.prior.value.isNaN) {
                 means[used] = summary.mean
-                priors[used] = hasSlope ? summary.prior : 0
+                priors[used] = hasSlope ? summary.prior.value : 0
                 inverseCounts[used] = 1 / Double(summary.count)
                 used &+= 1
             }
@@ -99,11 +101,14 @@ struct AreaRegression {
 
     /// sum_i residual_i^2 / (variance + v_i)^power
     private func squaredResiduals(_ line: RegressionLine, power: Int, variance: Double) -> Double {
-        reproducibleSum(count: count) { index in
+        var index = 0
+        while index < count {
             let residual = means[index] - line.intercept - line.slope * priors[index]
             let scatter = variance + rewardVariance * inverseCounts[index]
-            return residual * residual / (power == 0 ? 1 : (power == 1 ? scatter : scatter * scatter))
+            terms[index] = residual * residual / (power == 0 ? 1 : (power == 1 ? scatter : scatter * scatter))
+            index &+= 1
         }
+        return reproducibleSum(terms, count: count)
     }
 
     private func equallyWeighted(variance: Double) -> Fit {
@@ -115,11 +120,17 @@ struct AreaRegression {
         return fit(variance: variance)
     }
 
+    /// Weights 1 / (variance + v_i), scaled to mean 1.
     private func weighted(variance: Double) -> Fit {
-        let total = reproducibleSum(count: count) { 1 / (variance + rewardVariance * inverseCounts[$0]) }
         var index = 0
         while index < count {
-            weights[index] = Double(count) / total / (variance + rewardVariance * inverseCounts[index])
+            terms[index] = 1 / (variance + rewardVariance * inverseCounts[index])
+            index &+= 1
+        }
+        let scale = Double(count) / reproducibleSum(terms, count: count)
+        index = 0
+        while index < count {
+            weights[index] = scale * terms[index]
             index &+= 1
         }
         return fit(variance: variance)
@@ -129,15 +140,26 @@ struct AreaRegression {
         var moments = RegressionMoments()
         if count > 0 {
             moments.groups = Double(count)
-            moments.meanPrior = reproducibleSum(count: count) { weights[$0] * priors[$0] } / moments.groups
-            moments.meanReward = reproducibleSum(count: count) { weights[$0] * means[$0] } / moments.groups
-            moments.inverseCount = reproducibleSum(count: count) { weights[$0] * inverseCounts[$0] }
-            let prior = moments.meanPrior
-            let reward = moments.meanReward
-            moments.priorPrior = reproducibleSum(count: count) { weights[$0] * (priors[$0] - prior) * (priors[$0] - prior) }
-            moments.priorReward = reproducibleSum(count: count) { weights[$0] * (priors[$0] - prior) * (means[$0] - reward) }
-            moments.rewardReward = reproducibleSum(count: count) { weights[$0] * (means[$0] - reward) * (means[$0] - reward) }
+            moments.inverseCount = weightedProducts(inverseCounts, 0, nil, 0)
+            moments.meanPrior = weightedProducts(priors, 0, nil, 0) / moments.groups
+            moments.meanReward = weightedProducts(means, 0, nil, 0) / moments.groups
+            moments.priorPrior = weightedProducts(priors, moments.meanPrior, priors, moments.meanPrior)
+            moments.priorReward = weightedProducts(priors, moments.meanPrior, means, moments.meanReward)
+            moments.rewardReward = weightedProducts(means, moments.meanReward, means, moments.meanReward)
         }
         return Fit(line: moments.line(ridge: ridge, hasSlope: hasSlope), variance: variance, moments: moments)
+    }
+
+    /// sum_i weight_i (first_i - a) (second_i - b); without `second` its factor is 1.
+    private func weightedProducts(
+        _ first: UnsafeMutablePointer<Double>, _ a: Double, _ second: UnsafeMutablePointer<Double>?, _ b: Double
+    ) -> Double {
+        var index = 0
+        while index < count {
+            let factor = second.map { $0[index] - b } ?? 1
+            terms[index] = weights[index] * (first[index] - a) * factor
+            index &+= 1
+        }
+        return reproducibleSum(terms, count: count)
     }
 }

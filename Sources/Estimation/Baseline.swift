@@ -35,6 +35,17 @@ struct Baseline {
         return Baseline(weight: weight, value: between(center, mean, at: weight), mse: weight * variance)
     }
 
+    /// The prior as a Beta distribution worth `strength` rewards, merged with the group: posterior mean and variance
+    /// (arXiv 2603.18444).
+    @inline(__always)
+    static func counted(mean: Double, count: Int, prior: Prior, interval: Interval) -> Baseline {
+        let total = prior.strength + Double(count)
+        let weight = Double(count) / total
+        let value = count == 0 ? prior.value : between(prior.value, mean, at: weight)
+        return Baseline(
+            weight: weight, value: value, mse: (value - interval.low) * (interval.high - value) / (total + 1))
+    }
+
     /// from + weight (to - from), kept between both against rounding.
     @inline(__always)
     private static func between(_ from: Double, _ to: Double, at weight: Double) -> Double {
@@ -49,8 +60,7 @@ struct Sample {
     /// Mean of the rewards, or their median for the median rule. NaN without rewards.
     var center: Double
     var successes: Int
-    /// NaN where there is no prior.
-    var prior: Double
+    var prior: Prior
 }
 
 /// Makes baselines by one rule; the same for a whole group and for the others of a row.
@@ -67,16 +77,17 @@ struct BaselineEstimator {
         if group.count != 1 { return false }
         switch rule {
         case .grpo, .rloo, .median: return true
-        case .v05, .prior: return group.prior.isNaN
+        case .v05, .prior: return group.prior.value.isNaN
+        case .discountedBeta: return group.prior.strength <= 0
         case .calibrated, .jamesStein: return false
         }
     }
 
     @inline(__always)
     func check(_ sample: Sample) -> PriorCheck {
-        if sample.prior.isNaN || sample.count == 0 { return .none }
+        if sample.prior.value.isNaN || sample.count == 0 { return .none }
         return PriorCheck(
-            mean: sample.center, count: sample.count, successes: sample.successes, prior: sample.prior,
+            mean: sample.center, count: sample.count, successes: sample.successes, prior: sample.prior.value,
             options: options)
     }
 
@@ -91,25 +102,41 @@ struct BaselineEstimator {
         case .grpo, .rloo:
             return sample.count == 0 ? .none : Baseline(weight: 1, value: sample.center, mse: noise)
         case .v05, .prior:
-            if sample.prior.isNaN {
+            let prior = sample.prior.value
+            if prior.isNaN {
                 return sample.count == 0 ? .none : Baseline(weight: 1, value: sample.center, mse: noise)
             }
             if sample.count == 0 || rule == .prior {
-                return Baseline(weight: 0, value: sample.prior, mse: check.biasSquared)
+                return Baseline(weight: 0, value: prior, mse: check.biasSquared)
             }
-            return .fused(mean: sample.center, noise: noise, prior: sample.prior, check: check)
+            return .fused(mean: sample.center, noise: noise, prior: prior, check: check)
+        case .discountedBeta:
+            if sample.prior.strength <= 0 {
+                return sample.count == 0 ? .none : Baseline(weight: 1, value: sample.center, mse: noise)
+            }
+            return .counted(mean: sample.center, count: sample.count, prior: sample.prior, interval: options.interval)
         }
     }
 
     @inline(__always)
     private func shrunkBaseline(_ sample: Sample) -> Baseline {
-        let hasPrior = rule == .calibrated && !sample.prior.isNaN
+        let hasPrior = rule == .calibrated && !sample.prior.value.isNaN
         let spread = hasPrior ? calibration.priorVariance : calibration.betweenVariance
         let center = hasPrior
-            ? options.interval.clamp(calibration.intercept + calibration.slope * sample.prior)
+            ? options.interval.clamp(calibration.intercept + calibration.slope * sample.prior.value)
             : calibration.grandMean
         if sample.count == 0 { return Baseline(weight: 0, value: center, mse: spread) }
         let variance = calibration.rewardVariance / Double(sample.count)
         return .shrunk(mean: sample.center, variance: variance, center: center, spread: spread)
     }
+}
+
+/// Baseline and estimated error of one group by its mean, for rules that need no more than that.
+public func baselineOfGroup(
+    mean: Double, count: Int, prior: Prior, options: EstimationOptions, calibration: Calibration?
+) -> (value: Double, mse: Double) {
+    let estimator = BaselineEstimator(options: options, rule: options.rule, calibration: calibration ?? .empty)
+    let sample = Sample(count: count, center: mean, successes: 0, prior: prior)
+    let baseline = estimator.baseline(sample, check: estimator.check(sample))
+    return (baseline.value, baseline.mse)
 }

@@ -14,9 +14,11 @@ public enum BaselineRule: Int32, Sendable {
     case prior = 5
     /// The median of the group (arXiv 2601.22582).
     case median = 6
+    /// The history of the prompt, counted as a Beta prior, merged with the group (arXiv 2603.18444).
+    case discountedBeta = 7
 
     /// Whether the rule's variance bound or clipping rests on the rewards lying in the interval.
-    var reliesOnInterval: Bool { self == .v05 || self == .calibrated }
+    var reliesOnInterval: Bool { self == .v05 || self == .calibrated || self == .discountedBeta }
 
     var needsCalibration: Bool { self == .calibrated || self == .jamesStein }
 

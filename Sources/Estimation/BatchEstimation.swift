@@ -1,7 +1,7 @@
 /// Where the results go. A nil pointer skips a result.
-public struct EstimationOutput<Reward: RewardScalar> {
+public struct EstimationOutput {
     /// (rows)
-    public var advantages: UnsafeMutablePointer<Reward>?
+    public var advantages: AdvantageColumn?
     public var rowGroup: UnsafeMutablePointer<Int64>?
     /// (groups), in order of first appearance
     public var groupCapacity = 0
@@ -27,10 +27,10 @@ public struct EstimationOutput<Reward: RewardScalar> {
 }
 
 /// Rewards to advantages for a whole batch: check and summarise, calibrate where the rule needs it, then write.
-public struct BatchEstimation<Reward: RewardScalar> {
-    private let batch: Batch<Reward>
+public struct BatchEstimation {
+    private let batch: Batch
     private let options: EstimationOptions
-    private let summary: BatchSummary<Reward>
+    private let summary: BatchSummary
     private let estimator: BaselineEstimator
     private let scaling: AdvantageScaling
     /// The rule that was applied: another than asked for where there was too little to calibrate.
@@ -40,15 +40,16 @@ public struct BatchEstimation<Reward: RewardScalar> {
     public var groupCount: Int { summary.grouping.groupCount }
 
     public static func workspaceSize(rowCount: Int, groupCount: Int?, options: EstimationOptions) -> Int {
-        BatchSummary<Reward>.workspaceSize(rowCount: rowCount, groupCount: groupCount, rule: options.rule)
+        BatchSummary.workspaceSize(rowCount: rowCount, groupCount: groupCount, rule: options.rule)
             &+ (options.rule.needsCalibration
                 ? CalibrationFit.workspaceSize(groupCount: groupCount ?? rowCount) : 0)
+            &+ (options.scale == .batch ? Workspace.size(of: Double.self, count: groupCount ?? rowCount) : 0)
             &+ Workspace.alignment
     }
 
     /// - Parameter calibration: from earlier batches; fitted on this one where it is nil or rests on too few groups.
     public init(
-        _ batch: Batch<Reward>, options: EstimationOptions, calibration: Calibration?, workspace: inout Workspace
+        _ batch: Batch, options: EstimationOptions, calibration: Calibration?, workspace: inout Workspace
     ) throws(Failure) {
         self.batch = batch
         self.options = options
@@ -71,13 +72,13 @@ public struct BatchEstimation<Reward: RewardScalar> {
         estimator = BaselineEstimator(
             options: options, rule: used == nil ? options.rule.withoutCalibration : options.rule,
             calibration: used ?? .empty)
-        scaling = AdvantageScaling(
-            options: options, summaries: summary.groups, groupCount: summary.grouping.groupCount)
+        scaling = try AdvantageScaling(
+            options: options, summaries: summary.groups, groupCount: summary.grouping.groupCount, workspace: &workspace)
     }
 
     /// Fits a calibration on a batch and does nothing else.
     public static func calibrate(
-        _ batch: Batch<Reward>, interval: Interval, workspace: inout Workspace
+        _ batch: Batch, interval: Interval, workspace: inout Workspace
     ) throws(Failure) -> CalibrationFit {
         var options = EstimationOptions()
         options.rule = .calibrated
@@ -89,11 +90,10 @@ public struct BatchEstimation<Reward: RewardScalar> {
     }
 
     /// Writes all results. Only a capacity that is too small can still fail, before anything is written.
-    public func write(to output: EstimationOutput<Reward>) throws(Failure) {
+    public func write(to output: EstimationOutput) throws(Failure) {
         if output.wantsGroups && output.groupCapacity < groupCount {
             throw Failure(
-                .capacityTooSmall, "group_capacity", "must be at least the number of groups",
-                found: .integers(output.groupCapacity, groupCount))
+                .capacityTooSmall, "group_capacity must be at least the number of groups", integers: output.groupCapacity, groupCount)
         }
         var group = 0
         while group < groupCount {
@@ -103,16 +103,16 @@ public struct BatchEstimation<Reward: RewardScalar> {
     }
 
     @inline(__always)
-    private func write(_ group: Int, to output: EstimationOutput<Reward>) {
+    private func write(_ group: Int, to output: EstimationOutput) {
         let summary = self.summary.groups[group]
         let check = estimator.check(
             Sample(count: summary.count, center: summary.mean, successes: summary.successes, prior: summary.prior))
         let baseline = estimator.baseline(sample(group, summary), check: check)
         if output.wantsGroups {
-            output.groupIds?[group] = groupId(group)
+            output.groupIds?[group] = self.summary.key(of: group)
             output.count?[group] = Int64(truncatingIfNeeded: summary.count)
             output.mean?[group] = summary.mean
-            output.prior?[group] = summary.prior
+            output.prior?[group] = summary.prior.value
             output.weight?[group] = baseline.weight
             output.baseline?[group] = baseline.value
             output.biasSquared?[group] = check.biasSquared
@@ -125,13 +125,6 @@ public struct BatchEstimation<Reward: RewardScalar> {
         writeRows(group, summary, baseline: baseline.value, to: output)
     }
 
-    private func groupId(_ group: Int) -> Int64 {
-        switch batch.groups {
-        case .ids(let ids): return ids[self.summary.grouping.row(at: self.summary.grouping.start(group))]
-        case .offsets: return Int64(truncatingIfNeeded: group)
-        }
-    }
-
     private func sample(_ group: Int, _ summary: GroupSummary) -> Sample {
         var center = summary.mean
         if let middles = self.summary.middles, summary.count > 0 { center = middles[group].median }
@@ -140,7 +133,7 @@ public struct BatchEstimation<Reward: RewardScalar> {
 
     @inline(__always)
     private func writeRows(
-        _ group: Int, _ summary: GroupSummary, baseline: Double, to output: EstimationOutput<Reward>
+        _ group: Int, _ summary: GroupSummary, baseline: Double, to output: EstimationOutput
     ) {
         let grouping = self.summary.grouping
         let start = grouping.start(group)
@@ -160,65 +153,69 @@ public struct BatchEstimation<Reward: RewardScalar> {
             return writeLeaveOneOut(group, summary, to: advantages)
         }
         let divisor = scaling.divisor(of: summary)
-        if grouping.rows == nil && batch.mask == nil {
-            var row = start
-            if divisor == 1 {
-                // Rewards and baseline are at most 1e30.
-                while row < end {
-                    advantages[row] = Reward(rounding: batch.rewards[row].double - baseline)
-                    row &+= 1
-                }
-            } else {
-                while row < end {
-                    advantages[row] = Reward(saturating: (batch.rewards[row].double - baseline) / divisor)
-                    row &+= 1
-                }
+        if grouping.rows == nil && batch.mask == nil && divisor == 1 {
+            switch (batch.rewards, advantages) {
+            case (.single(let rewards), .single(let results)):
+                return subtract(baseline, from: rewards + start, to: results + start, count: end &- start)
+            case (.double(let rewards), .double(let results)):
+                return subtract(baseline, from: rewards + start, to: results + start, count: end &- start)
+            default: break
             }
-            return
         }
         var position = start
         while position < end {
             let row = grouping.row(at: position)
-            advantages[row] = batch.isCounted(row)
-                ? Reward(saturating: (batch.rewards[row].double - baseline) / divisor) : Reward(saturating: 0)
+            advantages.write(batch.isCounted(row) ? (batch.rewards[row] - baseline) / divisor : 0, at: row)
             position &+= 1
         }
     }
 
-    private func writeSingleton(_ start: Int, _ end: Int, to advantages: UnsafeMutablePointer<Reward>) {
+    /// Rewards and baseline are at most 1e30, so the difference fits any type.
+    @inline(__always)
+    private func subtract<Reward: RewardScalar>(
+        _ baseline: Double, from rewards: UnsafePointer<Reward>, to results: UnsafeMutablePointer<Reward>, count: Int
+    ) {
+        var row = 0
+        while row < count {
+            results[row] = Reward(rounding: rewards[row].double - baseline)
+            row &+= 1
+        }
+    }
+
+    private func writeSingleton(_ start: Int, _ end: Int, to advantages: AdvantageColumn) {
         let isRaw = options.singleton == .raw
         let divisor = scaling.divisorOfRawSingleton
         var position = start
         while position < end {
             let row = summary.grouping.row(at: position)
-            let reward = isRaw && batch.isCounted(row) ? batch.rewards[row].double : 0
-            advantages[row] = Reward(saturating: reward / divisor)
+            let reward = isRaw && batch.isCounted(row) ? batch.rewards[row] : 0
+            advantages.write(reward / divisor, at: row)
             position &+= 1
         }
     }
 
     /// Every row's baseline is made from the other rewards of its group: the same rule with one reward less.
     private func writeLeaveOneOut(
-        _ group: Int, _ summary: GroupSummary, to advantages: UnsafeMutablePointer<Reward>
+        _ group: Int, _ summary: GroupSummary, to advantages: AdvantageColumn
     ) {
         let grouping = self.summary.grouping
         let others = OthersBaseline(
             estimator: estimator, summary: summary,
             middle: self.summary.middles.map { $0[group] },
-            success: Reward(saturating: options.interval.high).double)
+            success: batch.rewards.rounded(options.interval.high))
         var position = grouping.start(group)
         let end = position &+ grouping.size(group)
         while position < end {
             let row = grouping.row(at: position)
             var advantage = 0.0
             if batch.isCounted(row) {
-                let reward = batch.rewards[row].double
+                let reward = batch.rewards[row]
                 let divisor = options.scale == .group
                     ? scaling.divisorOfOthers(summary, reward: reward, exactSquares: { squaresOfOthers(group, row) })
                     : scaling.divisor(of: summary)
                 advantage = (reward - others.value(without: reward)) / divisor
             }
-            advantages[row] = Reward(saturating: advantage)
+            advantages.write(advantage, at: row)
             position &+= 1
         }
     }
@@ -226,31 +223,22 @@ public struct BatchEstimation<Reward: RewardScalar> {
     /// Sum of squared deviations of the group's rewards without `excluded`, 0 where they are all equal.
     private func squaresOfOthers(_ group: Int, _ excluded: Int) -> Double {
         let grouping = summary.grouping
-        let start = grouping.start(group)
-        let size = grouping.size(group)
-        func isOther(_ row: Int) -> Bool { row != excluded && batch.isCounted(row) }
+        let others = summary.scratch
         var range = RewardRange()
         var count = 0
-        var position = start
-        while position < start &+ size {
+        var position = grouping.start(group)
+        let end = position &+ grouping.size(group)
+        while position < end {
             let row = grouping.row(at: position)
-            if isOther(row) {
-                range.smallest = min(range.smallest, batch.rewards[row].double)
-                range.largest = max(range.largest, batch.rewards[row].double)
+            if row != excluded && batch.isCounted(row) {
+                others[count] = batch.rewards[row]
+                range.smallest = min(range.smallest, others[count])
+                range.largest = max(range.largest, others[count])
                 count &+= 1
             }
             position &+= 1
         }
-        if range.smallest == range.largest { return 0 }
-        let sum = reproducibleSum(count: size) { position in
-            let row = grouping.row(at: start &+ position)
-            return isOther(row) ? batch.rewards[row].double : 0
-        }
-        let mean = sum / Double(count)
-        return reproducibleSum(count: size) { position in
-            let row = grouping.row(at: start &+ position)
-            let deviation = isOther(row) ? batch.rewards[row].double - mean : 0
-            return deviation * deviation
-        }
+        let found = GroupSummary(rewards: others, count: count, range: range, prior: Prior(value: .nan))
+        return found.constant ? 0 : squaredDeviations(others, count: count, mean: found.mean)
     }
 }

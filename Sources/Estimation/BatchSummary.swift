@@ -3,14 +3,14 @@ let largestReward = 1e30
 
 /// The first half of an estimation: every row is checked and every group summarised. Nothing of the caller's
 /// is written before all of it has passed.
-struct BatchSummary<Reward: RewardScalar> {
-    let batch: Batch<Reward>
+struct BatchSummary {
+    let batch: Batch
     let grouping: Grouping
     let groups: UnsafeMutablePointer<GroupSummary>
     /// For the median rule only.
     let middles: UnsafeMutablePointer<MiddleRewards>?
     /// One counted group's rewards.
-    private let scratch: UnsafeMutablePointer<Double>
+    let scratch: UnsafeMutablePointer<Double>
     private let options: EstimationOptions
     private let needsSquares: Bool
     /// What a counted reward must lie in.
@@ -26,7 +26,7 @@ struct BatchSummary<Reward: RewardScalar> {
     }
 
     init(
-        _ batch: Batch<Reward>, options: EstimationOptions, needsSquares: Bool, workspace: inout Workspace
+        _ batch: Batch, options: EstimationOptions, needsSquares: Bool, workspace: inout Workspace
     ) throws(Failure) {
         self.batch = batch
         self.options = options
@@ -52,49 +52,58 @@ struct BatchSummary<Reward: RewardScalar> {
         }
     }
 
+    /// The id of a group; with offsets its number.
+    func key(of group: Int) -> Int64 {
+        switch batch.groups {
+        case .ids(let ids): return ids[grouping.row(at: grouping.start(group))]
+        case .offsets: return Int64(truncatingIfNeeded: group)
+        }
+    }
+
     /// The quick way for rows side by side whose rewards are multiples of 2^-20, such as 0, 1 or -0.5: their plain
     /// sum is exact in any order, so that several can be added at once. Returns false, having done nothing, for
     /// others and for rewards that must be refused.
     @inline(__always)
-    private func summarizePlain(_ group: Int, prior: Double) -> Bool {
+    private func summarizePlain(_ group: Int, prior: Prior) -> Bool {
+        let start = grouping.start(group)
         let count = grouping.size(group)
         if count == 0 || count > 1 &<< 30 { return false }
-        let rewards = batch.rewards + grouping.start(group)
-        guard let sum = DyadicSum(rewards, count: count, accepted: accepted) else { return false }
+        let found: DyadicSum?
+        switch batch.rewards {
+        case .single(let rewards): found = DyadicSum(rewards + start, count: count, accepted: accepted)
+        case .double(let rewards): found = DyadicSum(rewards + start, count: count, accepted: accepted)
+        }
+        guard let sum = found else { return false }
         groups[group] = GroupSummary(
             count: count, sumHigh: sum.value, sumLow: 0,
-            mean: sum.isConstant ? rewards[0].double : sum.value / Double(count), sumOfSquares: 0,
+            mean: sum.isConstant ? sum.smallest : sum.value / Double(count), sumOfSquares: 0,
             constant: sum.isConstant, successes: 0, prior: prior)
         if needsSquares && !sum.isConstant {
-            groups[group].sumOfSquares = squares(count: count, mean: groups[group].mean) { rewards[$0].double }
+            var position = 0
+            while position < count {
+                scratch[position] = batch.rewards[start &+ position]
+                position &+= 1
+            }
+            groups[group].sumOfSquares = squaredDeviations(scratch, count: count, mean: groups[group].mean)
         }
         return true
     }
 
     /// The way for all groups.
-    private func summarize(_ group: Int, prior: Double) throws(Failure) {
+    private func summarize(_ group: Int, prior: Prior) throws(Failure) {
         let (count, range) = try collect(group)
         if count == 0 {
             groups[group] = .empty(prior: prior)
             return
         }
         groups[group] = GroupSummary(rewards: scratch, count: count, range: range, prior: prior)
-        if needsSquares && !groups[group].constant {
-            groups[group].sumOfSquares = squares(count: count, mean: groups[group].mean) { scratch[$0] }
-        }
         if options.test == .exact { groups[group].successes = try successes(in: group, count: count) }
         if let middles {
             sortAscending(scratch, count: count)
             middles[group] = MiddleRewards(sorted: scratch, count: count)
         }
-    }
-
-    /// Second pass of the two-pass variance.
-    @inline(__always)
-    private func squares(count: Int, mean: Double, reward: (Int) -> Double) -> Double {
-        reproducibleSum(count: count) { position in
-            let deviation = reward(position) - mean
-            return deviation * deviation
+        if needsSquares && !groups[group].constant {
+            groups[group].sumOfSquares = squaredDeviations(scratch, count: count, mean: groups[group].mean)
         }
     }
 
@@ -108,7 +117,7 @@ struct BatchSummary<Reward: RewardScalar> {
         while position < end {
             let row = grouping.row(at: position)
             if batch.isCounted(row) {
-                let reward = batch.rewards[row].double
+                let reward = batch.rewards[row]
                 scratch[count] = reward
                 refused &+= reward >= accepted.lowerBound && reward <= accepted.upperBound ? 0 : 1
                 range.smallest = reward < range.smallest ? reward : range.smallest
@@ -127,33 +136,30 @@ struct BatchSummary<Reward: RewardScalar> {
         let end = position &+ grouping.size(group)
         while position < end {
             let row = grouping.row(at: position)
-            let reward = batch.rewards[row].double
+            let reward = batch.rewards[row]
             if batch.isCounted(row) {
                 if !(reward.magnitude <= .greatestFiniteMagnitude) {
                     return Failure(
-                        .invalidReward, "rewards", at: row, "must be finite in a counted row (mask takes a row out)",
-                        found: .real(reward))
+                        .invalidReward, "rewards[#] must be finite in a counted row (mask takes a row out)", at: row, real: reward)
                 }
                 if !(reward.magnitude <= largestReward) {
                     return Failure(
-                        .invalidReward, "rewards", at: row, "must not be larger than 1e30 in absolute value",
-                        found: .real(reward))
+                        .invalidReward, "rewards[#] must not be larger than 1e30 in absolute value", at: row, real: reward)
                 }
                 if !(reward >= accepted.lowerBound && reward <= accepted.upperBound) {
                     return Failure(
-                        .rewardOutOfRange, "rewards", at: row, "must lie in reward_range", interval: options.interval,
-                        found: .real(reward))
+                        .rewardOutOfRange, "rewards[#] must lie in reward_range", at: row, real: reward, in: options.interval)
                 }
             }
             position &+= 1
         }
-        return Failure(.invalidReward, "rewards", "changed during the call")
+        return Failure(.invalidReward, "rewards changed during the call")
     }
 
     /// Number of rewards at the upper end; the exact test has no meaning for other than two-valued rewards.
     private func successes(in group: Int, count: Int) throws(Failure) -> Int {
-        let low = Reward(saturating: options.interval.low).double
-        let high = Reward(saturating: options.interval.high).double
+        let low = batch.rewards.rounded(options.interval.low)
+        let high = batch.rewards.rounded(options.interval.high)
         var successes = 0
         var index = 0
         while index < count {
@@ -161,8 +167,8 @@ struct BatchSummary<Reward: RewardScalar> {
                 successes &+= 1
             } else if scratch[index] != low {
                 throw Failure(
-                    .rewardNotTwoValued, "rewards", "must each be an end of reward_range for the exact test",
-                    interval: options.interval, found: .real(scratch[index]))
+                    .rewardNotTwoValued, "rewards must each be an end of reward_range for the exact test:", at: -1, real: scratch[index],
+                    in: options.interval)
             }
             index &+= 1
         }
@@ -171,36 +177,57 @@ struct BatchSummary<Reward: RewardScalar> {
 
     /// The prior of a group: that of its counted rows, which must agree, or of its first row where no row counts.
     @inline(__always)
-    private func prior(of group: Int) throws(Failure) -> Double {
-        guard let priors = batch.priors else { return .nan }
-        if case .offsets = batch.groups { return try checked(priors[group], at: group) }
-        var position = grouping.start(group)
-        let end = position &+ grouping.size(group)
-        var first = grouping.row(at: position)
+    private func prior(of group: Int) throws(Failure) -> Prior {
+        guard let priors = batch.priors else { return Prior(value: .nan) }
+        if case .offsets = batch.groups { return try checkedPrior(at: group) }
+        let start = grouping.start(group)
+        let end = start &+ grouping.size(group)
+        var position = start
         while position < end && !batch.isCounted(grouping.row(at: position)) { position &+= 1 }
-        if position < end { first = grouping.row(at: position) }
-        let prior = priors[first]
+        let first = grouping.row(at: position < end ? position : start)
         while position < end {
             let row = grouping.row(at: position)
-            if batch.isCounted(row) && priors[row] != prior && !(priors[row].isNaN && prior.isNaN) {
-                throw Failure(
-                    .priorDisagrees, "prior", at: row, "must be the same for all rows of a group",
-                    found: .reals(prior, priors[row]))
+            if batch.isCounted(row) {
+                try agree(priors, row, first, "prior[#] must be the same for all rows of a group")
+                if let strengths = batch.strengths { try agree(strengths, row, first, "prior_strength[#] must be the same for all rows of a group") }
             }
             position &+= 1
         }
-        return try checked(prior, at: first)
+        return try checkedPrior(at: first)
     }
 
     @inline(__always)
-    private func checked(_ prior: Double, at index: Int) throws(Failure) -> Double {
-        if prior.isNaN || options.interval.contains(prior) {
-            return prior.isNaN ? .nan : options.interval.clamp(prior)
-        }
+    private func agree(_ values: UnsafePointer<Double>, _ row: Int, _ first: Int, _ rule: Text) throws(Failure) {
+        if values[row] == values[first] || (values[row].isNaN && values[first].isNaN) { return }
         throw Failure(
-            .invalidPrior, "prior", at: index, "must be NaN (no prior) or lie in reward_range",
-            interval: options.interval, found: .real(prior))
+            .priorDisagrees, rule, at: row, reals: values[first], values[row])
     }
+
+    @inline(__always)
+    private func checkedPrior(at index: Int) throws(Failure) -> Prior {
+        let value = batch.priors?[index] ?? .nan
+        let strength = batch.strengths?[index] ?? 0
+        if !value.isNaN && !options.interval.contains(value) {
+            throw Failure(
+                .invalidPrior, "prior[#] must be NaN (no prior) or lie in reward_range", at: index, real: value, in: options.interval)
+        }
+        if !(strength >= 0 && strength <= largestReward) && !value.isNaN {
+            throw Failure(
+                .invalidPrior, "prior_strength[#] must be finite and not negative", at: index, real: strength)
+        }
+        return value.isNaN ? Prior(value: .nan) : Prior(value: options.interval.clamp(value), strength: strength)
+    }
+}
+
+/// Second pass of the two-pass variance. The rewards make room for their squared deviations.
+func squaredDeviations(_ rewards: UnsafeMutablePointer<Double>, count: Int, mean: Double) -> Double {
+    var position = 0
+    while position < count {
+        let deviation = rewards[position] - mean
+        rewards[position] = deviation * deviation
+        position &+= 1
+    }
+    return reproducibleSum(rewards, count: count)
 }
 
 extension Grouping {

@@ -36,7 +36,7 @@ public struct Calibration: Sendable {
     }
 
     /// Rests on nothing.
-    static let empty = Calibration(
+    public static let empty = Calibration(
         intercept: 0, slope: 0, priorVariance: 0, rewardVariance: 0, grandMean: 0, betweenVariance: 0, groups: 0,
         totalGroups: 0)
 
@@ -52,10 +52,10 @@ public struct Calibration: Sendable {
         let numbers = intercept * 0 + slope * 0 + priorVariance * 0 + rewardVariance * 0 + grandMean * 0
             + betweenVariance * 0 + groups * 0 + totalGroups * 0
         if numbers != 0 {
-            throw Failure(.invalidCalibration, "calibration", "must hold finite numbers only")
+            throw Failure(.invalidCalibration, "calibration must hold finite numbers only")
         }
         if priorVariance < 0 || rewardVariance < 0 || betweenVariance < 0 || groups < 0 || totalGroups < 0 {
-            throw Failure(.invalidCalibration, "calibration", "must not hold a negative variance or number of groups")
+            throw Failure(.invalidCalibration, "calibration must not hold a negative variance or number of groups")
         }
     }
 }

@@ -67,26 +67,31 @@ public struct CalibrationFit {
         self.moments = moments
     }
 
-    static func workspaceSize(groupCount: Int) -> Int { 2 &* AreaRegression.workspaceSize(groupCount: groupCount) }
+    static func workspaceSize(groupCount: Int) -> Int {
+        2 &* AreaRegression.workspaceSize(groupCount: groupCount)
+            &+ Workspace.size(of: Double.self, count: groupCount)
+    }
 
     init(
         summaries: UnsafePointer<GroupSummary>, groupCount: Int, interval: Interval, workspace: inout Workspace
     ) throws(Failure) {
         var moments = CalibrationMoments(interval: interval, discount: 1)
-        moments.withinSquares = reproducibleSum(count: groupCount) { summaries[$0].sumOfSquares }
+        let squares = try workspace.take(Double.self, count: groupCount)
         var freedom = 0
         var withPrior = 0
         var total = 0
         var group = 0
         while group < groupCount {
             let summary = summaries[group]
+            squares[group] = summary.sumOfSquares
             if summary.count >= 2 {
                 freedom &+= summary.count &- 1
                 total &+= 1
-                if !summary.prior.isNaN { withPrior &+= 1 }
+                if !summary.prior.value.isNaN { withPrior &+= 1 }
             }
             group &+= 1
         }
+        moments.withinSquares = reproducibleSum(squares, count: groupCount)
         moments.withinFreedom = Double(freedom)
         moments.groups = Double(withPrior)
         moments.totalGroups = Double(total)
@@ -117,13 +122,14 @@ extension CalibrationMoments {
     /// Refuses numbers that no batch can have produced.
     public func checked() throws(Failure) -> CalibrationMoments {
         guard discount >= 0 && discount <= 1 else {
-            throw Failure(.invalidOption, "discount", "must lie in [0, 1]", found: .real(discount))
+            throw Failure(.invalidOption, "discount must lie in [0, 1]", real: discount)
         }
         let finite = withinSquares * 0 + withinFreedom * 0 + groups * 0 + totalGroups * 0
             + regression.finiteCheck + grand.finiteCheck
-        let smallest = min(withinSquares, withinFreedom, min(groups, totalGroups), min(regression.smallestSum, grand.smallestSum))
+        let smallest = min(
+            min(min(withinSquares, withinFreedom), min(groups, totalGroups)), min(regression.smallestSum, grand.smallestSum))
         guard finite == 0 && smallest >= 0 && updates >= 0 else {
-            throw Failure(.invalidCalibration, "running", "must hold finite sums, none of squares or counts negative")
+            throw Failure(.invalidCalibration, "running must hold finite sums, none of squares or counts negative")
         }
         return self
     }
@@ -145,12 +151,8 @@ extension CalibrationMoments {
     }
 
     public init(from reader: inout CheckpointReader) throws(Failure) {
-        let low = reader.readDouble()
-        let high = reader.readDouble()
-        guard low < high && low.magnitude <= largestReward && high.magnitude <= largestReward else {
-            throw Failure(.checkpointCorrupted, "checkpoint", "must hold a finite reward_range", found: .reals(low, high))
-        }
-        self.init(interval: Interval(low: low, high: high), discount: reader.readDouble())
+        let interval = try reader.readInterval()
+        self.init(interval: interval, discount: reader.readDouble())
         updates = Int(truncatingIfNeeded: reader.read(UInt64.self))
         withinSquares = reader.readDouble()
         withinFreedom = reader.readDouble()
@@ -168,7 +170,7 @@ extension RegressionMoments {
         (groups + meanPrior + meanReward + priorPrior + priorReward + rewardReward + inverseCount) * 0
     }
 
-    fileprivate var smallestSum: Double { min(groups, priorPrior, min(rewardReward, inverseCount)) }
+    fileprivate var smallestSum: Double { min(min(groups, priorPrior), min(rewardReward, inverseCount)) }
 
     fileprivate func write(to writer: inout CheckpointWriter) {
         writer.write(groups)

@@ -2,6 +2,8 @@
 /// of all before. Bytes of a released version are read for ever.
 public enum CheckpointKind: UInt32 {
     case runningCalibration = 1
+    case history = 2
+    case allocator = 3
 }
 
 enum CheckpointFormat {
@@ -29,6 +31,7 @@ public struct CheckpointWriter {
         write(UInt64(truncatingIfNeeded: payloadSize))
     }
 
+    @inline(never)
     public mutating func write<Integer: FixedWidthInteger>(_ value: Integer) {
         var shift: Integer = 0
         while shift < Integer(truncatingIfNeeded: Integer.bitWidth) {
@@ -40,6 +43,7 @@ public struct CheckpointWriter {
         }
     }
 
+    @inline(never)
     public mutating func write(_ value: Double) { write(value.bitPattern) }
 
     public mutating func finish() { write(checksum.value) }
@@ -58,23 +62,21 @@ public struct CheckpointReader {
         end = size &- CheckpointFormat.checksumSize
         guard size >= smallest else {
             throw Failure(
-                .checkpointTruncated, "checkpoint", "is too short: bytes found and needed", found: .integers(size, smallest))
+                .checkpointTruncated, "checkpoint is too short: bytes found and needed", integers: size, smallest)
         }
         guard read(UInt32.self) == CheckpointFormat.magic else {
-            throw Failure(.checkpointKind, "checkpoint", "is not one of v05: it must begin with \"v05c\"")
+            throw Failure(.checkpointKind, "checkpoint is not one of v05: it must begin with \"v05c\"")
         }
         let version = read(UInt32.self)
         guard version == CheckpointFormat.version else {
             throw Failure(
-                .checkpointVersion, "checkpoint", "has a format that this release does not read: found and known",
-                found: .integers(Int(version), Int(CheckpointFormat.version)))
+                .checkpointVersion, "checkpoint has a format that this release does not read: found and known", integers: Int(version), Int(CheckpointFormat.version))
         }
         let foundKind = read(UInt32.self)
         let payload = read(UInt64.self)
         guard payload == UInt64(truncatingIfNeeded: size &- smallest) else {
             throw Failure(
-                .checkpointTruncated, "checkpoint", "must have the length that it says: payload found and said",
-                found: .integers(size &- smallest, Int(truncatingIfNeeded: payload & UInt64(Int.max))))
+                .checkpointTruncated, "checkpoint must have the length that it says: payload found and said", integers: size &- smallest, Int(truncatingIfNeeded: payload & UInt64(Int.max)))
         }
         var checksum = Checksum()
         var index = 0
@@ -84,12 +86,11 @@ public struct CheckpointReader {
         }
         var tail = CheckpointReader(bytes: bytes, position: end, end: size)
         guard tail.read(UInt32.self) == checksum.value else {
-            throw Failure(.checkpointCorrupted, "checkpoint", "is damaged: its checksum does not match")
+            throw Failure(.checkpointCorrupted, "checkpoint is damaged: its checksum does not match")
         }
         guard foundKind == kind.rawValue else {
             throw Failure(
-                .checkpointKind, "checkpoint", "is of another object: kind found and wanted",
-                found: .integers(Int(foundKind), Int(kind.rawValue)))
+                .checkpointKind, "checkpoint is of another object: kind found and wanted", integers: Int(foundKind), Int(kind.rawValue))
         }
     }
 
@@ -99,6 +100,7 @@ public struct CheckpointReader {
         self.end = end
     }
 
+    @inline(never)
     public mutating func read<Integer: FixedWidthInteger>(_ type: Integer.Type) -> Integer {
         var value: Integer = 0
         var shift: Integer = 0
@@ -110,14 +112,26 @@ public struct CheckpointReader {
         return value
     }
 
+    @inline(never)
     public mutating func readDouble() -> Double { Double(bitPattern: read(UInt64.self)) }
+
+    public mutating func readInterval() throws(Failure) -> Interval {
+        let low = readDouble()
+        let high = readDouble()
+        guard low < high && low.magnitude <= largestReward && high.magnitude <= largestReward else {
+            throw Failure(.checkpointCorrupted, "checkpoint must hold a finite reward_range", reals: low, high)
+        }
+        return Interval(low: low, high: high)
+    }
+
+    /// Bytes of the payload that have not been read.
+    public var remaining: Int { end &- position }
 
     /// All of the payload must have been read, and no more.
     public func finish() throws(Failure) {
         guard position == end else {
             throw Failure(
-                .checkpointCorrupted, "checkpoint", "must have the payload of its kind: bytes read and there",
-                found: .integers(position, end))
+                .checkpointCorrupted, "checkpoint must have the payload of its kind: bytes read and there", integers: position, end)
         }
     }
 }

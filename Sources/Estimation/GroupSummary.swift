@@ -13,10 +13,9 @@ public struct GroupSummary {
     public var constant: Bool
     /// Rewards equal to the upper end of the interval.
     public var successes: Int
-    /// Prior value, NaN where there is none.
-    public var prior: Double
+    public var prior: Prior
 
-    static func empty(prior: Double) -> GroupSummary {
+    static func empty(prior: Prior) -> GroupSummary {
         GroupSummary(
             count: 0, sumHigh: 0, sumLow: 0, mean: .nan, sumOfSquares: 0, constant: false, successes: 0,
             prior: prior)
@@ -30,6 +29,19 @@ public struct GroupSummary {
     }
 }
 
+/// What is known of a prompt before its rewards.
+public struct Prior {
+    /// V, NaN where there is none.
+    public var value: Double
+    /// Number of rewards that it is worth; 0 where that is not known.
+    public var strength: Double
+
+    public init(value: Double, strength: Double = 0) {
+        self.value = value
+        self.strength = strength
+    }
+}
+
 /// What one pass over the rewards of a group finds.
 struct RewardRange {
     var smallest = Double.infinity
@@ -40,7 +52,7 @@ struct RewardRange {
 
 extension GroupSummary {
     /// - Parameter rewards: the counted rewards, at least one, all finite.
-    init(rewards: UnsafePointer<Double>, count: Int, range: RewardRange, prior: Double) {
+    init(rewards: UnsafePointer<Double>, count: Int, range: RewardRange, prior: Prior) {
         self = .empty(prior: prior)
         self.count = count
         var sum = ReproducibleSum(count: count, largest: range.largestMagnitude)

@@ -30,20 +30,18 @@ extension Grouping {
         while group <= groupCount {
             let offset = offsets[group]
             if group == 0 && offset != 0 {
-                throw Failure(.invalidOffsets, "group_offsets", at: 0, "must be 0", found: .integer(Int(offset)))
+                throw Failure(.invalidOffsets, "group_offsets[#] must be 0", at: 0, integer: Int(offset))
             }
             if offset < previous {
                 throw Failure(
-                    .invalidOffsets, "group_offsets", at: group, "must not be less than the offset before it",
-                    found: .integers(Int(previous), Int(offset)))
+                    .invalidOffsets, "group_offsets[#] must not be less than the offset before it", at: group, integers: Int(previous), Int(offset))
             }
             previous = offset
             group &+= 1
         }
         if previous != Int64(rowCount) {
             throw Failure(
-                .invalidOffsets, "group_offsets", at: groupCount, "must equal row_count",
-                found: .integers(Int(previous), rowCount))
+                .invalidOffsets, "group_offsets[#] must equal row_count", at: groupCount, integers: Int(previous), rowCount)
         }
         self.init(groupCount: groupCount, offsets: offsets, rows: nil)
     }
@@ -51,9 +49,7 @@ extension Grouping {
     /// Memory that `init(ids:)` takes from a workspace.
     static func workspaceSize(rowCount: Int) -> Int {
         Workspace.size(of: Int64.self, count: rowCount &+ 1)
-            &+ 2 &* Workspace.size(of: UInt64.self, count: rowCount)
-            &+ 3 &* Workspace.size(of: Int32.self, count: rowCount)
-            &+ Workspace.size(of: Int32.self, count: RadixSort.digitCount)
+            &+ RadixSort.workspaceSize(count: rowCount) &+ Workspace.size(of: Int32.self, count: rowCount)
     }
 
     /// Groups by ids in any order, in time linear in the rows whatever the ids are: a stable radix sort of

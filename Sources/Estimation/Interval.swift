@@ -18,7 +18,7 @@ public struct Interval: Sendable {
 
     /// Rewards and priors arrive rounded to float32 or computed as low + (high - low) p, so that a bound can
     /// be missed by rounding alone. Checks allow for that and for nothing else.
-    var widened: ClosedRange<Double> {
+    public var widened: ClosedRange<Double> {
         let slack = 1e-6 * (high - low)
         return ClosedRange(uncheckedBounds: (low - slack, high + slack))
     }
@@ -29,7 +29,7 @@ public struct Interval: Sendable {
     }
 
     @inline(__always)
-    func clamp(_ value: Double) -> Double {
+    public func clamp(_ value: Double) -> Double {
         value < low ? low : (value > high ? high : value)
     }
 

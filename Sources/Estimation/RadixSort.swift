@@ -1,19 +1,24 @@
 /// Stable sort of 64-bit ids with the rows they came from, one pass over the rows for every 11 bits between
 /// the smallest and the largest id.
-struct RadixSort {
+public struct RadixSort {
     static let digitBits = 11
     static let digitCount = 1 &<< digitBits
 
     private let count: Int
     private let counters: UnsafeMutablePointer<Int32>
     /// After `sort`: the ids less the smallest one, ascending, and the row of each.
-    private(set) var keys: UnsafeMutablePointer<UInt64>
-    private(set) var rows: UnsafeMutablePointer<Int32>
+    public private(set) var keys: UnsafeMutablePointer<UInt64>
+    public private(set) var rows: UnsafeMutablePointer<Int32>
     /// After `sort`: memory of the same size, free for the caller.
     private(set) var spareKeys: UnsafeMutablePointer<UInt64>
     private(set) var spareRows: UnsafeMutablePointer<Int32>
 
-    init(count: Int, workspace: inout Workspace) throws(Failure) {
+    public static func workspaceSize(count: Int) -> Int {
+        2 &* Workspace.size(of: UInt64.self, count: count) &+ 2 &* Workspace.size(of: Int32.self, count: count)
+            &+ Workspace.size(of: Int32.self, count: digitCount)
+    }
+
+    public init(count: Int, workspace: inout Workspace) throws(Failure) {
         self.count = count
         keys = try workspace.take(UInt64.self, count: count)
         spareKeys = try workspace.take(UInt64.self, count: count)
@@ -22,7 +27,7 @@ struct RadixSort {
         counters = try workspace.take(Int32.self, count: RadixSort.digitCount)
     }
 
-    mutating func sort(_ ids: UnsafePointer<Int64>) {
+    public mutating func sort(_ ids: UnsafePointer<Int64>) {
         var smallest = Int64.max
         var largest = Int64.min
         var row = 0

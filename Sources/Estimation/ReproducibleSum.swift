@@ -44,19 +44,18 @@ public struct ReproducibleSum {
     }
 }
 
-/// The reproducible sum of `count` computed terms.
-@inline(__always)
-public func reproducibleSum(count: Int, term: (Int) -> Double) -> Double {
+/// The reproducible sum of an array.
+public func reproducibleSum(_ terms: UnsafePointer<Double>, count: Int) -> Double {
     var largest = 0.0
     var index = 0
     while index < count {
-        largest = max(largest, term(index).magnitude)
+        largest = max(largest, terms[index].magnitude)
         index &+= 1
     }
     var sum = ReproducibleSum(count: count, largest: largest)
     index = 0
     while index < count {
-        sum.add(term(index))
+        sum.add(terms[index])
         index &+= 1
     }
     return sum.value

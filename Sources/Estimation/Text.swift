@@ -3,11 +3,7 @@
 public struct Text: ExpressibleByStringLiteral, @unchecked Sendable {
     /// NUL-terminated, alive as long as the library.
     public let start: UnsafePointer<UInt8>
-    public let count: Int
 
     @_alwaysEmitIntoClient @inline(__always)
-    public init(stringLiteral text: StaticString) {
-        start = text.utf8Start
-        count = text.utf8CodeUnitCount
-    }
+    public init(stringLiteral text: StaticString) { start = text.utf8Start }
 }

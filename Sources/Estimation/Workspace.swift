@@ -4,7 +4,7 @@ import CLibrary
 /// `release` gives back. Swift's own arrays are not used, because a failed allocation there would end the
 /// process.
 public struct Workspace {
-    static let alignment = 64
+    public static let alignment = 64
 
     private var next: UnsafeMutableRawPointer?
     private var remaining: Int
@@ -29,24 +29,24 @@ public struct Workspace {
     }
 
     /// Bytes that `take` needs for the same arguments.
-    static func size<Element>(of element: Element.Type, count: Int) -> Int {
+    public static func size<Element>(of element: Element.Type, count: Int) -> Int {
         (count &* MemoryLayout<Element>.stride &+ alignment &- 1) & ~(alignment &- 1)
     }
 
-    mutating func take<Element>(
+    public mutating func take<Element>(
         _ element: Element.Type, count: Int
     ) throws(Failure) -> UnsafeMutablePointer<Element> {
         let size = Workspace.size(of: element, count: count)
         if ownsPieces {
             guard let piece = malloc(size &+ Workspace.alignment) else {
-                throw Failure(.outOfMemory, "workspace", "could not be allocated, bytes", found: .integer(size))
+                throw Failure(.outOfMemory, "workspace could not be allocated, bytes", integer: size)
             }
             piece.storeBytes(of: UInt(bitPattern: lastPiece), as: UInt.self)
             lastPiece = piece
             return (piece + Workspace.alignment).assumingMemoryBound(to: Element.self)
         }
         guard size <= remaining, let memory = next else {
-            throw Failure(.workspaceTooSmall, "workspace_size", "must be at least what v05_workspace_size says")
+            throw Failure(.workspaceTooSmall, "workspace_size must be at least what v05_workspace_size says")
         }
         next = memory + size
         remaining &-= size

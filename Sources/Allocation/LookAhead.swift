@@ -1,0 +1,98 @@
+import Estimation
+
+/// How much one more rollout of a prompt is expected to be worth.
+public enum AllocationRule: Int32, Sendable {
+    /// One-step look-ahead on the risk mse(k) + cost k (arXiv 2603.10848, method section 3).
+    case osla = 0
+    /// Expected drop of the prompt's gradient noise (method section 7).
+    case neyman = 1
+}
+
+/// What OSLA holds fixed when it looks one rollout ahead.
+public enum LookAhead: Int32, Sendable {
+    /// The estimated squared bias of the prior.
+    case sameBias = 0
+    /// The mean of the rewards; the bias is estimated anew.
+    case sameMean = 1
+    /// The derivative of mse by k in place of the difference.
+    case derivative = 2
+}
+
+/// What is known of a prompt when it is decided whether to go on.
+struct Progress {
+    /// k, at least 1.
+    var count: Int
+    var mean: Double
+    /// V; NaN where there is none.
+    var prior: Double
+}
+
+/// The gain of the next rollout, in squared reward units. A prompt goes on while it is above the cost.
+struct ExpectedGain {
+    let rule: AllocationRule
+    let lookAhead: LookAhead
+    let interval: Interval
+    /// With a calibration the calibrated baseline is what is allocated for, else the paper's rule.
+    let calibration: Calibration?
+
+    func next(_ progress: Progress) -> Double {
+        switch rule {
+        case .osla: return errorDrop(progress)
+        case .neyman: return noiseDrop(progress)
+        }
+    }
+
+    /// mse(k) - mse(k + 1)
+    private func errorDrop(_ progress: Progress) -> Double {
+        let h2 = interval.halfRange * interval.halfRange
+        let k = Double(progress.count)
+        if let calibration {
+            let spread = progress.prior.isNaN ? calibration.betweenVariance : calibration.priorVariance
+            return drop(spread: spread, variance: calibration.rewardVariance, k)
+        }
+        // Without prior mse(k) = h^2 / k.
+        if progress.prior.isNaN { return h2 / (k * (k + 1)) }
+        let deviation = progress.mean - progress.prior
+        let squared = deviation * deviation / h2
+        let bias = max(0, squared - 1 / k)
+        if bias <= 0 { return 0 }
+        switch lookAhead {
+        case .sameBias: return h2 * drop(spread: bias, variance: 1, k)
+        case .sameMean: return h2 * (1 - (2 * k + 1) / (k * (k + 1) * squared)) / (k * (k + 1))
+        case .derivative:
+            let slope = bias / (1 + k * bias)
+            return h2 * slope * slope
+        }
+    }
+
+    /// spread variance / (variance + k spread) - spread variance / (variance + (k + 1) spread)
+    private func drop(spread: Double, variance: Double, _ k: Double) -> Double {
+        let now = variance + k * spread
+        let then = now + spread
+        return now > 0 ? spread * spread * variance / (now * then) : 0
+    }
+
+    /// E[h^2 - (mu - middle)^2] / (k (k + 1)): the variance of a two-valued reward, for a true value mu of which the
+    /// baseline is the mean and its mse the variance.
+    private func noiseDrop(_ progress: Progress) -> Double {
+        let k = Double(progress.count)
+        return rewardVariance(progress) / (k * (k + 1))
+    }
+
+    @inline(never)
+    func rewardVariance(_ progress: Progress) -> Double {
+        let h2 = interval.halfRange * interval.halfRange
+        let (value, mse) = baseline(progress)
+        let fromMiddle = value - interval.middle
+        return max(0, h2 - fromMiddle * fromMiddle - mse)
+    }
+
+    private func baseline(_ progress: Progress) -> (value: Double, mse: Double) {
+        var options = EstimationOptions()
+        options.interval = interval
+        options.rule = calibration == nil ? .v05 : .calibrated
+        return baselineOfGroup(
+            mean: progress.mean, count: progress.count, prior: Prior(value: progress.prior), options: options,
+            calibration: calibration)
+    }
+}

@@ -1,0 +1,138 @@
+import Estimation
+
+/// V_0's utility of B rollouts of a prompt, U(B, p) = B (1 - p) (1 - (1 - p)^(B - 1)) (arXiv 2602.03584).
+///
+/// For p <= 1/2 it rises ever faster at first, so that a one-step greedy can be wrong; its exact maximum comes from
+/// dynamic programming over prompts and rollouts spent.
+struct UtilityAllocation {
+    private let problem: AllocationProblem
+
+    init(_ problem: AllocationProblem) { self.problem = problem }
+
+    private func utility(_ prompt: Int, _ rollouts: Int) -> Double {
+        if rollouts < 1 { return 0 }
+        let failure = 1 - problem.probability(prompt)
+        return Double(rollouts) * failure * (1 - power(failure, rollouts &- 1))
+    }
+
+    private func power(_ base: Double, _ exponent: Int) -> Double {
+        var result = 1.0
+        var factor = base
+        var rest = exponent
+        while rest > 0 {
+            if rest & 1 == 1 { result *= factor }
+            factor *= factor
+            rest &>>= 1
+        }
+        return result
+    }
+
+    /// Steps of the dynamic programme beyond which it is refused: about ten seconds.
+    private static var mostSteps: Double { 4e9 }
+
+    /// Of all best allocations the one that gives later prompts least.
+    func solveExactly(_ counts: UnsafeMutablePointer<Int64>, workspace: inout Workspace) throws(Failure) {
+        let width = problem.maximum &- problem.minimum
+        let budget = problem.total &- problem.count &* problem.minimum
+        let cells = Double(problem.count) * (Double(budget) + 1)
+        guard cells * (Double(min(width, budget)) + 1) <= UtilityAllocation.mostSteps && cells <= 2e8 else {
+            throw Failure(
+                .infeasible, "objective v0 needs prompts * total * (maximum - minimum) of at most 4e9; use v0_greedy, got a total of", integer: problem.total)
+        }
+        var best = try workspace.take(Double.self, count: budget &+ 1)
+        var next = try workspace.take(Double.self, count: budget &+ 1)
+        let gains = try workspace.take(Double.self, count: width &+ 1)
+        let choices = try workspace.take(Int32.self, count: problem.count &* (budget &+ 1))
+        var spent = 0
+        while spent <= budget {
+            best[spent] = spent == 0 ? 0 : -.infinity
+            spent &+= 1
+        }
+        var prompt = 0
+        while prompt < problem.count {
+            var extra = 0
+            while extra <= width {
+                gains[extra] = utility(prompt, problem.minimum &+ extra)
+                extra &+= 1
+            }
+            let choice = choices + prompt &* (budget &+ 1)
+            spent = 0
+            while spent <= budget {
+                var value = -Double.infinity
+                var chosen: Int32 = 0
+                extra = 0
+                let most = min(width, spent)
+                while extra <= most {
+                    let candidate = best[spent &- extra] + gains[extra]
+                    if candidate > value {
+                        value = candidate
+                        chosen = Int32(truncatingIfNeeded: extra)
+                    }
+                    extra &+= 1
+                }
+                next[spent] = value
+                choice[spent] = chosen
+                spent &+= 1
+            }
+            swap(&best, &next)
+            prompt &+= 1
+        }
+        var left = budget
+        prompt = problem.count
+        while prompt > 0 {
+            prompt &-= 1
+            let extra = Int(truncatingIfNeeded: choices[prompt &* (budget &+ 1) &+ left])
+            counts[prompt] = Int64(truncatingIfNeeded: problem.minimum &+ extra)
+            left &-= extra
+        }
+    }
+
+    /// One rollout at a time to the largest increment, ties by index: a binary heap of prompts.
+    func solveGreedily(_ counts: UnsafeMutablePointer<Int64>, workspace: inout Workspace) throws(Failure) {
+        let gains = try workspace.take(Double.self, count: problem.count)
+        let heap = try workspace.take(Int32.self, count: problem.count)
+        problem.startAtMinimum(counts)
+        func gain(_ prompt: Int) -> Double {
+            let rollouts = Int(truncatingIfNeeded: counts[prompt])
+            if rollouts >= problem.maximum { return -.infinity }
+            return utility(prompt, rollouts &+ 1) - utility(prompt, rollouts)
+        }
+        var prompt = 0
+        while prompt < problem.count {
+            gains[prompt] = gain(prompt)
+            heap[prompt] = Int32(truncatingIfNeeded: prompt)
+            prompt &+= 1
+        }
+        func precedes(_ first: Int32, _ second: Int32) -> Bool {
+            let a = gains[Int(first)]
+            let b = gains[Int(second)]
+            return a > b || (a == b && first < second)
+        }
+        func siftDown(_ start: Int) {
+            let moved = heap[start]
+            var parent = start
+            while true {
+                var child = 2 &* parent &+ 1
+                if child >= problem.count { break }
+                if child &+ 1 < problem.count && precedes(heap[child &+ 1], heap[child]) { child &+= 1 }
+                if !precedes(heap[child], moved) { break }
+                heap[parent] = heap[child]
+                parent = child
+            }
+            heap[parent] = moved
+        }
+        var start = problem.count / 2
+        while start > 0 {
+            start &-= 1
+            siftDown(start)
+        }
+        var left = problem.total &- problem.count &* problem.minimum
+        while left > 0 {
+            let best = Int(heap[0])
+            counts[best] &+= 1
+            gains[best] = gain(best)
+            siftDown(0)
+            left &-= 1
+        }
+    }
+}

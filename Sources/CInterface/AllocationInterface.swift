@@ -1,0 +1,61 @@
+import Allocation
+import CV05
+import Estimation
+
+@_cdecl("v05_allocation_options_initialize") @implementation
+public func v05_allocation_options_initialize(
+    _ options: UnsafeMutablePointer<v05_allocation_options>!, _ struct_size: Int,
+    _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let size = try initializableSize(options, struct_size, "options")
+        withUnsafePointer(to: v05_allocation_options.defaults(size: size)) {
+            copyPrefix(of: $0, to: options, size: size)
+        }
+    }
+}
+
+@_cdecl("v05_allocation_solve") @implementation
+public func v05_allocation_solve(
+    _ options: UnsafePointer<v05_allocation_options>!, _ prompt_count: Int64, _ probability: UnsafePointer<Double>!,
+    _ seen: UnsafePointer<Int64>!, _ strength: UnsafePointer<Double>!, _ total: Int64,
+    _ counts: UnsafeMutablePointer<Int64>!, _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        var choices = v05_allocation_options.defaults(size: 0)
+        if options != nil { try CallerStruct(options, "options").read(over: &choices) }
+        guard let objective = AllocationObjective(rawValue: choices.objective) else {
+            throw .option("objective must be a v05_objective", Int(choices.objective))
+        }
+        let count = try checkedCount(prompt_count, "prompt_count")
+        if count == 0 && total == 0 { return }
+        guard let probability else { throw Failure(.nullPointer, "probability must not be NULL") }
+        guard let counts else { throw Failure(.nullPointer, "counts must not be NULL") }
+        let problem = try AllocationProblem(
+            objective: objective, count: count, total: Int(total), minimum: Int(choices.minimum),
+            maximum: Int(choices.maximum), exponent: choices.exponent, probabilities: probability, seen: seen,
+            strengths: strength)
+        try withWorkspace(nil, 0) { (workspace) throws(Failure) in
+            try problem.solve(counts, workspace: &workspace)
+        }
+    }
+}
+
+func checkedCount(_ count: Int64, _ argument: Text) throws(Failure) -> Int {
+    guard count >= 0 && count <= Int64(largestRowCount) else {
+        throw Failure(.invalidSize, "@ must lie in 0 to 2147483647", naming: argument, integer: Int(count))
+    }
+    return Int(count)
+}
+
+extension v05_allocation_options {
+    fileprivate static func defaults(size: Int) -> v05_allocation_options {
+        var options = v05_allocation_options()
+        options.struct_size = size
+        options.objective = AllocationObjective.neyman.rawValue
+        options.minimum = 1
+        options.maximum = Int64(largestRowCount)
+        options.exponent = 1
+        return options
+    }
+}

@@ -1,0 +1,206 @@
+import Allocation
+import CLibrary
+import CV05
+import Estimation
+
+@_cdecl("v05_allocator_options_initialize") @implementation
+public func v05_allocator_options_initialize(
+    _ options: UnsafeMutablePointer<v05_allocator_options>!, _ struct_size: Int,
+    _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let size = try initializableSize(options, struct_size, "options")
+        withUnsafePointer(to: v05_allocator_options(SequentialAllocator.Options(), size: size)) {
+            copyPrefix(of: $0, to: options, size: size)
+        }
+    }
+}
+
+@_cdecl("v05_allocator_create") @implementation
+public func v05_allocator_create(
+    _ options: UnsafePointer<v05_allocator_options>!, _ prompt_count: Int64, _ prior: UnsafePointer<Double>!,
+    _ initial: UnsafePointer<Int64>!, _ maximum: UnsafePointer<Int64>!, _ calibration: UnsafePointer<v05_calibration>!,
+    _ allocator: UnsafeMutablePointer<OpaquePointer?>!, _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        guard let allocator else { throw Failure(.nullPointer, "allocator must not be NULL") }
+        let choices = try SequentialAllocator.Options(checking: options)
+        let given = try calibration.map { (caller) throws(Failure) in try Calibration(checking: caller) }
+        let created = try SequentialAllocator(
+            options: choices, calibration: given, count: try checkedCount(prompt_count, "prompt_count"), priors: prior,
+            floors: initial, ceilings: maximum)
+        allocator.pointee = try newHandle(created) { $0.release() }
+    }
+}
+
+@_cdecl("v05_allocator_destroy") @implementation
+public func v05_allocator_destroy(_ allocator: OpaquePointer!) {
+    destroyHandle(allocator) { (value: SequentialAllocator) in value.release() }
+}
+
+@_cdecl("v05_allocator_request") @implementation
+public func v05_allocator_request(
+    _ allocator: OpaquePointer!, _ counts: UnsafeMutablePointer<Int64>!, _ capacity: Int64,
+    _ sum: UnsafeMutablePointer<Int64>!, _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
+        let counts = try checkedArray(counts, capacity, atLeast: handle.pointee.promptCount, "counts")
+        try withWorkspace(nil, 0) { (workspace) throws(Failure) in
+            let requested = try handle.pointee.request(counts, workspace: &workspace)
+            sum?.pointee = Int64(requested)
+        }
+    }
+}
+
+@_cdecl("v05_allocator_observe") @implementation
+public func v05_allocator_observe(
+    _ allocator: OpaquePointer!, _ prompt_index: UnsafePointer<Int64>!, _ rewards: UnsafePointer<Double>!,
+    _ count: Int64, _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
+        let count = try checkedCount(count, "count")
+        if count == 0 { return }
+        guard let prompt_index else { throw Failure(.nullPointer, "prompt_index must not be NULL") }
+        guard let rewards else { throw Failure(.nullPointer, "rewards must not be NULL") }
+        try handle.pointee.observe(prompt_index, rewards, count: count)
+    }
+}
+
+@_cdecl("v05_allocator_cancel") @implementation
+public func v05_allocator_cancel(
+    _ allocator: OpaquePointer!, _ prompt_index: UnsafePointer<Int64>!, _ count: Int64,
+    _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
+        let count = try checkedCount(count, "count")
+        if count == 0 { return }
+        guard let prompt_index else { throw Failure(.nullPointer, "prompt_index must not be NULL") }
+        try handle.pointee.cancel(prompt_index, count: count)
+    }
+}
+
+@_cdecl("v05_allocator_stop") @implementation
+public func v05_allocator_stop(
+    _ allocator: OpaquePointer!, _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
+        handle.pointee.stop()
+    }
+}
+
+@_cdecl("v05_allocator_status") @implementation
+public func v05_allocator_status(
+    _ allocator: OpaquePointer!, _ counts: UnsafeMutablePointer<Int64>!, _ in_flight: UnsafeMutablePointer<Int64>!,
+    _ capacity: Int64, _ done: UnsafeMutablePointer<Int32>!, _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
+        let promptCount = handle.pointee.promptCount
+        if counts != nil { _ = try checkedArray(counts, capacity, atLeast: promptCount, "counts") }
+        if in_flight != nil { _ = try checkedArray(in_flight, capacity, atLeast: promptCount, "in_flight") }
+        if let done {
+            try withWorkspace(nil, 0) { (workspace) throws(Failure) in
+                done.pointee = try handle.pointee.isDone(workspace: &workspace) ? 1 : 0
+            }
+        }
+        var prompt = 0
+        while prompt < promptCount {
+            counts?[prompt] = Int64(handle.pointee.count(prompt))
+            in_flight?[prompt] = Int64(handle.pointee.inFlight(prompt))
+            prompt &+= 1
+        }
+    }
+}
+
+@_cdecl("v05_allocator_observations") @implementation
+public func v05_allocator_observations(
+    _ allocator: OpaquePointer!, _ prompt_index: UnsafeMutablePointer<Int64>!, _ rewards: UnsafeMutablePointer<Double>!,
+    _ capacity: Int64, _ count: UnsafeMutablePointer<Int64>!, _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
+        let observed = handle.pointee.observationCount
+        if prompt_index != nil { _ = try checkedArray(prompt_index, capacity, atLeast: observed, "prompt_index") }
+        if rewards != nil { _ = try checkedArray(rewards, capacity, atLeast: observed, "rewards") }
+        guard let count else { throw Failure(.nullPointer, "count must not be NULL") }
+        count.pointee = Int64(observed)
+        var row = 0
+        while row < observed {
+            let (prompt, reward) = handle.pointee.observation(row)
+            prompt_index?[row] = prompt
+            rewards?[row] = reward
+            row &+= 1
+        }
+    }
+}
+
+@_cdecl("v05_allocator_save") @implementation
+public func v05_allocator_save(
+    _ allocator: OpaquePointer!, _ bytes: UnsafeMutablePointer<UInt8>!, _ capacity: Int,
+    _ size: UnsafeMutablePointer<Int>!, _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
+        try save(.allocator, payloadSize: handle.pointee.savedSize, to: bytes, capacity: capacity, size: size) {
+            handle.pointee.write(to: &$0)
+        }
+    }
+}
+
+@_cdecl("v05_allocator_load") @implementation
+public func v05_allocator_load(
+    _ allocator: UnsafeMutablePointer<OpaquePointer?>!, _ bytes: UnsafePointer<UInt8>!, _ size: Int,
+    _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        guard let allocator else { throw Failure(.nullPointer, "allocator must not be NULL") }
+        var reader = try open(.allocator, bytes, size)
+        try withWorkspace(nil, 0) { (workspace) throws(Failure) in
+            let loaded = try SequentialAllocator(from: &reader, workspace: &workspace)
+            allocator.pointee = try newHandle(loaded) { $0.release() }
+        }
+    }
+}
+
+extension v05_allocator_options {
+    fileprivate init(_ options: SequentialAllocator.Options, size: Int) {
+        self.init()
+        struct_size = size
+        rule = options.rule.rawValue
+        look_ahead = options.lookAhead.rawValue
+        reward_low = options.interval.low
+        reward_high = options.interval.high
+        initial = Int64(options.initial)
+        maximum = Int64(options.maximum)
+        wave = Int64(options.wave)
+        cost = options.cost
+        budget = Int64(options.budget)
+    }
+}
+
+extension SequentialAllocator.Options {
+    fileprivate init(checking caller: UnsafePointer<v05_allocator_options>?) throws(Failure) {
+        self.init()
+        guard let caller else { return }
+        var options = v05_allocator_options(self, size: 0)
+        try CallerStruct(caller, "options").read(over: &options)
+        guard let rule = AllocationRule(rawValue: options.rule) else {
+            throw .option("rule must be a v05_allocation_rule", Int(options.rule))
+        }
+        guard let lookAhead = LookAhead(rawValue: options.look_ahead) else {
+            throw .option("look_ahead must be a v05_look_ahead", Int(options.look_ahead))
+        }
+        self.rule = rule
+        self.lookAhead = lookAhead
+        interval = try Interval(checking: options.reward_low, options.reward_high)
+        initial = Int(options.initial)
+        maximum = Int(options.maximum)
+        wave = Int(options.wave)
+        cost = options.cost
+        budget = Int(options.budget)
+    }
+}

@@ -1,0 +1,63 @@
+/// The caller's rewards, in the caller's precision. All arithmetic is done in Double.
+public enum RewardColumn {
+    case single(UnsafePointer<Float>)
+    case double(UnsafePointer<Double>)
+
+    @inline(__always)
+    subscript(row: Int) -> Double {
+        switch self {
+        case .single(let rewards): return Double(rewards[row])
+        case .double(let rewards): return rewards[row]
+        }
+    }
+
+    /// A number in the precision of the rewards.
+    func rounded(_ value: Double) -> Double {
+        switch self {
+        case .single: return Double(Float(value))
+        case .double: return value
+        }
+    }
+}
+
+/// Where advantages go, in the precision of the rewards.
+public enum AdvantageColumn {
+    case single(UnsafeMutablePointer<Float>)
+    case double(UnsafeMutablePointer<Double>)
+
+    /// Beyond the range of the type the largest value is written, never an infinity.
+    @inline(__always)
+    func write(_ value: Double, at row: Int) {
+        switch self {
+        case .single(let advantages):
+            let limit = Double(Float.greatestFiniteMagnitude)
+            advantages[row] = Float(max(-limit, min(value, limit)))
+        case .double(let advantages): advantages[row] = value
+        }
+    }
+}
+
+/// What loops over many rows at once need of a number type.
+protocol RewardScalar {
+    var double: Double { get }
+    /// The nearest value, for numbers of at most 1e31.
+    init(rounding value: Double)
+    /// Four neighbours at once.
+    static func four(_ start: UnsafePointer<Self>) -> SIMD4<Double>
+}
+
+extension Double: RewardScalar {
+    @inline(__always) var double: Double { self }
+    @inline(__always) init(rounding value: Double) { self = value }
+    @inline(__always) static func four(_ start: UnsafePointer<Double>) -> SIMD4<Double> {
+        UnsafeRawPointer(start).loadUnaligned(as: SIMD4<Double>.self)
+    }
+}
+
+extension Float: RewardScalar {
+    @inline(__always) var double: Double { Double(self) }
+    @inline(__always) init(rounding value: Double) { self = Float(value) }
+    @inline(__always) static func four(_ start: UnsafePointer<Float>) -> SIMD4<Double> {
+        SIMD4<Double>(UnsafeRawPointer(start).loadUnaligned(as: SIMD4<Float>.self))
+    }
+}

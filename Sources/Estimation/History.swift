@@ -1,0 +1,213 @@
+/// What the same prompts did before: the best prior there is once a prompt has been seen (method section 9).
+///
+/// At each visit of a prompt with k rewards r:  a <- decay a + sum (r - lo) / (hi - lo),  n <- decay n + k, with
+/// decay = discount * stepDecay^(steps since the visit before). The prior value is lo + (hi - lo) a / n, its
+/// strength n (decayed to the step that asks).
+public struct History {
+    public struct Options: Sendable {
+        public var interval = Interval(low: 0, high: 1)
+        /// Factor on what is known at each visit, in 0...1.
+        public var discount = 0.8
+        /// Factor a step, in 0...1; 1: time does not matter.
+        public var stepDecay = 1.0
+        /// Prompts kept, those recorded longest ago go first; 0: all.
+        public var capacity = 0
+
+        public init() {}
+
+        public func check() throws(Failure) {
+            guard discount >= 0 && discount <= 1 else {
+                throw Failure(.invalidOption, "discount must lie in [0, 1]", real: discount)
+            }
+            guard stepDecay >= 0 && stepDecay <= 1 else {
+                throw Failure(.invalidOption, "step_decay must lie in [0, 1]", real: stepDecay)
+            }
+            guard capacity >= 0 else {
+                throw Failure(.invalidOption, "capacity must be at least 1, or 0 for no limit", integer: capacity)
+            }
+        }
+    }
+
+    public let options: Options
+    private var table = HistoryTable()
+    public var count: Int { table.count }
+
+    public init(options: Options) { self.options = options }
+
+    public func release() { table.release() }
+
+    /// Steps are kept in 32 bits.
+    public static func checkedStep(_ step: Int64) throws(Failure) -> Int32 {
+        guard step >= 0, let checked = Int32(exactly: step) else {
+            throw Failure(.invalidOption, "step must lie in 0 to 2147483647", integer: Int(step))
+        }
+        return checked
+    }
+
+    /// Value and strength of a key; NaN and 0 where it was never recorded.
+    public func predict(_ key: Int64, step: Int32) -> (value: Double, strength: Double) {
+        let entry = table.find(UInt64(bitPattern: key))
+        if entry < 0 { return (.nan, 0) }
+        let found = table[entry]
+        if found.strength <= 0 { return (.nan, 0) }
+        let interval = options.interval
+        let value = interval.clamp(interval.low + (interval.high - interval.low) * (found.successes / found.strength))
+        return (value, found.strength * decay(from: found.step, to: step))
+    }
+
+    /// stepDecay^(steps between), by repeated squaring; 1 where time goes backwards.
+    private func decay(from old: Int32, to new: Int32) -> Double {
+        var steps = Int(new) &- Int(old)
+        var factor = options.stepDecay
+        var result = 1.0
+        while steps > 0 && result > 0 {
+            if steps & 1 == 1 { result *= factor }
+            factor *= factor
+            steps &>>= 1
+        }
+        return result
+    }
+
+    /// Records one visit of every key of the batch (ids are keys, priors are not looked at). All or nothing.
+    public mutating func record(
+        _ batch: Batch, step: Int32, workspace: inout Workspace
+    ) throws(Failure) {
+        var estimation = EstimationOptions()
+        estimation.rule = .v05
+        estimation.interval = options.interval
+        let summary = try BatchSummary(batch, options: estimation, needsSquares: false, workspace: &workspace)
+        try table.reserve(summary.grouping.groupCount)
+        let width = options.interval.high - options.interval.low
+        var group = 0
+        while group < summary.grouping.groupCount {
+            let rewards = summary.groups[group]
+            if rewards.count > 0 {
+                let count = Double(rewards.count)
+                let fraction = (rewards.mean - options.interval.low) / width
+                add(
+                    HistoryTable.Entry(
+                        key: UInt64(bitPattern: summary.key(of: group)), successes: count * max(0, min(fraction, 1)),
+                        strength: count, step: step),
+                    discount: options.discount)
+            }
+            group &+= 1
+        }
+        trim()
+    }
+
+    /// Gives keys that were never recorded a value and a strength to start from. Others keep theirs.
+    public mutating func start(
+        _ keys: UnsafePointer<Int64>, values: UnsafePointer<Double>, strengths: UnsafePointer<Double>, count: Int,
+        step: Int32
+    ) throws(Failure) {
+        var index = 0
+        while index < count {
+            if !values[index].isNaN && !options.interval.contains(values[index]) {
+                throw Failure(
+                    .invalidPrior, "values[#] must be NaN or lie in reward_range", at: index, real: values[index], in: options.interval)
+            }
+            if !(strengths[index] >= 0 && strengths[index] <= largestReward) {
+                throw Failure(
+                    .invalidPrior, "strengths[#] must be finite and not negative", at: index, real: strengths[index])
+            }
+            index &+= 1
+        }
+        try table.reserve(count)
+        index = 0
+        while index < count {
+            let key = UInt64(bitPattern: keys[index])
+            if !values[index].isNaN && strengths[index] > 0 && table.find(key) < 0 {
+                _ = table.insert(
+                    .init(
+                        key: key, successes: strengths[index] * options.interval.probability(of: values[index]),
+                        strength: strengths[index], step: step))
+            }
+            index &+= 1
+        }
+        trim()
+    }
+
+    /// Adds what another history knows, as if its visits had been counted here: sums of both where both know a key.
+    public mutating func merge(_ other: History) throws(Failure) {
+        let low = other.options.interval.low
+        let high = other.options.interval.high
+        guard low == options.interval.low && high == options.interval.high else {
+            throw Failure(.invalidOption, "other must have the same reward_range", reals: low, high)
+        }
+        try table.reserve(other.count)
+        var entry = other.table.oldest
+        while entry >= 0 {
+            add(other.table[entry], discount: 1)
+            entry = other.table.newer(than: entry)
+        }
+        trim()
+    }
+
+    private mutating func add(_ visit: HistoryTable.Entry, discount: Double) {
+        let entry = table.find(visit.key)
+        if entry < 0 {
+            _ = table.insert(visit)
+            return
+        }
+        var known = table[entry]
+        let forward = discount * decay(from: known.step, to: visit.step)
+        let backward = discount == 1 ? decay(from: visit.step, to: known.step) : 1
+        known.successes = forward * known.successes + backward * visit.successes
+        known.strength = forward * known.strength + backward * visit.strength
+        known.step = max(known.step, visit.step)
+        table[entry] = known
+        table.makeNewest(entry)
+    }
+
+    private mutating func trim() {
+        while options.capacity > 0 && table.count > options.capacity { table.removeOldest() }
+    }
+
+    /// Bytes of `write`.
+    public var savedSize: Int { 40 &+ 32 &* table.count }
+
+    public func write(to writer: inout CheckpointWriter) {
+        writer.write(options.interval.low)
+        writer.write(options.interval.high)
+        writer.write(options.discount)
+        writer.write(options.stepDecay)
+        writer.write(UInt64(truncatingIfNeeded: options.capacity))
+        var entry = table.oldest
+        while entry >= 0 {
+            let found = table[entry]
+            writer.write(found.key)
+            writer.write(found.successes)
+            writer.write(found.strength)
+            writer.write(UInt64(truncatingIfNeeded: Int(found.step)))
+            entry = table.newer(than: entry)
+        }
+    }
+
+    public init(from reader: inout CheckpointReader) throws(Failure) {
+        var options = Options()
+        options.interval = try reader.readInterval()
+        options.discount = reader.readDouble()
+        options.stepDecay = reader.readDouble()
+        options.capacity = Int(truncatingIfNeeded: reader.read(UInt64.self))
+        try options.check()
+        self.init(options: options)
+        do {
+            try table.reserve(reader.remaining / 32)
+            while reader.remaining >= 32 { try readEntry(&reader) }
+            try reader.finish()
+        } catch {
+            release()
+            throw error
+        }
+    }
+
+    private mutating func readEntry(_ reader: inout CheckpointReader) throws(Failure) {
+        let entry = HistoryTable.Entry(
+            key: reader.read(UInt64.self), successes: reader.readDouble(), strength: reader.readDouble(),
+            step: Int32(truncatingIfNeeded: reader.read(UInt64.self)))
+        guard entry.strength >= 0 && entry.strength <= .greatestFiniteMagnitude && entry.successes >= 0
+            && entry.successes <= entry.strength * (1 + 1e-9) && entry.step >= 0 && table.find(entry.key) < 0
+        else { throw Failure(.checkpointCorrupted, "checkpoint must hold each key once, with finite sums") }
+        _ = table.insert(entry)
+    }
+}
