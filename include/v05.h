@@ -266,6 +266,8 @@ typedef struct v05_estimate {
     int64_t group_count;               /* out: number of groups */
     int32_t applied_rule;              /* out: v05_rule; another than asked for where there was too little to calibrate */
     int32_t calibration_applied;       /* out: 1 where a calibration was applied, else 0 */
+    double reward_low;                 /* out: the interval that was applied */
+    double reward_high;
 } v05_estimate;
 
 /* Bytes of workspace that the calls below need for a batch of these sizes; the rewards, ids and priors themselves
@@ -539,15 +541,21 @@ v05_status v05_allocator_cancel(v05_allocator *allocator, const int64_t *prompt_
 /* Requests nothing from here on. Results in flight are still accepted and counted. Since 0.1.0. */
 v05_status v05_allocator_stop(v05_allocator *allocator, v05_error *error);
 
-/* counts, in_flight: (capacity >= prompt_count) out; done: out, 1 where nothing is in flight or to be requested. Each may be NULL.
- * Since 0.1.0. */
-v05_status v05_allocator_status(const v05_allocator *allocator, int64_t *counts, int64_t *in_flight, int64_t capacity,
-                                int32_t *done, v05_error *error);
+/* prompt_count: out. counts, in_flight: (capacity >= prompt_count) out. done: out, 1 where nothing is in flight or to be requested.
+ * calibrated: out, 1 where it was created with a calibration. Each may be NULL. Since 0.1.0. */
+v05_status v05_allocator_status(const v05_allocator *allocator, int64_t *prompt_count, int64_t *counts, int64_t *in_flight,
+                                int64_t capacity, int32_t *done, int32_t *calibrated, v05_error *error);
 
 /* All that was observed, in the order of arrival. *count: out, number of observations; prompt_index, rewards: (capacity) out, may be
  * NULL. Since 0.1.0. */
 v05_status v05_allocator_observations(const v05_allocator *allocator, int64_t *prompt_index, double *rewards, int64_t capacity,
                                       int64_t *count, v05_error *error);
+
+/* Baselines and advantages of all that was observed, as v05_baseline_estimate: rows in the order of arrival (float64), groups are
+ * all prompts by index, with the allocator's priors, range and calibration. options = NULL: V05_RULE_CALIBRATED where it has a
+ * calibration, else V05_RULE_V05; its reward range is not looked at. Since 0.1.0. */
+v05_status v05_allocator_estimate(const v05_allocator *allocator, const v05_estimation_options *options,
+                                  v05_estimate *estimate, v05_error *error);
 
 /* As v05_running_calibration_save. Rollouts in flight are saved as in flight. Since 0.1.0. */
 v05_status v05_allocator_save(const v05_allocator *allocator, uint8_t *bytes, size_t capacity, size_t *size,

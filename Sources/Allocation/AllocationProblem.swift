@@ -96,14 +96,17 @@ public struct AllocationProblem {
         case .neyman, .hit:
             startAtMinimum(counts)
             let extra = total &- count &* minimum
-            let most = maximum &- minimum
             let left = objective == .hit
-                ? fillConcave(counts, promptCount: count, total: extra) { prompt, threshold, including in
-                    hits(prompt, above: threshold, including, most: most)
-                }
-                : fillConcave(counts, promptCount: count, total: extra) { prompt, threshold, including in
-                    rolloutsAbove(threshold, including, variance: variance(prompt), from: minimum, most: most)
-                }
+                ? try fillConcave(
+                    counts, promptCount: count, total: extra, workspace: &workspace,
+                    rolloutsAbove: { hits($0, above: $1) },
+                    gain: { $1 < maximum ? hitGain($0, after: $1) : 0 })
+                : try fillConcave(
+                    counts, promptCount: count, total: extra, workspace: &workspace,
+                    rolloutsAbove: {
+                        noiseDropsAbove($1, variance: variance($0), from: minimum, most: maximum &- minimum)
+                    },
+                    gain: { $1 < maximum ? noiseDrop(variance: variance($0), after: $1) : 0 })
             spreadEvenly(left, over: counts)
         }
     }
@@ -138,38 +141,51 @@ public struct AllocationProblem {
         return p * (1 - p) * (strengths[prompt] / (strengths[prompt] + 1))
     }
 
-    /// Rollouts from the first on whose E[p (1 - p)^l] exceeds the threshold; the first `minimum` are there already.
+    /// Rollouts beyond the minimum whose E[p (1 - p)^l] exceeds a threshold.
     @inline(never)
-    private func hits(_ prompt: Int, above threshold: Double, _ including: Bool, most: Int) -> Int {
-        let p = probability(prompt)
-        let strength = strengths?[prompt] ?? .infinity
-        var gain = p
+    private func hits(_ prompt: Int, above threshold: Double) -> Int {
+        var gain = hitGain(prompt, after: minimum)
+        var rollouts = minimum
+        while rollouts < maximum && gain > threshold {
+            gain *= hitRatio(prompt, after: rollouts)
+            rollouts &+= 1
+        }
+        return rollouts &- minimum
+    }
+
+    private func hitGain(_ prompt: Int, after rollouts: Int) -> Double {
+        var gain = probability(prompt)
         var rollout = 0
-        while rollout < minimum &+ most {
-            if rollout >= minimum && !(gain > threshold || (including && gain == threshold)) { break }
-            // B(a + 1, b + l + 1) / B(a + 1, b + l) = (b + l) / (a + b + l + 1)
-            gain *= strength == .infinity
-                ? 1 - p : ((1 - p) * strength + Double(rollout)) / (strength + Double(rollout) + 1)
+        while rollout < rollouts && gain > 0 {
+            gain *= hitRatio(prompt, after: rollout)
             rollout &+= 1
         }
-        return rollout &- minimum
+        return gain
+    }
+
+    /// B(a + 1, b + l + 1) / B(a + 1, b + l) = (b + l) / (a + b + l + 1)
+    private func hitRatio(_ prompt: Int, after rollouts: Int) -> Double {
+        let failure = 1 - probability(prompt)
+        guard let strengths else { return failure }
+        let strength = strengths[prompt]
+        return (failure * strength + Double(rollouts)) / (strength + Double(rollouts) + 1)
     }
 }
 
-/// Rollouts beyond `from` whose gain variance / (k (k + 1)) exceeds a threshold, at most `most`.
-@inline(never)
-func rolloutsAbove(_ threshold: Double, _ including: Bool, variance: Double, from: Int, most: Int) -> Int {
-    func exceeds(_ beyond: Int) -> Bool {
-        let k = Double(from &+ beyond)
-        let gain = k > 0 ? variance / (k * (k + 1)) : (variance > 0 ? .infinity : 0)
-        return gain > threshold || (including && gain == threshold)
-    }
-    if most <= 0 || !exceeds(0) { return 0 }
-    if exceeds(most &- 1) { return most }
-    // k (k + 1) < variance / threshold, to within rounding.
-    let estimate = (variance / threshold).squareRoot() - Double(from)
-    var rollouts = max(1, min(Int(exactly: estimate.rounded(.towardZero)) ?? 1, most &- 1))
-    while exceeds(rollouts) { rollouts &+= 1 }
-    while rollouts > 1 && !exceeds(rollouts &- 1) { rollouts &-= 1 }
+/// variance / (k (k + 1)): what the rollout after k takes off the noise of a prompt's gradient.
+func noiseDrop(variance: Double, after rollouts: Int) -> Double {
+    let k = Double(rollouts)
+    return k > 0 ? variance / (k * (k + 1)) : (variance > 0 ? .infinity : 0)
+}
+
+/// Rollouts beyond `from` whose noise drop exceeds a threshold, at most `most`.
+@inline(never) @_optimize(speed)
+func noiseDropsAbove(_ threshold: Double, variance: Double, from: Int, most: Int) -> Int {
+    if most <= 0 || variance <= 0 { return 0 }
+    // k (k + 1) < variance / threshold: exact but for rounding.
+    let bound = (variance / threshold).squareRoot() - Double(from)
+    var rollouts = bound < Double(most) ? (bound > 0 ? Int(exactly: bound.rounded(.towardZero)) ?? 0 : 0) : most
+    while rollouts < most && noiseDrop(variance: variance, after: from &+ rollouts) > threshold { rollouts &+= 1 }
+    while rollouts > 0 && !(noiseDrop(variance: variance, after: from &+ rollouts &- 1) > threshold) { rollouts &-= 1 }
     return rollouts
 }

@@ -148,12 +148,6 @@ public struct SequentialAllocator {
 
     // MARK: requests
 
-    public static func requestWorkspaceSize(promptCount: Int) -> Int {
-        2 &* Workspace.size(of: Int64.self, count: promptCount)
-            &+ Workspace.size(of: Double.self, count: promptCount)
-            &+ RadixSort.workspaceSize(count: promptCount)
-    }
-
     /// How many rollouts of each prompt to start now; they count as in flight. Returns their sum.
     public func request(_ counts: UnsafeMutablePointer<Int64>, workspace: inout Workspace) throws(Failure) -> Int {
         let wanted = try workspace.take(Int64.self, count: promptCount)
@@ -195,7 +189,7 @@ public struct SequentialAllocator {
         }
         if isStopped || budget <= 0 { return }
         if options.rule == .neyman && options.budget >= 0 {
-            planBudget(budget, extra)
+            try planBudget(budget, extra, workspace: &workspace)
         } else {
             prompt = 0
             while prompt < promptCount {
@@ -244,21 +238,34 @@ public struct SequentialAllocator {
 
     /// With a budget, neyman spreads what is left over all prompts by what is known now, so that a prompt goes on only
     /// where its share says so; prompts whose rollouts are not back keep their share.
-    private func planBudget(_ budget: Int, _ shares: UnsafeMutablePointer<Int64>) {
+    private func planBudget(
+        _ budget: Int, _ shares: UnsafeMutablePointer<Int64>, workspace: inout Workspace
+    ) throws(Failure) {
+        let variances = try workspace.take(Double.self, count: promptCount)
+        let starts = try workspace.take(Int64.self, count: promptCount)
         let expected = expectedGain
         var prompt = 0
         while prompt < promptCount {
+            let state = prompts[prompt]
+            variances[prompt] = state.count > 0 ? expected.rewardVariance(progress(prompt)) : largestVariance
+            starts[prompt] = Int64(max(state.started, Int(state.floor)))
             shares[prompt] = 0
             prompt &+= 1
         }
-        _ = fillConcave(shares, promptCount: promptCount, total: budget) { prompt, threshold, including in
-            let state = prompts[prompt]
-            let start = max(state.started, Int(state.floor))
-            let variance = state.count > 0 ? expected.rewardVariance(progress(prompt)) : largestVariance
-            return rolloutsAbove(
-                max(threshold, cost), including && threshold > cost, variance: variance, from: start,
-                most: Int(state.ceiling) &- start)
-        }
+        let least = cost
+        _ = try fillConcave(
+            shares, promptCount: promptCount, total: budget, workspace: &workspace,
+            rolloutsAbove: { prompt, threshold in
+                let start = Int(truncatingIfNeeded: starts[prompt])
+                return noiseDropsAbove(
+                    max(threshold, least), variance: variances[prompt], from: start,
+                    most: Int(prompts[prompt].ceiling) &- start)
+            },
+            gain: { prompt, extra in
+                let rollouts = Int(truncatingIfNeeded: starts[prompt]) &+ extra
+                let gain = noiseDrop(variance: variances[prompt], after: rollouts)
+                return rollouts < Int(prompts[prompt].ceiling) && gain > least ? gain : 0
+            })
     }
 
     private var largestVariance: Double { options.interval.halfRange * options.interval.halfRange }
@@ -380,7 +387,7 @@ public struct SequentialAllocator {
 
     // MARK: checkpoint
 
-    public var savedSize: Int { 176 &+ 20 &* promptCount &+ 12 &* observationCount }
+    public var savedSize: Int { 160 &+ 20 &* promptCount &+ 12 &* observationCount }
 
     public func write(to writer: inout CheckpointWriter) {
         writer.write(UInt32(bitPattern: options.rule.rawValue))

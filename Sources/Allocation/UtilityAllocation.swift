@@ -87,52 +87,13 @@ struct UtilityAllocation {
         }
     }
 
-    /// One rollout at a time to the largest increment, ties by index: a binary heap of prompts.
+    /// One rollout at a time to the largest increment, ties by index.
     func solveGreedily(_ counts: UnsafeMutablePointer<Int64>, workspace: inout Workspace) throws(Failure) {
-        let gains = try workspace.take(Double.self, count: problem.count)
-        let heap = try workspace.take(Int32.self, count: problem.count)
         problem.startAtMinimum(counts)
-        func gain(_ prompt: Int) -> Double {
-            let rollouts = Int(truncatingIfNeeded: counts[prompt])
-            if rollouts >= problem.maximum { return -.infinity }
-            return utility(prompt, rollouts &+ 1) - utility(prompt, rollouts)
-        }
-        var prompt = 0
-        while prompt < problem.count {
-            gains[prompt] = gain(prompt)
-            heap[prompt] = Int32(truncatingIfNeeded: prompt)
-            prompt &+= 1
-        }
-        func precedes(_ first: Int32, _ second: Int32) -> Bool {
-            let a = gains[Int(first)]
-            let b = gains[Int(second)]
-            return a > b || (a == b && first < second)
-        }
-        func siftDown(_ start: Int) {
-            let moved = heap[start]
-            var parent = start
-            while true {
-                var child = 2 &* parent &+ 1
-                if child >= problem.count { break }
-                if child &+ 1 < problem.count && precedes(heap[child &+ 1], heap[child]) { child &+= 1 }
-                if !precedes(heap[child], moved) { break }
-                heap[parent] = heap[child]
-                parent = child
-            }
-            heap[parent] = moved
-        }
-        var start = problem.count / 2
-        while start > 0 {
-            start &-= 1
-            siftDown(start)
-        }
-        var left = problem.total &- problem.count &* problem.minimum
-        while left > 0 {
-            let best = Int(heap[0])
-            counts[best] &+= 1
-            gains[best] = gain(best)
-            siftDown(0)
-            left &-= 1
-        }
+        let left = try fillGreedily(
+            counts, promptCount: problem.count, total: problem.total &- problem.count &* problem.minimum,
+            workspace: &workspace,
+            gain: { $1 < problem.maximum ? utility($0, $1 &+ 1) - utility($0, $1) : 0 })
+        problem.spreadEvenly(left, over: counts)
     }
 }

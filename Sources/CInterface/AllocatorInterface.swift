@@ -45,7 +45,7 @@ public func v05_allocator_request(
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
-        let counts = try checkedArray(counts, capacity, atLeast: handle.pointee.promptCount, "counts")
+        let counts = try checkedArray(counts, capacity, atLeast: handle.pointee.promptCount)
         try withWorkspace(nil, 0) { (workspace) throws(Failure) in
             let requested = try handle.pointee.request(counts, workspace: &workspace)
             sum?.pointee = Int64(requested)
@@ -94,24 +94,44 @@ public func v05_allocator_stop(
 
 @_cdecl("v05_allocator_status") @implementation
 public func v05_allocator_status(
-    _ allocator: OpaquePointer!, _ counts: UnsafeMutablePointer<Int64>!, _ in_flight: UnsafeMutablePointer<Int64>!,
-    _ capacity: Int64, _ done: UnsafeMutablePointer<Int32>!, _ error: UnsafeMutablePointer<v05_error>!
+    _ allocator: OpaquePointer!, _ prompt_count: UnsafeMutablePointer<Int64>!, _ counts: UnsafeMutablePointer<Int64>!,
+    _ in_flight: UnsafeMutablePointer<Int64>!, _ capacity: Int64, _ done: UnsafeMutablePointer<Int32>!,
+    _ calibrated: UnsafeMutablePointer<Int32>!, _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
-        let promptCount = handle.pointee.promptCount
-        if counts != nil { _ = try checkedArray(counts, capacity, atLeast: promptCount, "counts") }
-        if in_flight != nil { _ = try checkedArray(in_flight, capacity, atLeast: promptCount, "in_flight") }
+        let count = handle.pointee.promptCount
+        if counts != nil { _ = try checkedArray(counts, capacity, atLeast: count) }
+        if in_flight != nil { _ = try checkedArray(in_flight, capacity, atLeast: count) }
         if let done {
             try withWorkspace(nil, 0) { (workspace) throws(Failure) in
                 done.pointee = try handle.pointee.isDone(workspace: &workspace) ? 1 : 0
             }
         }
+        prompt_count?.pointee = Int64(count)
+        calibrated?.pointee = handle.pointee.calibration == nil ? 0 : 1
         var prompt = 0
-        while prompt < promptCount {
+        while prompt < count {
             counts?[prompt] = Int64(handle.pointee.count(prompt))
             in_flight?[prompt] = Int64(handle.pointee.inFlight(prompt))
             prompt &+= 1
+        }
+    }
+}
+
+@_cdecl("v05_allocator_estimate") @implementation
+public func v05_allocator_estimate(
+    _ allocator: OpaquePointer!, _ options: UnsafePointer<v05_estimation_options>!,
+    _ estimate: UnsafeMutablePointer<v05_estimate>!, _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
+        var choices = try EstimationOptions(checking: options)
+        if options == nil && handle.pointee.calibration != nil { choices.rule = .calibrated }
+        let output = try EstimateOutput(estimate)
+        try output.checkDoublePrecision()
+        try withWorkspace(nil, 0) { (workspace) throws(Failure) in
+            output.finish(try handle.pointee.estimate(choices, to: output.view, workspace: &workspace))
         }
     }
 }
@@ -124,8 +144,8 @@ public func v05_allocator_observations(
     reporting(to: error) { () throws(Failure) in
         let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
         let observed = handle.pointee.observationCount
-        if prompt_index != nil { _ = try checkedArray(prompt_index, capacity, atLeast: observed, "prompt_index") }
-        if rewards != nil { _ = try checkedArray(rewards, capacity, atLeast: observed, "rewards") }
+        if prompt_index != nil { _ = try checkedArray(prompt_index, capacity, atLeast: observed) }
+        if rewards != nil { _ = try checkedArray(rewards, capacity, atLeast: observed) }
         guard let count else { throw Failure(.nullPointer, "count must not be NULL") }
         count.pointee = Int64(observed)
         var row = 0

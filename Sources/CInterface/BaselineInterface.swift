@@ -37,7 +37,7 @@ public func v05_baseline_estimate(
 }
 
 /// The caller's struct of result arrays.
-private struct EstimateOutput {
+struct EstimateOutput {
     private let caller: CallerStruct<v05_estimate>
     private let calibration: CallerStruct<v05_calibration>?
     let estimate: v05_estimate
@@ -65,6 +65,13 @@ private struct EstimateOutput {
             || overlaps(estimate.advantages_f64, batch.batch.rewards_f64, batch.rowCount)
         {
             throw Failure(.overlappingArrays, "advantages must not share memory with rewards")
+        }
+    }
+
+    /// For results of rewards that are always double.
+    func checkDoublePrecision() throws(Failure) {
+        if estimate.advantages_f32 != nil {
+            throw Failure(.invalidOption, "advantages must be of the type of the rewards")
         }
     }
 
@@ -107,6 +114,8 @@ private struct EstimateOutput {
         result.group_count = Int64(truncatingIfNeeded: estimation.groupCount)
         result.applied_rule = estimation.appliedRule.rawValue
         result.calibration_applied = estimation.appliedCalibration == nil ? 0 : 1
+        result.reward_low = estimation.interval.low
+        result.reward_high = estimation.interval.high
         caller.write(result)
         if let applied = estimation.appliedCalibration { calibration?.write(v05_calibration(applied)) }
     }

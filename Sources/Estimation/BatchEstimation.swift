@@ -37,6 +37,7 @@ public struct BatchEstimation {
     public var appliedRule: BaselineRule { estimator.rule }
     /// The calibration that was applied, nil where none was.
     public let appliedCalibration: Calibration?
+    public var interval: Interval { options.interval }
     public var groupCount: Int { summary.grouping.groupCount }
 
     public static func workspaceSize(rowCount: Int, groupCount: Int?, options: EstimationOptions) -> Int {

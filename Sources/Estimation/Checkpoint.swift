@@ -16,6 +16,8 @@ enum CheckpointFormat {
 /// Writes the bytes of an object into a buffer whose size has been checked.
 public struct CheckpointWriter {
     private let bytes: UnsafeMutablePointer<UInt8>
+    /// Nothing is written from here on, whatever the object does.
+    private let end: Int
     private var position = 0
     private var checksum = Checksum()
 
@@ -25,6 +27,7 @@ public struct CheckpointWriter {
 
     public init(_ kind: CheckpointKind, payloadSize: Int, to bytes: UnsafeMutablePointer<UInt8>) {
         self.bytes = bytes
+        end = CheckpointWriter.size(payload: payloadSize)
         write(CheckpointFormat.magic)
         write(CheckpointFormat.version)
         write(kind.rawValue)
@@ -34,7 +37,7 @@ public struct CheckpointWriter {
     @inline(never)
     public mutating func write<Integer: FixedWidthInteger>(_ value: Integer) {
         var shift: Integer = 0
-        while shift < Integer(truncatingIfNeeded: Integer.bitWidth) {
+        while shift < Integer(truncatingIfNeeded: Integer.bitWidth) && position < end {
             let byte = UInt8(truncatingIfNeeded: value &>> shift)
             bytes[position] = byte
             checksum.add(byte)

@@ -27,7 +27,7 @@ public enum AdvantageColumn {
 
     /// Beyond the range of the type the largest value is written, never an infinity.
     @inline(__always)
-    func write(_ value: Double, at row: Int) {
+    public func write(_ value: Double, at row: Int) {
         switch self {
         case .single(let advantages):
             let limit = Double(Float.greatestFiniteMagnitude)

@@ -6,8 +6,11 @@ takes the place of GRPO's `rewards - group_mean` (V_0.5, arXiv 2603.10848). See 
 """
 
 from . import errors
+from ._allocation import allocate
+from ._allocator import Allocator
 from ._calibration import Calibration, RunningCalibration, fit_calibration
 from ._estimate import Estimate, advantages, estimate, prior_from_probability
+from ._history import History
 from ._library import PATH as _PATH
 from ._library import library as _library
 from .errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument, LibraryError, OutOfMemory
@@ -31,7 +34,7 @@ def build_mode():
 
 
 __all__ = [
-    "ArgumentTypeError", "Calibration", "CheckpointError", "Error", "Estimate", "InvalidArgument", "LibraryError",
-    "OutOfMemory", "RunningCalibration", "abi_version", "advantages", "build_mode", "errors", "estimate",
+    "Allocator", "ArgumentTypeError", "Calibration", "CheckpointError", "Error", "Estimate", "History", "InvalidArgument", "LibraryError",
+    "OutOfMemory", "RunningCalibration", "abi_version", "advantages", "allocate", "build_mode", "errors", "estimate",
     "fit_calibration", "library_path", "prior_from_probability",
 ]

@@ -37,21 +37,40 @@ def to_numpy(value, name):
         raise ArgumentTypeError(f"{name} must be an array of numbers, got {type(value).__name__}: {error}") from error
 
 
+def in_reward_units(value, name, interval):
+    """A numpy array over value, with half precision as float32.
+
+    Half precision cannot say 0.3: what equals a bound of the interval, rounded alike, is taken for that bound.
+    """
+    array = to_numpy(value, name)
+    if is_tensor(value) and value.is_floating_point() and value.dtype.itemsize < 4:
+        rounded = value.detach().new_tensor(interval, device="cpu").float().numpy()
+    elif array.dtype == np.float16:
+        with np.errstate(over="ignore"):
+            rounded = np.array(interval).astype(np.float16)
+    else:
+        return array
+    array = array.astype(np.float32)
+    for bound, near in zip(interval, rounded):
+        array[np.isfinite(array) & (array == near)] = bound
+    return array
+
+
 class Rewards:
     """Rewards as the core reads them, and how to give results back in their kind, dtype and device.
 
     Floating dtypes are kept; half precision is computed as float32; integers and booleans as float64.
     """
 
-    def __init__(self, rewards):
+    def __init__(self, rewards, interval):
         self.original = rewards
-        array = to_numpy(rewards, "rewards")
-        if array.ndim != 1:
-            raise InvalidArgument(f"rewards must have one dimension (rollouts), got shape {tuple(array.shape)}")
-        if array.dtype.kind not in "fiub" and not (array.size == 0):
+        array = in_reward_units(rewards, "rewards", interval)
+        if array.dtype.kind not in "fiub" and array.size:
             raise ArgumentTypeError(
                 f"rewards must be numbers, got dtype {array.dtype} (an unscorable rollout belongs in the mask)"
             )
+        if array.ndim != 1:
+            raise InvalidArgument(f"rewards must have one dimension (rollouts), got shape {array.shape}")
         self.single = array.dtype.kind == "f" and array.dtype.itemsize <= 4
         self.array = np.ascontiguousarray(array, dtype=np.float32 if self.single else np.float64)
 
@@ -63,7 +82,7 @@ class Rewards:
         return self.array.ctypes.data
 
     def output(self):
-        """Memory for advantages: the array that the core writes and the function that turns it into the result."""
+        """Memory for the advantages that the core writes; `like_original` makes the result of it."""
         return np.empty_like(self.array)
 
     def like_original(self, array):
@@ -77,30 +96,21 @@ class Rewards:
             return array.astype(original.dtype, copy=False) if original.dtype.kind == "f" else array
         return array.tolist() if isinstance(original, (list, tuple)) else array
 
-    def rounded(self, low, high):
-        """The interval in the precision of the rewards: half precision cannot say 0.3 as float32 does."""
-        original = self.original
-        if is_tensor(original) and original.is_floating_point() and original.dtype.itemsize < 4:
-            import torch
-
-            return tuple(torch.tensor([low, high], dtype=original.dtype).double().tolist())
-        if isinstance(original, np.ndarray) and original.dtype == np.float16:
-            return float(np.float16(low)), float(np.float16(high))
-        return low, high
-
 
 class Groups:
     """Group ids as int64 for the core; any hashables are numbered in order of first appearance."""
 
     def __init__(self, groups, count):
-        self.original = groups
+        self.dtype = np.dtype(np.int64)
         self.numbers = None
-        if is_tensor(groups) or isinstance(groups, np.ndarray) and groups.dtype.kind in "iub":
+        if is_tensor(groups) or isinstance(groups, np.ndarray) and groups.dtype.kind in "iubfc":
             array = to_numpy(groups, "groups")
             if array.ndim != 1 or array.dtype.kind not in "iub":
                 raise ArgumentTypeError(
-                    f"groups must be one-dimensional integers or hashables, got {array.dtype} of shape {tuple(array.shape)}"
+                    f"groups must be one-dimensional integers or hashables, got {array.dtype} of shape {array.shape}"
                 )
+            if array.dtype.kind == "u":
+                self.dtype = array.dtype
             self.ids = np.ascontiguousarray(array).astype(np.int64, copy=False)
         else:
             self.ids = self.number(groups)
@@ -109,69 +119,75 @@ class Groups:
 
     def number(self, groups):
         if isinstance(groups, np.ndarray):
-            if groups.ndim != 1 or groups.dtype.kind in "fc":
-                raise ArgumentTypeError(
-                    f"groups must be one-dimensional integers or hashables, got {groups.dtype} of shape {groups.shape}"
-                )
             groups = groups.tolist()
-        elif isinstance(groups, (str, bytes, dict)) or not hasattr(groups, "__iter__"):
+        if isinstance(groups, (str, bytes, dict)) or not hasattr(groups, "__iter__"):
             raise ArgumentTypeError(f"groups must have one entry a reward, got {type(groups).__name__}")
-        elif not hasattr(groups, "__len__"):
+        if not hasattr(groups, "__len__"):
             groups = list(groups)
         numbers = collections.defaultdict(itertools.count().__next__)
         try:
             ids = np.fromiter(map(numbers.__getitem__, groups), np.int64, len(groups))
         except TypeError as error:
             raise ArgumentTypeError(f"groups must be integers or hashables: {error}") from error
+        for label in dict(zip(map(type, numbers), numbers)).values():
+            # NaN and tensors equal nothing, so that each row would be a group of its own.
+            if isinstance(label, (float, np.floating)) or is_tensor(label):
+                raise ArgumentTypeError(f"groups must be integers or hashables, neither floats nor tensors, got {label!r}")
         self.numbers = numbers
         return ids
 
     def labels(self, ids):
         """The caller's ids of the groups that the core lists."""
         if self.numbers is None:
-            if is_tensor(self.original) or self.original.dtype.kind != "u":
-                return ids
-            return ids.astype(self.original.dtype)
+            return ids.astype(self.dtype, copy=False)
         labels = list(self.numbers)
-        return np.array([labels[number] for number in ids], dtype=object) if not _all_int(labels) else np.array(
-            [labels[number] for number in ids])
+        dtype = np.int64 if all(map(_is_int64, labels)) else object
+        return np.fromiter((labels[number] for number in ids), dtype, len(ids))
 
     def label(self, row):
         """The caller's id of the group of one row."""
-        if self.numbers is None:
-            return self.ids[row].item()
-        return list(self.numbers)[self.ids[row]]
+        return self.labels(self.ids[row : row + 1]).tolist()[0]
+
+    def distinct(self):
+        """The caller's ids, each once, and which of them each row has."""
+        if self.numbers is not None:
+            return list(self.numbers), self.ids
+        ids, rows = np.unique(self.ids, return_inverse=True)
+        return self.labels(ids).tolist(), rows
 
 
-def _all_int(labels):
-    return all(type(label) is int and -(2**63) <= label < 2**63 for label in labels)
+def _is_int64(label):
+    return type(label) is int and -(2**63) <= label < 2**63
 
 
-def prior_rows(prior, groups):
-    """Prior values a row as float64, or None: from a scalar, a value a row, or a dict by group id."""
+def optional_numbers(value, name, interval):
+    """Numbers as float64, NaN for None."""
+    array = in_reward_units(value, name, interval)
+    try:
+        if array.dtype.kind not in "fiubO":
+            raise TypeError("a number is needed")
+        return array.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ArgumentTypeError(f"{name} must be numbers, got dtype {array.dtype}: {error}") from error
+
+
+def prior_rows(prior, groups, interval, name="prior"):
+    """Prior values (or strengths) a row as float64, or None: from a scalar, a value a row, or a dict by group id."""
     if prior is None:
         return None
     count = len(groups.ids)
     if isinstance(prior, dict):
-        if groups.numbers is not None:
-            labels, rows = list(groups.numbers), groups.ids
-        else:
-            labels, rows = np.unique(groups.ids, return_inverse=True)
-            labels = groups.labels(labels).tolist()
-        try:
-            return np.array([prior.get(label, np.nan) for label in labels], dtype=np.float64)[rows]
-        except (TypeError, ValueError) as error:
-            raise ArgumentTypeError(f"prior must map group ids to numbers: {error}") from error
-    array = to_numpy(prior, "prior")
-    try:
-        array = np.ascontiguousarray(array, dtype=np.float64) if array.ndim else np.full(count, float(array))
-    except (TypeError, ValueError) as error:
-        raise ArgumentTypeError(f"prior must be numbers, got dtype {array.dtype}: {error}") from error
+        labels, rows = groups.distinct()
+        array = optional_numbers([prior.get(label) for label in labels], name, interval)[rows]
+    else:
+        array = optional_numbers(prior, name, interval)
+    if array.ndim == 0:
+        return np.full(count, array)
     if array.shape != (count,):
         raise InvalidArgument(
-            f"prior must be a number, a dict by group or one value a reward, got shape {array.shape} for {count} rewards"
+            f"{name} must be a number, a dict by group or one value a reward, got shape {array.shape} for {count} rewards"
         )
-    return array
+    return np.ascontiguousarray(array)
 
 
 def mask_rows(mask, count):
@@ -179,11 +195,14 @@ def mask_rows(mask, count):
     if mask is None:
         return None
     array = to_numpy(mask, "mask")
-    if array.dtype.kind not in "biuf" and array.size:
+    if array.dtype.kind not in "biuf":
         raise ArgumentTypeError(f"mask must be booleans, got dtype {array.dtype}")
     if array.shape != (count,):
         raise InvalidArgument(f"mask must have one entry a reward, got shape {array.shape} for {count} rewards")
-    return np.ascontiguousarray(array != 0).view(np.uint8)
+    others = array[(array != 0) & (array != 1)]
+    if others.size:
+        raise InvalidArgument(f"mask must be booleans, or 0 and 1, got {others[0]}")
+    return np.ascontiguousarray(array, dtype=np.uint8)
 
 
 def address(array):

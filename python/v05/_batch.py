@@ -1,26 +1,30 @@
 """The arguments of an estimation, checked for kind and shape and laid out for the core."""
 
+import operator
 from ctypes import byref
 
 from . import _prototypes as c
 from ._arrays import Groups, Rewards, address, mask_rows, prior_rows
 from ._call import call
+from ._library import library
 from .errors import ArgumentTypeError, InvalidArgument
 
 
 class PreparedBatch:
     """A batch in the core's layout. Holds the arrays that the struct points to."""
 
-    def __init__(self, rewards, groups, prior, mask):
-        self.rewards = Rewards(rewards)
+    def __init__(self, rewards, groups, prior, mask, interval, prior_strength=None):
+        self.rewards = Rewards(rewards, interval)
         count = len(self.rewards)
         self.groups = Groups(groups, count)
-        self.prior = prior_rows(prior, self.groups)
+        self.prior = prior_rows(prior, self.groups, interval)
+        self.prior_strength = prior_rows(prior_strength, self.groups, interval, "prior_strength")
         self.mask = mask_rows(mask, count)
         self.struct = c.Batch(
             row_count=count,
             group_ids=address(self.groups.ids),
             prior=address(self.prior),
+            prior_strength=address(self.prior_strength),
             mask=address(self.mask),
         )
         setattr(self.struct, "rewards_f32" if self.rewards.single else "rewards_f64", self.rewards.address)
@@ -35,14 +39,13 @@ class PreparedBatch:
             raise
 
 
-def estimation_options(rewards, *, rule, reward_range, leave_one_out, scale, ddof, epsilon, singleton, test, level):
+def estimation_options(interval, *, rule, leave_one_out, scale, ddof, epsilon, singleton, test, level):
     """The options struct of the core. Numbers are checked there, names and kinds here."""
-    low, high = rewards.rounded(*reward_interval(reward_range))
-    options = c.EstimationOptions(
+    return c.EstimationOptions(
         rule=choice("rule", rule, c.RULES),
-        leave_one_out=1 if leave_one_out else 0,
-        reward_low=low,
-        reward_high=high,
+        leave_one_out=choice("leave_one_out", leave_one_out, {False: 0, True: 1}),
+        reward_low=interval[0],
+        reward_high=interval[1],
         scale=choice("scale", scale, c.SCALES),
         ddof=integer("ddof", ddof),
         epsilon=DEFAULTS.epsilon if epsilon is None else number("epsilon", epsilon),
@@ -50,13 +53,10 @@ def estimation_options(rewards, *, rule, reward_range, leave_one_out, scale, ddo
         test=choice("test", test, c.TESTS),
         level=number("level", level),
     )
-    return options
 
 
 def default_options():
     """The defaults that the core decides."""
-    from ._library import library
-
     options = c.EstimationOptions()
     call(library.v05_estimation_options_initialize, byref(options), options.struct_size)
     return options
@@ -68,7 +68,7 @@ DEFAULTS = default_options()
 def reward_interval(reward_range):
     try:
         low, high = reward_range
-        return float(low), float(high)
+        return number("low", low), number("high", high)
     except (TypeError, ValueError) as error:
         raise ArgumentTypeError(f"reward_range must be two numbers (low, high), got {reward_range!r}") from error
 
@@ -82,12 +82,18 @@ def choice(name, value, choices):
 
 def number(name, value):
     try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ArgumentTypeError(f"{name} must be a number, got {value!r}") from None
 
 
 def integer(name, value):
-    if isinstance(value, float) and not value.is_integer() or not -(2**31) <= number(name, value) < 2**31:
+    try:
+        found = operator.index(value)
+    except TypeError:
+        raise ArgumentTypeError(f"{name} must be an integer, got {value!r}") from None
+    if not -(2**31) <= found < 2**31:
         raise InvalidArgument(f"{name} must be a 32-bit integer, got {value!r}")
-    return int(value)
+    return found

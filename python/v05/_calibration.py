@@ -5,7 +5,7 @@ import dataclasses
 from ctypes import byref
 
 from . import _prototypes as c
-from ._batch import PreparedBatch, number, reward_interval
+from ._batch import PreparedBatch, default_options, number, reward_interval
 from ._call import call
 from ._library import library
 from .errors import ArgumentTypeError
@@ -53,10 +53,10 @@ def fit_calibration(rewards, groups, prior, *, reward_range=(0.0, 1.0), mask=Non
     Arguments as in `advantages`. Rewards and priors must lie in `reward_range`. Few groups are no error: the result
     then has a small `groups`, and rules that are given it fit or fall back.
     """
-    batch = PreparedBatch(rewards, groups, prior, mask)
-    options = c.EstimationOptions()
-    call(library.v05_estimation_options_initialize, byref(options), options.struct_size)
-    options.reward_low, options.reward_high = batch.rewards.rounded(*reward_interval(reward_range))
+    interval = reward_interval(reward_range)
+    batch = PreparedBatch(rewards, groups, prior, mask, interval)
+    options = default_options()
+    options.reward_low, options.reward_high = interval
     struct = c.Calibration()
     batch.call(library.v05_calibration_fit, byref(batch.struct), byref(options), None, 0, byref(struct))
     return Calibration._from_struct(struct)
@@ -101,7 +101,7 @@ class RunningCalibration:
 
     def update(self, rewards, groups, prior, *, mask=None):
         """Adds a batch (arguments as in `advantages`) and returns the new Calibration."""
-        batch = PreparedBatch(rewards, groups, prior, mask)
+        batch = PreparedBatch(rewards, groups, prior, mask, self.reward_range)
         batch.call(library.v05_running_calibration_update, byref(self._struct), byref(batch.struct), None, 0)
         return self.calibration
 

@@ -1,16 +1,17 @@
 """Rewards to baselines and advantages."""
 
 import dataclasses
+import math
 from ctypes import addressof, byref
 
 import numpy as np
 
 from . import _prototypes as c
-from ._arrays import address
-from ._batch import PreparedBatch, estimation_options
+from ._arrays import address, is_tensor, optional_numbers
+from ._batch import PreparedBatch, estimation_options, reward_interval
 from ._calibration import Calibration, calibration_struct
 from ._library import library
-from .errors import ArgumentTypeError, InvalidArgument
+from .errors import InvalidArgument
 
 _RULE_NAMES = {number: name for name, number in c.RULES.items()}
 _PER_GROUP = {
@@ -21,13 +22,14 @@ _PER_GROUP = {
 
 
 def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.0), leave_one_out=False, scale="none",
-               ddof=1, epsilon=None, singleton="zero", mask=None, calibration=None, test="bound", level=0.05):
+               ddof=1, epsilon=None, singleton="zero", mask=None, calibration=None, prior_strength=None,
+               test="bound", level=0.05):
     """Advantages A = (r - b) / divisor of a batch of rollouts, with the baseline b of `rule`.
 
     rewards: (n,) list, numpy array or torch tensor; the result has its kind, dtype and device (integers and booleans
         give floats). Must be finite where counted, and within `reward_range` for the rules "v05" and "calibrated".
-    groups: (n,) integers or any hashables (such as verl's uid strings), in any order: which rows are rollouts of the
-        same prompt. Integers in arrays are fastest, ascending ones most of all.
+    groups: (n,) integers or any hashables but floats (such as verl's uid strings), in any order: which rows are
+        rollouts of the same prompt. Integers in arrays are fastest, ascending ones most of all.
     prior: value of each prompt before its rollouts were seen, in reward units: None, a number, (n,) values that agree
         within a group, or a dict by group id. NaN or a missing key: no prior for that prompt.
     rule: "v05"          w m + (1 - w) V with w = d / (d + noise), d = max(0, (m - V)^2 - noise), noise = h^2 / k, for a
@@ -40,6 +42,8 @@ def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.
           "james_stein"  shrinkage to the mean of the batch, no prior (arXiv 2511.03710).
           "prior"        V.
           "median"       median of the group (arXiv 2601.22582).
+          "discounted_beta"  (n V + k m) / (n + k): the prior as a Beta distribution worth n = prior_strength rewards, merged
+                         with the group (arXiv 2603.18444). Without strength: m.
     reward_range: (lo, hi) of a reward.
     leave_one_out: the baseline of a row is made from the other rewards of its group, which keeps the gradient unbiased.
     scale: "none"; "group", "batch": divided by the standard deviation of the group's, the batch's counted rewards plus
@@ -49,6 +53,8 @@ def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.
     singleton: a group of one that no prior helps gets 0 ("zero"; TRL, NeMo-RL) or its reward ("raw"; verl).
     mask: (n,) booleans; False takes a row out: no statistic, advantage 0, its reward and prior are not looked at.
     calibration: Calibration or RunningCalibration for "calibrated" and "james_stein"; None: fitted on this batch.
+    prior_strength: how many rewards the prior of a prompt is worth, laid out like prior; History.predict gives it. For
+        "discounted_beta".
     test, level: "bound", or "exact" for the two-sided binomial test of the prior at `level` in rule "v05", for rewards
         that are each an end of reward_range.
 
@@ -56,8 +62,8 @@ def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.
     depend on the order of rows, bit for bit. Time is linear in n.
     """
     batch, options, calibration = _prepare(
-        rewards, groups, prior, mask, calibration, rule=rule, reward_range=reward_range, leave_one_out=leave_one_out,
-        scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton, test=test, level=level)
+        rewards, groups, prior, prior_strength, mask, calibration, rule=rule, reward_range=reward_range,
+        leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton, test=test, level=level)
     result = batch.rewards.output()
     struct = c.Estimate()
     setattr(struct, "advantages_f32" if batch.rewards.single else "advantages_f64", result.ctypes.data)
@@ -66,38 +72,49 @@ def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.
 
 
 def estimate(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.0), leave_one_out=False, scale="none",
-             ddof=1, epsilon=None, singleton="zero", mask=None, calibration=None, test="bound", level=0.05):
+             ddof=1, epsilon=None, singleton="zero", mask=None, calibration=None, prior_strength=None,
+             test="bound", level=0.05):
     """Like `advantages`, with everything that was found about every group: an Estimate."""
     batch, options, calibration = _prepare(
-        rewards, groups, prior, mask, calibration, rule=rule, reward_range=reward_range, leave_one_out=leave_one_out,
-        scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton, test=test, level=level)
+        rewards, groups, prior, prior_strength, mask, calibration, rule=rule, reward_range=reward_range,
+        leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton, test=test, level=level)
     row_count = len(batch.rewards)
     result = batch.rewards.output()
-    index = np.empty(row_count, np.int64)
-    arrays = {name: np.empty(row_count, dtype) for name, dtype in _PER_GROUP.items()}
-    applied = c.Calibration()
-    struct = c.Estimate(
-        row_group=address(index), group_capacity=row_count, calibration=addressof(applied),
-        **{name: address(array) for name, array in arrays.items()})
-    setattr(struct, "advantages_f32" if batch.rewards.single else "advantages_f64", result.ctypes.data)
-    batch.call(library.v05_baseline_estimate, byref(batch.struct), byref(options), calibration, None, 0, byref(struct))
-
-    groups_found = {name: array[: struct.group_count].copy() for name, array in arrays.items()}
-    ids = groups_found.pop("group_ids")
-    return Estimate(
-        advantages=batch.rewards.like_original(result),
-        index=index,
-        groups=batch.groups.labels(ids),
-        **groups_found,
-        rule="rloo" if rule == "rloo" else _RULE_NAMES[struct.applied_rule],
-        calibration=Calibration._from_struct(applied) if struct.calibration_applied else None,
-        reward_range=(options.reward_low, options.reward_high),
-    )
+    output = EstimateArrays(row_count, row_count)
+    setattr(output.struct, "advantages_f32" if batch.rewards.single else "advantages_f64", address(result))
+    batch.call(
+        library.v05_baseline_estimate, byref(batch.struct), byref(options), calibration, None, 0, byref(output.struct))
+    return output.estimate(batch.rewards.like_original(result), batch.groups.labels, rule)
 
 
-def _prepare(rewards, groups, prior, mask, calibration, **options):
-    batch = PreparedBatch(rewards, groups, prior, mask)
-    return batch, estimation_options(batch.rewards, **options), calibration_struct(calibration)
+class EstimateArrays:
+    """Memory for the results of an estimation, and the Estimate made of it."""
+
+    def __init__(self, row_count, group_capacity):
+        self.index = np.empty(row_count, np.int64)
+        self.arrays = {name: np.empty(group_capacity, dtype) for name, dtype in _PER_GROUP.items()}
+        self.calibration = c.Calibration()
+        self.struct = c.Estimate(
+            row_group=address(self.index), group_capacity=group_capacity, calibration=addressof(self.calibration),
+            **{name: address(array) for name, array in self.arrays.items()})
+
+    def estimate(self, advantages, labels, rule):
+        found = {name: array[: self.struct.group_count].copy() for name, array in self.arrays.items()}
+        return Estimate(
+            advantages=advantages,
+            index=self.index,
+            groups=labels(found.pop("group_ids")),
+            **found,
+            rule="rloo" if rule == "rloo" else _RULE_NAMES[self.struct.applied_rule],
+            calibration=Calibration._from_struct(self.calibration) if self.struct.calibration_applied else None,
+            reward_range=(self.struct.reward_low, self.struct.reward_high),
+        )
+
+
+def _prepare(rewards, groups, prior, prior_strength, mask, calibration, reward_range, **options):
+    interval = reward_interval(reward_range)
+    batch = PreparedBatch(rewards, groups, prior, mask, interval, prior_strength)
+    return batch, estimation_options(interval, **options), calibration_struct(calibration)
 
 
 def prior_from_probability(probability, *, reward_range=(0.0, 1.0)):
@@ -106,24 +123,17 @@ def prior_from_probability(probability, *, reward_range=(0.0, 1.0)):
     Takes a number, list, numpy array or torch tensor and returns a float or the same kind (lists give arrays). NaN
     stays NaN: no prior.
     """
-    from ._arrays import is_tensor
-    from ._batch import reward_interval
-
     low, high = reward_interval(reward_range)
-    if not low < high:
+    if not -math.inf < low < high < math.inf:
         raise InvalidArgument(f"reward_range must be two finite numbers, the lower one first, got {low:g} and {high:g}")
-    if not is_tensor(probability):
-        try:
-            probability = np.asarray(probability, dtype=None if isinstance(probability, np.ndarray) else np.float64)
-        except (TypeError, ValueError) as error:
-            raise ArgumentTypeError(f"probability must be numbers: {error}") from error
-        if probability.dtype.kind not in "fiub":
-            raise ArgumentTypeError(f"probability must be numbers, got dtype {probability.dtype}")
-    outside = (probability < 0) | (probability > 1)
-    if bool(outside.any()):
-        raise InvalidArgument(f"probability must lie in [0, 1], got {float(probability[outside].ravel()[0]):g}")
-    value = low + (high - low) * probability
-    return float(value) if not is_tensor(value) and value.ndim == 0 else value
+    values = optional_numbers(probability, "probability", (0.0, 1.0))
+    outside = values[(values < 0) | (values > 1)]
+    if outside.size:
+        raise InvalidArgument(f"probability must lie in [0, 1], got {outside[0]:g}")
+    if is_tensor(probability) or isinstance(probability, np.ndarray) and probability.dtype.kind == "f":
+        values = probability
+    value = low + (high - low) * values
+    return value if is_tensor(value) or value.ndim else float(value)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

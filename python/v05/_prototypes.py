@@ -34,6 +34,7 @@ class Batch(SizedStructure):
         ("group_count", c_int64),
         ("prior", c_void_p),
         ("mask", c_void_p),
+        ("prior_strength", c_void_p),
     ]
 
 
@@ -90,6 +91,8 @@ class Estimate(SizedStructure):
         ("group_count", c_int64),
         ("applied_rule", c_int32),
         ("calibration_applied", c_int32),
+        ("reward_low", c_double),
+        ("reward_high", c_double),
     ]
 
 
@@ -121,17 +124,63 @@ class RunningCalibration(SizedStructure):
     ]
 
 
-# v05_rule, v05_scale, v05_singleton, v05_test
-RULES = {"v05": 0, "calibrated": 1, "grpo": 2, "rloo": 3, "james_stein": 4, "prior": 5, "median": 6}
+class HistoryOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("reward_low", c_double),
+        ("reward_high", c_double),
+        ("discount", c_double),
+        ("step_decay", c_double),
+        ("capacity", c_int64),
+    ]
+
+
+class AllocationOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("objective", c_int32),
+        ("reserved", c_int32),
+        ("minimum", c_int64),
+        ("maximum", c_int64),
+        ("exponent", c_double),
+    ]
+
+
+class AllocatorOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("rule", c_int32),
+        ("look_ahead", c_int32),
+        ("reward_low", c_double),
+        ("reward_high", c_double),
+        ("initial", c_int64),
+        ("maximum", c_int64),
+        ("wave", c_int64),
+        ("cost", c_double),
+        ("budget", c_int64),
+    ]
+
+
+# v05_rule, v05_scale, v05_singleton, v05_test, v05_objective, v05_allocation_rule, v05_look_ahead
+RULES = {
+    "v05": 0, "calibrated": 1, "grpo": 2, "rloo": 3, "james_stein": 4, "prior": 5, "median": 6, "discounted_beta": 7}
 SCALES = {"none": 0, "group": 1, "batch": 2}
 SINGLETONS = {"zero": 0, "raw": 1}
 TESTS = {"bound": 0, "exact": 1}
+OBJECTIVES = {"neyman": 0, "dynamo": 1, "v0": 2, "v0_greedy": 3, "hit": 4}
+ALLOCATION_RULES = {"osla": 0, "neyman": 1}
+LOOK_AHEADS = {"same_bias": 0, "same_mean": 1, "derivative": 2}
 
 _error = POINTER(Error)
 _batch = POINTER(Batch)
 _options = POINTER(EstimationOptions)
 _calibration = POINTER(Calibration)
 _running = POINTER(RunningCalibration)
+_size = POINTER(c_size_t)
+_count = POINTER(c_int64)
+# Opaque handles, v05_history * and v05_allocator *, and where a new one is written.
+_handle = c_void_p
+_new_handle = POINTER(c_void_p)
 
 # name: (result, arguments)
 FUNCTIONS = {
@@ -140,15 +189,44 @@ FUNCTIONS = {
     "v05_build_mode": (c_char_p, []),
     "v05_status_name": (c_char_p, [c_int32]),
     "v05_estimation_options_initialize": (c_int32, [_options, c_size_t, _error]),
-    "v05_estimation_workspace_size": (c_int32, [_batch, _options, POINTER(c_size_t), _error]),
+    "v05_estimation_workspace_size": (c_int32, [_batch, _options, _size, _error]),
     "v05_baseline_estimate": (
         c_int32, [_batch, _options, _calibration, c_void_p, c_size_t, POINTER(Estimate), _error]),
     "v05_calibration_fit": (c_int32, [_batch, _options, c_void_p, c_size_t, _calibration, _error]),
     "v05_running_calibration_initialize": (c_int32, [_running, c_size_t, c_double, c_double, c_double, _error]),
     "v05_running_calibration_update": (c_int32, [_running, _batch, c_void_p, c_size_t, _error]),
     "v05_running_calibration_solve": (c_int32, [_running, _calibration, _error]),
-    "v05_running_calibration_save": (c_int32, [_running, c_void_p, c_size_t, POINTER(c_size_t), _error]),
+    "v05_running_calibration_save": (c_int32, [_running, c_void_p, c_size_t, _size, _error]),
     "v05_running_calibration_load": (c_int32, [_running, c_void_p, c_size_t, _error]),
+    "v05_history_options_initialize": (c_int32, [POINTER(HistoryOptions), c_size_t, _error]),
+    "v05_key_hash": (c_int32, [c_void_p, c_size_t, _count, _error]),
+    "v05_history_create": (c_int32, [POINTER(HistoryOptions), _new_handle, _error]),
+    "v05_history_destroy": (None, [_handle]),
+    "v05_history_predict": (c_int32, [_handle, c_void_p, c_int64, c_int64, c_void_p, c_void_p, _error]),
+    "v05_history_record": (c_int32, [_handle, _batch, c_int64, _error]),
+    "v05_history_start": (c_int32, [_handle, c_void_p, c_void_p, c_void_p, c_int64, c_int64, _error]),
+    "v05_history_merge": (c_int32, [_handle, _handle, _error]),
+    "v05_history_count": (c_int32, [_handle, _count, _error]),
+    "v05_history_save": (c_int32, [_handle, c_void_p, c_size_t, _size, _error]),
+    "v05_history_load": (c_int32, [_new_handle, c_void_p, c_size_t, _error]),
+    "v05_allocation_options_initialize": (c_int32, [POINTER(AllocationOptions), c_size_t, _error]),
+    "v05_allocation_solve": (
+        c_int32, [POINTER(AllocationOptions), c_int64, c_void_p, c_void_p, c_void_p, c_int64, c_void_p, _error]),
+    "v05_allocator_options_initialize": (c_int32, [POINTER(AllocatorOptions), c_size_t, _error]),
+    "v05_allocator_create": (
+        c_int32,
+        [POINTER(AllocatorOptions), c_int64, c_void_p, c_void_p, c_void_p, _calibration, _new_handle, _error]),
+    "v05_allocator_destroy": (None, [_handle]),
+    "v05_allocator_request": (c_int32, [_handle, c_void_p, c_int64, _count, _error]),
+    "v05_allocator_observe": (c_int32, [_handle, c_void_p, c_void_p, c_int64, _error]),
+    "v05_allocator_cancel": (c_int32, [_handle, c_void_p, c_int64, _error]),
+    "v05_allocator_stop": (c_int32, [_handle, _error]),
+    "v05_allocator_status": (
+        c_int32, [_handle, _count, c_void_p, c_void_p, c_int64, POINTER(c_int32), POINTER(c_int32), _error]),
+    "v05_allocator_observations": (c_int32, [_handle, c_void_p, c_void_p, c_int64, _count, _error]),
+    "v05_allocator_estimate": (c_int32, [_handle, _options, POINTER(Estimate), _error]),
+    "v05_allocator_save": (c_int32, [_handle, c_void_p, c_size_t, _size, _error]),
+    "v05_allocator_load": (c_int32, [_new_handle, c_void_p, c_size_t, _error]),
 }
 
 
