@@ -29,19 +29,20 @@ let package = Package(
         .target(
             name: "CInterface",
             dependencies: ["Allocation", "CLibrary", "CV05", "Estimation"],
-            exclude: ["exports.map"],
+            exclude: ["library.ld"],
             swiftSettings: compact,
             linkerSettings: [
                 .linkedLibrary("m"),
-                .unsafeFlags([
-                    "-use-ld=lld",
-                    "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/CInterface/exports.map",
-                    "-Xlinker", "-soname", "-Xlinker", "libv05.so",
-                    "-Xlinker", "-z", "-Xlinker", "defs",
-                    "-Xlinker", "-z", "-Xlinker", "now",
-                    "-Xlinker", "--gc-sections",
-                ]),
-                .unsafeFlags(["-Xlinker", "-s"], .when(traits: ["Embedded"])),
+                .unsafeFlags(
+                    [
+                        "-use-ld=lld",
+                        "-Xlinker", "-T", "-Xlinker", "\(Context.packageDirectory)/Sources/CInterface/library.ld",
+                        "-Xlinker", "-soname", "-Xlinker", "libv05.so",
+                        "-Xlinker", "-z", "-Xlinker", "defs",
+                        "-Xlinker", "-z", "-Xlinker", "now",
+                        "-Xlinker", "--gc-sections",
+                        "-Xlinker", "-s",
+                    ], .when(traits: ["Embedded"])),
             ]
         ),
         .target(name: "SeededRandom", path: "Tests/SeededRandom"),

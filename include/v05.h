@@ -7,14 +7,14 @@
  * whether the rollouts contradict the prior, and says how sure it is (V_0.5, arXiv 2603.10848), or lets the
  * batch itself tell how good its priors are (empirical Bayes).
  *
- *     v05_batch batch = {sizeof batch};
+ *     v05_batch batch = {.struct_size = sizeof batch};
  *     batch.row_count = 8;
  *     batch.rewards_f32 = rewards;               // 8 rewards
  *     batch.group_ids = prompts;                 // 8 prompt ids, in any order
  *     batch.prior = priors;                      // 8 prior values, NaN for none
- *     v05_estimate estimate = {sizeof estimate};
+ *     v05_estimate estimate = {.struct_size = sizeof estimate};
  *     estimate.advantages_f32 = advantages;      // room for 8
- *     v05_error error = {sizeof error};
+ *     v05_error error = {.struct_size = sizeof error};
  *     if (v05_baseline_estimate(&batch, NULL, NULL, NULL, 0, &estimate, &error) != V05_STATUS_OK)
  *         fprintf(stderr, "%s\n", error.message);
  *
@@ -111,10 +111,11 @@ const char *v05_status_name(int32_t status);
 /* Where a call went wrong. Owned by the caller, filled in only on failure, may be NULL in every call. */
 typedef struct v05_error {
     size_t struct_size;
-    int32_t status;     /* the v05_status that was returned */
+    int32_t status;    /* the v05_status that was returned */
     int32_t reserved;
-    int64_t index;      /* the row or group that the message is about, -1 for none */
-    char message[256];  /* "argument[index] rule, got value": English, NUL-terminated, without newline */
+    int64_t index;     /* the row or group that the message is about, -1 for none */
+    char message[256]; /* "argument[index] rule, got value": English, NUL-terminated, without newline. reward_range is
+                          [reward_low, reward_high]. */
 } v05_error;
 
 /* ------------------------------------------------------------------------------------------ batch -- */
@@ -125,22 +126,22 @@ typedef struct v05_error {
  * With row_count = 0 the per-row arrays may be NULL. */
 typedef struct v05_batch {
     size_t struct_size;
-    int64_t row_count;                        /* 0 to 2147483647 */
-    const float *rewards_f32;       /* (row_count) reward units, finite where counted, |r| <= 1e30 */
+    int64_t row_count;            /* 0 to 2147483647 */
+    const float *rewards_f32;     /* (row_count) reward units, finite where counted, |r| <= 1e30 */
     const double *rewards_f64;
-    const int64_t *group_ids;       /* (row_count) any values in any order; equal ids are one group.
-                                                 Fastest where ids never fall. */
-    const int64_t *group_offsets;   /* (group_count + 1) group g is the rows offsets[g] to
-                                                 offsets[g + 1] - 1; starts at 0, never falls, ends at row_count */
-    int64_t group_count;                      /* with group_offsets only */
-    const double *prior;            /* NULL: no prior at all. (row_count) with group_ids, and the counted
-                                                 rows of a group must agree; (group_count) with group_offsets.
-                                                 Reward units in [reward_low, reward_high]; NaN: no prior. */
-    const uint8_t *mask;            /* NULL: all rows count. (row_count) 0 takes a row out: its reward and
-                                                 prior are not looked at, it enters no statistic and has advantage
-                                                 0. A group without counted row takes the prior of its first row. */
-    const double *prior_strength;             /* NULL: not known. Laid out like prior: how many rewards the prior is worth, finite
-                                                 and >= 0. For V05_RULE_DISCOUNTED_BETA. */
+    const int64_t *group_ids;     /* (row_count) any values in any order; equal ids are one group. Fastest where
+                                     ids never fall. */
+    const int64_t *group_offsets; /* (group_count + 1) group g is the rows offsets[g] to offsets[g + 1] - 1; starts
+                                     at 0, never falls, ends at row_count */
+    int64_t group_count;          /* with group_offsets only */
+    const double *prior;          /* NULL: no prior at all. (row_count) with group_ids, and the counted rows of a
+                                     group must agree; (group_count) with group_offsets. Reward units in
+                                     [reward_low, reward_high]; NaN: no prior. */
+    const uint8_t *mask;          /* NULL: all rows count. (row_count) 0 takes a row out: its reward and prior are
+                                     not looked at, it enters no statistic and has advantage 0. A group without
+                                     counted row takes the prior of its first row. */
+    const double *prior_strength; /* NULL: not known. Laid out like prior: how many rewards the prior is worth,
+                                     finite and >= 0. For V05_RULE_DISCOUNTED_BETA. */
 } v05_batch;
 
 /* ---------------------------------------------------------------------------------------- options -- */
@@ -172,7 +173,8 @@ typedef enum v05_rule {
     /* The median of the group (arXiv 2601.22582): w = 1, mse = NaN. */
     V05_RULE_MEDIAN = 6,
     /* The history of the prompt as a Beta prior worth n = prior_strength rewards, merged with the group (arXiv
-     * 2603.18444): w = k / (n + k), b = w m + (1 - w) V, mse = (b - lo)(hi - b) / (n + k + 1). n = 0 or no prior: b = m. */
+     * 2603.18444): w = k / (n + k), b = w m + (1 - w) V, mse = (b - lo)(hi - b) / (n + k + 1). n = 0 or no prior: b =
+     * m. */
     V05_RULE_DISCOUNTED_BETA = 7
 } v05_rule;
 
@@ -203,12 +205,12 @@ typedef enum v05_test {
 typedef struct v05_estimation_options {
     size_t struct_size;
     int32_t rule;          /* v05_rule, default V05_RULE_V05 */
-    int32_t leave_one_out; /* 0 or 1, default 0. 1: the baseline of a row is made by the same rule from the other k - 1
-                              rewards of its group, so that the gradient stays unbiased. The per-group results are
-                              those of the whole group all the same. A group of one: the rule with k = 0. */
+    int32_t leave_one_out; /* 0 or 1, default 0. 1: the baseline of a row is made by the same rule from the other k
+                              - 1 rewards of its group, so that the gradient stays unbiased. The per-group results
+                              are those of the whole group all the same. A group of one: the rule with k = 0. */
     double reward_low;     /* lo, default 0 */
-    double reward_high;    /* hi > lo, default 1. Bounds are widened by 1e-6 (hi - lo) in checks, for float rounding;
-                              a prior within that margin is set to the bound. */
+    double reward_high;    /* hi > lo, default 1. Bounds are widened by 1e-6 (hi - lo) in checks, for float
+                              rounding; a prior within that margin is set to the bound. */
     int32_t scale;         /* v05_scale, default V05_SCALE_NONE */
     int32_t ddof;          /* 0 or 1: divisor k - ddof of the variance, default 1 */
     double epsilon;        /* >= 0, default 1e-6 */
@@ -227,14 +229,14 @@ v05_status v05_estimation_options_initialize(v05_estimation_options *options, si
  * With leave_one_out and a calibration from earlier batches the gradient is exactly unbiased. */
 typedef struct v05_calibration {
     size_t struct_size;
-    double intercept;         /* a, reward units */
-    double slope;             /* beta, 0 to 1.5 */
-    double prior_variance;    /* tau2 >= 0, reward units squared: true values around the calibrated prior */
-    double reward_variance;   /* s2 >= 0: one reward around the true value of its prompt */
-    double grand_mean;        /* weighted mean of all groups */
-    double between_variance;  /* true values around the grand mean */
-    double groups;            /* groups with a prior and two rewards that it rests on; fewer than 8 is too few */
-    double total_groups;      /* groups with two rewards, with or without prior */
+    double intercept;        /* a, reward units */
+    double slope;            /* beta, 0 to 1.5 */
+    double prior_variance;   /* tau2 >= 0, reward units squared: true values around the calibrated prior */
+    double reward_variance;  /* s2 >= 0: one reward around the true value of its prompt */
+    double grand_mean;       /* weighted mean of all groups */
+    double between_variance; /* true values around the grand mean */
+    double groups;           /* groups with a prior and two rewards that it rests on; fewer than 8 is too few */
+    double total_groups;     /* groups with two rewards, with or without prior */
 } v05_calibration;
 
 /* ----------------------------------------------------------------------------------------- estimate -- */
@@ -243,30 +245,30 @@ typedef struct v05_calibration {
  * room for group_capacity elements (row_count is always enough). */
 typedef struct v05_estimate {
     size_t struct_size;
-    float *advantages_f32;   /* (row_count) A = (r - b) / divisor. The one of the rewards' type; never NaN or
-                                          infinite. Must not overlap the rewards. */
+    float *advantages_f32; /* (row_count) A = (r - b) / divisor. The one of the rewards' type; never NaN or
+                              infinite. Must not overlap the rewards. */
     double *advantages_f64;
-    int64_t *row_group;      /* (row_count) index of the row's group in the per-group arrays */
+    int64_t *row_group;    /* (row_count) index of the row's group in the per-group arrays */
     int64_t group_capacity;
-    int64_t *group_ids;      /* the id; with group_offsets the index of the group */
-    int64_t *count;          /* k */
-    double *mean;            /* m; NaN for k = 0; exactly the reward where all are equal */
-    double *prior;           /* V; NaN for none */
-    double *weight;          /* w */
-    double *baseline;        /* b */
-    double *bias_squared;    /* d = max(0, (m - V)^2 - noise); NaN without prior or for k = 0 */
+    int64_t *group_ids;    /* the id; with group_offsets the index of the group */
+    int64_t *count;        /* k */
+    double *mean;          /* m; NaN for k = 0; exactly the reward where all are equal */
+    double *prior;         /* V; NaN for none */
+    double *weight;        /* w */
+    double *baseline;      /* b */
+    double *bias_squared;  /* d = max(0, (m - V)^2 - noise); NaN without prior or for k = 0 */
     double *mse;
-    double *z;               /* |m - V| / sqrt(noise); NaN likewise */
-    double *p_value;         /* of V05_TEST_EXACT; NaN with V05_TEST_BOUND */
-    uint8_t *rejected;       /* 1: the rewards contradict the prior */
-    uint8_t *constant;       /* 1: all counted rewards are exactly equal (k = 1 too; 0 for k = 0) */
+    double *z;             /* |m - V| / sqrt(noise); NaN likewise */
+    double *p_value;       /* of V05_TEST_EXACT; NaN with V05_TEST_BOUND */
+    uint8_t *rejected;     /* 1: the rewards contradict the prior */
+    uint8_t *constant;     /* 1: all counted rewards are exactly equal (k = 1 too; 0 for k = 0) */
 
-    v05_calibration *calibration;      /* the calibration that was applied; left alone where none was */
+    v05_calibration *calibration; /* the calibration that was applied; left alone where none was */
 
-    int64_t group_count;               /* out: number of groups */
-    int32_t applied_rule;              /* out: v05_rule; another than asked for where there was too little to calibrate */
-    int32_t calibration_applied;       /* out: 1 where a calibration was applied, else 0 */
-    double reward_low;                 /* out: the interval that was applied */
+    int64_t group_count;         /* out: number of groups */
+    int32_t applied_rule;        /* out: v05_rule; another than asked for where there was too little to calibrate */
+    int32_t calibration_applied; /* out: 1 where a calibration was applied, else 0 */
+    double reward_low;           /* out: the interval that was applied */
     double reward_high;
 } v05_estimate;
 
@@ -290,14 +292,14 @@ v05_status v05_baseline_estimate(const v05_batch *batch, const v05_estimation_op
 
 /* Fits a calibration on one batch (Fay and Herriot 1979; Paule and Mandel 1982).
  *
- *     s2    = sum SS / sum (k - 1)  over groups with k >= 2; SS: squared deviations from m
- *     beta  = clip(S_Vm / (S_VV + 0.2 h^2), 0, 1.5), a = mean(m) - beta mean(V): sums over groups with a prior, weighted
- *             by 1 / (tau2 + v) scaled to mean 1
- *     tau2  = root of sum (m - a - beta V)^2 / (tau2 + v) = groups - 2, or 0: for equal k the moment estimate
+ *     s2    = sum SS / sum (k - 1)  over groups with k >= 2; SS: squared deviations from m     beta  = clip(S_Vm /
+ * (S_VV + 0.2 h^2), 0, 1.5), a = mean(m) - beta mean(V): sums over groups with a prior, weighted             by 1 /
+ * (tau2 + v) scaled to mean 1     tau2  = root of sum (m - a - beta V)^2 / (tau2 + v) = groups - 2, or 0: for equal k
+ * the moment estimate
  *
  * grand_mean and between_variance: the same with beta = 0 (groups - 1) over all groups with k >= 1. Few groups are no
- * error: fewer than three with a prior have beta = 0 and tau2 = 0; without any, a is the middle of the interval.
- * Of the options only reward_low and reward_high are used. Since 0.1.0. */
+ * error: fewer than three with a prior have beta = 0 and tau2 = 0; without any, a is the middle of the interval. Of
+ * the options only reward_low and reward_high are used. Since 0.1.0. */
 v05_status v05_calibration_fit(const v05_batch *batch, const v05_estimation_options *options,
                                void *workspace, size_t workspace_size,
                                v05_calibration *calibration, v05_error *error);
@@ -306,13 +308,13 @@ v05_status v05_calibration_fit(const v05_batch *batch, const v05_estimation_opti
 
 /* Weighted moments of (prior, mean) over groups. The one struct that never changes its size. */
 typedef struct v05_regression_moments {
-    double groups;         /* sum of weights */
+    double groups;        /* sum of weights */
     double mean_prior;
     double mean_reward;
-    double prior_prior;    /* sums of weighted squares and products of deviations */
+    double prior_prior;   /* sums of weighted squares and products of deviations */
     double prior_reward;
     double reward_reward;
-    double inverse_count;  /* sum of weight / k */
+    double inverse_count; /* sum of weight / k */
 } v05_regression_moments;
 
 /* A calibration over many batches: sums that are multiplied by `discount` before a batch is added. A value like any
@@ -322,8 +324,8 @@ typedef struct v05_running_calibration {
     size_t struct_size;
     double reward_low;
     double reward_high;
-    double discount;         /* 0 (only the newest batch) to 1 (all alike) */
-    int64_t updates;         /* batches added */
+    double discount;                   /* 0 (only the newest batch) to 1 (all alike) */
+    int64_t updates;                   /* batches added */
     double within_squares;
     double within_freedom;
     double groups;
@@ -367,10 +369,11 @@ v05_status v05_running_calibration_load(v05_running_calibration *running, const 
 
 /* What the same prompts did before: the best prior there is once a prompt has been seen.
  *
- * At each visit of a prompt with k rewards r:   a <- decay a + sum (r - lo) / (hi - lo),   n <- decay n + k,   with decay =
- * discount * step_decay^(steps since the visit before). Value lo + (hi - lo) a / n, strength n.
+ * At each visit of a prompt with k rewards r:   a <- decay a + sum (r - lo) / (hi - lo),   n <- decay n + k,   with
+ * decay = discount * step_decay^(steps since the visit before). Value lo + (hi - lo) a / n, strength n.
  *
- * One thread at a time a handle, except predict, save and count, which may run together. 1,000,000 prompts take 46 MB. */
+ * One thread at a time a handle, except predict, save and count, which may run together. 1,000,000 prompts take 46
+ * MB. */
 typedef struct v05_history v05_history;
 
 typedef struct v05_history_options {
@@ -394,50 +397,52 @@ v05_status v05_history_create(const v05_history_options *options, v05_history **
 /* NULL does nothing. Since 0.1.0. */
 void v05_history_destroy(v05_history *history);
 
-/* Values and strengths of `count` keys at a step (0 where steps are not used; strengths decay to it). NaN and 0 for a key that
- * was never recorded. values or strengths may be NULL. Since 0.1.0. */
-v05_status v05_history_predict(const v05_history *history, const int64_t *keys, int64_t count, int64_t step, double *values,
-                               double *strengths, v05_error *error);
+/* Values and strengths of `count` keys at a step (0 where steps are not used; strengths decay to it). NaN and 0 for a
+ * key that was never recorded. values or strengths may be NULL. Since 0.1.0. */
+v05_status v05_history_predict(const v05_history *history, const int64_t *keys, int64_t count, int64_t step,
+                               double *values, double *strengths, v05_error *error);
 
-/* Records one visit of every key: batch.group_ids are keys, batch.prior is not looked at, masked rows do not count. Predict
- * before recording, else the prior knows the rewards. All or nothing. Since 0.1.0. */
+/* Records one visit of every key: batch.group_ids are keys, batch.prior is not looked at, masked rows do not count.
+ * Predict before recording, else the prior knows the rewards. All or nothing. Since 0.1.0. */
 v05_status v05_history_record(v05_history *history, const v05_batch *batch, int64_t step, v05_error *error);
 
-/* Gives keys that were never recorded a value (reward units; NaN: none) and a strength (rewards it is worth) to start from, as
- * from an in-context prior. Other keys keep theirs. Since 0.1.0. */
-v05_status v05_history_start(v05_history *history, const int64_t *keys, const double *values, const double *strengths,
-                             int64_t count, int64_t step, v05_error *error);
+/* Gives keys that were never recorded a value (reward units; NaN: none) and a strength (rewards it is worth) to start
+ * from, as from an in-context prior. Other keys keep theirs. Since 0.1.0. */
+v05_status v05_history_start(v05_history *history, const int64_t *keys, const double *values,
+                             const double *strengths, int64_t count, int64_t step, v05_error *error);
 
-/* Adds what another history of the same reward range knows, such as that of another process: sums of both where both know a key.
- * Since 0.1.0. */
+/* Adds what another history of the same reward range knows, such as that of another process: sums of both where both
+ * know a key. Since 0.1.0. */
 v05_status v05_history_merge(v05_history *history, const v05_history *other, v05_error *error);
 
 /* Number of keys. Since 0.1.0. */
 v05_status v05_history_count(const v05_history *history, int64_t *count, v05_error *error);
 
 /* As v05_running_calibration_save. Since 0.1.0. */
-v05_status v05_history_save(const v05_history *history, uint8_t *bytes, size_t capacity, size_t *size, v05_error *error);
+v05_status v05_history_save(const v05_history *history, uint8_t *bytes, size_t capacity, size_t *size,
+                            v05_error *error);
 
 /* *history: out, a new history with the saved options and contents. Since 0.1.0. */
 v05_status v05_history_load(v05_history **history, const uint8_t *bytes, size_t size, v05_error *error);
 
 /* --------------------------------------------------------------------------- allocation ahead of time -- */
 
-/* How a total of rollouts is spread over prompts before any is generated. Beyond the minimum, ties go by index; what gains
- * nothing anywhere is given one each in order of index, again and again. */
+/* How a total of rollouts is spread over prompts before any is generated. Beyond the minimum, ties go by index; what
+ * gains nothing anywhere is given one each in order of index, again and again. */
 typedef enum v05_objective {
-    /* The next rollout to the prompt with the largest p (1 - p) s / (s + 1) / (k (k + 1)): drop of gradient noise. Exact optimum. */
+    /* The next rollout to the prompt with the largest p (1 - p) s / (s + 1) / (k (k + 1)): drop of gradient noise.
+     * Exact optimum. */
     V05_OBJECTIVE_NEYMAN = 0,
-    /* DynaMO (arXiv 2602.19208), its authors' procedure step for step: up to 4 rollouts for prompts hardly seen, the floor for all,
-     * the rest in proportion to (p (1 - p))^exponent by largest remainder. */
+    /* DynaMO (arXiv 2602.19208), its authors' procedure step for step: up to 4 rollouts for prompts hardly seen, the
+     * floor for all, the rest in proportion to (p (1 - p))^exponent by largest remainder. */
     V05_OBJECTIVE_DYNAMO = 1,
-    /* V_0 (arXiv 2602.03584): sum of B (1 - p) (1 - (1 - p)^(B - 1)), which is not concave, maximised exactly by dynamic
-     * programming in prompts * total * (maximum - minimum) steps, at most 4e9. */
+    /* V_0 (arXiv 2602.03584): sum of B (1 - p) (1 - (1 - p)^(B - 1)), which is not concave, maximised exactly by
+     * dynamic programming in prompts * total * (maximum - minimum) steps, at most 4e9. */
     V05_OBJECTIVE_V0 = 2,
     /* The same utility by the paper's greedy, one rollout at a time. */
     V05_OBJECTIVE_V0_GREEDY = 3,
-    /* Sum of E[p (1 - p)^l] over a prompt's rollouts l = 0, 1, ...: the probability of a success among them (arXiv 2605.07114), for
-     * p Beta distributed with mean probability and strength. Exact optimum. */
+    /* Sum of E[p (1 - p)^l] over a prompt's rollouts l = 0, 1, ...: the probability of a success among them (arXiv
+     * 2605.07114), for p Beta distributed with mean probability and strength. Exact optimum. */
     V05_OBJECTIVE_HIT = 4
 } v05_objective;
 
@@ -451,45 +456,49 @@ typedef struct v05_allocation_options {
 } v05_allocation_options;
 
 /* Fills in the defaults. Since 0.1.0. */
-v05_status v05_allocation_options_initialize(v05_allocation_options *options, size_t struct_size, v05_error *error);
+v05_status v05_allocation_options_initialize(v05_allocation_options *options, size_t struct_size,
+                                             v05_error *error);
 
 /* counts: (prompt_count) out, sums to total.
  * probability: (prompt_count) success probabilities in [0, 1]; NaN counts as 1/2.
  * seen: (prompt_count) rollouts of each prompt seen before, for V05_OBJECTIVE_DYNAMO; NULL: none.
  * strength: (prompt_count) rewards that each probability is worth; NULL: it is known exactly.
  * Errors: total outside prompt_count * minimum to prompt_count * maximum. Since 0.1.0. */
-v05_status v05_allocation_solve(const v05_allocation_options *options, int64_t prompt_count, const double *probability,
-                                const int64_t *seen, const double *strength, int64_t total, int64_t *counts,
-                                v05_error *error);
+v05_status v05_allocation_solve(const v05_allocation_options *options, int64_t prompt_count,
+                                const double *probability, const int64_t *seen, const double *strength,
+                                int64_t total, int64_t *counts, v05_error *error);
 
 /* -------------------------------------------------------------------------------- sequential allocation -- */
 
 /* Says, wave by wave, which prompts of a step need more rollouts.
  *
- *     v05_allocator_request(allocator, counts, n, &sum, &error);       // start counts[i] rollouts of prompt i
- *     while (sum > 0) {
- *         ...                                                          // as results come back, in any order and portions:
+ *     int32_t done = 0;
+ *     while (!done) {
+ *         v05_allocator_request(allocator, counts, n, NULL, &error);   // start counts[i] more rollouts of prompt i
+ *         ...                                                          // results, in any order and portions:
  *         v05_allocator_observe(allocator, prompt_index, rewards, m, &error);
- *         v05_allocator_request(allocator, counts, n, &sum, &error);   // 0 for prompts whose rollouts are not all back
+ *         v05_allocator_status(allocator, NULL, NULL, NULL, 0, &done, NULL, &error);
  *     }
  *
- * A prompt starts with `initial` rollouts. When all of them are back, it goes on while the expected gain of one more exceeds the
- * cost, up to `maximum` and the budget. Decisions depend on the set of a prompt's rewards, not on the order in which they came: the
- * same on every rank. Where the budget binds, larger gains come first, ties by index.
+ * A prompt starts with `initial` rollouts. When all of them are back, it goes on while the expected gain of one
+ * more exceeds the cost, up to `maximum` and the budget. Decisions depend on the set of a prompt's rewards, not
+ * on the order in which they came: the same on every rank. Where the budget binds, larger gains come first,
+ * ties by index.
  *
- * OSLA is the paper's rule. It pays where priors are good; with weak ones it spends rollouts where p is near 0 or 1 and stops by
- * luck near 1/2, worse than equal groups of the same total. V05_ALLOCATION_NEYMAN does not have that flaw. Optional stopping makes
- * a prompt's mean slightly biased, and leave-one-out is then no longer exactly unbiased.
+ * OSLA is the paper's rule. It pays where priors are good; with weak ones it spends rollouts where p is near 0
+ * or 1 and stops by luck near 1/2, worse than equal groups of the same total. V05_ALLOCATION_NEYMAN does not
+ * have that flaw. Optional stopping makes a prompt's mean slightly biased, and leave-one-out is then no longer
+ * exactly unbiased.
  *
  * One thread at a time a handle. */
 typedef struct v05_allocator v05_allocator;
 
 typedef enum v05_allocation_rule {
-    /* Gain mse(k) - mse(k + 1) of V05_RULE_V05, or of V05_RULE_CALIBRATED with a calibration (arXiv 2603.10848). 0 for an accepted
-     * prior; h^2 / (k (k + 1)) without prior. */
+    /* Gain mse(k) - mse(k + 1) of V05_RULE_V05, or of V05_RULE_CALIBRATED with a calibration (arXiv 2603.10848). 0
+     * for an accepted prior; h^2 / (k (k + 1)) without prior. */
     V05_ALLOCATION_OSLA = 0,
-    /* Gain E[h^2 - (mu - mid)^2] / (k (k + 1)), the drop of gradient noise, for a true value mu with mean b and variance mse. With a
-     * budget the whole of it is spent, where it gains most by what is known at each request. */
+    /* Gain E[h^2 - (mu - mid)^2] / (k (k + 1)), the drop of gradient noise, for a true value mu with mean b and
+     * variance mse. With a budget the whole of it is spent, where it gains most by what is known at each request. */
     V05_ALLOCATION_NEYMAN = 1
 } v05_allocation_rule;
 
@@ -502,24 +511,24 @@ typedef enum v05_look_ahead {
 
 typedef struct v05_allocator_options {
     size_t struct_size;
-    int32_t rule;        /* v05_allocation_rule, default V05_ALLOCATION_OSLA */
-    int32_t look_ahead;  /* v05_look_ahead, default V05_LOOK_AHEAD_SAME_BIAS */
-    double reward_low;   /* lo, default 0 */
-    double reward_high;  /* hi, default 1 */
-    int64_t initial;     /* >= 1, default 4 */
-    int64_t maximum;     /* >= initial, default 16 */
-    int64_t wave;        /* the most that a prompt that goes on asks for at once, >= 1, default 1 */
-    double cost;         /* gain that a further rollout must exceed, >= 0; NaN (default): h^2 / maximum^2, but 0 for
-                            V05_ALLOCATION_NEYMAN with a budget */
-    int64_t budget;      /* rollouts of all prompts together, never exceeded; default -1: no limit */
+    int32_t rule;       /* v05_allocation_rule, default V05_ALLOCATION_OSLA */
+    int32_t look_ahead; /* v05_look_ahead, default V05_LOOK_AHEAD_SAME_BIAS */
+    double reward_low;  /* lo, default 0 */
+    double reward_high; /* hi, default 1 */
+    int64_t initial;    /* >= 1, default 4 */
+    int64_t maximum;    /* >= initial, default 16 */
+    int64_t wave;       /* the most that a prompt that goes on asks for at once, >= 1, default 1 */
+    double cost;        /* gain that a further rollout must exceed, >= 0; NaN (default): h^2 / maximum^2, but 0 for
+                           V05_ALLOCATION_NEYMAN with a budget */
+    int64_t budget;     /* rollouts of all prompts together, never exceeded; default -1: no limit */
 } v05_allocator_options;
 
 /* Fills in the defaults. Since 0.1.0. */
 v05_status v05_allocator_options_initialize(v05_allocator_options *options, size_t struct_size, v05_error *error);
 
-/* prior: (prompt_count) NULL or NaN for none. initial, maximum: NULL, or (prompt_count) in place of the options'. calibration: NULL, or
- * what the calibrated baseline will use. *allocator: out, to be given to v05_allocator_destroy. Errors: maximum below initial, budget
- * below the sum of initial. Since 0.1.0. */
+/* prior: (prompt_count) NULL or NaN for none. initial, maximum: NULL, or (prompt_count) in place of the options'.
+ * calibration: NULL, or what the calibrated baseline will use. *allocator: out, to be given to v05_allocator_destroy.
+ * Errors: maximum below initial, budget below the sum of initial. Since 0.1.0. */
 v05_status v05_allocator_create(const v05_allocator_options *options, int64_t prompt_count, const double *prior,
                                 const int64_t *initial, const int64_t *maximum, const v05_calibration *calibration,
                                 v05_allocator **allocator, v05_error *error);
@@ -527,33 +536,39 @@ v05_status v05_allocator_create(const v05_allocator_options *options, int64_t pr
 /* NULL does nothing. Since 0.1.0. */
 void v05_allocator_destroy(v05_allocator *allocator);
 
-/* counts: (capacity >= prompt_count) out, rollouts to start now, which count as in flight from here on. sum: out, may be NULL. All 0
- * and nothing in flight: done. Since 0.1.0. */
-v05_status v05_allocator_request(v05_allocator *allocator, int64_t *counts, int64_t capacity, int64_t *sum, v05_error *error);
-
-/* Rewards of `count` rollouts in flight, with the index of the prompt of each. All or nothing. Accepted after a stop. Since 0.1.0. */
-v05_status v05_allocator_observe(v05_allocator *allocator, const int64_t *prompt_index, const double *rewards, int64_t count,
+/* counts: (capacity >= prompt_count) out, rollouts to start now, which count as in flight from here on. sum: out, may
+ * be NULL. All 0 and nothing in flight: done. Since 0.1.0. */
+v05_status v05_allocator_request(v05_allocator *allocator, int64_t *counts, int64_t capacity, int64_t *sum,
                                  v05_error *error);
 
-/* Takes back rollouts in flight that failed: they count for nothing, and are asked for again up to `initial`. Since 0.1.0. */
-v05_status v05_allocator_cancel(v05_allocator *allocator, const int64_t *prompt_index, int64_t count, v05_error *error);
+/* Rewards of `count` rollouts in flight, with the index of the prompt of each. All or nothing. Accepted after a stop.
+ * Since 0.1.0. */
+v05_status v05_allocator_observe(v05_allocator *allocator, const int64_t *prompt_index, const double *rewards,
+                                 int64_t count, v05_error *error);
+
+/* Takes back rollouts in flight that failed: they count for nothing, and are asked for again up to `initial`. Since
+ * 0.1.0. */
+v05_status v05_allocator_cancel(v05_allocator *allocator, const int64_t *prompt_index, int64_t count,
+                                v05_error *error);
 
 /* Requests nothing from here on. Results in flight are still accepted and counted. Since 0.1.0. */
 v05_status v05_allocator_stop(v05_allocator *allocator, v05_error *error);
 
-/* prompt_count: out. counts, in_flight: (capacity >= prompt_count) out. done: out, 1 where nothing is in flight or to be requested.
- * calibrated: out, 1 where it was created with a calibration. Each may be NULL. Since 0.1.0. */
-v05_status v05_allocator_status(const v05_allocator *allocator, int64_t *prompt_count, int64_t *counts, int64_t *in_flight,
-                                int64_t capacity, int32_t *done, int32_t *calibrated, v05_error *error);
+/* prompt_count: out. counts, in_flight: (capacity >= prompt_count) out. done: out, 1 where nothing is in flight or to
+ * be requested. calibrated: out, 1 where it was created with a calibration. Each may be NULL. Since 0.1.0. */
+v05_status v05_allocator_status(const v05_allocator *allocator, int64_t *prompt_count, int64_t *counts,
+                                int64_t *in_flight, int64_t capacity, int32_t *done, int32_t *calibrated,
+                                v05_error *error);
 
-/* All that was observed, in the order of arrival. *count: out, number of observations; prompt_index, rewards: (capacity) out, may be
- * NULL. Since 0.1.0. */
-v05_status v05_allocator_observations(const v05_allocator *allocator, int64_t *prompt_index, double *rewards, int64_t capacity,
-                                      int64_t *count, v05_error *error);
+/* All that was observed, in the order of arrival. *count: out, number of observations; prompt_index, rewards:
+ * (capacity) out, may be NULL. Since 0.1.0. */
+v05_status v05_allocator_observations(const v05_allocator *allocator, int64_t *prompt_index, double *rewards,
+                                      int64_t capacity, int64_t *count, v05_error *error);
 
-/* Baselines and advantages of all that was observed, as v05_baseline_estimate: rows in the order of arrival (float64), groups are
- * all prompts by index, with the allocator's priors, range and calibration. options = NULL: V05_RULE_CALIBRATED where it has a
- * calibration, else V05_RULE_V05; its reward range is not looked at. Since 0.1.0. */
+/* Baselines and advantages of all that was observed, as v05_baseline_estimate: rows in the order of arrival
+ * (float64), groups are all prompts by index, with the allocator's priors, range and calibration. options =
+ * NULL: V05_RULE_CALIBRATED where it has a calibration, else V05_RULE_V05; its reward range is not looked at.
+ * Since 0.1.0. */
 v05_status v05_allocator_estimate(const v05_allocator *allocator, const v05_estimation_options *options,
                                   v05_estimate *estimate, v05_error *error);
 

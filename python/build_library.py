@@ -32,6 +32,9 @@ class BuildLibrary(BuildHookInterface):
         copy.replace(package / "lib" / "libv05.so")
         shutil.copyfile(root / "include" / "v05.h", package / "include" / "v05.h")
         (package / "lib" / "pkgconfig" / "v05.pc").write_text(PKG_CONFIG.format(version=self.metadata.version))
+        # Above the project's folder, where pyproject.toml cannot reach; in an sdist beside it.
+        metadata = f"{self.metadata.name}-{self.metadata.version}.dist-info"
+        build_data["force_include"][str(root / "LICENSE")] = f"{metadata}/licenses/LICENSE"
         build_data["pure_python"] = False
         build_data["tag"] = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
 
@@ -52,7 +55,8 @@ class BuildLibrary(BuildHookInterface):
         version = subprocess.run([swift, "--version"], capture_output=True, text=True).stdout
         number = version.partition("Swift version ")[2].split(" ")[0].split("-")[0]
         if tuple(int(part) for part in number.split(".")[:2] if part.isdigit()) < (6, 3):
-            raise SystemExit(f"v05: building from source needs Swift 6.3 or newer, {swift} is {number or 'unknown'}.")
+            found = number or "of an unknown version"
+            raise SystemExit(f"v05: building from source needs Swift 6.3 or newer, {swift} is {found}.")
         command = [swift, "build", "-c", "release", "--product", "v05", "--traits", "Embedded",
                    "--scratch-path", str(root / ".build-embedded")]
         result = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

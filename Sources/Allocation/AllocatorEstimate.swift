@@ -4,7 +4,7 @@ extension SequentialAllocator {
     /// Baselines and advantages of all that was observed: rows in the order of arrival, groups are prompts by index.
     public func estimate(
         _ options: EstimationOptions, to output: EstimationOutput, workspace: inout Workspace
-    ) throws(Failure) -> BatchEstimation {
+    ) throws(Failure) -> AppliedEstimation {
         var options = options
         options.interval = self.options.interval
         let rows = observationCount
@@ -24,22 +24,21 @@ extension SequentialAllocator {
             rewards[Int(truncatingIfNeeded: order[row])] = observation(row).reward
             row &+= 1
         }
-        let estimation = try BatchEstimation(
-            Batch(
-                rowCount: rows, rewards: .double(rewards), groups: .offsets(offsets, count: promptCount), priors: priors,
-                strengths: nil, mask: nil),
-            options: options, calibration: calibration, workspace: &workspace)
         var sorted = output
         sorted.advantages = .double(advantages)
         sorted.rowGroup = nil
-        try estimation.write(to: sorted)
+        let applied = try BatchEstimation.estimate(
+            Batch(
+                rowCount: rows, rewards: .double(rewards), groups: .offsets(offsets, count: promptCount), priors: priors,
+                strengths: nil, mask: nil),
+            options: options, calibration: calibration, to: sorted, workspace: &workspace)
         row = 0
         while row < rows {
             output.advantages?.write(advantages[Int(truncatingIfNeeded: order[row])], at: row)
             output.rowGroup?[row] = observation(row).prompt
             row &+= 1
         }
-        return estimation
+        return applied
     }
 
     /// Where each observation goes when they are sorted by prompt, and where each prompt's begin.

@@ -28,10 +28,9 @@ public func v05_baseline_estimate(
         let output = try EstimateOutput(estimate)
         try output.check(checked)
         try withWorkspace(workspace, workspace_size) { (workspace) throws(Failure) in
-            let estimation = try BatchEstimation(
-                checked.view(), options: options, calibration: given, workspace: &workspace)
-            try estimation.write(to: output.view)
-            output.finish(estimation)
+            output.finish(
+                try BatchEstimation.estimate(
+                    checked.view(), options: options, calibration: given, to: output.view, workspace: &workspace))
         }
     }
 }
@@ -109,14 +108,14 @@ struct EstimateOutput {
         return output
     }
 
-    func finish(_ estimation: BatchEstimation) {
+    func finish(_ applied: AppliedEstimation) {
         var result = estimate
-        result.group_count = Int64(truncatingIfNeeded: estimation.groupCount)
-        result.applied_rule = estimation.appliedRule.rawValue
-        result.calibration_applied = estimation.appliedCalibration == nil ? 0 : 1
-        result.reward_low = estimation.interval.low
-        result.reward_high = estimation.interval.high
+        result.group_count = Int64(applied.groupCount)
+        result.applied_rule = applied.rule.rawValue
+        result.calibration_applied = applied.calibration == nil ? 0 : 1
+        result.reward_low = applied.interval.low
+        result.reward_high = applied.interval.high
         caller.write(result)
-        if let applied = estimation.appliedCalibration { calibration?.write(v05_calibration(applied)) }
+        if let used = applied.calibration { calibration?.write(v05_calibration(used)) }
     }
 }

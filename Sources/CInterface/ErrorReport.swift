@@ -118,7 +118,9 @@ private struct MessageWriter {
             if strtod(start, nil) != number && !number.isNaN { _ = gcvt(number, 17, start) }
             var index = 0
             while index < 63 && start[index] != 0 {
-                append(byte: UInt8(bitPattern: start[index]))
+                // The host's locale may have set another decimal point.
+                let digit = UInt8(bitPattern: start[index])
+                append(byte: digit == UInt8(ascii: ",") ? UInt8(ascii: ".") : digit)
                 index &+= 1
             }
         }

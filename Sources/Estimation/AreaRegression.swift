@@ -52,12 +52,13 @@ struct AreaRegression {
         self.hasSlope = hasSlope
     }
 
+    @_optimize(size)
     func fit() -> Fit {
         let freedom = Double(count) - (hasSlope ? 2 : 1)
         if freedom < 1 { return rewardVariance > 0 ? weighted(variance: 0) : equallyWeighted(variance: 0) }
         let first = equallyWeighted(variance: 0)
         let meanVariance = rewardVariance * first.moments.inverseCount / first.moments.groups
-        let start = max(0, squaredResiduals(first.line, power: 0, variance: 0) / freedom - meanVariance)
+        let start = max(0, squaredResiduals(first.line, variance: 0, isWeighted: false) / freedom - meanVariance)
         if rewardVariance <= 0 || allCountsEqual { return equallyWeighted(variance: start) }
         return weighted(variance: root(start: start, freedom: freedom, scale: meanVariance))
     }
@@ -71,46 +72,65 @@ struct AreaRegression {
         return true
     }
 
-    /// Newton's method, which closes in from the left, kept inside a bracket.
+    /// The common variance, by false position with the Illinois rule (Dowell and Jarratt 1971) in a bracket.
+    @_optimize(size)
     private func root(start: Double, freedom: Double, scale: Double) -> Double {
-        var below = 0.0
-        var above = Double.infinity
-        var variance = 0.0
+        func excess(_ variance: Double) -> Double {
+            squaredResiduals(weighted(variance: variance).line, variance: variance, isWeighted: true) - freedom
+        }
+        var low = 0.0
+        var excessLow = excess(0)
+        if excessLow <= 0 { return 0 }
+        var high = max(start, scale)
+        var excessHigh = excess(high)
         var step = 0
+        while excessHigh > 0 && step < 100 {
+            low = high
+            excessLow = excessHigh
+            high *= 2
+            excessHigh = excess(high)
+            step &+= 1
+        }
+        var variance = high
+        var movedLow = false
+        step = 0
         while step < 100 {
-            let line = weighted(variance: variance).line
-            let excess = squaredResiduals(line, power: 1, variance: variance) - freedom
-            if step == 0 {
-                if excess <= 0 { return 0 }
-                variance = start
-                step &+= 1
-                continue
-            }
-            if excess > 0 { below = variance } else { above = variance }
-            var next = variance + excess / squaredResiduals(line, power: 2, variance: variance)
-            if !(next >= below && next <= above) {
-                next = above < .infinity ? (below + above) / 2 : 2 * variance + scale
-            }
+            let next = (low * excessHigh - high * excessLow) / (excessHigh - excessLow)
             let change = (next - variance).magnitude
             variance = next
             if change <= 1e-15 * (variance + scale) { break }
+            let found = excess(variance)
+            // An end that stays twice loses half of its weight, or it would stay for ever.
+            if found > 0 {
+                low = variance
+                excessLow = found
+                if movedLow { excessHigh /= 2 }
+                movedLow = true
+            } else {
+                high = variance
+                excessHigh = found
+                if !movedLow { excessLow /= 2 }
+                movedLow = false
+            }
             step &+= 1
         }
         return variance
     }
 
-    /// sum_i residual_i^2 / (variance + v_i)^power
-    private func squaredResiduals(_ line: RegressionLine, power: Int, variance: Double) -> Double {
+    /// sum_i residual_i^2, each over (variance + v_i) where weighted.
+    @inline(never)
+    private func squaredResiduals(_ line: RegressionLine, variance: Double, isWeighted: Bool) -> Double {
         var index = 0
         while index < count {
             let residual = means[index] - line.intercept - line.slope * priors[index]
-            let scatter = variance + rewardVariance * inverseCounts[index]
-            terms[index] = residual * residual / (power == 0 ? 1 : (power == 1 ? scatter : scatter * scatter))
+            let scatter = isWeighted ? variance + rewardVariance * inverseCounts[index] : 1
+            terms[index] = residual * residual / scatter
             index &+= 1
         }
         return reproducibleSum(terms, count: count)
     }
 
+    @inline(never)
     private func equallyWeighted(variance: Double) -> Fit {
         var index = 0
         while index < count {
@@ -121,6 +141,7 @@ struct AreaRegression {
     }
 
     /// Weights 1 / (variance + v_i), scaled to mean 1.
+    @inline(never)
     private func weighted(variance: Double) -> Fit {
         var index = 0
         while index < count {
@@ -136,6 +157,7 @@ struct AreaRegression {
         return fit(variance: variance)
     }
 
+    @inline(never)
     private func fit(variance: Double) -> Fit {
         var moments = RegressionMoments()
         if count > 0 {
@@ -151,6 +173,7 @@ struct AreaRegression {
     }
 
     /// sum_i weight_i (first_i - a) (second_i - b); without `second` its factor is 1.
+    @inline(never)
     private func weightedProducts(
         _ first: UnsafeMutablePointer<Double>, _ a: Double, _ second: UnsafeMutablePointer<Double>?, _ b: Double
     ) -> Double {

@@ -48,7 +48,7 @@ struct Baseline {
 
     /// from + weight (to - from), kept between both against rounding.
     @inline(__always)
-    private static func between(_ from: Double, _ to: Double, at weight: Double) -> Double {
+    static func between(_ from: Double, _ to: Double, at weight: Double) -> Double {
         let value = from + weight * (to - from)
         return max(min(from, to), min(value, max(from, to)))
     }
@@ -132,6 +132,7 @@ struct BaselineEstimator {
 }
 
 /// Baseline and estimated error of one group by its mean, for rules that need no more than that.
+@_optimize(size)
 public func baselineOfGroup(
     mean: Double, count: Int, prior: Prior, options: EstimationOptions, calibration: Calibration?
 ) -> (value: Double, mse: Double) {

@@ -72,5 +72,10 @@ public struct EstimationOptions: Sendable {
 
     public init() {}
 
+    /// What a counted reward must lie in.
+    var acceptedRewards: ClosedRange<Double> {
+        rule.reliesOnInterval ? interval.widened : ClosedRange(uncheckedBounds: (-largestReward, largestReward))
+    }
+
     var usesLeaveOneOut: Bool { leaveOneOut || rule == .rloo }
 }

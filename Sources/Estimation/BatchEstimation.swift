@@ -26,6 +26,16 @@ public struct EstimationOutput {
     }
 }
 
+/// What an estimation came down to.
+public struct AppliedEstimation {
+    public let groupCount: Int
+    /// Another than asked for where there was too little to calibrate.
+    public let rule: BaselineRule
+    /// nil where none was applied.
+    public let calibration: Calibration?
+    public let interval: Interval
+}
+
 /// Rewards to advantages for a whole batch: check and summarise, calibrate where the rule needs it, then write.
 public struct BatchEstimation {
     private let batch: Batch
@@ -33,23 +43,38 @@ public struct BatchEstimation {
     private let summary: BatchSummary
     private let estimator: BaselineEstimator
     private let scaling: AdvantageScaling
-    /// The rule that was applied: another than asked for where there was too little to calibrate.
-    public var appliedRule: BaselineRule { estimator.rule }
-    /// The calibration that was applied, nil where none was.
-    public let appliedCalibration: Calibration?
-    public var interval: Interval { options.interval }
-    public var groupCount: Int { summary.grouping.groupCount }
+    private let appliedCalibration: Calibration?
+    private var groupCount: Int { summary.grouping.groupCount }
 
     public static func workspaceSize(rowCount: Int, groupCount: Int?, options: EstimationOptions) -> Int {
         BatchSummary.workspaceSize(rowCount: rowCount, groupCount: groupCount, rule: options.rule)
             &+ (options.rule.needsCalibration
                 ? CalibrationFit.workspaceSize(groupCount: groupCount ?? rowCount) : 0)
             &+ (options.scale == .batch ? Workspace.size(of: Double.self, count: groupCount ?? rowCount) : 0)
+            &+ PlainEstimation.workspaceSize(rowCount: rowCount, groupCount: groupCount)
             &+ Workspace.alignment
     }
 
+    /// Estimates and writes in one go. Nothing is written where an error is thrown.
+    public static func estimate(
+        _ batch: Batch, options: EstimationOptions, calibration: Calibration?, to output: EstimationOutput,
+        workspace: inout Workspace
+    ) throws(Failure) -> AppliedEstimation {
+        if let plain = try PlainEstimation(batch, options: options, output: output, workspace: &workspace) {
+            plain.write(to: output.advantages)
+            return AppliedEstimation(
+                groupCount: plain.grouping.groupCount, rule: options.rule, calibration: nil, interval: options.interval)
+        }
+        let estimation = try BatchEstimation(
+            batch, options: options, calibration: calibration, workspace: &workspace)
+        try estimation.write(to: output)
+        return AppliedEstimation(
+            groupCount: estimation.groupCount, rule: estimation.estimator.rule,
+            calibration: estimation.appliedCalibration, interval: options.interval)
+    }
+
     /// - Parameter calibration: from earlier batches; fitted on this one where it is nil or rests on too few groups.
-    public init(
+    private init(
         _ batch: Batch, options: EstimationOptions, calibration: Calibration?, workspace: inout Workspace
     ) throws(Failure) {
         self.batch = batch
@@ -91,7 +116,7 @@ public struct BatchEstimation {
     }
 
     /// Writes all results. Only a capacity that is too small can still fail, before anything is written.
-    public func write(to output: EstimationOutput) throws(Failure) {
+    private func write(to output: EstimationOutput) throws(Failure) {
         if output.wantsGroups && output.groupCapacity < groupCount {
             throw Failure(
                 .capacityTooSmall, "group_capacity must be at least the number of groups", integers: output.groupCapacity, groupCount)
@@ -154,32 +179,11 @@ public struct BatchEstimation {
             return writeLeaveOneOut(group, summary, to: advantages)
         }
         let divisor = scaling.divisor(of: summary)
-        if grouping.rows == nil && batch.mask == nil && divisor == 1 {
-            switch (batch.rewards, advantages) {
-            case (.single(let rewards), .single(let results)):
-                return subtract(baseline, from: rewards + start, to: results + start, count: end &- start)
-            case (.double(let rewards), .double(let results)):
-                return subtract(baseline, from: rewards + start, to: results + start, count: end &- start)
-            default: break
-            }
-        }
         var position = start
         while position < end {
             let row = grouping.row(at: position)
             advantages.write(batch.isCounted(row) ? (batch.rewards[row] - baseline) / divisor : 0, at: row)
             position &+= 1
-        }
-    }
-
-    /// Rewards and baseline are at most 1e30, so the difference fits any type.
-    @inline(__always)
-    private func subtract<Reward: RewardScalar>(
-        _ baseline: Double, from rewards: UnsafePointer<Reward>, to results: UnsafeMutablePointer<Reward>, count: Int
-    ) {
-        var row = 0
-        while row < count {
-            results[row] = Reward(rounding: rewards[row].double - baseline)
-            row &+= 1
         }
     }
 

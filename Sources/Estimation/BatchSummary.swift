@@ -31,8 +31,7 @@ struct BatchSummary {
         self.batch = batch
         self.options = options
         self.needsSquares = needsSquares
-        accepted = options.rule.reliesOnInterval
-            ? options.interval.widened : ClosedRange(uncheckedBounds: (-largestReward, largestReward))
+        accepted = options.acceptedRewards
         switch batch.groups {
         case .ids(let ids):
             grouping = try Grouping(ids: ids, rowCount: batch.rowCount, workspace: &workspace)
@@ -44,10 +43,8 @@ struct BatchSummary {
             ? try workspace.take(MiddleRewards.self, count: grouping.groupCount) : nil
         scratch = try workspace.take(Double.self, count: grouping.largestGroup)
         var group = 0
-        let isPlain = grouping.rows == nil && batch.mask == nil && middles == nil && options.test == .bound
         while group < grouping.groupCount {
-            let prior = try prior(of: group)
-            if !(isPlain && summarizePlain(group, prior: prior)) { try summarize(group, prior: prior) }
+            try summarize(group)
             group &+= 1
         }
     }
@@ -60,37 +57,8 @@ struct BatchSummary {
         }
     }
 
-    /// The quick way for rows side by side whose rewards are multiples of 2^-20, such as 0, 1 or -0.5: their plain
-    /// sum is exact in any order, so that several can be added at once. Returns false, having done nothing, for
-    /// others and for rewards that must be refused.
-    @inline(__always)
-    private func summarizePlain(_ group: Int, prior: Prior) -> Bool {
-        let start = grouping.start(group)
-        let count = grouping.size(group)
-        if count == 0 || count > 1 &<< 30 { return false }
-        let found: DyadicSum?
-        switch batch.rewards {
-        case .single(let rewards): found = DyadicSum(rewards + start, count: count, accepted: accepted)
-        case .double(let rewards): found = DyadicSum(rewards + start, count: count, accepted: accepted)
-        }
-        guard let sum = found else { return false }
-        groups[group] = GroupSummary(
-            count: count, sumHigh: sum.value, sumLow: 0,
-            mean: sum.isConstant ? sum.smallest : sum.value / Double(count), sumOfSquares: 0,
-            constant: sum.isConstant, successes: 0, prior: prior)
-        if needsSquares && !sum.isConstant {
-            var position = 0
-            while position < count {
-                scratch[position] = batch.rewards[start &+ position]
-                position &+= 1
-            }
-            groups[group].sumOfSquares = squaredDeviations(scratch, count: count, mean: groups[group].mean)
-        }
-        return true
-    }
-
-    /// The way for all groups.
-    private func summarize(_ group: Int, prior: Prior) throws(Failure) {
+    private func summarize(_ group: Int) throws(Failure) {
+        let prior = try prior(of: group)
         let (count, range) = try collect(group)
         if count == 0 {
             groups[group] = .empty(prior: prior)

@@ -13,13 +13,13 @@ struct DyadicSum {
     /// nil where a reward is no such number or is not accepted. `count` in 1...2^30.
     @inline(__always)
     init?<Reward: RewardScalar>(_ rewards: UnsafePointer<Reward>, count: Int, accepted: ClosedRange<Double>) {
-        // Several rows at once: the compiler may not reorder sums by itself, but these are exact.
+        // Several rows at once: the compiler may not reorder sums by itself, but these are exact. Not worth it for few.
         var sums = SIMD4<Double>(repeating: 0)
         var smallest = SIMD4<Double>(repeating: .infinity)
         var largest = SIMD4<Double>(repeating: -.infinity)
         var offGrid = SIMD4<Double>(repeating: 0)
         var position = 0
-        while position &+ 4 <= count {
+        while count >= 8 && position &+ 4 <= count {
             let four = Reward.four(rewards + position)
             let rest = (four + DyadicSum.grid) - DyadicSum.grid - four
             // Not a sum of squares, which underflow; NaN differs from 0, too.

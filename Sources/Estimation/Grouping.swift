@@ -48,7 +48,7 @@ extension Grouping {
 
     /// Memory that `init(ids:)` takes from a workspace.
     static func workspaceSize(rowCount: Int) -> Int {
-        Workspace.size(of: Int64.self, count: rowCount &+ 1)
+        2 &* Workspace.size(of: Int64.self, count: rowCount &+ 1)
             &+ RadixSort.workspaceSize(count: rowCount) &+ Workspace.size(of: Int32.self, count: rowCount)
     }
 
@@ -56,11 +56,11 @@ extension Grouping {
     /// (id - smallest id), or no sort at all where the ids never fall. A hash table would be as fast on
     /// friendly ids but can be made to crawl by unfriendly ones.
     init(ids: UnsafePointer<Int64>, rowCount: Int, workspace: inout Workspace) throws(Failure) {
-        let offsets = try workspace.take(Int64.self, count: rowCount &+ 1)
-        if let groupCount = Grouping.runs(ids: ids, rowCount: rowCount, offsets: offsets) {
-            self.init(groupCount: groupCount, offsets: UnsafePointer(offsets), rows: nil)
+        if let runs = try Grouping(runsOf: ids, rowCount: rowCount, workspace: &workspace) {
+            self = runs
             return
         }
+        let offsets = try workspace.take(Int64.self, count: rowCount &+ 1)
         var sort = try RadixSort(count: rowCount, workspace: &workspace)
         sort.sort(ids)
         let groupOfRow = sort.spareRows
@@ -102,13 +102,10 @@ extension Grouping {
         self.init(groupCount: groupCount, offsets: UnsafePointer(offsets), rows: UnsafePointer(sort.rows))
     }
 
-    /// Where ids never fall, groups are runs. Returns the number of groups, nil where an id falls.
-    @inline(__always)
-    private static func runs(
-        ids: UnsafePointer<Int64>, rowCount: Int, offsets: UnsafeMutablePointer<Int64>
-    ) -> Int? {
+    /// Where ids never fall, groups are runs; nil where an id falls.
+    init?(runsOf ids: UnsafePointer<Int64>, rowCount: Int, workspace: inout Workspace) throws(Failure) {
+        let offsets = try workspace.take(Int64.self, count: rowCount &+ 1)
         offsets[0] = 0
-        if rowCount == 0 { return 0 }
         var groupCount = 0
         var row = 1
         while row < rowCount {
@@ -119,8 +116,10 @@ extension Grouping {
             }
             row &+= 1
         }
-        groupCount &+= 1
-        offsets[groupCount] = Int64(truncatingIfNeeded: rowCount)
-        return groupCount
+        if rowCount > 0 {
+            groupCount &+= 1
+            offsets[groupCount] = Int64(truncatingIfNeeded: rowCount)
+        }
+        self.init(groupCount: groupCount, offsets: UnsafePointer(offsets), rows: nil)
     }
 }

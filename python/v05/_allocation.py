@@ -54,14 +54,16 @@ def allocate(probability, total, *, minimum=1, maximum=None, objective="neyman",
 
 
 def column(values, name, dtype, count=None):
-    """One number a prompt as a contiguous array; None becomes NaN."""
-    array = to_numpy(values, name)
+    """One number a prompt as a contiguous array, a single number as one of length 1; None becomes NaN."""
+    given = to_numpy(values, name)
     try:
-        if array.dtype.kind not in "fiubO" or array.dtype.kind == "f" and dtype == np.int64:
-            raise TypeError("integers are needed" if dtype == np.int64 else "numbers are needed")
-        array = np.ascontiguousarray(array, dtype=dtype)
+        if given.dtype.kind not in "fiubO":
+            raise TypeError("numbers are needed")
+        array = np.ascontiguousarray(given, dtype=dtype)
+        if dtype == np.int64 and given.size and (given.dtype.kind == "f" or not np.array_equal(array, np.atleast_1d(given))):
+            raise TypeError("64-bit integers are needed")
     except (TypeError, ValueError, OverflowError) as error:
-        raise ArgumentTypeError(f"{name} must be numbers, got dtype {array.dtype}: {error}") from error
+        raise ArgumentTypeError(f"{name} must be numbers, got dtype {given.dtype}: {error}") from error
     if array.ndim != 1 or count is not None and len(array) != count:
         wanted = "one dimension (prompts)" if count is None else f"one entry a prompt ({count})"
         raise InvalidArgument(f"{name} must have {wanted}, got shape {array.shape}")

@@ -65,7 +65,7 @@ class Allocator(Handle):
             reward_low=low,
             reward_high=high,
             initial=integer("initial", initial) if initials is None else 1,
-            maximum=integer("maximum", maximum) if maxima is None else int(max(maxima, default=1)),
+            maximum=integer("maximum", maximum) if maxima is None else int(max(maxima, default=2**31 - 1)),
             wave=integer("wave", wave),
             cost=math.nan if cost is None else number("cost", cost),
             budget=-1 if budget is None else integer("budget", budget),
@@ -87,13 +87,13 @@ class Allocator(Handle):
     def observe(self, prompt_index, rewards):
         """Takes results of rollouts in flight: (m,) prompt indices and their rewards, or one of each. All or nothing.
         Accepted after a stop, too."""
-        indices = column(np.atleast_1d(prompt_index), "prompt_index", np.int64)
-        rewards = column(np.atleast_1d(rewards), "rewards", np.float64, len(indices))
+        indices = column(prompt_index, "prompt_index", np.int64)
+        rewards = column(rewards, "rewards", np.float64, len(indices))
         self._call("observe", address(indices), address(rewards), len(indices))
 
     def cancel(self, prompt_index):
         """Takes back rollouts in flight that failed: they count for nothing, and are asked for again up to `initial`."""
-        indices = column(np.atleast_1d(prompt_index), "prompt_index", np.int64)
+        indices = column(prompt_index, "prompt_index", np.int64)
         self._call("cancel", address(indices), len(indices))
 
     def stop(self):
@@ -147,7 +147,8 @@ class Allocator(Handle):
         row_count = ctypes.c_int64()
         self._call("status", None, None, None, 0, None, byref(calibrated))
         self._call("observations", None, None, 0, byref(row_count))
-        rule = rule or ("calibrated" if calibrated.value else "v05")
+        if rule is None:
+            rule = "calibrated" if calibrated.value else "v05"
         options = estimation_options(
             (0.0, 1.0), rule=rule, leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon,
             singleton=singleton, test=test, level=level)

@@ -7,6 +7,7 @@ from ctypes import byref
 from . import _prototypes as c
 from ._batch import PreparedBatch, default_options, number, reward_interval
 from ._call import call
+from ._checkpoint import Checkpointed
 from ._library import library
 from .errors import ArgumentTypeError
 
@@ -62,7 +63,7 @@ def fit_calibration(rewards, groups, prior, *, reward_range=(0.0, 1.0), mask=Non
     return Calibration._from_struct(struct)
 
 
-class RunningCalibration:
+class RunningCalibration(Checkpointed):
     """A calibration over many batches, in which a batch counts `discount` times the one after it.
 
         running = v05.RunningCalibration()
@@ -105,39 +106,20 @@ class RunningCalibration:
         batch.call(library.v05_running_calibration_update, byref(self._struct), byref(batch.struct), None, 0)
         return self.calibration
 
-    def state_dict(self):
-        """{"checkpoint": bytes} in the format of v05.h, which every later release reads."""
+    def _checkpoint_bytes(self):
         size = ctypes.c_size_t()
         call(library.v05_running_calibration_save, byref(self._struct), None, 0, byref(size))
         data = ctypes.create_string_buffer(size.value)
         call(library.v05_running_calibration_save, byref(self._struct), data, size.value, byref(size))
-        return {"checkpoint": data.raw}
+        return data.raw
 
-    def load_state_dict(self, state):
-        """Replaces everything by the saved state; reward_range and discount too.
-
-        Raises CheckpointError for bytes that are truncated, damaged or of another object, and then changes nothing.
-        """
-        data = checkpoint_bytes(state)
-        call(library.v05_running_calibration_load, byref(self._struct), data, len(data))
-
-    def __getstate__(self):
-        return self.state_dict()
-
-    def __setstate__(self, state):
-        self.__init__()
-        self.load_state_dict(state)
+    def _restore(self, data):
+        loaded = c.RunningCalibration()
+        call(library.v05_running_calibration_load, byref(loaded), data, len(data))
+        self._struct = loaded
 
     def __repr__(self):
         return f"RunningCalibration(updates={self.updates}, discount={self.discount:g}, calibration={self.calibration})"
-
-
-def checkpoint_bytes(state):
-    """The bytes of a state_dict, whatever byte-like kind a trainer's checkpoint made of them."""
-    try:
-        return bytes(memoryview(state["checkpoint"]))
-    except (TypeError, KeyError, IndexError) as error:
-        raise ArgumentTypeError("state must be what state_dict() returned: a dict with bytes under 'checkpoint'") from error
 
 
 def calibration_struct(calibration):

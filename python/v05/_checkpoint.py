@@ -1,7 +1,7 @@
 """State that can be saved: bytes in the checkpoint format of v05.h, whatever the object."""
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from .errors import ArgumentTypeError
@@ -34,15 +34,15 @@ class Checkpointed:
         """Writes the state to a file. A crash in the middle leaves an old file whole."""
         path = Path(path)
         data = self._checkpoint_bytes()
-        descriptor, temporary = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with open(temporary, "xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
-            os.unlink(temporary)
+            temporary.unlink(missing_ok=True)
             raise
 
     @classmethod

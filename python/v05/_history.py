@@ -6,6 +6,7 @@ from ctypes import byref
 import numpy as np
 
 from . import _prototypes as c
+from ._allocation import column
 from ._arrays import Rewards, address, is_tensor, mask_rows, to_numpy
 from ._batch import integer, number, reward_interval
 from ._call import call
@@ -86,8 +87,8 @@ class History(Handle):
         """Gives keys that were never recorded a value (reward units; NaN: none) and a strength (the rewards it is worth),
         as from a prior for prompts never seen. Other keys keep theirs."""
         keys = key_array(keys)
-        value = np.ascontiguousarray(np.broadcast_to(to_numpy(value, "value").astype(np.float64), keys.shape))
-        strength = np.ascontiguousarray(np.broadcast_to(to_numpy(strength, "strength").astype(np.float64), keys.shape))
+        value = number_per_key(value, "value", len(keys))
+        strength = number_per_key(strength, "strength", len(keys))
         self._call("start", address(keys), address(value), address(strength), len(keys), integer("step", step))
 
     def merge(self, other):
@@ -113,8 +114,18 @@ def key_array(keys):
     if isinstance(keys, (str, bytes)) or not hasattr(keys, "__iter__"):
         raise ArgumentTypeError(f"keys must be a sequence of integers or strings, got {keys!r}")
     hashes = _Hashes()
-    keys = [hashes[key] for key in keys]
-    return np.array(keys, dtype=np.int64)
+    try:
+        return np.array([hashes[key] for key in keys], dtype=np.int64)
+    except TypeError as error:
+        raise ArgumentTypeError(f"keys must be 64-bit integers or strings: {error}") from error
+
+
+def number_per_key(values, name, count):
+    """A float64 a key, from as many or from one number for all."""
+    array = column(values, name, np.float64)
+    if len(array) not in (1, count):
+        raise InvalidArgument(f"{name} must be a number or have one entry a key ({count}), got shape {array.shape}")
+    return np.ascontiguousarray(np.broadcast_to(array, count))
 
 
 class _Hashes(dict):
@@ -129,7 +140,7 @@ class _Hashes(dict):
             self[key] = int(key)
             return self[key]
         else:
-            raise ArgumentTypeError(f"keys must be 64-bit integers or strings, got {key!r}")
+            raise TypeError(f"got {key!r}")
         result = ctypes.c_int64()
         call(library.v05_key_hash, data, len(data), byref(result))
         self[key] = result.value

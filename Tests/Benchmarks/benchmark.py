@@ -1,0 +1,238 @@
+"""Time of one call, v05 against what a user would use instead, all in one run, turn and turn about.
+
+    python Tests/Benchmarks/benchmark.py             # v05, numpy and, where installed, torch, verl and TRL
+    python Tests/Benchmarks/benchmark.py --trainers  # installs torch, verl and TRL into .venv-benchmark and runs there
+
+Prints the median of each contestant and its ratio to the fastest way into v05 from Python (torch tensors with int64 ids), with
+the 10th and 90th percentile of the ratio over the rounds.
+"""
+
+import argparse
+import ctypes
+import functools
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+import v05
+from v05 import _prototypes
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAINERS = [
+    ["numpy", "packaging", "ray", "tensordict<=0.10.0,!=0.9.0", "omegaconf", "transformers>=5.5.3,!=5.6.0,<5.11",
+     "codetiming", "accelerate", "datasets"],
+    ["--no-deps", "verl==0.9.1", "trl==1.16.0"],
+]
+REFERENCE = "v05.advantages, torch, int64 ids"
+
+
+class Batch:
+    """Binary rewards of g prompts in group after group, with priors."""
+
+    def __init__(self, name, sizes, seed=0):
+        random = np.random.default_rng(seed)
+        self.name = name
+        self.sizes = np.asarray(sizes)
+        self.groups = np.repeat(np.arange(len(sizes)), sizes)
+        success = random.random(len(sizes))
+        self.group_prior = np.round(np.clip(success + random.normal(0, 0.1, len(sizes)), 0, 1), 3)
+        self.prior = self.group_prior[self.groups]
+        self.rewards = (random.random(len(self.groups)) < success[self.groups]).astype(np.float32)
+        self.uids = np.array([str(uuid.UUID(int=int(n))) for n in random.integers(0, 2**62, len(sizes))], dtype=object)[self.groups]
+
+
+def batches():
+    random = np.random.default_rng(1)
+    return [
+        Batch("512 x 16", np.full(512, 16)),
+        Batch("4096 x 16", np.full(4096, 16)),
+        Batch("ragged, 2048 groups of 1 to 31", random.integers(1, 32, 2048)),
+        Batch("1,000,000 x 4", np.full(1_000_000, 4)),
+    ]
+
+
+def numpy_reduceat(batch):
+    """The same baseline by numpy, for rows that already lie group after group."""
+    starts = np.concatenate([[0], np.cumsum(batch.sizes)[:-1]])
+
+    def run():
+        mean = np.add.reduceat(batch.rewards, starts) / batch.sizes
+        noise = 0.25 / batch.sizes
+        squared = (mean - batch.group_prior) ** 2
+        bias = np.maximum(squared - noise, 0)
+        weight = bias / (bias + noise)
+        baseline = weight * mean + (1 - weight) * batch.group_prior
+        return batch.rewards - np.repeat(baseline, batch.sizes)
+
+    return run
+
+
+def contestants(batch):
+    """Name and call of everything that is installed."""
+    large = len(batch.groups) > 200_000
+    found = {
+        "v05.advantages, numpy, int64 ids": lambda: v05.advantages(batch.rewards, batch.groups, batch.prior),
+        "numpy reduceat (contiguous groups)": numpy_reduceat(batch),
+    }
+    if not large:
+        found["v05.advantages, numpy, uid strings"] = lambda: v05.advantages(batch.rewards, batch.uids, batch.prior)
+    try:
+        import torch
+    except ImportError:
+        return found
+    rewards = torch.from_numpy(batch.rewards)
+    groups = torch.from_numpy(batch.groups)
+    prior = torch.from_numpy(batch.prior)
+    shuffle = torch.randperm(len(groups), generator=torch.Generator().manual_seed(0))
+    shuffled = rewards[shuffle], groups[shuffle], prior[shuffle]
+    found[REFERENCE] = lambda: v05.advantages(rewards, groups, prior)
+    found["v05.advantages, torch, int64 ids, rows shuffled"] = lambda: v05.advantages(*shuffled)
+    found["v05.advantages, torch, calibrated, leave-one-out"] = lambda: v05.advantages(
+        rewards, groups, prior, rule="calibrated", leave_one_out=True)
+    if not large:
+        found["v05.advantages, torch, uid strings"] = lambda: v05.advantages(rewards, batch.uids, prior)
+
+    def torch_scatter():
+        count = torch.bincount(groups).float()
+        mean = torch.zeros(len(batch.sizes)).scatter_add_(0, groups, rewards) / count
+        return rewards - mean[groups]
+
+    found["torch scatter_add, group mean only"] = torch_scatter
+    if not large:
+        found.update(trainers(batch, rewards))
+    return found
+
+
+def trainers(batch, rewards):
+    import torch
+
+    found = {}
+    try:
+        from verl.trainer.ppo import core_algos
+
+        arguments = dict(token_level_rewards=rewards[:, None], response_mask=torch.ones(len(rewards), 1), index=batch.uids)
+        found["verl grpo (its default)"] = functools.partial(core_algos.compute_grpo_outcome_advantage, **arguments)
+        found["verl grpo_vectorized"] = functools.partial(core_algos.compute_grpo_vectorized_outcome_advantage, **arguments)
+        found["verl rloo_vectorized"] = functools.partial(
+            core_algos.compute_rloo_vectorized_outcome_advantage, **arguments)
+    except ImportError:
+        pass
+    if len(set(batch.sizes)) == 1:
+        try:
+            from trl.trainer.utils import nanstd
+
+            size = int(batch.sizes[0])
+
+            def trl_group():
+                grouped = rewards.view(-1, size)
+                mean = torch.nanmean(grouped, dim=1).repeat_interleave(size)
+                deviation = nanstd(grouped, dim=1).repeat_interleave(size)
+                return (rewards - mean) / (deviation + 1e-4)
+
+            trl_group()
+            found["TRL group scaling (its nanstd)"] = trl_group
+        except ImportError:
+            pass
+    return found
+
+
+def measure(calls, seconds):
+    """{name: times of rounds}. Slow contestants take part in fewer rounds."""
+    costs = {}
+    for name, call in calls.items():
+        call()
+        start = time.perf_counter()
+        call()
+        costs[name] = time.perf_counter() - start
+    rounds = max(5, min(400, int(seconds / sum(costs.values()))))
+    times = {name: [] for name in calls}
+    for number in range(rounds):
+        for name, call in calls.items():
+            if costs[name] > 0.05 and number % (1 + int(costs[name] / 0.05)):
+                continue
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def measure_native(batch, repeats):
+    """Times of the C function by offsets and by ids, and of the plain loop, (repeats, 3)."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "native.so"
+        include = Path(v05.library_path()).parents[1] / "include"
+        subprocess.run(["cc", "-O3", "-std=c11", "-shared", "-fPIC", f"-I{include}", str(Path(__file__).parent / "native.c"),
+                        "-o", str(path)], check=True)
+        native = ctypes.CDLL(str(path))
+    library = ctypes.CDLL(v05.library_path())
+    offsets = np.concatenate([[0], np.cumsum(batch.sizes)]).astype(np.int64)
+    groups = batch.groups.astype(np.int64)
+    advantages = np.empty_like(batch.rewards)
+    means = np.empty(len(batch.sizes))
+    struct = _prototypes.Batch(row_count=len(groups), rewards_f32=batch.rewards.ctypes.data, group_ids=groups.ctypes.data)
+    size = ctypes.c_size_t()
+    v05._library.v05_estimation_workspace_size(ctypes.byref(struct), None, ctypes.byref(size), None)
+    workspace = np.empty(size.value, np.uint8)
+    seconds = np.empty((repeats, 3))
+    pointers = [ctypes.c_void_p(array.ctypes.data) for array in (batch.rewards, offsets, groups)]
+    outputs = [ctypes.c_void_p(array.ctypes.data) for array in (batch.group_prior, batch.prior, advantages, means, workspace)]
+    failed = native.time_native(
+        library.v05_baseline_estimate, *pointers, ctypes.c_int64(len(groups)), ctypes.c_int64(len(batch.sizes)), *outputs,
+        size, ctypes.c_int(repeats), ctypes.c_void_p(seconds.ctypes.data))
+    if failed:
+        raise SystemExit("the native benchmark failed")
+    return seconds[repeats // 5:]
+
+
+def show(name, times, reference, unit="x"):
+    ratio = np.quantile(times[: len(reference)] / np.median(reference), [0.1, 0.5, 0.9])
+    print(f"  {name:52s} {np.median(times) * 1e6:12,.1f} us   {ratio[1]:9,.2f}{unit}  [{ratio[0]:,.2f}, {ratio[2]:,.2f}]")
+
+
+def run(seconds):
+    for batch in batches():
+        print(f"\n{batch.name} ({len(batch.groups):,} rollouts)")
+        native = measure_native(batch, 20 if len(batch.groups) > 200_000 else 1000)
+        print("  C, ratio to the plain -O3 loop with the same checks")
+        for column, name in enumerate(("plain loop", "v05_baseline_estimate, offsets", "v05_baseline_estimate, ids")):
+            show(name, native[:, column], native[:, 0])
+        times = measure(contestants(batch), seconds)
+        reference = REFERENCE if REFERENCE in times else "v05.advantages, numpy, int64 ids"
+        print(f"  Python, ratio to {reference}")
+        for name, values in sorted(times.items(), key=lambda item: np.median(item[1])):
+            show(name, values, times[reference])
+
+
+def install_and_run(arguments):
+    """The same benchmark where the trainers are installed, in a virtual environment of its own."""
+    environment = ROOT / ".venv-benchmark"
+    python = environment / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    pip = [str(python), "-m", "pip", "install", "-q"]
+    if subprocess.run([*pip, "torch==2.13.0+cpu"], stderr=subprocess.DEVNULL).returncode:
+        subprocess.run([*pip, "torch"], check=True)
+    for packages in TRAINERS:
+        subprocess.run([*pip, *packages], check=True)
+    subprocess.run([*pip, str(ROOT / "python")], check=True)
+    subprocess.run([str(python), __file__, "--seconds", str(arguments.seconds)], check=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trainers", action="store_true", help="install torch, verl and TRL into .venv-benchmark and run there")
+    parser.add_argument("--seconds", type=float, default=10, help="time for the Python contestants of each batch")
+    arguments = parser.parse_args()
+    if arguments.trainers:
+        install_and_run(arguments)
+    else:
+        run(arguments.seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Parts of the simulator (../simulator.py)."""

@@ -1,0 +1,146 @@
+"""Everybody who takes part: ways to spread rollouts over the prompts of a batch, with the baseline they use."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+import v05
+
+from .population import INTERVAL
+
+GROUP_SIZES = (2, 4, 8, 16)
+MOST = 16  # rollouts of a prompt
+INITIAL = 4  # of a prompt, before OSLA and Neyman decide
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a contestant may know of the prompts of one batch, (g, ...)."""
+
+    prior: np.ndarray
+    strength: np.ndarray
+    rewards: np.ndarray  # (g, MOST), to be taken from the left
+    calibration: object  # v05.Calibration of the batches before
+
+
+@dataclass(frozen=True)
+class Result:
+    """The rollouts that were made, (n,) each."""
+
+    prompt: np.ndarray  # index in the batch
+    reward: np.ndarray
+    advantage: np.ndarray
+
+
+@dataclass(frozen=True)
+class Contestant:
+    name: str
+    baseline: str  # a key of BASELINES
+    play: object  # batch -> Result
+    needs_prior: bool = True
+
+
+BASELINES = {
+    "grpo": dict(rule="grpo"),
+    "rloo": dict(rule="rloo"),
+    "james_stein": dict(rule="james_stein"),
+    "median": dict(rule="median"),
+    "prior": dict(rule="prior"),
+    "discounted_beta": dict(rule="discounted_beta"),
+    "v05": dict(rule="v05"),
+    "v05 exact test": dict(rule="v05", test="exact"),
+    "v05 leave-one-out": dict(rule="v05", leave_one_out=True),
+    "calibrated": dict(rule="calibrated"),
+    "calibrated leave-one-out": dict(rule="calibrated", leave_one_out=True),
+}
+WITHOUT_PRIOR = ("grpo", "rloo", "james_stein", "median")
+
+
+def fixed_groups(with_prior):
+    """Every rule with groups of equal size."""
+    for baseline in BASELINES:
+        if (baseline not in WITHOUT_PRIOR) == with_prior:
+            for size in GROUP_SIZES:
+                play = partial(_ahead, baseline, lambda batch, size=size: np.full(len(batch.prior), size))
+                yield Contestant(f"{size} each", baseline, play, with_prior)
+
+
+def osla():
+    """The paper's allocator; the first is the one whose average the others of `equal_average` get."""
+    for lookahead in ("same_bias", "same_mean", "derivative"):
+        yield Contestant(f"osla {lookahead}", "v05", partial(_sequential, "v05", rule="osla", lookahead=lookahead))
+    # Its gain does not depend on the rewards, so the look-aheads agree.
+    yield Contestant("osla", "calibrated", partial(_sequential, "calibrated", rule="osla"))
+
+
+def neyman():
+    for baseline in ("v05", "calibrated"):
+        yield Contestant("neyman threshold", baseline, partial(_sequential, baseline, rule="neyman"))
+
+
+def equal_average(average):
+    """Allocations of `average` rollouts a prompt."""
+    for baseline in ("rloo", "v05", "calibrated"):
+        yield Contestant("equal", baseline, partial(_ahead, baseline, partial(_equal, average)))
+    for baseline in ("v05", "calibrated"):
+        for initial in (INITIAL, 2):
+            play = partial(_sequential, baseline, rule="neyman", initial=initial, average=average)
+            yield Contestant(f"neyman budget from {initial}", baseline, play)
+    for name, options in AHEAD.items():
+        play = partial(_ahead, "calibrated", partial(_allocated, average, options))
+        yield Contestant(f"ahead {name}", "calibrated", play)
+
+
+AHEAD = {
+    "neyman": dict(objective="neyman"),
+    "dynamo 1": dict(objective="dynamo", exponent=1),
+    "dynamo 1/2": dict(objective="dynamo", exponent=0.5),
+    "hit": dict(objective="hit"),
+    "v0_greedy": dict(objective="v0_greedy"),
+}
+
+
+def _ahead(baseline, counts_of, batch):
+    """Rollouts decided on before any is made."""
+    counts = counts_of(batch)
+    prompt = np.repeat(np.arange(len(counts)), counts)
+    reward = batch.rewards[np.arange(MOST) < counts[:, None]]
+    advantage = v05.advantages(
+        reward, prompt, batch.prior[prompt], prior_strength=batch.strength[prompt], reward_range=INTERVAL,
+        **BASELINES[baseline])
+    return Result(prompt, reward, advantage)
+
+
+def _total(average, batch):
+    return round(average * len(batch.prior))
+
+
+def _equal(average, batch):
+    share, rest = divmod(_total(average, batch), len(batch.prior))
+    return share + (np.arange(len(batch.prior)) < rest)
+
+
+def _allocated(average, options, batch):
+    return v05.allocate(
+        (batch.prior + 1) / 2, _total(average, batch), minimum=2, maximum=MOST,
+        seen=np.full(len(batch.prior), INITIAL), strength=batch.strength, **options)
+
+
+def _sequential(baseline, batch, *, rule, lookahead="same_bias", initial=INITIAL, average=None):
+    """Rollouts decided on as results come in, one more a prompt at a time."""
+    calibration = batch.calibration if baseline == "calibrated" else None
+    budget = None if average is None else _total(average, batch)
+    with v05.Allocator(
+        batch.prior, rule=rule, reward_range=INTERVAL, initial=initial, maximum=MOST, lookahead=lookahead,
+        budget=budget, calibration=calibration,
+    ) as allocator:
+        taken = np.zeros(len(batch.prior), np.int64)
+        while (wanted := allocator.request()).any():
+            prompt = np.repeat(np.arange(len(wanted)), wanted)
+            place = np.arange(MOST)
+            chosen = (place >= taken[:, None]) & (place < (taken + wanted)[:, None])
+            allocator.observe(prompt, batch.rewards[chosen])
+            taken += wanted
+        prompt, reward = allocator.observations()
+        return Result(prompt, reward, allocator.estimate(**BASELINES[baseline]).advantages)
