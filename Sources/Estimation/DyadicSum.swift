@@ -13,41 +13,63 @@ struct DyadicSum {
     /// nil where a reward is no such number or is not accepted. `count` in 1...2^30.
     @inline(__always)
     init?<Reward: RewardScalar>(_ rewards: UnsafePointer<Reward>, count: Int, accepted: ClosedRange<Double>) {
-        // Several rows at once: the compiler may not reorder sums by itself, but these are exact. Not worth it for few.
-        var sums = SIMD4<Double>(repeating: 0)
-        var smallest = SIMD4<Double>(repeating: .infinity)
-        var largest = SIMD4<Double>(repeating: -.infinity)
-        var offGrid = SIMD4<Double>(repeating: 0)
-        var position = 0
-        while count >= 8 && position &+ 4 <= count {
-            let four = Reward.four(rewards + position)
-            let rest = (four + DyadicSum.grid) - DyadicSum.grid - four
-            // Not a sum of squares, which underflow; NaN differs from 0, too.
-            offGrid.replace(with: 1, where: rest .!= 0)
-            smallest.replace(with: four, where: four .< smallest)
-            largest.replace(with: four, where: four .> largest)
-            sums += four
-            position &+= 4
-        }
-        var sum = (sums[0] + sums[1]) + (sums[2] + sums[3])
-        var low = min(min(smallest[0], smallest[1]), min(smallest[2], smallest[3]))
-        var high = max(max(largest[0], largest[1]), max(largest[2], largest[3]))
-        var off = (offGrid[0] + offGrid[1]) + (offGrid[2] + offGrid[3])
-        while position < count {
-            let reward = rewards[position].double
-            let rest = (reward + DyadicSum.grid) - DyadicSum.grid - reward
-            off = rest != 0 ? 1 : off
-            low = reward < low ? reward : low
-            high = reward > high ? reward : high
-            sum += reward
-            position &+= 1
-        }
-        guard off == 0 && low >= max(accepted.lowerBound, -DyadicSum.limit)
-            && high <= min(accepted.upperBound, DyadicSum.limit)
-            && Double(count) * max(high, -low) <= DyadicSum.largestSum
+        let scan = count < 8 ? Scan().adding(rewards, from: 0, to: count) : Scan(wide: rewards, count: count)
+        guard scan.off == 0 && scan.low >= max(accepted.lowerBound, -DyadicSum.limit)
+            && scan.high <= min(accepted.upperBound, DyadicSum.limit)
         else { return nil }
-        value = sum
-        self.smallest = low
-        isConstant = low == high
+        value = scan.sum
+        smallest = scan.low
+        isConstant = scan.low == scan.high
+    }
+
+    private struct Scan {
+        var sum = 0.0
+        var low = Double.infinity
+        var high = -Double.infinity
+        /// Not 0 where a reward is off the grid, NaN where one is NaN or infinite.
+        var off = 0.0
+
+        @inline(__always)
+        init() {}
+
+        /// Several rewards at once: the compiler may not reorder sums by itself, but these are exact.
+        @inline(never)
+        init<Reward: RewardScalar>(wide rewards: UnsafePointer<Reward>, count: Int) {
+            var sums = SIMD4<Double>(repeating: 0)
+            var lows = SIMD4<Double>(repeating: .infinity)
+            var highs = SIMD4<Double>(repeating: -.infinity)
+            var offs = SIMD4<Double>(repeating: 0)
+            var position = 0
+            while position &+ 4 <= count {
+                let four = Reward.four(rewards + position)
+                let rest = (four + DyadicSum.grid) - DyadicSum.grid - four
+                offs += rest * rest
+                lows.replace(with: four, where: four .< lows)
+                highs.replace(with: four, where: four .> highs)
+                sums += four
+                position &+= 4
+            }
+            sum = (sums[0] + sums[1]) + (sums[2] + sums[3])
+            low = min(min(lows[0], lows[1]), min(lows[2], lows[3]))
+            high = max(max(highs[0], highs[1]), max(highs[2], highs[3]))
+            off = (offs[0] + offs[1]) + (offs[2] + offs[3])
+            self = adding(rewards, from: position, to: count)
+        }
+
+        @inline(__always)
+        func adding<Reward: RewardScalar>(_ rewards: UnsafePointer<Reward>, from start: Int, to end: Int) -> Scan {
+            var scan = self
+            var position = start
+            while position < end {
+                let reward = rewards[position].double
+                let rest = (reward + DyadicSum.grid) - DyadicSum.grid - reward
+                scan.off += rest * rest
+                scan.low = reward < scan.low ? reward : scan.low
+                scan.high = reward > scan.high ? reward : scan.high
+                scan.sum += reward
+                position &+= 1
+            }
+            return scan
+        }
     }
 }
