@@ -16,7 +16,7 @@ struct PlainEstimation {
         _ batch: Batch, options: EstimationOptions, output: EstimationOutput, workspace: inout Workspace
     ) throws(Failure) {
         let needsNoMore = options.rule == .v05 || options.rule == .grpo || options.rule == .prior
-        guard needsNoMore && batch.mask == nil && !options.leaveOneOut && options.scale == .none && options.test == .bound
+        guard needsNoMore && batch.mask == nil && batch.strengths == nil && !options.leaveOneOut && options.scale == .none && options.test == .bound
             && !output.wantsGroups && output.rowGroup == nil
         else { return nil }
         switch batch.groups {
@@ -51,10 +51,10 @@ struct PlainEstimation {
             else { return false }
             let mean = sum.isConstant ? sum.smallest : sum.value / Double(count)
             var baseline = mean
+            if !given.isNaN && !(given >= range.lowerBound && given <= range.upperBound) { return false }
             if given.isNaN || options.rule == .grpo {
                 if count == 1 && options.singleton == .raw { baseline = 0 }
             } else {
-                if !(given >= range.lowerBound && given <= range.upperBound) { return false }
                 let prior = options.interval.clamp(given)
                 let noise = h2 / Double(count)
                 let deviation = mean - prior
