@@ -178,8 +178,9 @@ public func v05_allocator_load(
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         guard let allocator else { throw Failure(.nullPointer, "allocator must not be NULL") }
-        var reader = try open(.allocator, bytes, size)
-        try withWorkspace(nil, 0) { (workspace) throws(Failure) in
+        try load(.allocator, bytes, size) { (reader) throws(Failure) in
+            var workspace = Workspace()
+            defer { workspace.release() }
             let loaded = try SequentialAllocator(from: &reader, workspace: &workspace)
             allocator.pointee = try newHandle(loaded) { $0.release() }
         }

@@ -23,10 +23,26 @@ func save(
     size.pointee = needed
 }
 
-func open(
+private func open(
     _ kind: CheckpointKind, _ bytes: UnsafePointer<UInt8>?, _ size: Int
 ) throws(Failure) -> CheckpointReader {
     guard let bytes else { throw Failure(.nullPointer, "bytes must not be NULL") }
     guard size >= 0 else { throw Failure(.invalidSize, "size must not be negative", integer: size) }
     return try CheckpointReader(kind, bytes: bytes, size: size)
+}
+
+/// Reads an object from a checkpoint. Contents that the object refuses are a damaged checkpoint to the caller, whose
+/// arguments are not to blame.
+@inline(__always)
+func load(
+    _ kind: CheckpointKind, _ bytes: UnsafePointer<UInt8>?, _ size: Int,
+    _ body: (inout CheckpointReader) throws(Failure) -> Void
+) throws(Failure) {
+    var reader = try open(kind, bytes, size)
+    do {
+        try body(&reader)
+    } catch {
+        if error.kind == .outOfMemory { throw error }
+        throw Failure(.checkpointCorrupted, "checkpoint must hold a possible state of its object")
+    }
 }

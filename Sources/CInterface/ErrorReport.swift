@@ -57,9 +57,9 @@ private struct MessageWriter {
         case .nameAndInteger: append(", got ", integer: failure.second)
         case .realInInterval:
             append(" [")
-            append(Double(Float(bitPattern: UInt32(truncatingIfNeeded: failure.second &>> 32))))
+            append(Double(Float(bitPattern: UInt32(truncatingIfNeeded: failure.second &>> 32))), isFloat: true)
             append(", ")
-            append(Double(Float(bitPattern: UInt32(truncatingIfNeeded: failure.second))))
+            append(Double(Float(bitPattern: UInt32(truncatingIfNeeded: failure.second))), isFloat: true)
             append("], got ", real: failure.first)
         }
         if failure.found == .integers { append(" and ", integer: failure.second) }
@@ -109,13 +109,14 @@ private struct MessageWriter {
         }
     }
 
-    /// The shortest of 6, 9 and 17 digits that says the number.
-    private mutating func append(_ number: Double) {
+    /// The shortest of 6, 9 and 17 digits that says the number, as a float where it is one.
+    private mutating func append(_ number: Double, isFloat: Bool = false) {
         withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { text in
             guard let start = text.baseAddress?.assumingMemoryBound(to: CChar.self) else { return }
             _ = gcvt(number, 6, start)
-            if strtod(start, nil) != number { _ = gcvt(number, 9, start) }
-            if strtod(start, nil) != number && !number.isNaN { _ = gcvt(number, 17, start) }
+            let isSaid = isFloat ? Float(strtod(start, nil)) == Float(number) : strtod(start, nil) == number
+            if !isSaid { _ = gcvt(number, 9, start) }
+            if !isFloat && strtod(start, nil) != number && !number.isNaN { _ = gcvt(number, 17, start) }
             var index = 0
             while index < 63 && start[index] != 0 {
                 // The host's locale may have set another decimal point.

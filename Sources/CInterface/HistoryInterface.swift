@@ -143,8 +143,9 @@ public func v05_history_load(
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         guard let history else { throw Failure(.nullPointer, "history must not be NULL") }
-        var reader = try open(.history, bytes, size)
-        history.pointee = try newHandle(try History(from: &reader)) { $0.release() }
+        try load(.history, bytes, size) { (reader) throws(Failure) in
+            history.pointee = try newHandle(try History(from: &reader)) { $0.release() }
+        }
     }
 }
 

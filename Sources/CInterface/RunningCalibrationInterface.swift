@@ -61,9 +61,9 @@ public func v05_running_calibration_load(
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         let caller = try CallerStruct(UnsafePointer(running), "running")
-        var reader = try open(.runningCalibration, bytes, size)
-        let moments = try CalibrationMoments(from: &reader)
-        caller.write(v05_running_calibration(moments, size: 0))
+        try load(.runningCalibration, bytes, size) { (reader) throws(Failure) in
+            caller.write(v05_running_calibration(try CalibrationMoments(from: &reader), size: 0))
+        }
     }
 }
 

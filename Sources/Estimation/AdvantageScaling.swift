@@ -21,7 +21,6 @@ struct AdvantageScaling {
     }
 
     /// Standard deviation of all counted rewards of a batch, plus epsilon.
-    @_optimize(size)
     private static func batchDivisor(
         _ summaries: UnsafePointer<GroupSummary>, groupCount: Int, terms: UnsafeMutablePointer<Double>, ddof: Int,
         epsilon: Double

@@ -187,7 +187,6 @@ public struct BatchEstimation {
         }
     }
 
-    @_optimize(size)
     private func writeSingleton(_ start: Int, _ end: Int, to advantages: AdvantageColumn) {
         let isRaw = options.singleton == .raw
         let divisor = scaling.divisorOfRawSingleton

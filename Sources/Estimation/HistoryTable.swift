@@ -81,7 +81,6 @@ struct HistoryTable {
     func newer(than entry: Int32) -> Int32 { newerColumn?[Int(entry)] ?? -1 }
 
     /// Makes room for `additional` more entries. On failure nothing has changed.
-    @_optimize(size)
     mutating func reserve(_ additional: Int) throws(Failure) {
         let needed = count &+ additional
         if needed > largestRowCount / 4 {
@@ -142,7 +141,6 @@ struct HistoryTable {
     }
 
     /// Takes out the entry that was recorded longest ago.
-    @_optimize(size)
     mutating func removeOldest() {
         let entry = oldest
         guard entry >= 0, let index else { return }

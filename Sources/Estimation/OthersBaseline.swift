@@ -10,7 +10,6 @@ struct OthersBaseline {
     private let withoutSuccess: Double
     private let withoutFailure: Double
 
-    @_optimize(size)
     init(estimator: BaselineEstimator, summary: GroupSummary, middle: MiddleRewards?, success: Double) {
         self.estimator = estimator
         self.summary = summary

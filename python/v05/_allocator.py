@@ -74,7 +74,7 @@ class Allocator(Handle):
             raise InvalidArgument(f"cost and budget must not be NaN or negative (None: no limit), got {cost!r} and {budget!r}")
         handle = ctypes.c_void_p()
         call(library.v05_allocator_create, byref(options), len(prior), address(prior), address(initials),
-             address(maxima), calibration_struct(calibration), byref(handle))
+             address(maxima), calibration_struct(calibration, (low, high)), byref(handle))
         self._adopt(handle)
 
     def request(self):

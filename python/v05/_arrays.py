@@ -64,6 +64,8 @@ class Rewards:
 
     def __init__(self, rewards, interval):
         self.original = rewards
+        if isinstance(rewards, np.ma.MaskedArray):
+            raise ArgumentTypeError("rewards must not be a masked array: pass its data, and mask=~rewards.mask")
         array = in_reward_units(rewards, "rewards", interval)
         if array.dtype.kind not in "fiub" and array.size:
             raise ArgumentTypeError(

@@ -18,7 +18,8 @@ class PreparedBatch:
         count = len(self.rewards)
         self.groups = Groups(groups, count)
         self.prior = prior_rows(prior, self.groups, interval)
-        self.prior_strength = prior_rows(prior_strength, self.groups, interval, "prior_strength")
+        # A number of rewards: the ends of an interval of reward units mean nothing to it.
+        self.prior_strength = prior_rows(prior_strength, self.groups, (0.0, 1.0), "prior_strength")
         self.mask = mask_rows(mask, count)
         self.struct = c.Batch(
             row_count=count,

@@ -9,7 +9,7 @@ from ._batch import PreparedBatch, default_options, number, reward_interval
 from ._call import call
 from ._checkpoint import Checkpointed
 from ._library import library
-from .errors import ArgumentTypeError
+from .errors import ArgumentTypeError, InvalidArgument
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,11 +122,14 @@ class RunningCalibration(Checkpointed):
         return f"RunningCalibration(updates={self.updates}, discount={self.discount:g}, calibration={self.calibration})"
 
 
-def calibration_struct(calibration):
+def calibration_struct(calibration, interval):
     """The core's struct of a Calibration or RunningCalibration, None for None."""
     if calibration is None:
         return None
     if isinstance(calibration, RunningCalibration):
+        if calibration.reward_range != interval:
+            raise InvalidArgument(
+                f"calibration must have the reward_range of the call, got {calibration.reward_range} and {interval}")
         calibration = calibration.calibration
     if not isinstance(calibration, Calibration):
         raise ArgumentTypeError(

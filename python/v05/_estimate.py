@@ -27,7 +27,8 @@ def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.
     """Advantages A = (r - b) / divisor of a batch of rollouts, with the baseline b of `rule`.
 
     rewards: (n,) list, numpy array or torch tensor; the result has its kind, dtype and device (integers and booleans
-        give floats). Must be finite where counted, and within `reward_range` for the rules "v05" and "calibrated".
+        give floats). Must be finite where counted, and within `reward_range` for the rules "v05", "calibrated" and
+        "discounted_beta".
     groups: (n,) integers or any hashables but floats (such as verl's uid strings), in any order: which rows are
         rollouts of the same prompt. Integers in arrays are fastest, ascending ones most of all.
     prior: value of each prompt before its rollouts were seen, in reward units: None, a number, (n,) values that agree
@@ -114,7 +115,7 @@ class EstimateArrays:
 def _prepare(rewards, groups, prior, prior_strength, mask, calibration, reward_range, **options):
     interval = reward_interval(reward_range)
     batch = PreparedBatch(rewards, groups, prior, mask, interval, prior_strength)
-    return batch, estimation_options(interval, **options), calibration_struct(calibration)
+    return batch, estimation_options(interval, **options), calibration_struct(calibration, interval)
 
 
 def prior_from_probability(probability, *, reward_range=(0.0, 1.0)):
