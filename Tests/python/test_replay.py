@@ -1,0 +1,329 @@
+"""The replay's scores: by hand, against a plain loop, against known truths, against the study of a real run."""
+
+import json
+from math import comb, inf, nan
+from pathlib import Path
+
+import numpy as np
+import pytest
+from v05.errors import InvalidArgument
+from v05.replay import DiscountedHistory, LogError, replay, shipped_log
+from v05.replay.logs import read_log
+from v05.replay.report import compare
+from v05.replay.scoring import RULES, Scores, score
+from v05.replay.visits import Setting, gather_visits, walk
+
+SHARED_LOG = Path(__file__).resolve().parents[3] / "shared" / "data" / "one-shot-rlvr" / "pass_rates.jsonl"
+
+
+def write_log(path, visits):
+    """A log of (prompt, step, rewards, prior) visits."""
+    rows = [
+        {"prompt": prompt, "step": step, "reward": reward, "prior": prior}
+        for prompt, step, rewards, prior in visits
+        for reward in rewards
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def random_log(path, prompts=30, steps=4, rollouts=7, seed=5):
+    generator = np.random.default_rng(seed)
+    truth = generator.random(prompts)
+    visits = []
+    for step in range(steps):
+        for prompt in range(prompts):
+            rewards = (generator.random(rollouts) < truth[prompt]).astype(int).tolist()
+            visits.append((prompt, step, rewards, None))
+    return write_log(path, visits)
+
+
+class TestHistory:
+    def test_by_hand(self):
+        history = DiscountedHistory(0.5, reward_range=(-1, 1))
+        history.record(["a", "b", "a"], [1, -1, 1])
+        history.record(np.array(["a"]), [-1])
+        value, strength = history.predict(["a", "never", "b"])
+        np.testing.assert_allclose(strength, [0.5 * 2 + 1, 0, 1])
+        np.testing.assert_allclose(value, [-1 + 2 * 0.5 * 2 / 2, nan, -1])
+
+    def test_same_rewards_for_ever_give_exactly_that_value(self):
+        history = DiscountedHistory(0.7, reward_range=(-1, 1))
+        for _ in range(50):
+            history.record(np.array([1, 1, 1, 2, 2]), [1, 1, 1, -1, -1])
+        assert history.predict([1, 2])[0].tolist() == [1, -1]
+
+    def test_many_prompts(self):
+        history = DiscountedHistory()
+        for first in range(0, 1000, 100):
+            keys = np.arange(first, first + 200)
+            history.record(np.repeat(keys, 2), np.tile([0.0, 1.0], 200))
+        np.testing.assert_allclose(history.predict(np.arange(1100))[0], 0.5)
+
+    def test_bad_discount(self):
+        with pytest.raises(InvalidArgument, match=r"discount must lie in \(0, 1\], got 0"):
+            DiscountedHistory(0)
+
+
+def test_prior_knows_only_earlier_visits(tmp_path):
+    log = write_log(tmp_path / "log", [("a", 1, [1, 1, 0, 0], None), ("a", 2, [1] * 4, None), ("a", 3, [0] * 4, None)])
+    visits = gather_visits(read_log(log))
+    priors = [prior.item() for _, prior in walk(visits, Setting(discount=0.5))]
+    np.testing.assert_allclose(priors, [nan, 0.5, (0.5 * 2 + 4) / (0.5 * 4 + 4)])
+
+
+def test_history_of_a_run_with_fewer_rollouts(tmp_path):
+    visits = gather_visits(read_log(random_log(tmp_path / "log"))).shuffled(1)
+    batches = list(walk(visits, Setting(discount=0.8), size=3))
+    first, second = batches[0][0], batches[1][0]
+    expected = [visits.rewards([visit], take=3).mean() for visit in first]
+    np.testing.assert_array_equal(visits.prompt[first], visits.prompt[second])
+    np.testing.assert_allclose(batches[1][1], expected)
+
+
+def test_scores_by_hand(tmp_path):
+    """Rewards that are equal within a visit leave nothing to chance."""
+    log = write_log(tmp_path / "log", [("a", 1, [1] * 4, None), ("a", 2, [0] * 4, None)])
+    scores = score(gather_visits(read_log(log)), Setting(), 2)
+    # second visit: prior 1, mean 0, noise h^2 / 2 = 1/8, so w = 1 - 1/8 and b = 1/8
+    assert scores.error["grpo"].tolist() == [0, 0]
+    assert scores.error["prior"].tolist() == [0, 1]
+    assert scores.error["v05"].tolist() == [0, 1 / 64]
+    assert scores.weight["v05"].tolist() == [1, 7 / 8]
+    assert scores.within.tolist() == [0, 0]
+    assert scores.groups.rejected.tolist() == [False, True]
+    assert scores.applied == {"grpo": 1, "james_stein": 0, "prior": 1, "v05": 1, "calibrated": 0}
+
+
+def test_scores_equal_a_plain_loop(tmp_path):
+    size, low, high = 3, 0.0, 1.0
+    visits = gather_visits(read_log(random_log(tmp_path / "log")))
+    scores = score(visits, Setting(seed=2), size)
+    shuffled = visits.shuffled(2)
+    known, errors = {}, {"grpo": [], "prior": [], "v05": []}
+    for visit in range(len(visits.count)):
+        rewards = shuffled.rewards([visit])
+        used, held_out = rewards[:size], rewards[size:]
+        total, strength = known.get(visits.prompt[visit], (0.0, 0.0))
+        prior = total / strength if strength else used.mean()
+        squared, noise = (used.mean() - prior) ** 2, ((high - low) / 2) ** 2 / size
+        weight = max(0.0, 1 - noise / squared) if squared else 0.0
+        baselines = {"grpo": used.mean(), "prior": prior, "v05": prior + weight * (used.mean() - prior)}
+        for rule, baseline in baselines.items():
+            errors[rule].append((baseline - held_out.mean()) ** 2 - held_out.var(ddof=1) / len(held_out))
+        known[visits.prompt[visit]] = 0.8 * total + used.sum(), 0.8 * strength + size
+    for rule, expected in errors.items():
+        np.testing.assert_allclose(scores.error[rule], expected, rtol=1e-12, atol=1e-15)
+
+
+def test_small_steps_carry_their_calibration_over(tmp_path):
+    visits = gather_visits(read_log(random_log(tmp_path / "log", prompts=8)))
+    scores = score(visits, Setting(), 4)
+    assert scores.applied["james_stein"] == 1
+    assert scores.applied["calibrated"] == 0.75  # all but the first step, where nothing has a prior
+    small = gather_visits(read_log(random_log(tmp_path / "small", prompts=4, steps=6)))
+    # 4 groups a step, each step counted 0.9 times in the next one: 8 only after three steps with priors
+    assert score(small, Setting(), 4).applied["calibrated"] == pytest.approx(2 / 6)
+
+
+def test_unbiased_for_known_truths(tmp_path):
+    """Expected errors by enumeration over all numbers of successes; false alarms: 1 in 10,000 a rule."""
+    generator = np.random.default_rng(11)
+    truth = generator.choice([0.02, 0.3, 0.5, 0.9], size=6000)
+    prior = np.clip(truth + generator.choice([-0.2, 0.0, 0.3], size=6000), 0, 1)
+    visits = [
+        (prompt, 0, (generator.random(7) < truth[prompt]).astype(int).tolist(), prior[prompt]) for prompt in range(6000)
+    ]
+    report = replay(write_log(tmp_path / "log", visits), rollouts=[4], splits=1)
+    assert report.prior == "logged"
+    successes = np.arange(5)
+    ways = np.array([comb(4, s) for s in successes])
+    chance = ways * truth[:, None] ** successes * (1 - truth[:, None]) ** (4 - successes)
+    distance = successes / 4 - prior[:, None]
+    weight = np.maximum(0, 1 - (1 / 16) / np.maximum(distance**2, 1e-300))
+    baselines = {"grpo": successes / 4 + 0 * distance, "prior": prior[:, None] + 0 * distance}
+    baselines["v05"] = prior[:, None] + weight * distance
+    for rule, baseline in baselines.items():
+        expected = (chance * (baseline - truth[:, None]) ** 2).sum(axis=1).mean()
+        noise = report.scores.error[rule].std() / np.sqrt(6000)
+        assert abs(report.row(rule).error - expected) < 3.9 * noise, rule
+    assert report.row("grpo").worth == pytest.approx(4, rel=0.1)
+
+
+def test_shares_of_rejected_priors(tmp_path):
+    """Right priors are rejected as often as the exact expectation says."""
+    generator = np.random.default_rng(12)
+    truth = generator.random(5000)
+    visits = [(prompt, 0, (generator.random(6) < p).astype(int).tolist(), p) for prompt, p in enumerate(truth)]
+    health = replay(write_log(tmp_path / "log", visits), rollouts=[4], splits=1).health[4]
+    assert abs(health.rejected - health.rejected_expected) < 3.9 * np.sqrt(health.rejected_expected / 5000)
+    assert abs(health.error) < 0.01
+    assert health.slope == pytest.approx(1, abs=0.03)
+
+
+def test_intervals_are_those_of_a_ratio_over_prompts():
+    generator = np.random.default_rng(13)
+    prompts = np.repeat(np.arange(400), 5)
+    mean = np.repeat(generator.exponential(size=400), 5) + 0.1 * generator.standard_normal(2000)
+    other = 0.5 * mean + np.repeat(0.2 * generator.standard_normal(400), 5)
+    errors = {rule: other for rule in RULES} | {"grpo": mean}
+    scores = Scores(4, np.arange(2000), errors, {}, dict.fromkeys(RULES, 1.0), np.full(2000, 1.0), None)
+    rows = {row.rule: row for row in compare(scores, prompts)}
+    assert rows["grpo"].relative == 1 and rows["grpo"].relative_interval == (1, 1)
+    row = rows["v05"]
+    sums = np.stack([np.bincount(prompts, errors[rule]) for rule in ("v05", "grpo")])
+    residual = sums[0] - row.relative * sums[1]
+    half_width = 1.96 * np.sqrt((residual**2).sum()) / sums[1].sum()  # the delta method
+    low, high = row.relative_interval
+    assert (high - low) / 2 == pytest.approx(half_width, rel=0.15)
+    assert low < row.relative < high
+    assert row.worth == pytest.approx(2000 / other.sum())
+
+
+def test_nothing_left_of_the_error():
+    errors = {rule: np.zeros(4) for rule in RULES}
+    scores = Scores(2, np.arange(4), errors, {}, dict.fromkeys(RULES, 1.0), np.ones(4), None)
+    row = next(row for row in compare(scores, np.arange(4)) if row.rule == "v05")
+    assert np.isnan(row.relative) and row.worth == inf
+
+
+def test_every_reward_scale_gives_the_same_ratios(tmp_path):
+    log = read_log(random_log(tmp_path / "log"))
+    reports = [replay(tmp_path / "log", splits=2)]
+    for low, high in ((-1, 1), (3, 10)):
+        rows = [
+            {"prompt": int(p), "step": int(s), "reward": low + (high - low) * r}
+            for p, s, r in zip(log.prompt, log.step, log.reward, strict=True)
+        ]
+        path = tmp_path / f"{high}"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        reports.append(replay(path, splits=2))
+    for report, factor in zip(reports[1:], (4, 49), strict=True):
+        for row, other in zip(reports[0].rows, report.rows, strict=True):
+            assert other.error == pytest.approx(factor * row.error, rel=1e-9)
+            assert other.worth == pytest.approx(row.worth, rel=1e-9)
+
+
+def test_same_seed_same_report(tmp_path):
+    path = random_log(tmp_path / "log")
+    first, again, other = (replay(path, seed=seed).as_dict() for seed in (3, 3, 4))
+    assert first == again != other
+
+
+def test_report_is_plain_json(tmp_path):
+    report = replay(random_log(tmp_path / "log"), rollouts=[2, 5])
+    content = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    assert content["sentence"] == report.sentence and content["headline"] == 5
+    assert [row["rollouts"] for row in content["rows"]] == [2] * 5 + [5] * 5
+    assert [health["rollouts_used"] for health in content["health"]] == [2, 5, None]
+    assert content["visits"] == 120 and content["rollouts"] == 840 and content["steps"] == 4
+
+
+def test_default_sizes_and_headline(tmp_path):
+    for rollouts, sizes, headline in ((3, [1], 1), (4, [1, 2], 2), (8, [1, 2, 4], 4), (16, [1, 2, 4, 8], 4)):
+        report = replay(random_log(tmp_path / "log", rollouts=rollouts), splits=1)
+        assert sorted({row.rollouts for row in report.rows}) == sizes and report.headline == headline
+
+
+def test_short_visits_feed_the_history_but_are_not_scored(tmp_path):
+    path = write_log(tmp_path / "log", [("a", 1, [1, 1], None), ("a", 2, [0] * 6, None), ("b", 2, [0, 1] * 3, None)])
+    report = replay(path, rollouts=[4], splits=1)
+    assert report.row("v05").visits == 2
+    assert report.health[4].without_prior == 0.5
+    assert any("1 visits have fewer than 6 rollouts" in note for note in report.notes)
+
+
+def test_one_visit_a_prompt_is_said(tmp_path):
+    report = replay(random_log(tmp_path / "log", steps=1))
+    assert any("No prompt was visited twice" in note for note in report.notes)
+    assert report.row("v05").relative == report.row("prior").relative == 1
+    assert any("no group has a prior" in warning for warning in report.warnings)
+
+
+def test_only_some_visits(tmp_path):
+    report = replay(random_log(tmp_path / "log", steps=6), only_visits=(2, 4), splits=1)
+    assert report.visits == 90 and report.steps == 3
+    assert report.health[4].without_prior == pytest.approx(1 / 3)  # the history starts there, too
+
+
+def test_history_against_the_will_of_the_log(tmp_path):
+    path = write_log(tmp_path / "log", [("a", step, [0, 1, 1, 0], 0.75) for step in range(3)])
+    assert replay(path).prior == replay(path, prior="logged").prior == "logged"
+    assert replay(path, prior="history").prior == "history"
+
+
+def test_full_history_is_the_better_prior(tmp_path):
+    path = random_log(tmp_path / "log", prompts=300, steps=5)
+    short, full = (replay(path, rollouts=[2], full_history=full).row("prior").error for full in (False, True))
+    assert full < short
+
+
+BAD_SETTINGS = [
+    ({"prior": "guess"}, 'prior must be "auto", "history" or "logged"'),
+    ({"prior": "logged"}, "the log has none"),
+    ({"rollouts": [0]}, "rollouts must lie between 1 and 5"),
+    ({"rollouts": [6]}, "rollouts must lie between 1 and 5"),
+    ({"rollouts": []}, "rollouts must lie between 1 and 5"),
+    ({"splits": 0}, "splits must be at least 1"),
+    ({"discount": 1.5}, "discount must lie in"),
+    ({"discount": nan}, "discount must lie in"),
+    ({"only_visits": (0, 3)}, "visits are counted from 1"),
+    ({"only_visits": (3, 2)}, "from a first to a last"),
+    ({"reward_range": (1, 1)}, "from a lower to a higher"),
+]
+
+
+@pytest.mark.parametrize("setting, message", BAD_SETTINGS)
+def test_bad_settings(setting, message, tmp_path):
+    with pytest.raises(InvalidArgument, match=message.replace("[", r"\[")):
+        replay(random_log(tmp_path / "log", prompts=3), **setting)
+
+
+def test_logs_that_cannot_be_scored(tmp_path):
+    with pytest.raises(LogError, match="no prompt has more than 2 rollouts at one step; a replay needs 3"):
+        replay(random_log(tmp_path / "log", rollouts=2))
+    with pytest.raises(LogError, match="no prompt has visits 9 to 10"):
+        replay(random_log(tmp_path / "log"), only_visits=(9, 10))
+
+
+def test_progress_is_told(tmp_path):
+    told = []
+    replay(random_log(tmp_path / "log"), progress=lambda *state: told.append(state))
+    assert told[0][0] == "reading" and all(0 <= done <= total for _, done, total in told)
+    assert {done == total for stage, done, total in told if stage.startswith("4 of")} == {True, False}
+
+
+def test_shipped_log():
+    report = replay(splits=2)
+    assert report.log == f"{shipped_log()} (the log that v05 ships)"
+    assert report.row("calibrated").error < report.row("grpo").error
+    assert report.row("v05").error < report.row("grpo").error
+
+
+# Mean squared errors of the study in ../shared/data/README.md, on twice as many prompts.
+STUDY = {"grpo": 0.1006, "james_stein": 0.0854, "prior": 0.0200, "v05": 0.0364, "calibrated": 0.0160}
+needs_shared_log = pytest.mark.skipif(not SHARED_LOG.exists(), reason=f"the real pass rates are not at {SHARED_LOG}")
+
+
+@pytest.fixture(scope="module", params=[None, (6, 43)], ids=["whole log", "visits of the study"])
+def real_run(request):
+    return replay(SHARED_LOG, rollouts=[4], only_visits=request.param)
+
+
+@needs_shared_log
+def test_order_on_a_real_run(real_run):
+    assert real_run.row("calibrated").error < real_run.row("v05").error < real_run.row("grpo").error
+
+
+@needs_shared_log
+@pytest.mark.parametrize("rule", STUDY)
+def test_errors_on_a_real_run(real_run, rule):
+    assert real_run.row(rule).relative == pytest.approx(STUDY[rule] / STUDY["grpo"], rel=0.15)
+    # successes are 0 or 1 here and were -1 or 1 there: squares are a quarter
+    assert 4 * real_run.row(rule).error == pytest.approx(STUDY[rule], rel=0.15)
+
+
+@needs_shared_log
+def test_history_on_a_real_run():
+    report = replay(SHARED_LOG, rollouts=[4], splits=1)
+    assert report.health[None].error == pytest.approx(0.009, rel=0.15)
