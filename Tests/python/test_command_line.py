@@ -70,7 +70,7 @@ def test_picture_of_a_log_without_priors(tmp_path, capsys):
     "arguments, message",
     [
         (["absent.jsonl"], "absent.jsonl: no such file or directory"),
-        (["LOG", "--discount", "0"], "discount must lie in (0, 1], got 0"),
+        (["LOG", "--discount", "2"], "discount must lie in [0, 1], got 2"),
         (["LOG", "--reward-range", "0", "0.5"], "reward 1.0 lies outside the reward range 0.0 to 0.5"),
         (["LOG", "--reward", "score"], "no reward field 'score': found prompt, step, reward"),
         (["LOG", "--out", "report.xyz"], "a picture ends in .png, .pdf, .svg, got report.xyz"),

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import v05
 from v05.errors import InvalidArgument
-from v05.replay import DiscountedHistory, LogError, replay, shipped_log
+from v05.replay import LogError, replay, shipped_log
+from v05.replay.allocation import allocate
 from v05.replay.logs import read_log
 from v05.replay.report import compare
 from v05.replay.scoring import RULES, Scores, score
@@ -36,33 +38,6 @@ def random_log(path, prompts=30, steps=4, rollouts=7, seed=5):
             rewards = (generator.random(rollouts) < truth[prompt]).astype(int).tolist()
             visits.append((prompt, step, rewards, None))
     return write_log(path, visits)
-
-
-class TestHistory:
-    def test_by_hand(self):
-        history = DiscountedHistory(0.5, reward_range=(-1, 1))
-        history.record(["a", "b", "a"], [1, -1, 1])
-        history.record(np.array(["a"]), [-1])
-        value, strength = history.predict(["a", "never", "b"])
-        np.testing.assert_allclose(strength, [0.5 * 2 + 1, 0, 1])
-        np.testing.assert_allclose(value, [-1 + 2 * 0.5 * 2 / 2, nan, -1])
-
-    def test_same_rewards_for_ever_give_exactly_that_value(self):
-        history = DiscountedHistory(0.7, reward_range=(-1, 1))
-        for _ in range(50):
-            history.record(np.array([1, 1, 1, 2, 2]), [1, 1, 1, -1, -1])
-        assert history.predict([1, 2])[0].tolist() == [1, -1]
-
-    def test_many_prompts(self):
-        history = DiscountedHistory()
-        for first in range(0, 1000, 100):
-            keys = np.arange(first, first + 200)
-            history.record(np.repeat(keys, 2), np.tile([0.0, 1.0], 200))
-        np.testing.assert_allclose(history.predict(np.arange(1100))[0], 0.5)
-
-    def test_bad_discount(self):
-        with pytest.raises(InvalidArgument, match=r"discount must lie in \(0, 1\], got 0"):
-            DiscountedHistory(0)
 
 
 def test_prior_knows_only_earlier_visits(tmp_path):
@@ -327,3 +302,57 @@ def test_errors_on_a_real_run(real_run, rule):
 def test_history_on_a_real_run():
     report = replay(SHARED_LOG, rollouts=[4], splits=1)
     assert report.health[None].error == pytest.approx(0.009, rel=0.15)
+
+
+class TestAllocation:
+    def setting(self, **options):
+        return Setting(splits=1, **options)
+
+    def test_draws_at_least_the_floor_and_keeps_two(self, tmp_path):
+        visits = gather_visits(read_log(random_log(tmp_path / "log", rollouts=7)))
+        initial, drawn = allocate(visits, self.setting())
+        assert initial == 2 and set(drawn) == {"osla", "neyman"}
+        for (part,) in drawn.values():
+            assert part.rollouts.min() >= 2 and part.rollouts.max() <= 5
+            assert len(np.unique(part.rollouts)) > 1
+
+    def test_by_hand(self, tmp_path):
+        """Without a prior OSLA goes on while h^2 / (k (k + 1)) > h^2 / 6^2: up to k = 6, all that is allowed."""
+        log = write_log(tmp_path / "log", [("a", 1, [1, 1, 1, 1, 1, 1, 0, 1], None)])
+        visits = gather_visits(read_log(log))
+        (part,) = allocate(visits, self.setting())[1]["osla"]
+        rewards = visits.shuffled(0).reward
+        left = rewards[6:]
+        assert part.rollouts.tolist() == [6]
+        noise = ((left - left.mean()) ** 2).sum() / 2
+        np.testing.assert_allclose(part.error, [(rewards[:6].mean() - left.mean()) ** 2 - noise])
+
+    def test_scores_are_unbiased(self, tmp_path):
+        """The true error of a known truth, averaged over splits of many visits, within 4 standard errors."""
+        generator = np.random.default_rng(3)
+        truth = generator.random(400)
+        visits = [
+            (prompt, 0, (generator.random(10) < truth[prompt]).astype(int).tolist(), float(np.clip(truth[prompt] + 0.2, 0, 1)))
+            for prompt in range(400)
+        ]
+        visits = gather_visits(read_log(write_log(tmp_path / "log", visits)))
+        (part,) = allocate(visits, self.setting(prior="logged"))[1]["osla"]
+        rewards = visits.shuffled(0)
+        true = []
+        for visit, count in zip(part.visit, part.rollouts, strict=True):
+            drawn = rewards.rewards(np.array([visit]), take=count)
+            estimate = v05.estimate(drawn, np.zeros(count, int), visits.logged_prior[visit])
+            true.append((estimate.baseline[0] - truth[visits.prompt[visit]]) ** 2)
+        difference = part.error - np.array(true)
+        assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(len(true))
+
+    def test_too_few_rollouts_for_it(self, tmp_path):
+        report = replay(random_log(tmp_path / "log", rollouts=4), splits=1)
+        assert report.allocation == () and report.drawn == {}
+
+    def test_rows(self, tmp_path):
+        report = replay(random_log(tmp_path / "log", rollouts=8), splits=2)
+        for row in report.allocation:
+            assert 2 <= row.rollouts <= 6
+            np.testing.assert_allclose(row.saved, 1 - row.rollouts / row.worth)
+        assert [row["rule"] for row in report.as_dict()["allocation"]] == ["osla", "neyman"]

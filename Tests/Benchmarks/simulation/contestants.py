@@ -38,7 +38,6 @@ class Contestant:
     name: str
     baseline: str  # a key of BASELINES
     play: object  # batch -> Result
-    needs_prior: bool = True
 
 
 BASELINES = {
@@ -57,38 +56,39 @@ BASELINES = {
 WITHOUT_PRIOR = ("grpo", "rloo", "james_stein", "median")
 
 
-def fixed_groups(with_prior):
+def fixed_groups(*, with_prior):
     """Every rule with groups of equal size."""
     for baseline in BASELINES:
         if (baseline not in WITHOUT_PRIOR) == with_prior:
             for size in GROUP_SIZES:
-                play = partial(_ahead, baseline, lambda batch, size=size: np.full(len(batch.prior), size))
-                yield Contestant(f"{size} each", baseline, play, with_prior)
+                play = partial(_play_ahead, baseline, partial(_equal, size))
+                yield Contestant(f"{size} each", baseline, play)
 
 
 def osla():
-    """The paper's allocator; the first is the one whose average the others of `equal_average` get."""
+    """The paper's allocator. The average of the first one is what `equal_average` is for."""
     for lookahead in ("same_bias", "same_mean", "derivative"):
-        yield Contestant(f"osla {lookahead}", "v05", partial(_sequential, "v05", rule="osla", lookahead=lookahead))
-    # Its gain does not depend on the rewards, so the look-aheads agree.
-    yield Contestant("osla", "calibrated", partial(_sequential, "calibrated", rule="osla"))
+        yield _sequential(f"osla {lookahead}", "v05", rule="osla", lookahead=lookahead)
+    yield _sequential("osla same_bias", "v05 leave-one-out", rule="osla")
+    # With a calibration the gain does not depend on the rewards, so the look-aheads agree.
+    yield _sequential("osla", "calibrated", rule="osla")
 
 
 def neyman():
-    for baseline in ("v05", "calibrated"):
-        yield Contestant("neyman threshold", baseline, partial(_sequential, baseline, rule="neyman"))
+    """Rollouts as long as each lowers the noise by more than OSLA's cost."""
+    for baseline in ("v05", "calibrated", "calibrated leave-one-out"):
+        yield _sequential("neyman threshold", baseline, rule="neyman")
 
 
 def equal_average(average):
     """Allocations of `average` rollouts a prompt."""
-    for baseline in ("rloo", "v05", "calibrated"):
-        yield Contestant("equal", baseline, partial(_ahead, baseline, partial(_equal, average)))
-    for baseline in ("v05", "calibrated"):
-        for initial in (INITIAL, 2):
-            play = partial(_sequential, baseline, rule="neyman", initial=initial, average=average)
-            yield Contestant(f"neyman budget from {initial}", baseline, play)
+    for baseline in ("rloo", "v05", "calibrated", "calibrated leave-one-out"):
+        yield Contestant("equal", baseline, partial(_play_ahead, baseline, partial(_equal, average)))
+    for initial in (INITIAL, 2):
+        for baseline in ("v05", "calibrated", "calibrated leave-one-out"):
+            yield _sequential(f"neyman from {initial}", baseline, rule="neyman", initial=initial, average=average)
     for name, options in AHEAD.items():
-        play = partial(_ahead, "calibrated", partial(_allocated, average, options))
+        play = partial(_play_ahead, "calibrated", partial(_allocated, average, options))
         yield Contestant(f"ahead {name}", "calibrated", play)
 
 
@@ -101,7 +101,11 @@ AHEAD = {
 }
 
 
-def _ahead(baseline, counts_of, batch):
+def _sequential(name, baseline, **options):
+    return Contestant(name, baseline, partial(_play_sequential, baseline, **options))
+
+
+def _play_ahead(baseline, counts_of, batch):
     """Rollouts decided on before any is made."""
     counts = counts_of(batch)
     prompt = np.repeat(np.arange(len(counts)), counts)
@@ -127,9 +131,9 @@ def _allocated(average, options, batch):
         seen=np.full(len(batch.prior), INITIAL), strength=batch.strength, **options)
 
 
-def _sequential(baseline, batch, *, rule, lookahead="same_bias", initial=INITIAL, average=None):
+def _play_sequential(baseline, batch, *, rule, lookahead="same_bias", initial=INITIAL, average=None):
     """Rollouts decided on as results come in, one more a prompt at a time."""
-    calibration = batch.calibration if baseline == "calibrated" else None
+    calibration = batch.calibration if BASELINES[baseline]["rule"] == "calibrated" else None
     budget = None if average is None else _total(average, batch)
     with v05.Allocator(
         batch.prior, rule=rule, reward_range=INTERVAL, initial=initial, maximum=MOST, lookahead=lookahead,

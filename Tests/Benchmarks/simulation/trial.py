@@ -60,14 +60,14 @@ def hold_trial(log, steps, seed, priors=PRIORS, progress=lambda done, total, nam
     population = population_of_log(log, world)
     stage = _Stage(population, steps, draws)
     rows, prior_error = [], {}
-    counted = [0, sum(1 for _ in fixed_groups(False)) + len(priors) * _contestants_with_prior()]
+    total = _number(fixed_groups(with_prior=False)) + len(priors) * (
+        _number(fixed_groups(with_prior=True)) + _number(osla()) + _number(neyman()) + _number(equal_average(INITIAL)))
 
     def enter(prior, contestants, name):
         for contestant in contestants:
-            progress(*counted, f"{name}: {contestant.name}, {contestant.baseline}")
+            progress(len(rows), total, f"{name}: {contestant.name}, {contestant.baseline}")
             columns = summarise(stage.play(contestant, prior), population.variance)
             rows.append(Row(name, contestant.name, contestant.baseline, columns))
-            counted[0] += 1
 
     unknown = stage.with_calibrations(make_prior("constant", population, world))
     enter(unknown, fixed_groups(with_prior=False), NO_PRIOR)
@@ -76,16 +76,16 @@ def hold_trial(log, steps, seed, priors=PRIORS, progress=lambda done, total, nam
         prior_error[name] = float(np.mean((prior.value - population.value) ** 2))
         known = stage.with_calibrations(prior)
         enter(known, fixed_groups(with_prior=True), name)
-        first = len(rows)
+        taken = len(rows)
         enter(known, osla(), name)
-        average = rows[first].columns["rollouts"][0]
+        average = rows[taken].columns["rollouts"][0]
         enter(known, neyman(), name)
         enter(known, equal_average(average), name)
     return Trial(str(log), seed, steps, population, prior_error, tuple(rows))
 
 
-def _contestants_with_prior():
-    return sum(1 for group in (fixed_groups(True), osla(), neyman(), equal_average(INITIAL)) for _ in group)
+def _number(contestants):
+    return sum(1 for _ in contestants)
 
 
 class _Stage:

@@ -7,14 +7,14 @@ import numpy as np
 
 from ..errors import InvalidArgument
 from ..health import prior_health
+from .allocation import AllocationRow, allocate, compare_allocation
 from .errors import LogError, MissingExtra
-from .history import DiscountedHistory
 from .logs import detect_reward_range, read_log
 from .report import Report, Row, compare
 from .scoring import look, score
 from .visits import Setting, gather_visits
 
-__all__ = ["DiscountedHistory", "LogError", "MissingExtra", "Report", "Row", "replay", "shipped_log"]
+__all__ = ["AllocationRow", "LogError", "MissingExtra", "Report", "Row", "replay", "shipped_log"]
 
 
 def shipped_log():
@@ -40,7 +40,8 @@ def replay(
 
     A visit is all rollouts of one prompt at one step. Every rule estimates the baseline of a
     visit from `rollouts` of its rollouts, drawn at random, and is scored, without bias,
-    against the others; see `v05.replay.scoring.score`.
+    against the others; see `v05.replay.scoring.score`. Sequential allocation is tried on the
+    same visits; see `v05.replay.allocation.allocate`.
 
     log: path of a file or directory; default: the log that the package ships. Formats are
         recognised by content: JSON lines with prompt, reward and optionally step and prior;
@@ -88,6 +89,7 @@ def replay(
         if size == headline:
             shown = scores
     health[None] = _health(look(visits, setting), setting, two_valued)
+    initial, drawn = allocate(visits, setting)
     return Report(
         log=content.name if log else f"{content.name} (the log that v05 ships)",
         formats=content.formats,
@@ -103,11 +105,17 @@ def replay(
         within_variance=float(shown.within.mean()),
         headline=headline,
         rows=tuple(rows),
+        allocation=tuple(compare_allocation(initial, drawn, visits.prompt, seed=seed)),
         health=health,
         notes=tuple(_notes(content, visits, setting, rows, headline)),
         scores=shown,
         visits_before=visits.earlier[shown.visit],
+        drawn={rule: (_means(visits)[parts[0].visit], parts[0].rollouts) for rule, parts in drawn.items()},
     )
+
+
+def _means(visits):
+    return np.add.reduceat(visits.reward, visits.start) / visits.count
 
 
 def _prior_source(visits, prior):

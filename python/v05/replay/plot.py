@@ -1,4 +1,4 @@
-"""The report as a picture of three panels; needs matplotlib."""
+"""The report as a picture of four panels; needs matplotlib."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,10 +37,11 @@ def check_picture(path):
 def draw_report(report, path):
     """Write a `Report` as a picture; the ending of `path` decides the format (.png, .pdf, .svg).
 
-    Left: error of the baseline by rule and rollouts a visit, log scale, 95 % intervals of the
-    ratio to the group mean. Middle: what the prior predicted against what the visits showed,
-    in bins of equal width, with the fitted line. Right: mean weight of the group mean
-    against the number of earlier visits of the prompt.
+    Error of the baseline by rule and rollouts a visit, log scale, 95 % intervals of the ratio
+    to the group mean. What the prior predicted against what the visits showed, in bins of
+    equal width, with the fitted line. Mean weight of the group mean against the number of
+    earlier visits of the prompt. Rollouts that sequential allocation used against the mean
+    reward of the visit.
     """
     check_picture(path)
     from matplotlib import rc_context
@@ -65,13 +66,14 @@ def draw_report(report, path):
         "svg.hashsalt": "v05",
     }
     with rc_context(style):
-        figure = Figure(figsize=(15, 5.2), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(13, 9.6), layout="constrained", facecolor="white")
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
         FigureCanvasAgg(figure)
-        errors, calibration, weights = figure.subplots(1, 3)
+        (errors, calibration), (weights, allocation) = figure.subplots(2, 2)
         _draw_errors(errors, report)
         _draw_calibration(calibration, report)
         _draw_weights(weights, report)
+        _draw_allocation(allocation, report)
         figure.suptitle(report.sentence, x=0.012, ha="left", fontsize=13, color=INK)
         figure.savefig(path, dpi=150)
 
@@ -143,6 +145,8 @@ def _draw_calibration(axes, report):
 
 
 def _draw_weights(axes, report):
+    from matplotlib.ticker import MaxNLocator
+
     before = report.visits_before
     many = np.bincount(before)
     enough = np.flatnonzero(many >= min(20, many.max()))
@@ -150,10 +154,33 @@ def _draw_weights(axes, report):
         mean = np.bincount(before, report.scores.weight[rule])[enough] / many[enough]
         axes.plot(enough, mean, color=COLOURS[rule], marker="o", markersize=3, linewidth=1.6, label=NAMES[rule])
     axes.set_ylim(0, 1.03)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title("How much the group mean still counts")
     axes.set_xlabel("earlier visits of the prompt")
     axes.set_ylabel(f"mean weight of the group mean, {report.headline} rollouts")
     axes.legend(loc="upper right")
+
+
+def _draw_allocation(axes, report):
+    axes.set_title("Where allocation spends rollouts")
+    axes.set_xlabel("mean reward of the visit")
+    axes.set_ylabel("rollouts used a visit")
+    low, high = report.reward_range
+    edges = np.linspace(low, high, 2 * BINS // 3 + 1)
+    for rule, (mean, rollouts) in report.drawn.items():
+        place = np.clip(np.searchsorted(edges, mean, side="right") - 1, 0, len(edges) - 2)
+        many = np.bincount(place, minlength=len(edges) - 1)
+        filled = many > 0
+        x = np.bincount(place, mean, len(many))[filled] / many[filled]
+        y = np.bincount(place, rollouts, len(many))[filled] / many[filled]
+        row = next(row for row in report.allocation if row.rule == rule)
+        label = f"{rule} over {NAMES[row.baseline]}: {row.rollouts:.1f} on average"
+        axes.plot(x, y, color=COLOURS[row.baseline], marker=MARKERS[row.baseline], linewidth=1.6, label=label)
+    if not report.drawn:
+        _say(axes, "visits have too few rollouts to try it")
+        return
+    axes.set_ylim(0, None)
+    axes.legend(loc="lower right")
 
 
 def _say(axes, text):

@@ -42,10 +42,12 @@ class Report:
     within_variance: float  # mean variance of the rewards of one visit, reward units^2
     headline: int  # rollouts a prompt that the closing sentence speaks of
     rows: tuple  # of Row
+    allocation: tuple  # of AllocationRow; empty where visits have too few rollouts to try it on
     health: dict  # rollouts a prompt (None: as recorded) -> v05.health.PriorHealth
     notes: tuple  # sentences on what to know before believing the numbers
     scores: object = field(repr=False)  # Scores of the headline, for the picture
     visits_before: np.ndarray = field(repr=False)  # (s,) earlier visits of each scored visit
+    drawn: dict = field(repr=False)  # allocation rule -> (mean reward, rollouts) of each visit, for the picture
 
     def row(self, rule, rollouts=None):
         """The `Row` of a rule; without `rollouts` that of the headline."""
@@ -70,8 +72,9 @@ class Report:
     def as_dict(self):
         """Everything but the picture's arrays, as plain types; NaN and infinity become None."""
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        del content["scores"], content["visits_before"]
+        del content["scores"], content["visits_before"], content["drawn"]
         content["rows"] = [asdict(row) for row in self.rows]
+        content["allocation"] = [asdict(row) for row in self.allocation]
         content["health"] = [{"rollouts_used": size, **health.as_dict()} for size, health in self.health.items()]
         content["sentence"] = self.sentence
         return _plain(content)
@@ -88,7 +91,7 @@ def compare(scores, prompt, *, seed=0):
     rules = list(scores.error)
     values = np.stack([scores.error[rule] for rule in rules] + [scores.within])
     totals = values.sum(axis=1)
-    resampled = _resampled_totals(values, prompt, np.random.default_rng(seed))
+    resampled = resampled_totals(values, prompt, np.random.default_rng(seed))
     within, mean = len(rules), rules.index("grpo")
     for index, rule in enumerate(rules):
         yield Row(
@@ -97,14 +100,14 @@ def compare(scores, prompt, *, seed=0):
             visits=len(scores.visit),
             applied=scores.applied[rule],
             error=float(totals[index] / len(scores.visit)),
-            relative=float(_ratio(totals[index], totals[mean])),
-            relative_interval=_interval(_ratio(resampled[:, index], resampled[:, mean])),
+            relative=float(ratio(totals[index], totals[mean])),
+            relative_interval=interval(ratio(resampled[:, index], resampled[:, mean])),
             worth=float(_worth(totals[within], totals[index])),
-            worth_interval=_interval(_worth(resampled[:, within], resampled[:, index])),
+            worth_interval=interval(_worth(resampled[:, within], resampled[:, index])),
         )
 
 
-def _resampled_totals(values, prompt, generator):
+def resampled_totals(values, prompt, generator):
     """Sums over visits of each row of `values`, for every bootstrap sample: (samples, rows)."""
     _, cluster = np.unique(prompt, return_inverse=True)
     clusters = cluster.max() + 1
@@ -116,7 +119,7 @@ def _resampled_totals(values, prompt, generator):
     return times @ sums.T
 
 
-def _ratio(numerator, denominator):
+def ratio(numerator, denominator):
     """numerator / denominator, NaN where the noise left no positive denominator."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(denominator > 0, numerator / denominator, np.nan)
@@ -127,7 +130,7 @@ def _worth(within, error):
         return np.where(error > 0, within / error, np.where(within > 0, np.inf, np.nan))
 
 
-def _interval(values):
+def interval(values):
     return tuple(np.quantile(values, (0.025, 0.975), method="closest_observation").tolist())
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 import v05
 
-from .visits import walk
+from .visits import held_out, walk
 
 RULES = ("grpo", "james_stein", "prior", "v05", "calibrated")
 FITTED = ("james_stein", "calibrated")
@@ -89,14 +89,14 @@ def _score_split(visits, setting, size, stage):
         running.update(**rows)
         priors.append(prior)
     scored = np.flatnonzero(scorable)
-    truth, noise = _held_out(visits, scored, size)
+    truth, noise = held_out(visits, scored, size)
     return Scores(
         size=size,
         visit=scored,
         error={rule: (_joined(parts, "baseline") - truth) ** 2 - noise for rule, parts in estimates.items()},
         weight={rule: _joined(parts, "weight") for rule, parts in estimates.items()},
         applied={rule: _share_applied(rule, parts) for rule, parts in estimates.items()},
-        within=_held_out(visits, scored, 0)[1] * visits.count[scored],
+        within=held_out(visits, scored, 0)[1] * visits.count[scored],
         groups=_groups(visits, setting, scored, np.concatenate(priors), size, estimates["v05"]),
     )
 
@@ -127,16 +127,6 @@ def _groups(visits, setting, which, prior, size, estimates):
         calibration=v05.fit_calibration(**_rows(visits, which, prior, size), reward_range=setting.reward_range),
         **{name: _joined(estimates, name) for name in names},
     )
-
-
-def _held_out(visits, scored, skip):
-    """Mean of each visit's rewards after the first `skip`, and the variance of that mean."""
-    count = visits.count[scored] - skip
-    rewards = visits.rewards(scored, skip=skip)
-    starts = np.cumsum(count) - count
-    mean = np.add.reduceat(rewards, starts) / count
-    squares = np.add.reduceat((rewards - np.repeat(mean, count)) ** 2, starts)
-    return mean, squares / (count * (count - 1))
 
 
 def _joined(estimates, name):

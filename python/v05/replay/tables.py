@@ -38,7 +38,10 @@ def print_report(report, console=None):
     console.print(f"[bold]{_escape(report.log)}[/bold]", soft_wrap=True)
     for line in _facts(report):
         console.print(line, highlight=False)
-    for table in (_error_table(report), _health_table(report)):
+    tables = [_error_table(report), _health_table(report)]
+    if report.allocation:
+        tables.insert(1, _allocation_table(report))
+    for table in tables:
         console.print(Padding(table, (1, 0, 0, 0)))
     console.print(Padding(f"[dim]{HOW}[/dim]", (1, 0)), highlight=False)
     for note in report.notes:
@@ -78,6 +81,25 @@ def _error_table(report):
             *_cells(row),
             style="bold" if headline else None,
             end_section=row.rule == RULES[-1],
+        )
+    return table
+
+
+def _allocation_table(report):
+    first = report.allocation[0]
+    table = _table(f"Rollouts where they are needed: {first.initial} or more a visit, as far as the log has them")
+    table.add_column("allocation, baseline", no_wrap=True)
+    table.add_column("rollouts\nused", justify="right", no_wrap=True)
+    table.add_column("squared\nerror", justify="right", no_wrap=True)
+    table.add_column("worth a plain\nmean of", justify="right")
+    table.add_column("saved at\nequal error", justify="right")
+    for row in report.allocation:
+        table.add_row(
+            f"{row.rule}, {NAMES[row.baseline]}",
+            f"{row.rollouts:.2f}",
+            f"{row.error:.5f}",
+            _with_interval(row.worth, row.worth_interval, "{:.1f}"),
+            _with_interval(row.saved, row.saved_interval, "{:.0%}"),
         )
     return table
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+import v05
+
 from ..errors import InvalidArgument
 from .errors import LogError
-from .history import DiscountedHistory
 from .logs import earlier_occurrences
 
 
@@ -45,7 +46,10 @@ class Visits:
         return replace(self, reward=self.reward[order])
 
     def rewards(self, visits, skip=0, take=None):
-        """The rewards of some visits one after the other, without the first `skip` of each."""
+        """The rewards of some visits one after the other, without the first `skip` of each and at most `take`.
+
+        skip, take: a number, or one a visit.
+        """
         length = self.count[visits] - skip
         if take is not None:
             length = np.minimum(length, take)
@@ -87,10 +91,10 @@ def gather_visits(log, only=None):
 def walk(visits, setting, size=None):
     """Yield (visits of the batch, their priors) batch by batch in time order.
 
-    The prior is the logged one, or a `DiscountedHistory` of the first `size` rollouts (all of
+    The prior is the logged one, or a `v05.History` of the first `size` rollouts (all of
     them without a size) of every earlier visit. It knows nothing of the batch itself.
     """
-    history = DiscountedHistory(setting.discount, reward_range=setting.reward_range)
+    history = v05.History(setting.discount, reward_range=setting.reward_range)
     for first, last in zip(visits.batches[:-1], visits.batches[1:], strict=True):
         batch = np.arange(first, last)
         if setting.prior == "logged":
@@ -100,6 +104,16 @@ def walk(visits, setting, size=None):
         yield batch, history.predict(prompt)[0]
         taken = visits.count[batch] if size is None else np.minimum(visits.count[batch], size)
         history.record(np.repeat(prompt, taken), visits.rewards(batch, take=size))
+
+
+def held_out(visits, which, skip):
+    """Mean of each visit's rewards after the first `skip`, and the variance of that mean."""
+    count = visits.count[which] - skip
+    rewards = visits.rewards(which, skip=skip)
+    starts = np.cumsum(count) - count
+    mean = np.add.reduceat(rewards, starts) / count
+    squares = np.add.reduceat((rewards - np.repeat(mean, count)) ** 2, starts)
+    return mean, squares / (count * (count - 1))
 
 
 def _check_priors(log, order, prior, first):
