@@ -7,12 +7,13 @@ struct DyadicSum {
     /// Adding this and taking it away again rounds a reward up to `limit` to a multiple of 2^-20.
     private static var grid: Double { 0x1.8p32 }
     private static var limit: Double { 0x1p20 }
-    /// Multiples of 2^-20 are exact up to this, 2^53 of them.
-    private static var largestSum: Double { 0x1p33 }
+    /// So many rewards up to `limit` add up to 2^53 units of 2^-20, the most that a Double holds exactly.
+    private static var largestCount: Int { 1 &<< 13 }
 
-    /// nil where a reward is no such number or is not accepted. `count` in 1...2^30.
+    /// nil where a reward is no such number or is not accepted, or where there are too many. `count` is not 0.
     @inline(__always)
     init?<Reward: RewardScalar>(_ rewards: UnsafePointer<Reward>, count: Int, accepted: ClosedRange<Double>) {
+        if count > DyadicSum.largestCount { return nil }
         let scan = count < 8 ? Scan().adding(rewards, from: 0, to: count) : Scan(wide: rewards, count: count)
         guard scan.off == 0 && scan.low >= max(accepted.lowerBound, -DyadicSum.limit)
             && scan.high <= min(accepted.upperBound, DyadicSum.limit)
@@ -26,8 +27,8 @@ struct DyadicSum {
         var sum = 0.0
         var low = Double.infinity
         var high = -Double.infinity
-        /// Not 0 where a reward is off the grid, NaN where one is NaN or infinite.
-        var off = 0.0
+        /// The bits of all distances from the grid: not 0 where a reward is off it, NaN or infinite.
+        var off: UInt64 = 0
 
         @inline(__always)
         init() {}
@@ -38,12 +39,12 @@ struct DyadicSum {
             var sums = SIMD4<Double>(repeating: 0)
             var lows = SIMD4<Double>(repeating: .infinity)
             var highs = SIMD4<Double>(repeating: -.infinity)
-            var offs = SIMD4<Double>(repeating: 0)
+            var offs = SIMD4<UInt64>(repeating: 0)
             var position = 0
             while position &+ 4 <= count {
                 let four = Reward.four(rewards + position)
                 let rest = (four + DyadicSum.grid) - DyadicSum.grid - four
-                offs += rest * rest
+                offs |= unsafeBitCast(rest, to: SIMD4<UInt64>.self)
                 lows.replace(with: four, where: four .< lows)
                 highs.replace(with: four, where: four .> highs)
                 sums += four
@@ -52,7 +53,7 @@ struct DyadicSum {
             sum = (sums[0] + sums[1]) + (sums[2] + sums[3])
             low = min(min(lows[0], lows[1]), min(lows[2], lows[3]))
             high = max(max(highs[0], highs[1]), max(highs[2], highs[3]))
-            off = (offs[0] + offs[1]) + (offs[2] + offs[3])
+            off = offs[0] | offs[1] | offs[2] | offs[3]
             self = adding(rewards, from: position, to: count)
         }
 
@@ -63,7 +64,7 @@ struct DyadicSum {
             while position < end {
                 let reward = rewards[position].double
                 let rest = (reward + DyadicSum.grid) - DyadicSum.grid - reward
-                scan.off += rest * rest
+                scan.off |= rest.bitPattern
                 scan.low = reward < scan.low ? reward : scan.low
                 scan.high = reward > scan.high ? reward : scan.high
                 scan.sum += reward
