@@ -75,7 +75,8 @@ public struct SequentialAllocator {
             let prior = priors?[prompt] ?? .nan
             if !prior.isNaN && !options.interval.widened.contains(prior) {
                 throw Failure(
-                    .invalidPrior, "prior[#] must be NaN (no prior) or lie in reward_range", at: prompt, real: prior, in: options.interval)
+                    .invalidPrior, "prior[#] must be NaN (no prior) or lie in reward_range",
+                    at: prompt, real: prior, in: options.interval)
             }
             needed &+= floor
             prompt &+= 1
@@ -280,11 +281,13 @@ public struct SequentialAllocator {
         while row < count {
             if !(rewards[row].magnitude <= .greatestFiniteMagnitude) {
                 throw Failure(
-                    .invalidReward, "rewards[#] must be finite (cancel takes back a failed rollout)", at: row, real: rewards[row])
+                    .invalidReward, "rewards[#] must be finite (cancel takes back a failed rollout)",
+                    at: row, real: rewards[row])
             }
             if !options.interval.widened.contains(rewards[row]) {
                 throw Failure(
-                    .rewardOutOfRange, "rewards[#] must lie in reward_range", at: row, real: rewards[row], in: options.interval)
+                    .rewardOutOfRange, "rewards[#] must lie in reward_range",
+                    at: row, real: rewards[row], in: options.interval)
             }
             row &+= 1
         }
@@ -332,9 +335,11 @@ public struct SequentialAllocator {
                 }
                 throw isKnown
                     ? Failure(
-                        .notInFlight, "prompt_index[#] must not return more rollouts than are in flight of prompt", at: row, integer: Int(truncatingIfNeeded: index))
+                        .notInFlight, "prompt_index[#] must not return more rollouts than are in flight of prompt",
+                        at: row, integer: Int(truncatingIfNeeded: index))
                     : Failure(
-                        .unknownPrompt, "prompt_index[#] must lie in 0 to prompts - 1", at: row, integers: Int(truncatingIfNeeded: index), promptCount)
+                        .unknownPrompt, "prompt_index[#] must lie in 0 to prompts - 1",
+                        at: row, integers: Int(truncatingIfNeeded: index), promptCount)
             }
             prompts[Int(truncatingIfNeeded: index)].inFlight &-= 1
             row &+= 1
@@ -379,7 +384,8 @@ public struct SequentialAllocator {
             prompts[prompt].inFlight = Int32(truncatingIfNeeded: inFlight[prompt])
             if prompts[prompt].inFlight < 0 || prompts[prompt].started > Int(prompts[prompt].ceiling) {
                 throw Failure(
-                    .checkpointCorrupted, "checkpoint must not hold more rollouts of a prompt than maximum", integers: prompts[prompt].started, Int(prompts[prompt].ceiling))
+                    .checkpointCorrupted, "checkpoint must not hold more rollouts of a prompt than maximum",
+                    integers: prompts[prompt].started, Int(prompts[prompt].ceiling))
             }
             prompt &+= 1
         }

@@ -37,7 +37,8 @@ struct UtilityAllocation {
         let cells = Double(problem.count) * (Double(budget) + 1)
         guard cells * (Double(min(width, budget)) + 1) <= UtilityAllocation.mostSteps && cells <= 2e8 else {
             throw Failure(
-                .infeasible, "objective v0 needs prompts * total * (maximum - minimum) of at most 4e9; use v0_greedy, got a total of", integer: problem.total)
+                .infeasible, "total must keep prompts * total * (maximum - minimum) at most 4e9 for v0 (v0_greedy takes any)",
+                integer: problem.total)
         }
         var best = try workspace.take(Double.self, count: budget &+ 1)
         var next = try workspace.take(Double.self, count: budget &+ 1)

@@ -58,7 +58,8 @@ struct EstimateOutput {
         }
         if estimate.group_capacity < 0 {
             throw Failure(
-                .invalidSize, "group_capacity must not be negative", integer: Int(truncatingIfNeeded: estimate.group_capacity))
+                .invalidSize, "group_capacity must not be negative",
+                integer: Int(truncatingIfNeeded: estimate.group_capacity))
         }
         if overlaps(estimate.advantages_f32, batch.batch.rewards_f32, batch.rowCount)
             || overlaps(estimate.advantages_f64, batch.batch.rewards_f64, batch.rowCount)

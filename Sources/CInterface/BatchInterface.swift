@@ -14,7 +14,8 @@ struct CheckedBatch {
         self.batch = batch
         guard batch.row_count >= 0 && batch.row_count <= Int64(largestRowCount) else {
             throw Failure(
-                .invalidSize, "row_count must lie in 0 to 2147483647", integer: Int(truncatingIfNeeded: batch.row_count))
+                .invalidSize, "row_count must lie in 0 to 2147483647",
+                integer: Int(truncatingIfNeeded: batch.row_count))
         }
         rowCount = Int(truncatingIfNeeded: batch.row_count)
         let isEmpty = rowCount == 0
@@ -30,7 +31,8 @@ struct CheckedBatch {
         if batch.group_offsets != nil {
             guard batch.group_count >= 0 && batch.group_count <= Int64(largestRowCount) else {
                 throw Failure(
-                    .invalidSize, "group_count must lie in 0 to 2147483647", integer: Int(truncatingIfNeeded: batch.group_count))
+                    .invalidSize, "group_count must lie in 0 to 2147483647",
+                    integer: Int(truncatingIfNeeded: batch.group_count))
             }
             groupCount = Int(truncatingIfNeeded: batch.group_count)
         } else {
@@ -49,8 +51,8 @@ struct CheckedBatch {
         } else {
             groups = .ids(batch.group_ids ?? unread())
         }
-        let rewards: RewardColumn
-        if let single = batch.rewards_f32 { rewards = .single(single) } else { rewards = .double(batch.rewards_f64 ?? unread()) }
+        var rewards = RewardColumn.double(batch.rewards_f64 ?? unread())
+        if let single = batch.rewards_f32 { rewards = .single(single) }
         return Batch(
             rowCount: rowCount, rewards: rewards, groups: groups, priors: hasPriors ? batch.prior : nil,
             strengths: hasPriors ? batch.prior_strength : nil, mask: batch.mask)

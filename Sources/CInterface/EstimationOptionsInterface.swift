@@ -78,7 +78,8 @@ extension Interval {
     init(checking low: Double, _ high: Double) throws(Failure) {
         guard low < high && low >= -1e30 && high <= 1e30 else {
             throw Failure(
-                .invalidOption, "reward_range must be two finite numbers (at most 1e30), the lower one first", reals: low, high)
+                .invalidOption, "reward_range must be two finite numbers (at most 1e30), the lower one first",
+                reals: low, high)
         }
         self.init(low: low, high: high)
     }

@@ -16,14 +16,16 @@ struct CallerStruct<Value> {
         let size = pointer.load(as: UInt.self)
         guard size >= 8 && size <= UInt(truncatingIfNeeded: CallerStruct.largestSize) && size & 7 == 0 else {
             throw Failure(
-                .structSize, "@ must have its struct_size set to its sizeof", naming: argument, integer: Int(truncatingIfNeeded: size))
+                .structSize, "@ must have its struct_size set to its sizeof",
+                naming: argument, integer: Int(truncatingIfNeeded: size))
         }
         var offset = MemoryLayout<Value>.size
         knownSize = min(Int(truncatingIfNeeded: size), offset)
         while offset < Int(truncatingIfNeeded: size) {
             if pointer.load(fromByteOffset: offset, as: UInt8.self) != 0 {
                 throw Failure(
-                    .structSize, "@ uses fields that are newer than this library (compare v05_version)", naming: argument)
+                    .structSize, "@ uses fields that are newer than this library (compare v05_version)",
+                    naming: argument)
             }
             offset &+= 1
         }
@@ -49,7 +51,8 @@ func initializableSize<Value>(
     guard pointer != nil else { throw Failure(.nullPointer, "@ must not be NULL", naming: argument) }
     guard size >= 8 && size <= MemoryLayout<Value>.size && size & 7 == 0 else {
         throw Failure(
-            .structSize, "struct_size must be the sizeof of a struct that this library knows", integers: size, MemoryLayout<Value>.size)
+            .structSize, "struct_size must be the sizeof of a struct that this library knows",
+            integers: size, MemoryLayout<Value>.size)
     }
     return size
 }

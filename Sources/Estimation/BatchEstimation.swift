@@ -119,7 +119,8 @@ public struct BatchEstimation {
     private func write(to output: EstimationOutput) throws(Failure) {
         if output.wantsGroups && output.groupCapacity < groupCount {
             throw Failure(
-                .capacityTooSmall, "group_capacity must be at least the number of groups", integers: output.groupCapacity, groupCount)
+                .capacityTooSmall, "group_capacity must be at least the number of groups",
+                integers: output.groupCapacity, groupCount)
         }
         var group = 0
         while group < groupCount {

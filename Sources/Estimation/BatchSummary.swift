@@ -108,15 +108,18 @@ struct BatchSummary {
             if batch.isCounted(row) {
                 if !(reward.magnitude <= .greatestFiniteMagnitude) {
                     return Failure(
-                        .invalidReward, "rewards[#] must be finite in a counted row (mask takes a row out)", at: row, real: reward)
+                        .invalidReward, "rewards[#] must be finite in a counted row (mask takes a row out)",
+                        at: row, real: reward)
                 }
                 if !(reward.magnitude <= largestReward) {
                     return Failure(
-                        .invalidReward, "rewards[#] must not be larger than 1e30 in absolute value", at: row, real: reward)
+                        .invalidReward, "rewards[#] must not be larger than 1e30 in absolute value",
+                        at: row, real: reward)
                 }
                 if !(reward >= accepted.lowerBound && reward <= accepted.upperBound) {
                     return Failure(
-                        .rewardOutOfRange, "rewards[#] must lie in reward_range", at: row, real: reward, in: options.interval)
+                        .rewardOutOfRange, "rewards[#] must lie in reward_range",
+                        at: row, real: reward, in: options.interval)
                 }
             }
             position &+= 1
@@ -135,7 +138,8 @@ struct BatchSummary {
                 successes &+= 1
             } else if scratch[index] != low {
                 throw Failure(
-                    .rewardNotTwoValued, "rewards must each be an end of reward_range for the exact test:", at: -1, real: scratch[index],
+                    .rewardNotTwoValued, "rewards must each be an end of reward_range for the exact test:",
+                    at: -1, real: scratch[index],
                     in: options.interval)
             }
             index &+= 1
@@ -157,7 +161,9 @@ struct BatchSummary {
             let row = grouping.row(at: position)
             if batch.isCounted(row) {
                 try agree(priors, row, first, "prior[#] must be the same for all rows of a group")
-                if let strengths = batch.strengths { try agree(strengths, row, first, "prior_strength[#] must be the same for all rows of a group") }
+                if let strengths = batch.strengths {
+                    try agree(strengths, row, first, "prior_strength[#] must be the same for all rows of a group")
+                }
             }
             position &+= 1
         }
@@ -177,7 +183,8 @@ struct BatchSummary {
         let strength = batch.strengths?[index] ?? 0
         if !value.isNaN && !options.interval.contains(value) {
             throw Failure(
-                .invalidPrior, "prior[#] must be NaN (no prior) or lie in reward_range", at: index, real: value, in: options.interval)
+                .invalidPrior, "prior[#] must be NaN (no prior) or lie in reward_range",
+                at: index, real: value, in: options.interval)
         }
         if !(strength >= 0 && strength <= largestReward) && !value.isNaN {
             throw Failure(
@@ -196,16 +203,4 @@ func squaredDeviations(_ rewards: UnsafeMutablePointer<Double>, count: Int, mean
         position &+= 1
     }
     return reproducibleSum(rewards, count: count)
-}
-
-extension Grouping {
-    var largestGroup: Int {
-        var largest = 0
-        var group = 0
-        while group < groupCount {
-            largest = max(largest, size(group))
-            group &+= 1
-        }
-        return largest
-    }
 }

@@ -74,13 +74,15 @@ public struct CheckpointReader {
         let version = read(UInt32.self)
         guard version == CheckpointFormat.version else {
             throw Failure(
-                .checkpointVersion, "checkpoint has a format that this release does not read: found and known", integers: Int(version), Int(CheckpointFormat.version))
+                .checkpointVersion, "checkpoint has a format that this release does not read: found and known",
+                integers: Int(version), Int(CheckpointFormat.version))
         }
         let foundKind = read(UInt32.self)
         let payload = read(UInt64.self)
         guard payload == UInt64(truncatingIfNeeded: size &- smallest) else {
             throw Failure(
-                .checkpointTruncated, "checkpoint must have the length that it says: payload found and said", integers: size &- smallest, Int(truncatingIfNeeded: payload & UInt64(Int.max)))
+                .checkpointTruncated, "checkpoint must have the length that it says: payload found and said",
+                integers: size &- smallest, Int(truncatingIfNeeded: payload & UInt64(Int.max)))
         }
         var checksum = Checksum()
         var index = 0
@@ -94,7 +96,8 @@ public struct CheckpointReader {
         }
         guard foundKind == kind.rawValue else {
             throw Failure(
-                .checkpointKind, "checkpoint is of another object: kind found and wanted", integers: Int(foundKind), Int(kind.rawValue))
+                .checkpointKind, "checkpoint is of another object: kind found and wanted",
+                integers: Int(foundKind), Int(kind.rawValue))
         }
     }
 
@@ -135,7 +138,8 @@ public struct CheckpointReader {
     public func finish() throws(Failure) {
         guard position == end else {
             throw Failure(
-                .checkpointCorrupted, "checkpoint must have the payload of its kind: bytes read and there", integers: position, end)
+                .checkpointCorrupted, "checkpoint must have the payload of its kind: bytes read and there",
+                integers: position, end)
         }
     }
 }

@@ -3,11 +3,12 @@ public enum RewardColumn {
     case single(UnsafePointer<Float>)
     case double(UnsafePointer<Double>)
 
+    /// -0.0 reads as 0.0, which is equal to it but would leave its sign to the order of the rows.
     @inline(__always)
     subscript(row: Int) -> Double {
         switch self {
-        case .single(let rewards): return Double(rewards[row])
-        case .double(let rewards): return rewards[row]
+        case .single(let rewards): return rewards[row].double
+        case .double(let rewards): return rewards[row].double
         }
     }
 
@@ -37,7 +38,7 @@ public enum AdvantageColumn {
     }
 }
 
-/// What loops over many rows at once need of a number type.
+/// What loops over many rows at once need of a number type; -0.0 reads as 0.0.
 protocol RewardScalar {
     var double: Double { get }
     /// The nearest value, for numbers of at most 1e31.
@@ -47,17 +48,17 @@ protocol RewardScalar {
 }
 
 extension Double: RewardScalar {
-    @inline(__always) var double: Double { self }
+    @inline(__always) var double: Double { self + 0 }
     @inline(__always) init(rounding value: Double) { self = value }
     @inline(__always) static func four(_ start: UnsafePointer<Double>) -> SIMD4<Double> {
-        UnsafeRawPointer(start).loadUnaligned(as: SIMD4<Double>.self)
+        UnsafeRawPointer(start).loadUnaligned(as: SIMD4<Double>.self) + 0
     }
 }
 
 extension Float: RewardScalar {
-    @inline(__always) var double: Double { Double(self) }
+    @inline(__always) var double: Double { Double(self) + 0 }
     @inline(__always) init(rounding value: Double) { self = Float(value) }
     @inline(__always) static func four(_ start: UnsafePointer<Float>) -> SIMD4<Double> {
-        SIMD4<Double>(UnsafeRawPointer(start).loadUnaligned(as: SIMD4<Float>.self))
+        SIMD4<Double>(UnsafeRawPointer(start).loadUnaligned(as: SIMD4<Float>.self)) + 0
     }
 }

@@ -15,6 +15,16 @@ struct Grouping {
     @inline(__always)
     func start(_ group: Int) -> Int { Int(truncatingIfNeeded: offsets[group]) }
 
+    var largestGroup: Int {
+        var largest = 0
+        var group = 0
+        while group < groupCount {
+            largest = max(largest, size(group))
+            group &+= 1
+        }
+        return largest
+    }
+
     @inline(__always)
     func size(_ group: Int) -> Int { Int(truncatingIfNeeded: offsets[group &+ 1] &- offsets[group]) }
 }
@@ -34,14 +44,16 @@ extension Grouping {
             }
             if offset < previous {
                 throw Failure(
-                    .invalidOffsets, "group_offsets[#] must not be less than the offset before it", at: group, integers: Int(previous), Int(offset))
+                    .invalidOffsets, "group_offsets[#] must not be less than the offset before it",
+                    at: group, integers: Int(previous), Int(offset))
             }
             previous = offset
             group &+= 1
         }
         if previous != Int64(rowCount) {
             throw Failure(
-                .invalidOffsets, "group_offsets[#] must equal row_count", at: groupCount, integers: Int(previous), rowCount)
+                .invalidOffsets, "group_offsets[#] must equal row_count",
+                at: groupCount, integers: Int(previous), rowCount)
         }
         self.init(groupCount: groupCount, offsets: offsets, rows: nil)
     }

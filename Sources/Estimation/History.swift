@@ -106,7 +106,8 @@ public struct History {
         while index < count {
             if !values[index].isNaN && !options.interval.contains(values[index]) {
                 throw Failure(
-                    .invalidPrior, "values[#] must be NaN or lie in reward_range", at: index, real: values[index], in: options.interval)
+                    .invalidPrior, "values[#] must be NaN or lie in reward_range",
+                    at: index, real: values[index], in: options.interval)
             }
             if !(strengths[index] >= 0 && strengths[index] <= largestReward) {
                 throw Failure(

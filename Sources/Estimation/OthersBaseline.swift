@@ -33,7 +33,7 @@ struct OthersBaseline {
         return OthersBaseline.value(estimator, summary, middle, without: reward, successes: 0)
     }
 
-    @inline(__always)
+    @inline(never)
     private static func value(
         _ estimator: BaselineEstimator, _ summary: GroupSummary, _ middle: MiddleRewards?,
         without reward: Double, successes: Int

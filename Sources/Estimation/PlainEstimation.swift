@@ -16,8 +16,8 @@ struct PlainEstimation {
         _ batch: Batch, options: EstimationOptions, output: EstimationOutput, workspace: inout Workspace
     ) throws(Failure) {
         let needsNoMore = options.rule == .v05 || options.rule == .grpo || options.rule == .prior
-        guard needsNoMore && batch.mask == nil && batch.strengths == nil && !options.leaveOneOut && options.scale == .none && options.test == .bound
-            && !output.wantsGroups && output.rowGroup == nil
+        guard needsNoMore && batch.mask == nil && batch.strengths == nil && !options.leaveOneOut
+            && options.scale == .none && options.test == .bound && !output.wantsGroups && output.rowGroup == nil
         else { return nil }
         switch batch.groups {
         case .offsets(let offsets, let count):
@@ -87,6 +87,7 @@ struct PlainEstimation {
         return differing == 0 ? prior : nil
     }
 
+    /// The border lets no pair of different types through.
     func write(to advantages: AdvantageColumn?) {
         switch (batch.rewards, advantages) {
         case (.single(let rewards), .single(let results)): subtract(from: rewards, to: results)
