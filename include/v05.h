@@ -242,7 +242,7 @@ typedef struct v05_calibration {
 /* ----------------------------------------------------------------------------------------- estimate -- */
 
 /* Results. Each array is the caller's; NULL skips it. Per-group arrays are in order of first appearance and have
- * room for group_capacity elements (row_count is always enough). */
+ * room for group_capacity elements (row_count, or group_count with group_offsets, is always enough). */
 typedef struct v05_estimate {
     size_t struct_size;
     float *advantages_f32; /* (row_count) A = (r - b) / divisor. The one of the rewards' type; never NaN or
@@ -434,7 +434,8 @@ typedef enum v05_objective {
      * Exact optimum. */
     V05_OBJECTIVE_NEYMAN = 0,
     /* DynaMO (arXiv 2602.19208), its authors' procedure step for step: up to 4 rollouts for prompts hardly seen, the
-     * floor for all, the rest in proportion to (p (1 - p))^exponent by largest remainder. */
+     * floor for all, the rest in proportion to (p (1 - p))^exponent by largest remainder. Where the total does not
+     * reach for the first two, it leaves prompts below the minimum. */
     V05_OBJECTIVE_DYNAMO = 1,
     /* V_0 (arXiv 2602.03584): sum of B (1 - p) (1 - (1 - p)^(B - 1)), which is not concave, maximised exactly by
      * dynamic programming in prompts * total * (maximum - minimum) steps, at most 4e9. */
@@ -567,7 +568,7 @@ v05_status v05_allocator_observations(const v05_allocator *allocator, int64_t *p
 
 /* Baselines and advantages of all that was observed, as v05_baseline_estimate: rows in the order of arrival
  * (float64), groups are all prompts by index, with the allocator's priors, range and calibration. options =
- * NULL: V05_RULE_CALIBRATED where it has a calibration, else V05_RULE_V05; its reward range is not looked at.
+ * NULL: V05_RULE_CALIBRATED where it has a calibration, else V05_RULE_V05; its reward range must be a valid one and is not used.
  * Since 0.1.0. */
 v05_status v05_allocator_estimate(const v05_allocator *allocator, const v05_estimation_options *options,
                                   v05_estimate *estimate, v05_error *error);

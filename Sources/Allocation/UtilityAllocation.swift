@@ -32,10 +32,10 @@ struct UtilityAllocation {
 
     /// Of all best allocations the one that gives later prompts least.
     func solveExactly(_ counts: UnsafeMutablePointer<Int64>, workspace: inout Workspace) throws(Failure) {
-        let width = problem.maximum &- problem.minimum
         let budget = problem.total &- problem.count &* problem.minimum
+        let width = min(problem.maximum &- problem.minimum, budget)
         let cells = Double(problem.count) * (Double(budget) + 1)
-        guard cells * (Double(min(width, budget)) + 1) <= UtilityAllocation.mostSteps && cells <= 2e8 else {
+        guard cells * (Double(width) + 1) <= UtilityAllocation.mostSteps && cells <= 2e8 else {
             throw Failure(
                 .infeasible, "total must keep prompts * total * (maximum - minimum) at most 4e9 for v0 (v0_greedy takes any)",
                 integer: problem.total)

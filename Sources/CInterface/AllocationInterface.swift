@@ -1,4 +1,5 @@
 import Allocation
+import CLibrary
 import CV05
 import Estimation
 
@@ -36,7 +37,10 @@ public func v05_allocation_solve(
             maximum: Int(choices.maximum), exponent: choices.exponent, probabilities: probability, seen: seen,
             strengths: strength)
         try withWorkspace(nil, 0) { (workspace) throws(Failure) in
-            try problem.solve(counts, workspace: &workspace)
+            // Memory may run out on the way; the caller's array is written when it no longer can.
+            let result = try workspace.take(Int64.self, count: count)
+            try problem.solve(result, workspace: &workspace)
+            _ = memmove(counts, result, count &* MemoryLayout<Int64>.stride)
         }
     }
 }

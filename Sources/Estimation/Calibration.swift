@@ -47,14 +47,17 @@ public struct Calibration: Sendable {
         (rule == .calibrated ? groups : totalGroups) >= Calibration.fewestGroups
     }
 
-    /// Keeps a caller's calibration from carrying NaN or negative variances into advantages.
+    /// Keeps a caller's calibration from carrying NaN, infinities or negative variances into advantages.
     public func check() throws(Failure) {
-        let numbers = intercept * 0 + slope * 0 + priorVariance * 0 + rewardVariance * 0 + grandMean * 0
-            + betweenVariance * 0 + groups * 0 + totalGroups * 0
-        if numbers != 0 {
-            throw Failure(.invalidCalibration, "calibration must hold finite numbers only")
+        let means = max(max(intercept.magnitude, slope.magnitude), grandMean.magnitude)
+        let largest = max(max(priorVariance, betweenVariance), max(rewardVariance, max(groups, totalGroups)))
+        let smallest = min(min(priorVariance, betweenVariance), min(rewardVariance, min(groups, totalGroups)))
+        let hasNaN = intercept.isNaN || slope.isNaN || grandMean.isNaN || priorVariance.isNaN || betweenVariance.isNaN
+            || rewardVariance.isNaN || groups.isNaN || totalGroups.isNaN
+        if hasNaN || means > largestReward || largest > largestReward * largestReward {
+            throw Failure(.invalidCalibration, "calibration must hold means of at most 1e30 and variances of at most 1e60")
         }
-        if priorVariance < 0 || rewardVariance < 0 || betweenVariance < 0 || groups < 0 || totalGroups < 0 {
+        if smallest < 0 {
             throw Failure(.invalidCalibration, "calibration must not hold a negative variance or number of groups")
         }
     }

@@ -28,9 +28,10 @@ public struct Interval: Sendable {
         value >= widened.lowerBound && value <= widened.upperBound
     }
 
+    /// Kept within the interval; -0.0 becomes 0.0.
     @inline(__always)
     public func clamp(_ value: Double) -> Double {
-        value < low ? low : (value > high ? high : value)
+        (value < low ? low : (value > high ? high : value)) + 0
     }
 
     /// Success probability that belongs to an expected reward, for rewards that are `low` or `high`.

@@ -46,7 +46,7 @@ public struct Workspace {
             return (piece + Workspace.alignment).assumingMemoryBound(to: Element.self)
         }
         guard size <= remaining, let memory = next else {
-            throw Failure(.workspaceTooSmall, "workspace_size must be at least what v05_workspace_size says")
+            throw Failure(.workspaceTooSmall, "workspace_size must be at least what v05_estimation_workspace_size says")
         }
         next = memory + size
         remaining &-= size

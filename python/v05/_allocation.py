@@ -23,6 +23,7 @@ def allocate(probability, total, *, minimum=1, maximum=None, objective="neyman",
                             its gradient noise (s: strength). Exact optimum.
                "dynamo"     the official procedure of DynaMO (arXiv 2602.19208): up to 4 rollouts for prompts hardly seen,
                             the minimum for all, the rest in proportion to (p (1 - p))^exponent by largest remainder.
+                            Where the total does not reach for the first two, it leaves prompts below the minimum.
                "v0"         V_0's utility, sum of B (1 - p) (1 - (1 - p)^(B - 1)) (arXiv 2602.03584), maximised exactly by
                             dynamic programming in g * total * (maximum - minimum) steps, at most 4e9.
                "v0_greedy"  the same utility by the paper's greedy, one rollout at a time; no better, sometimes worse.
