@@ -77,9 +77,15 @@ public struct History {
         estimation.rule = .v05
         estimation.interval = options.interval
         let summary = try BatchSummary(batch, options: estimation, needsSquares: false, workspace: &workspace)
-        try table.reserve(summary.grouping.groupCount)
-        let width = options.interval.high - options.interval.low
+        var unseen = 0
         var group = 0
+        while group < summary.grouping.groupCount {
+            if table.find(UInt64(bitPattern: summary.key(of: group))) < 0 { unseen &+= 1 }
+            group &+= 1
+        }
+        try table.reserve(unseen)
+        let width = options.interval.high - options.interval.low
+        group = 0
         while group < summary.grouping.groupCount {
             let rewards = summary.groups[group]
             if rewards.count > 0 {
@@ -115,7 +121,13 @@ public struct History {
             }
             index &+= 1
         }
-        try table.reserve(count)
+        var unseen = 0
+        index = 0
+        while index < count {
+            if table.find(UInt64(bitPattern: keys[index])) < 0 { unseen &+= 1 }
+            index &+= 1
+        }
+        try table.reserve(unseen)
         index = 0
         while index < count {
             let key = UInt64(bitPattern: keys[index])
@@ -138,8 +150,14 @@ public struct History {
         guard low == options.interval.low && high == options.interval.high else {
             throw Failure(.invalidOption, "other must have the same reward_range", reals: low, high)
         }
-        try table.reserve(other.count)
+        var unseen = 0
         var entry = other.table.oldest
+        while entry >= 0 {
+            if table.find(other.table[entry].key) < 0 { unseen &+= 1 }
+            entry = other.table.newer(than: entry)
+        }
+        try table.reserve(unseen)
+        entry = other.table.oldest
         while entry >= 0 {
             add(other.table[entry], discount: 1)
             entry = other.table.newer(than: entry)
@@ -156,7 +174,7 @@ public struct History {
         }
         var known = table[entry]
         let forward = discount * decay(from: known.step, to: visit.step)
-        let backward = discount == 1 ? decay(from: visit.step, to: known.step) : 1
+        let backward = decay(from: visit.step, to: known.step)
         known.successes = forward * known.successes + backward * visit.successes
         known.strength = forward * known.strength + backward * visit.strength
         known.step = max(known.step, visit.step)
