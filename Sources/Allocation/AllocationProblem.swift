@@ -28,7 +28,7 @@ public struct AllocationProblem {
     let probabilities: UnsafePointer<Double>
     /// DynaMO: rollouts of each prompt seen before; nil: none.
     let seen: UnsafePointer<Int64>?
-    /// Rewards that each probability is worth; nil: it is known exactly.
+    /// Rewards that each probability is worth, not looked at where there is none; nil: it is known exactly.
     let strengths: UnsafePointer<Double>?
 
     public init(
@@ -137,16 +137,17 @@ public struct AllocationProblem {
     /// E[p (1 - p)] under a Beta distribution worth `strength` rewards.
     private func variance(_ prompt: Int) -> Double {
         let p = probability(prompt)
-        guard let strengths else { return p * (1 - p) }
+        guard let strengths, !probabilities[prompt].isNaN else { return p * (1 - p) }
         return p * (1 - p) * (strengths[prompt] / (strengths[prompt] + 1))
     }
 
-    /// Rollouts beyond the minimum whose E[p (1 - p)^l] exceeds a threshold.
+    /// Rollouts beyond the minimum whose E[p (1 - p)^l] exceeds a threshold, at most as many as there are to give.
     @inline(never)
     private func hits(_ prompt: Int, above threshold: Double) -> Int {
         var gain = hitGain(prompt, after: minimum)
         var rollouts = minimum
-        while rollouts < maximum && gain > threshold {
+        let most = min(maximum, total &- (count &- 1) &* minimum)
+        while rollouts < most && gain > threshold {
             gain *= hitRatio(prompt, after: rollouts)
             rollouts &+= 1
         }
@@ -166,7 +167,7 @@ public struct AllocationProblem {
     /// B(a + 1, b + l + 1) / B(a + 1, b + l) = (b + l) / (a + b + l + 1)
     private func hitRatio(_ prompt: Int, after rollouts: Int) -> Double {
         let failure = 1 - probability(prompt)
-        guard let strengths else { return failure }
+        guard let strengths, !probabilities[prompt].isNaN else { return failure }
         let strength = strengths[prompt]
         return (failure * strength + Double(rollouts)) / (strength + Double(rollouts) + 1)
     }

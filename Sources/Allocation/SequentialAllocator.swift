@@ -199,11 +199,14 @@ public struct SequentialAllocator {
             }
         }
         let expected = expectedGain
+        let spendsAll = options.rule == .neyman && options.budget >= 0 && cost == 0
         prompt = 0
         while prompt < promptCount {
-            let gain = isReady(prompt) && extra[prompt] > 0 ? expected.next(progress(prompt)) : 0
-            // Ascending order of these is descending order of the gains.
-            gains[prompt] = gain > cost ? 0 &- Int64(bitPattern: gain.bitPattern) : 0
+            let isOpen = isReady(prompt) && extra[prompt] > 0
+            let gain = isOpen ? expected.next(progress(prompt)) : 0
+            // Ascending order of these is descending order of the gains; 0 asks for nothing.
+            let goesOn = gain > cost || (isOpen && spendsAll)
+            gains[prompt] = goesOn ? 0 &- Int64(bitPattern: max(gain, .leastNonzeroMagnitude).bitPattern) : 0
             prompt &+= 1
         }
         let binds = budget < Int.max
@@ -232,9 +235,11 @@ public struct SequentialAllocator {
         Progress(count: Int(prompts[prompt].count), mean: prompts[prompt].mean, prior: prompts[prompt].prior)
     }
 
+    /// A calibration that rests on too little is left aside here as it is in an estimate.
     private var expectedGain: ExpectedGain {
         ExpectedGain(
-            rule: options.rule, lookAhead: options.lookAhead, interval: options.interval, calibration: calibration)
+            rule: options.rule, lookAhead: options.lookAhead, interval: options.interval,
+            calibration: calibration.flatMap { $0.supports(.calibrated) ? $0 : nil })
     }
 
     /// With a budget, neyman spreads what is left over all prompts by what is known now, so that a prompt goes on only
@@ -254,7 +259,7 @@ public struct SequentialAllocator {
             prompt &+= 1
         }
         let least = cost
-        _ = try fillConcave(
+        var left = try fillConcave(
             shares, promptCount: promptCount, total: budget, workspace: &workspace,
             rolloutsAbove: { prompt, threshold in
                 let start = Int(truncatingIfNeeded: starts[prompt])
@@ -267,6 +272,20 @@ public struct SequentialAllocator {
                 let gain = noiseDrop(variance: variances[prompt], after: rollouts)
                 return rollouts < Int(prompts[prompt].ceiling) && gain > least ? gain : 0
             })
+        // What seems to gain nothing anywhere is spent all the same where there is no cost: one each, by index.
+        var spread = 1
+        while least == 0 && left > 0 && spread > 0 {
+            spread = 0
+            prompt = 0
+            while prompt < promptCount && left > 0 {
+                if starts[prompt] &+ shares[prompt] < Int64(prompts[prompt].ceiling) {
+                    shares[prompt] &+= 1
+                    spread &+= 1
+                    left &-= 1
+                }
+                prompt &+= 1
+            }
+        }
     }
 
     private var largestVariance: Double { options.interval.halfRange * options.interval.halfRange }

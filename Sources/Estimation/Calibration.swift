@@ -43,7 +43,7 @@ public struct Calibration: Sendable {
     /// With fewer groups than this a calibration says too little to be used.
     static let fewestGroups = 8.0
 
-    func supports(_ rule: BaselineRule) -> Bool {
+    public func supports(_ rule: BaselineRule) -> Bool {
         (rule == .calibrated ? groups : totalGroups) >= Calibration.fewestGroups
     }
 

@@ -65,7 +65,7 @@ struct HistoryTests {
         for visit in 0..<6000 {
             let key = Int64.random(in: 0..<2000, using: &random) &* 0x1000_0000_0000_0001
             let reward = Double(Int.random(in: 0...1, using: &random))
-            try #require(v05_history_record(history.handle, EstimateCall(Rollouts(rewards: [reward], ids: [key])).batch, 0, nil) == V05_STATUS_OK)
+            try history.record(Rollouts(rewards: [reward], ids: [key]))
             let known = expected[key] ?? (0, 0, 0)
             expected[key] = (0.5 * known.sum + reward, 0.5 * known.strength + 1, visit)
             if expected.count > 700 { expected[expected.min { $0.value.visit < $1.value.visit }!.key] = nil }

@@ -31,7 +31,8 @@ def allocate(probability, total, *, minimum=1, maximum=None, objective="neyman",
                             with mean probability and strength. Exact optimum.
     exponent: of "dynamo": 1 (None; the authors' code) or 0.5 (their theorem).
     seen: (g,) rollouts of each prompt seen before, for "dynamo"; None: none.
-    strength: (g,) rewards that each probability is worth, as History.predict returns; None: it is known exactly.
+    strength: (g,) rewards that each probability is worth, as History.predict returns, not looked at where that is NaN;
+        None: it is known exactly.
 
     Ties go by index; what gains nothing anywhere is given one each in order of index, again and again.
     Raises InvalidArgument for infeasible totals and probabilities outside [0, 1].

@@ -45,7 +45,8 @@ class Allocator(Handle):
     wave: the most that a prompt that goes on asks for at once, for engines that generate in waves.
     budget: rollouts of all prompts together, never exceeded; None: no limit. Where it binds, larger gains come first,
         ties by index.
-    calibration: Calibration or RunningCalibration: allocate for the calibrated baseline; None: for the paper's.
+    calibration: Calibration or RunningCalibration: allocate for the calibrated baseline; None, or one that rests on
+        fewer than 8 groups: for the paper's.
 
     Optional stopping makes a prompt's mean slightly biased, and leave-one-out is then no longer exactly unbiased. One
     thread at a time.
