@@ -463,7 +463,8 @@ v05_status v05_allocation_options_initialize(v05_allocation_options *options, si
 /* counts: (prompt_count) out, sums to total.
  * probability: (prompt_count) success probabilities in [0, 1]; NaN counts as 1/2.
  * seen: (prompt_count) rollouts of each prompt seen before, for V05_OBJECTIVE_DYNAMO; NULL: none.
- * strength: (prompt_count) rewards that each probability is worth; NULL: it is known exactly.
+ * strength: (prompt_count) rewards that each probability is worth, not looked at where that is NaN; NULL: it is known
+ * exactly.
  * Errors: total outside prompt_count * minimum to prompt_count * maximum. Since 0.1.0. */
 v05_status v05_allocation_solve(const v05_allocation_options *options, int64_t prompt_count,
                                 const double *probability, const int64_t *seen, const double *strength,
@@ -528,8 +529,8 @@ typedef struct v05_allocator_options {
 v05_status v05_allocator_options_initialize(v05_allocator_options *options, size_t struct_size, v05_error *error);
 
 /* prior: (prompt_count) NULL or NaN for none. initial, maximum: NULL, or (prompt_count) in place of the options'.
- * calibration: NULL, or what the calibrated baseline will use. *allocator: out, to be given to v05_allocator_destroy.
- * Errors: maximum below initial, budget below the sum of initial. Since 0.1.0. */
+ * calibration: NULL, or what the calibrated baseline will use (not used below 8 groups). *allocator: out, to be given to
+ * v05_allocator_destroy. Errors: maximum below initial, budget below the sum of initial. Since 0.1.0. */
 v05_status v05_allocator_create(const v05_allocator_options *options, int64_t prompt_count, const double *prior,
                                 const int64_t *initial, const int64_t *maximum, const v05_calibration *calibration,
                                 v05_allocator **allocator, v05_error *error);

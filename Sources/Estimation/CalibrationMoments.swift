@@ -134,6 +134,7 @@ extension CalibrationMoments {
         guard finite == 0 && smallest >= 0 && updates >= 0 else {
             throw Failure(.invalidCalibration, "running must hold finite sums, none of squares or counts negative")
         }
+        try calibration.check()
         return self
     }
 
