@@ -43,7 +43,8 @@ struct Baseline {
         let weight = Double(count) / total
         let value = count == 0 ? prior.value : between(prior.value, mean, at: weight)
         return Baseline(
-            weight: weight, value: value, mse: (value - interval.low) * (interval.high - value) / (total + 1))
+            // A value may lie beyond a bound by rounding.
+            weight: weight, value: value, mse: max(0, (value - interval.low) * (interval.high - value)) / (total + 1))
     }
 
     /// from + weight (to - from), kept between both against rounding.

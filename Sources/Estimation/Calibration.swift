@@ -54,8 +54,10 @@ public struct Calibration: Sendable {
         let smallest = min(min(priorVariance, betweenVariance), min(rewardVariance, min(groups, totalGroups)))
         let hasNaN = intercept.isNaN || slope.isNaN || grandMean.isNaN || priorVariance.isNaN || betweenVariance.isNaN
             || rewardVariance.isNaN || groups.isNaN || totalGroups.isNaN
-        if hasNaN || means > largestReward || largest > largestReward * largestReward {
-            throw Failure(.invalidCalibration, "calibration must hold means of at most 1e30 and variances of at most 1e60")
+        // A fit to rewards of the largest size can exceed that size.
+        let limit = 10 * largestReward
+        if hasNaN || means > limit || largest > limit * limit {
+            throw Failure(.invalidCalibration, "calibration must hold means of at most 1e31 and variances of at most 1e62")
         }
         if smallest < 0 {
             throw Failure(.invalidCalibration, "calibration must not hold a negative variance or number of groups")

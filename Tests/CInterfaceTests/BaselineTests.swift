@@ -247,6 +247,26 @@ struct BaselineTests {
         }
     }
 
+    /// What was fitted can be applied, up to the largest rewards.
+    @Test func fitsOfTheLargestRewards() {
+        var options = v05_estimation_options.rule(V05_RULE_CALIBRATED)
+        (options.reward_low, options.reward_high) = (-1e30, 1e30)
+        var random = SeededRandom(7)
+        for groupCount in [1, 2, 3, 12] {
+            for prior in [-1e30, 1e30] {
+                var rollouts = Rollouts.random(groupCount, .twoValued, using: &random)
+                rollouts.rewards = rollouts.rewards.map { 2e30 * $0 - 1e30 }
+                rollouts.prior = rollouts.prior?.map { $0.isNaN ? prior : 2e30 * $0 - 1e30 }
+                let call = EstimateCall(rollouts, .double, options)
+                #expect(Outcome(call.fit).isOK)
+                call.calibration = call.fitted
+                let outcome = Outcome(call.estimate)
+                #expect(outcome.isOK, "\(outcome.message)")
+                #expect(call.advantages.allSatisfy { $0.isFinite })
+            }
+        }
+    }
+
     @Test func groupsOfOne() {
         let rollouts = Rollouts(rewards: [0.75], ids: [3])
         for rule in [V05_RULE_GRPO, V05_RULE_RLOO, V05_RULE_MEDIAN, V05_RULE_V05, V05_RULE_PRIOR, V05_RULE_DISCOUNTED_BETA] {

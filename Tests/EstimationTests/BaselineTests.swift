@@ -135,6 +135,17 @@ struct BaselineTests {
         }
     }
 
+    /// A mean that rounding has put beyond the interval has no negative error.
+    @Test func countedPriorsBeyondABound() {
+        let interval = Interval(low: -0.1, high: 0.7)
+        for (mean, prior) in [(0.7000001, 0.7), (-0.1000001, -0.1), (0.7, 0.7)] {
+            let baseline = Baseline.counted(mean: mean, count: 4, prior: Prior(value: prior, strength: 2), interval: interval)
+            #expect(baseline.mse >= 0 && baseline.mse < 1e-7)
+        }
+        let baseline = Baseline.counted(mean: 0.5, count: 4, prior: Prior(value: 0.2, strength: 2), interval: interval)
+        #expect(abs(baseline.value - 0.4) <= 1e-16 && abs(baseline.mse - 0.5 * 0.3 / 7) <= 1e-16)
+    }
+
     @Test func shrinkage() {
         var random = SeededRandom(1)
         for _ in 0..<1000 {

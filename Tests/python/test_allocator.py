@@ -756,7 +756,7 @@ BAD = {
     "range of NaN": (dict(reward_range=(0, NAN)), VALUE, "the lower one first, got 0 and nan"),
     "range of one": (dict(reward_range=(1,)), TYPE, "reward_range must be two numbers (low, high), got (1,)"),
     "calibration of another kind": (dict(calibration=0.5), TYPE, "calibration must be a Calibration, a RunningCalibration or None, got float"),
-    "calibration with NaN": (dict(calibration=dataclasses.replace(CALIBRATION, slope=NAN)), VALUE, "calibration must hold means of at most 1e30"),
+    "calibration with NaN": (dict(calibration=dataclasses.replace(CALIBRATION, slope=NAN)), VALUE, "calibration must hold means of at most 1e31"),
 }
 
 

@@ -144,7 +144,7 @@ BAD = {
     "calibration of another kind": (dict(calibration={"slope": 1}), TYPE,
         "calibration must be a Calibration, a RunningCalibration or None, got dict"),
     "calibration with NaN": (dict(rule="calibrated", calibration=broken(slope=np.nan)), VALUE,
-        "calibration must hold means of at most 1e30"),
+        "calibration must hold means of at most 1e31"),
     "calibration of text": (dict(rule="calibrated", calibration=broken(slope="1")), TYPE,
         "slope must be a number, got '1'"),
     "negative variance": (dict(rule="calibrated", calibration=broken(prior_variance=-1.0)), VALUE,
