@@ -13,6 +13,7 @@ from ._estimate import Estimate, advantages, estimate, prior_from_probability
 from ._history import History
 from ._library import PATH as _PATH
 from ._library import library as _library
+from .advantage_estimator import AdvantageEstimator
 from .errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument, LibraryError, OutOfMemory
 
 __version__ = "0.1.0"
@@ -34,7 +35,7 @@ def build_mode():
 
 
 __all__ = [
-    "Allocator", "ArgumentTypeError", "Calibration", "CheckpointError", "Error", "Estimate", "History", "InvalidArgument", "LibraryError",
+    "AdvantageEstimator", "Allocator", "ArgumentTypeError", "Calibration", "CheckpointError", "Error", "Estimate", "History", "InvalidArgument", "LibraryError",
     "OutOfMemory", "RunningCalibration", "abi_version", "advantages", "allocate", "build_mode", "errors", "estimate",
     "fit_calibration", "library_path", "prior_from_probability",
 ]

@@ -32,18 +32,7 @@ class Checkpointed:
 
     def save(self, path):
         """Writes the state to a file. A crash in the middle leaves an old file whole."""
-        path = Path(path)
-        data = self._checkpoint_bytes()
-        temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_whole(path, self._checkpoint_bytes())
 
     @classmethod
     def load(cls, path):
@@ -57,3 +46,18 @@ class Checkpointed:
 
     def __setstate__(self, state):
         self.load_state_dict(state)
+
+
+def write_whole(path, data):
+    """Writes a file so that a crash in the middle leaves an old one whole."""
+    path = Path(path)
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

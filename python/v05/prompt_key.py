@@ -1,0 +1,15 @@
+"""Which prompt a rollout belongs to, the same in every process and in every epoch."""
+
+import json
+
+
+def prompt_key(prompt):
+    """The key of a prompt: integers and strings are their own; chat messages and other JSON values become their
+    canonical text. Whoever keeps keys hashes the text to 64 bits (v05.History does).
+
+    A dataset with an id column needs no such key: ids are shorter, and tell apart equal texts with different answers.
+    """
+    if isinstance(prompt, (int, str)) and not isinstance(prompt, bool):
+        return prompt
+    # default=repr: images and other objects in multimodal messages; they only need to be told apart.
+    return json.dumps(prompt, sort_keys=True, ensure_ascii=False, default=repr)
