@@ -12,7 +12,7 @@ import numpy as np
 
 from ._allocator import Allocator
 from ._arrays import mask_rows, optional_numbers
-from ._batch import choice, reward_interval
+from ._batch import choice, number, reward_interval
 from ._calibration import RunningCalibration, fit_calibration
 from ._checkpoint import write_whole
 from ._estimate import Estimate, advantages, estimate
@@ -77,6 +77,8 @@ class AdvantageEstimator:
         self._options = dict(leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton,
                              test=test, level=level)
         self._learning = dict(discount=discount, capacity=capacity)
+        if not 0 <= number("calibration_discount", calibration_discount) <= 1:
+            raise InvalidArgument(f"calibration_discount must lie in [0, 1], got {calibration_discount!r}")
         self._calibration_discount = calibration_discount
         self._given_range = None if reward_range is None else reward_interval(reward_range)
         self._told = set()

@@ -1,0 +1,315 @@
+"""AdvantageEstimator: over many steps the same as its parts by hand, and never a silent wrong baseline."""
+
+import logging
+import zipfile
+
+import numpy as np
+import pytest
+
+import v05
+
+
+@pytest.fixture
+def generator():
+    return np.random.default_rng(11)
+
+
+def batches(generator, steps=5, prompts=24, rollouts=4):
+    """(rewards, groups, keys) of several visits of the same prompts; group ids are new at every step."""
+    probability = generator.random(prompts)
+    for step in range(steps):
+        rewards = (generator.random((prompts, rollouts)) < probability[:, None]).astype(float).ravel()
+        prompt = np.repeat(np.arange(prompts), rollouts)
+        order = generator.permutation(len(rewards))
+        yield rewards[order], (prompt + 1000 * step)[order], [f"prompt {i}" for i in prompt[order]]
+
+
+def messages(caplog):
+    return [record.message for record in caplog.records if record.name == "v05"]
+
+
+@pytest.mark.parametrize("rule", ["v05", "calibrated", "prior", "discounted_beta"])
+@pytest.mark.parametrize("leave_one_out", [False, True])
+def test_steps_are_history_estimate_and_running_calibration_by_hand(generator, rule, leave_one_out):
+    estimator = v05.AdvantageEstimator(rule=rule, leave_one_out=leave_one_out, reward_range=(0, 1))
+    history, calibration = v05.History(), v05.RunningCalibration()
+    for number, (rewards, groups, keys) in enumerate(batches(generator)):
+        value, strength = history.predict(keys, step=number)
+        expected = v05.estimate(
+            rewards, groups, value, rule=rule, leave_one_out=leave_one_out,
+            calibration=calibration if rule == "calibrated" else None,
+            prior_strength=strength if rule == "discounted_beta" else None)
+        calibration.update(rewards, groups, value)
+        history.record(keys, rewards, step=number)
+        found = estimator.step(rewards, groups, keys)
+        np.testing.assert_array_equal(found.advantages, expected.advantages)
+        np.testing.assert_array_equal(found.baseline, rewards - expected.advantages)
+        np.testing.assert_array_equal(found.estimate.weight, expected.weight)
+    assert estimator.steps == 5
+
+
+@pytest.mark.parametrize("rule", ["grpo", "rloo", "median", "james_stein"])
+def test_rules_without_prior_take_none_even_from_a_history(generator, rule):
+    estimator = v05.AdvantageEstimator(rule=rule, prior="history", leave_one_out=False, scale="group", epsilon=1e-4)
+    for rewards, groups, keys in batches(generator, steps=2):
+        found = estimator.step(rewards, groups, keys)
+    expected = v05.advantages(rewards, groups, rule=rule, scale="group", epsilon=1e-4)
+    if rule != "james_stein":  # it has the calibration of the step before
+        np.testing.assert_array_equal(found.advantages, expected)
+    assert np.isnan(found.estimate.prior).all()
+    assert v05.AdvantageEstimator(rule=rule).prior == "none"
+
+
+def test_rollouts_without_a_reward_do_not_count(generator):
+    with_none = v05.AdvantageEstimator()
+    without = v05.AdvantageEstimator()
+    for rewards, groups, keys in batches(generator):
+        scored = generator.random(len(rewards)) < 0.8
+        padding = generator.random(len(rewards)) < 0.1
+        given = [reward if ok else None for reward, ok in zip(rewards.tolist(), scored)]
+        found = with_none.step(given, groups, keys, mask=~padding)
+        counted = scored & ~padding
+        alone = without.step(rewards[counted], groups[counted], [key for key, ok in zip(keys, counted) if ok])
+        np.testing.assert_array_equal(found.advantages[counted], alone.advantages)
+        assert np.all(found.advantages[~counted] == 0) and np.isnan(found.baseline[~counted]).all()
+        assert found.metrics == pytest.approx(alone.metrics, abs=1e-12)
+    assert with_none.state_dict() == without.state_dict()
+
+
+def test_a_batch_in_which_nothing_counts_teaches_nothing(generator):
+    estimator = v05.AdvantageEstimator()
+    found = estimator.step([None, float("nan")], [1, 1], ["a", "a"])
+    assert found.advantages.tolist() == [0, 0] and found.metrics == {} and estimator.reward_range is None
+    assert estimator.predict(["a"])[1].tolist() == [0]
+    assert len(estimator.step([], [], []).advantages) == 0
+
+
+@pytest.mark.parametrize(("rewards", "expected"), [
+    ([0, 1, 1], (0, 1)), ([0.5, 0.2, 0.2], (0, 1)), ([1, 1, 1], (0, 1)), ([-1, 1, 1], (-1, 1)), ([-1, 0, 0], (-1, 1)),
+    ([0, 3.5, 1], (0, 3.5)), ([-4, -2, -2], (-4, 0)), ([2, 2, 2], (0, 2)),
+])
+def test_the_range_is_taken_from_the_first_rewards_and_told_once(caplog, rewards, expected):
+    estimator = v05.AdvantageEstimator()
+    for _ in range(2):
+        estimator.step(rewards, [0, 0, 0], ["a"] * 3)
+    assert estimator.reward_range == expected
+    assert len(messages(caplog)) == 1 and str(estimator.reward_range) in messages(caplog)[0]
+
+
+def test_a_range_that_was_guessed_is_widened_with_a_warning_and_a_given_one_is_a_rule(caplog):
+    guessed = v05.AdvantageEstimator()
+    guessed.step([0, 1], [0, 0], ["a", "a"])
+    caplog.clear()
+    guessed.step([0, 2], [0, 0], ["a", "a"])
+    assert guessed.reward_range == (0, 2) and "what was learnt is dropped" in messages(caplog)[0]
+    assert guessed.predict(["a"])[1].tolist() == [2]
+
+    given = v05.AdvantageEstimator(reward_range=(0, 1))
+    given.step([0, 1], [0, 0], ["a", "a"])
+    before = given.state_dict()
+    with pytest.raises(v05.InvalidArgument, match=r"rewards\[1\]"):
+        given.step([0, 2], [0, 0], ["a", "a"])
+    assert given.state_dict() == before
+
+
+def test_rules_without_a_bound_go_on_with_rewards_outside(generator):
+    estimator = v05.AdvantageEstimator(rule="rloo", reward_range=(0, 1))
+    found = estimator.step([0, 5.0, 1], [0, 0, 0], ["a"] * 3)
+    np.testing.assert_allclose(found.advantages, [-3, 4.5, -1.5])
+    assert found.metrics == {}
+
+
+def test_a_column_of_priors(generator, caplog):
+    rewards, groups, keys = next(batches(generator))
+    column = generator.random(24)[groups]
+    estimator = v05.AdvantageEstimator(rule="v05", prior="column", leave_one_out=False)
+    found = estimator.step(rewards, groups, keys, column=column)
+    np.testing.assert_array_equal(found.advantages, v05.advantages(rewards, groups, column))
+    with pytest.raises(v05.InvalidArgument, match="prior column"):
+        estimator.step(rewards, groups, keys)
+    with pytest.raises(v05.InvalidArgument, match="one value a rollout"):
+        estimator.step(rewards, groups, keys, column=column[:3])
+    with pytest.raises(v05.ArgumentTypeError, match="prior column"):
+        estimator.step(rewards, groups, keys, column=["?"] * len(rewards))
+    caplog.clear()
+    found = estimator.step(rewards, groups, keys, column=[None] * len(rewards))
+    np.testing.assert_array_equal(found.advantages, v05.advantages(rewards, groups))
+    assert len(messages(caplog)) == 1 and "no number" in messages(caplog)[0]
+
+
+def test_a_function_of_prompts_is_asked_once_a_prompt(generator):
+    asked = []
+
+    def lengths(prompts):
+        asked.append(prompts)
+        return [len(prompt) / 10 if prompt != "bb" else None for prompt in prompts]
+
+    estimator = v05.AdvantageEstimator(rule="prior", prior=lengths, singleton="raw", leave_one_out=False)
+    found = estimator.step([1, 0, 1, 1], [0, 0, 1, 2], [7, 7, 8, 9], prompts=["a", "a", "bb", "ccc"])
+    np.testing.assert_allclose(found.advantages, [0.9, -0.1, 1, 0.7])
+    assert asked == [["a", "bb", "ccc"]]
+    with pytest.raises(v05.InvalidArgument, match="one value a prompt"):
+        v05.AdvantageEstimator(prior=lambda prompts: [0.5]).step([1, 0], [0, 1], ["a", "b"], prompts=["a", "b"])
+    with pytest.raises(v05.InvalidArgument, match="without prompts"):
+        estimator.step([1, 0], [0, 0], [7, 7])
+
+
+def test_ids_that_mix_prompts_are_refused_and_ids_a_rollout_are_told(generator, caplog):
+    rewards, groups, keys = next(batches(generator))
+    estimator = v05.AdvantageEstimator()
+    wrong = list(keys)
+    wrong[5] = "another"
+    before = estimator.state_dict()
+    with pytest.raises(v05.InvalidArgument, match="of one prompt.*'another'.*row 5|'another'.*row"):
+        estimator.step(rewards, groups, wrong)
+    assert estimator.state_dict()["calibration"] == before["calibration"] and estimator.steps == 0
+    caplog.clear()
+    for _ in range(2):
+        estimator.step(rewards, np.arange(len(rewards)), keys)
+    assert len(messages(caplog)) == 1 and "differ between rollouts of a prompt" in messages(caplog)[0]
+
+
+def test_one_rollout_a_prompt_is_no_reason_to_warn(generator, caplog):
+    estimator = v05.AdvantageEstimator(rule="prior", reward_range=(0, 1))
+    for rewards, groups, keys in batches(generator, rollouts=1):
+        found = estimator.step(rewards, groups, keys)
+    assert messages(caplog) == [] and np.count_nonzero(found.advantages) > 0
+
+
+def test_a_bad_prior_is_told_to_users_of_the_paper_rule(generator, caplog):
+    for rule, warned in (("v05", True), ("calibrated", False)):
+        caplog.clear()
+        estimator = v05.AdvantageEstimator(rule=rule, prior="column", reward_range=(0, 1))
+        for _ in range(2):
+            rewards, groups, keys = next(batches(generator))
+            estimator.step(rewards, groups, keys, column=1 - np.round(rewards[np.argsort(groups)].mean()) * np.ones(96))
+        assert any("worse than the plain mean" in message for message in messages(caplog)) == warned
+        assert len(messages(caplog)) <= 1
+
+
+def test_metrics_are_the_health_of_the_prior(generator):
+    estimator = v05.AdvantageEstimator()
+    for rewards, groups, keys in batches(generator):
+        found = estimator.step(rewards, groups, keys, maximum=16)
+    metrics = found.metrics
+    assert all(name.startswith("v05/") and isinstance(figure, float) for name, figure in metrics.items())
+    assert metrics["v05/rollouts"] == 4 and metrics["v05/rollouts_saved"] == 0.75 and metrics["v05/groups"] == 24
+    assert metrics["v05/calibrated"] == 1 and metrics["v05/constant"] == found.estimate.constant.mean()
+
+
+def test_saved_and_resumed_is_uninterrupted(generator, tmp_path):
+    steps = list(batches(generator, steps=6))
+    whole = v05.AdvantageEstimator()
+    first = v05.AdvantageEstimator()
+    for step in steps[:3]:
+        whole.step(*step)
+        first.step(*step)
+    first.save(tmp_path / "v05.zip")
+    resumed = v05.AdvantageEstimator()
+    resumed.load(tmp_path / "v05.zip")
+    for step in steps[3:]:
+        found, expected = resumed.step(*step), whole.step(*step)
+        np.testing.assert_array_equal(found.advantages, expected.advantages)
+        assert found.metrics == expected.metrics
+    assert resumed.state_dict() == whole.state_dict()
+    whole.save(tmp_path / "a")
+    resumed.save(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_resumed_with_other_options(generator, caplog):
+    first = v05.AdvantageEstimator(rule="calibrated")
+    for step in batches(generator, steps=2):
+        first.step(*step)
+    state = first.state_dict()
+    caplog.clear()
+    v05.AdvantageEstimator(rule="v05").load_state_dict(state)
+    assert len(messages(caplog)) == 1 and "rule 'calibrated'" in messages(caplog)[0]
+    caplog.clear()
+    other = v05.AdvantageEstimator(prior="none")
+    other.load_state_dict(state)
+    assert len(messages(caplog)) == 1 and "starts anew" in messages(caplog)[0] and other.steps == 2
+    with pytest.raises(v05.CheckpointError, match="reward_range"):
+        v05.AdvantageEstimator(reward_range=(-1, 1)).load_state_dict(state)
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda state: state.pop("estimator"),
+    lambda state: state.pop("calibration"),
+    lambda state: state.pop("prior/history"),
+    lambda state: state.update(calibration=b"no"),
+    lambda state: state.update(estimator=b"{}"),
+    lambda state: state.update({"prior/history": state["prior/history"][:-3]}),
+])
+def test_a_damaged_state_is_refused_and_changes_nothing(generator, spoil):
+    estimator = v05.AdvantageEstimator()
+    estimator.step(*next(batches(generator)))
+    before = estimator.state_dict()
+    state = dict(before)
+    spoil(state)
+    with pytest.raises(v05.CheckpointError):
+        estimator.load_state_dict(state)
+    assert estimator.state_dict() == before
+
+
+def test_a_file_that_is_none_of_ours(tmp_path):
+    (tmp_path / "text").write_text("no archive")
+    with pytest.raises(v05.CheckpointError, match="text"):
+        v05.AdvantageEstimator().load(tmp_path / "text")
+    with zipfile.ZipFile(tmp_path / "zip", "w") as file:
+        file.writestr("other", b"")
+    with pytest.raises(v05.CheckpointError):
+        v05.AdvantageEstimator().load(tmp_path / "zip")
+
+
+@pytest.mark.parametrize("wrong", [
+    dict(rule="best"), dict(scale="both"), dict(prior="oracle"), dict(prior=3), dict(reward_range=(1, 0)), dict(ddof=2),
+    dict(reward_range=3), dict(epsilon=-1), dict(discount=2), dict(capacity=0), dict(calibration_discount=-1),
+    dict(test="exact", level=2), dict(singleton="one"), dict(leave_one_out="yes"),
+])
+def test_wrong_options_are_told_at_once(wrong):
+    with pytest.raises(v05.Error, match=next(iter(wrong)) if "test" not in wrong else "level"):
+        v05.AdvantageEstimator(**wrong)
+
+
+@pytest.mark.parametrize(("rewards", "groups", "keys"), [
+    ([0, 1], [0, 0], ["a"]), ([0, 1], [0], ["a", "a"]), ([[0, 1]], [0, 0], ["a", "a"]), (["x", 1], [0, 0], ["a", "a"]),
+    ([0, float("inf")], [0, 0], ["a", "a"]), ([0, 1], [0, 0], [None, None]),
+])
+def test_wrong_batches_change_nothing(rewards, groups, keys):
+    estimator = v05.AdvantageEstimator(reward_range=(0, 1))
+    before = estimator.state_dict()
+    with pytest.raises(v05.Error):
+        estimator.step(rewards, groups, keys)
+    assert estimator.state_dict() == before
+
+
+def test_an_allocator_with_priors_and_calibration(generator):
+    estimator = v05.AdvantageEstimator()
+    with pytest.raises(v05.InvalidArgument, match="detect_range"):
+        estimator.allocator(["a"])
+    for step in batches(generator):
+        estimator.step(*step)
+    keys = [f"prompt {i}" for i in range(24)]
+    allocator = estimator.allocator(keys, rule="neyman", initial=2, maximum=16, budget=96)
+    expected = v05.Allocator(estimator.predict(keys)[0], rule="neyman", initial=2, maximum=16, budget=96,
+                             calibration=estimator.calibration)
+    np.testing.assert_array_equal(allocator.request(), expected.request())
+    assert allocator.estimate().rule == expected.estimate().rule
+
+
+def test_keys_of_prompts():
+    from v05.prompt_key import prompt_key
+
+    chat = [{"role": "user", "content": "2 + 2?"}]
+    assert prompt_key("2 + 2?") == "2 + 2?" and prompt_key(7) == 7
+    assert prompt_key(chat) == prompt_key([{"content": "2 + 2?", "role": "user"}]) != prompt_key(chat * 2)
+    assert isinstance(prompt_key(None), str) and isinstance(prompt_key(True), str)
+
+
+def test_nothing_is_told_above_the_level_of_a_warning(generator, caplog):
+    with caplog.at_level(logging.DEBUG, logger="v05"):
+        estimator = v05.AdvantageEstimator(reward_range=(0, 1))
+        for step in batches(generator):
+            estimator.step(*step)
+    assert messages(caplog) == []
