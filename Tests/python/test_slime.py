@@ -1,0 +1,117 @@
+"""v05.slime against slime's contract of the hook (trainer_contracts/slime.json) and the formulas."""
+
+import inspect
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from adapter_cases import batches, check_resume, check_rules, contract, stock, warnings
+
+import v05
+from v05 import slime
+
+CONTRACT = contract("slime")
+
+
+@pytest.fixture(autouse=True)
+def unconfigured(monkeypatch):
+    monkeypatch.setattr(slime, "_estimator", None)
+
+
+def sample(**fields):
+    return SimpleNamespace(**(CONTRACT["fields"] | {"metadata": {}} | fields))
+
+
+def samples_of(batch):
+    prompts = [[{"role": "user", "content": key}] for key in batch.keys]
+    return [
+        sample(index=index, group_index=group, reward=reward, prompt=prompt)
+        for index, (reward, group, prompt) in enumerate(zip(batch.rewards, batch.groups, prompts))]
+
+
+def adapter(**options):
+    # slime loads the function by its path; the estimator of another adapter must not come in between.
+    estimator = slime.configure(reward_range=(0, 1), **options)
+
+    def advantages_of(batch):
+        slime._estimator = estimator
+        raw, advantages = slime.post_process_rewards(SimpleNamespace(reward_key=None), samples_of(batch))
+        assert raw == [0.0 if reward is None else reward for reward in batch.rewards]
+        assert all(type(advantage) is float for advantage in advantages)
+        return np.array(advantages)
+
+    return advantages_of
+
+
+def test_slimes_own_contract():
+    """What its plug-in contract test does with the function."""
+    function = slime.post_process_rewards
+    assert list(inspect.signature(function).parameters) == CONTRACT["calls"]["custom_reward_post_process"]
+    raw, rewards = function(type("Args", (), {})(), [sample(index=0, reward=0.5), sample(index=1, reward=1.5)])
+    assert raw == [0.5, 1.5] and len(rewards) == 2
+
+
+def test_formulas():
+    check_rules(lambda rule: adapter(rule=rule))
+
+
+def test_slimes_convention():
+    advantages_of = adapter(**slime.STOCK)
+    for batch in batches():
+        np.testing.assert_allclose(advantages_of(batch), stock(batch), atol=1e-9)
+
+
+def test_resume(tmp_path):
+    check_resume(lambda name: adapter(state_path=tmp_path / name / "v05.state"))
+
+
+def test_options_from_the_custom_config(tmp_path):
+    arguments = SimpleNamespace(reward_key="score", v05={"rule": "rloo", "state_path": str(tmp_path / "state")})
+    found = slime.post_process_rewards(
+        arguments, [sample(group_index=0, reward={"score": reward}) for reward in (0.0, 1.0, 1.0)])
+    assert found == ([0.0, 1.0, 1.0], [-1.0, 0.5, 0.5])
+    assert (tmp_path / "state").exists()
+
+
+def test_parts_of_a_rollout_count_once():
+    rewards, rollouts = [1.0, 1.0, 0.0, 0.0, 0.0], [7, 7, 8, 9, 9]
+    slime.configure(rule="rloo")
+    parts = [sample(group_index=3, rollout_id=rollout, reward=reward, prompt=f"turn {row}")
+             for row, (rollout, reward) in enumerate(zip(rollouts, rewards))]
+    _, advantages = slime.post_process_rewards(SimpleNamespace(), parts)
+    assert advantages == [1.0, 1.0, -0.5, -0.5, -0.5]
+
+
+def test_id_and_prior_from_the_metadata(caplog):
+    estimator = slime.configure(rule="prior", prior="column", id_field="id", prior_field="pass_rate", reward_range=(0, 1))
+    records = [{"id": 5, "pass_rate": 0.25}, {"id": 5, "pass_rate": 0.25}, {"id": 6}]
+    samples = [sample(group_index=record["id"], reward=1.0, metadata=record) for record in records]
+    assert slime.post_process_rewards(SimpleNamespace(), samples)[1][:2] == [0.75, 0.75]
+    assert estimator.keys(records, ["same"] * 3) == [5, 5, 6]
+    with pytest.raises(v05.InvalidArgument, match="id_field 'id' must be in every record, got .* .row 1."):
+        slime.post_process_rewards(SimpleNamespace(), [samples[0], sample(group_index=1, reward=1.0)])
+
+
+def test_warnings_once(caplog):
+    slime.configure(reward_range=(0, 1))
+    for step in range(2):
+        slime.post_process_rewards(SimpleNamespace(), [
+            sample(group_index=100 * step + row, reward=None if row == 3 else 1.0, prompt="p") for row in range(30)])
+    assert len(warnings(caplog, "single rollout")) == 1
+    assert len(warnings(caplog, "no reward (None or NaN)")) == 1
+
+
+def test_a_state_that_cannot_be_written_and_a_log_that_fails_do_not_stop_training(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    advantages_of = adapter(state_path=tmp_path / "file" / "state", log=lambda metrics: 1 / 0)
+    for batch in batches(steps=2):
+        advantages_of(batch)
+    assert len(warnings(caplog, "could not be written")) == 1
+    assert len(warnings(caplog, "function given as log failed: ZeroDivisionError")) == 1
+
+
+def test_reward_outside_the_given_range_is_an_error_and_changes_nothing():
+    estimator = slime.configure(reward_range=(0, 1))
+    with pytest.raises(v05.InvalidArgument, match="reward"):
+        slime.post_process_rewards(SimpleNamespace(), [sample(group_index=0, reward=2.0), sample(group_index=0, reward=0.0)])
+    assert estimator.steps == 0

@@ -1,0 +1,51 @@
+"""slime: advantages in place of its rewards normalised by group.
+
+    --custom-reward-post-process-path v05.slime.post_process_rewards
+
+Options come from `configure`, else from the entry `v05` of the YAML file given as --custom-config-path, which slime turns
+into args.v05. See python/docs/slime.md.
+"""
+
+from .stored_estimator import StoredEstimator
+
+# Options with which slime's own numbers come out (--advantage-estimator grpo).
+STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-6)
+
+_estimator = None
+
+
+def configure(**options):
+    """Starts anew with the options of v05.stored_estimator.StoredEstimator. Returns the estimator."""
+    global _estimator
+    _estimator = StoredEstimator(**options)
+    return _estimator
+
+
+def post_process_rewards(args, samples):
+    """slime's hook for rewards: (raw rewards, advantages), a list of floats each, from n Samples.
+
+    Samples with one group_index are rollouts of one prompt, in any number; without it, those of the same prompt are.
+    Samples with one rollout_id are parts of one rollout: they count once and share its advantage. The prompt is known
+    by the field `id_field` of Sample.metadata, else by Sample.prompt. A reward of None or NaN counts nowhere.
+    """
+    estimator = _estimator or configure(**(getattr(args, "v05", None) or {}))
+    name = getattr(args, "reward_key", None)
+    rewards = [sample.reward[name] if name and sample.reward is not None else sample.reward for sample in samples]
+    records = [sample.metadata or {} for sample in samples]
+    keys = estimator.keys(records, [sample.prompt for sample in samples])
+    groups = [key if sample.group_index is None else sample.group_index for sample, key in zip(samples, keys)]
+    # The parts of an agent's rollout can have prompts of their own; the first is that of the group.
+    key_of = {}
+    for group, key in zip(groups, keys):
+        key_of.setdefault(group, key)
+    advantages = estimator.advantages(
+        rewards, groups, [key_of[group] for group in groups],
+        rollouts=[_rollout(row, sample) for row, sample in enumerate(samples)], column=estimator.column(records),
+        prompts=[str(sample.prompt) for sample in samples])
+    # slime averages raw rewards in its log.
+    return [0.0 if reward is None else reward for reward in rewards], advantages.tolist()
+
+
+def _rollout(row, sample):
+    rollout = getattr(sample, "rollout_id", None)
+    return ("row", row) if rollout is None else ("rollout", rollout)
