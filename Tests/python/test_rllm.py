@@ -1,0 +1,150 @@
+"""v05.rllm in a registry like rLLM's (trainer_contracts/rllm.json) and against the formulas."""
+
+import enum
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from adapter_cases import batches, check_parameters, check_resume, check_rules, contract, host, stock, warnings
+
+import v05
+
+
+class Estimator(str, enum.Enum):
+    """As in rLLM: what it does not know is OTHER."""
+
+    GRPO = "grpo"
+    OTHER = "other"
+
+    @classmethod
+    def _missing_(cls, value):
+        return cls.OTHER
+
+
+def registered(registry, name):
+    def register(function):
+        registry[name] = function
+        return function
+
+    return register
+
+
+@pytest.fixture
+def registry():
+    return {}
+
+
+@pytest.fixture
+def rllm(monkeypatch, registry):
+    return host(monkeypatch, "rllm", rllm__trainer__algorithms__advantage={
+        "RLLM_ADV_ESTIMATOR_REGISTRY": registry,
+        "register_rllm_adv_estimator": lambda name: registered(registry, name)})
+
+
+def group(group_id, task, role="agent"):
+    return SimpleNamespace(
+        trajectories=[SimpleNamespace(task=task)], group_id=group_id, group_role=role, task_id=group_id.split(":")[0])
+
+
+def call(function, batch, **arguments):
+    """One step as rLLM makes it: the rewards of every group, and back to rows."""
+    rows_of = {}
+    for row, number in enumerate(batch.groups):
+        rows_of.setdefault(number, []).append(row)
+    rewards = np.array(batch.rewards, dtype=float)
+    groups = [group(f"{number}:agent", {"question": batch.keys[rows[0]]}) for number, rows in rows_of.items()]
+    advantages, returns = function(
+        rewards=[rewards[rows] for rows in rows_of.values()], algorithm_config=SimpleNamespace(), traj_groups=groups)
+    assert [len(part) for part in advantages] == [len(rows) for rows in rows_of.values()]
+    found = np.empty(len(rewards))
+    for rows, part in zip(rows_of.values(), advantages):
+        found[rows] = part
+    return found
+
+
+def test_the_name_v05_reaches_the_estimator_through_other(rllm, registry):
+    assert registry[Estimator("v05")] is registry["v05"] is rllm.compute_advantages
+    check_parameters(rllm.compute_advantages, dict.fromkeys(contract("rllm")["calls"]["estimator"]))
+
+
+def test_an_entry_of_the_user_under_other_stays(monkeypatch, registry, caplog):
+    registry["other"] = theirs = object()
+    host(monkeypatch, "rllm", rllm__trainer__algorithms__advantage={
+        "RLLM_ADV_ESTIMATOR_REGISTRY": registry,
+        "register_rllm_adv_estimator": lambda name: registered(registry, name)})
+    assert registry["other"] is theirs and "v05" in registry
+    assert len(warnings(caplog, 'entry "other" is taken')) == 1
+
+
+def adapter(rllm, **options):
+    rllm.configure(reward_range=(0, 1), **options)
+    return lambda batch: call(rllm.compute_advantages, batch)
+
+
+def test_formulas(rllm):
+    check_rules(lambda rule: adapter(rllm, rule=rule))
+
+
+def test_rllms_convention(rllm):
+    advantages_of = adapter(rllm, **rllm.STOCK)
+    for batch in batches():
+        np.testing.assert_allclose(advantages_of(batch), stock(batch, ddof=0, singleton="raw"), atol=1e-9)
+
+
+def test_resume(rllm, tmp_path):
+    def stored(name):
+        rllm.configure(reward_range=(0, 1), state_path=tmp_path / name / "v05.state")
+        kept = dict(rllm._options), dict(rllm._estimators)
+
+        def advantages_of(batch):
+            rllm._options.update(kept[0])
+            rllm._estimators.clear()
+            rllm._estimators.update(kept[1])
+            found = call(rllm.compute_advantages, batch)
+            kept[1].update(rllm._estimators)
+            return found
+
+        return advantages_of
+
+    check_resume(stored)
+    assert (tmp_path / "whole" / "v05-agent.state").exists()
+
+
+def test_roles_are_kept_apart(rllm, tmp_path):
+    rllm.configure(rule="prior", prior="history", reward_range=(0, 1))
+
+    def step(role, reward):
+        rewards = [np.array([reward, reward])]
+        return rllm.compute_advantages(rewards, None, traj_groups=[group("1:x", {"q": 1}, role)])[0][0].tolist()
+
+    assert step("solver", 1.0) == [0.0, 0.0]  # nothing known
+    assert step("judge", 0.0) == [0.0, 0.0]
+    assert step("solver", 0.0) == [-1.0, -1.0]
+    assert step("judge", 1.0) == [1.0, 1.0]
+
+
+def test_tasks_of_each_kind(rllm):
+    estimator = rllm.configure(id_field="id", prior="column", prior_field="pass_rate", rule="prior", reward_range=(0, 1))
+    task = SimpleNamespace(id="row 7", instruction="add", metadata={"pass_rate": 0.5})
+    found, _ = rllm.compute_advantages([np.ones(2), np.ones(1)], None, traj_groups=[
+        group("u:x", task), group("v:x", {"id": 8, "pass_rate": 0.25})])
+    assert [part.tolist() for part in found] == [[0.5, 0.5], [0.75]]
+    assert estimator.id_field == "id"
+    rllm.configure(rule="rloo")
+    found, _ = rllm.compute_advantages([np.array([1.0, 0.0])], None, traj_groups=[group("u:x", None)])
+    assert found[0].tolist() == [1.0, -1.0]
+    assert rllm.compute_advantages([], None, traj_groups=[]) == ([], [])
+
+
+def test_prompts_that_cannot_be_told_apart_are_an_error(rllm):
+    with pytest.raises(v05.InvalidArgument, match="traj_groups must hold the group"):
+        rllm.compute_advantages([np.ones(2)], None)
+    with pytest.raises(v05.InvalidArgument, match="a trajectory must have a task"):
+        rllm.compute_advantages([np.ones(2)], None, traj_groups=[group("", None)])
+
+
+def test_groups_of_one_warn_once(rllm, caplog):
+    rllm.configure(reward_range=(0, 1))
+    for _ in range(2):
+        rllm.compute_advantages([np.ones(1)] * 9, None, traj_groups=[group(f"{n}:x", {"q": n}) for n in range(9)])
+    assert len(warnings(caplog, "single rollout")) == 1

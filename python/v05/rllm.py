@@ -1,0 +1,99 @@
+"""rLLM: an advantage estimator in its registry, under "v05" and under "other".
+
+Importing this module registers it. rLLM reads `algorithm.adv_estimator` as an enumeration in which every name that it
+does not know, "v05" too, is OTHER; so the entry "other" is what `adv_estimator: v05` finds, and "v05" is for the map of
+estimators by role. See python/docs/rllm.md.
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from rllm.trainer.algorithms.advantage import RLLM_ADV_ESTIMATOR_REGISTRY, register_rllm_adv_estimator
+
+from .errors import InvalidArgument
+from .stored_estimator import StoredEstimator
+
+# Options with which rLLM's own numbers come out (adv_estimator: grpo).
+STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=0, epsilon=1e-6, singleton="raw")
+
+_options = {}
+_estimators = {}
+
+
+def configure(**options):
+    """Starts anew with the options of v05.stored_estimator.StoredEstimator, for every role of trajectories."""
+    estimator = StoredEstimator(**options)  # a wrong option is told now
+    _options.clear()
+    _options.update(options)
+    _estimators.clear()
+    return estimator
+
+
+def compute_advantages(rewards, algorithm_config=None, traj_groups=None, **_):
+    """rLLM's signature: g arrays of rewards, a group each, of any sizes, to (advantages, returns), both g arrays.
+
+    A prompt is known by the task of the trajectories (the field `id_field` of it, else all of it); where they carry none,
+    by the task id in the group's id. Roles are kept apart, as the same task has another value for each.
+    """
+    if traj_groups is None or len(traj_groups) != len(rewards):
+        raise InvalidArgument("traj_groups must hold the group of each of the rewards: they tell the prompts apart")
+    role = traj_groups[0].group_role if len(traj_groups) else ""
+    estimator = _estimators.get(role)
+    if estimator is None:
+        estimator = _estimators[role] = StoredEstimator(**_options | _state_of(role))
+    sizes = [len(group) for group in rewards]
+    tasks = [_task(group) for group in traj_groups]
+    records = [_record(task) for task in tasks]
+    column = estimator.column(records)
+    advantages = estimator.advantages(
+        np.concatenate([np.asarray(group, dtype=np.float64) for group in rewards]) if rewards else np.zeros(0),
+        np.repeat(np.arange(len(sizes)), sizes),
+        _repeated(estimator.keys(records, [_content(task) for task in tasks]), sizes),
+        prompts=_repeated([str(_content(task)) for task in tasks], sizes),
+        column=None if column is None else _repeated(column, sizes))
+    advantages = np.split(advantages, np.cumsum(sizes)[:-1]) if sizes else []
+    return advantages, advantages
+
+
+def _state_of(role):
+    """A file of its own for every role."""
+    path = _options.get("state_path")
+    if path is None or not role:
+        return {}
+    path = Path(path)
+    return {"state_path": path.with_name(f"{path.stem}-{role}{path.suffix}")}
+
+
+def _task(group):
+    task = group.trajectories[0].task if group.trajectories else None
+    if task is None and not group.task_id:
+        raise InvalidArgument(f"a trajectory must have a task, or its group an id, got group_id {group.group_id!r}")
+    return group.task_id if task is None else task
+
+
+def _record(task):
+    """The task's fields: itself where it is a dict, else the metadata of a Task with its id."""
+    if isinstance(task, dict):
+        return task
+    metadata = getattr(task, "metadata", None)
+    return (metadata if isinstance(metadata, dict) else {}) | ({"id": task.id} if hasattr(task, "id") else {})
+
+
+def _content(task):
+    """What tells the task apart: id and instruction of a Task, or the dict or id itself."""
+    if hasattr(task, "instruction"):
+        return [task.id, task.instruction]
+    return task
+
+
+def _repeated(values, sizes):
+    return [value for value, size in zip(values, sizes) for _ in range(size)]
+
+
+register_rllm_adv_estimator("v05")(compute_advantages)
+if "other" in RLLM_ADV_ESTIMATOR_REGISTRY:
+    logging.getLogger("v05").warning(
+        'rLLM\'s entry "other" is taken: adv_estimator "v05" does not reach v05, name it in traj_group_adv_estimator_map')
+else:
+    register_rllm_adv_estimator("other")(compute_advantages)
