@@ -1,0 +1,97 @@
+"""SkyRL: an advantage estimator in its registry, and a callback that logs and saves with it.
+
+`trainer.algorithm.advantage_estimator=v05` after `register`. SkyRL hands over rewards and uids only; its uid is the row of
+the dataset, the same in every epoch, so it tells prompts apart. See python/docs/skyrl.md.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from skyrl.backends.skyrl_train.utils.ppo_utils import AdvantageEstimatorRegistry
+from skyrl.train.utils.callbacks import TrainingCallback
+
+from .errors import InvalidArgument
+from .stored_estimator import StoredEstimator
+
+# Options with which SkyRL's own numbers come out (advantage_estimator=grpo).
+STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-6, singleton="raw")
+
+_PADDING = re.compile(r"pad\d+")  # the uids of rows that fill a batch up
+_STATE = "v05.state"
+
+
+def register(name="v05", **options):
+    """Registers an estimator with the options of v05.stored_estimator.StoredEstimator, in place of an earlier one of that
+    name. Call it before the configuration is validated. Returns it."""
+    estimator = SkyRLEstimator(**options)
+    if name in AdvantageEstimatorRegistry.list_available():
+        AdvantageEstimatorRegistry.unregister(name)
+    AdvantageEstimatorRegistry.register(name, estimator)
+    return estimator
+
+
+class SkyRLEstimator:
+    """A StoredEstimator that is called as SkyRL calls its estimators.
+
+    Copies that SkyRL sends to other processes start anew with the same options; one process, the trainer's, calls it.
+    """
+
+    def __init__(self, **options):
+        self.options = options
+        self.estimator = StoredEstimator(**options)
+        self.estimator.require_no_fields("SkyRL")
+
+    def __reduce__(self):
+        return _with_options, (self.options,)
+
+    def __call__(self, token_level_rewards, response_mask, index, config=None, **_):
+        """(advantages, returns), both (n, tokens): the same for all tokens of a response, whose rewards are summed.
+
+        token_level_rewards, response_mask: (n, tokens) tensors. index: (n,) uids.
+        """
+        if getattr(config, "use_kl_in_reward", False):
+            raise InvalidArgument("use_kl_in_reward must be false for v05: the penalty takes rewards out of their range")
+        rewards = token_level_rewards.sum(dim=-1)
+        uids = [str(uid) for uid in index]
+        counts = np.array([_PADDING.fullmatch(uid) is None for uid in uids], dtype=bool)
+        found = self.estimator.advantages(rewards, uids, uids, mask=counts)
+        advantages = rewards.new_tensor(found).unsqueeze(-1) * response_mask
+        return advantages, advantages
+
+
+class Callback(TrainingCallback):
+    """Adds the metrics to SkyRL's log and keeps the state in its checkpoints (trainer.add_callback(v05.skyrl.Callback()))."""
+
+    def on_log(self, trainer, callback_input, control):
+        if callback_input.logs is not None:
+            callback_input.logs.update(_of(trainer).metrics)
+
+    def on_save(self, trainer, callback_input, control):
+        path = Path(callback_input.ckpt_path, _STATE)
+        estimator = _of(trainer)
+        try:
+            estimator.save(path)
+        except OSError as error:
+            estimator._tell("state", f"the state could not be written to {path} and will not be resumed: {error}")
+
+    def on_train_start(self, trainer, callback_input, control):
+        if not callback_input.global_step:
+            return
+        settings = trainer.cfg.trainer
+        given = settings.resume_mode == "from_path"
+        folder = settings.resume_path if given else f"{settings.ckpt_path}/global_step_{callback_input.global_step}"
+        path = Path(folder, _STATE)
+        estimator = _of(trainer)
+        if path.exists():
+            estimator.load(path)
+        else:
+            estimator._tell("resume", f"training resumes without the state of v05, which is not at {path}: it starts anew")
+
+
+def _of(trainer):
+    return AdvantageEstimatorRegistry.get(trainer.cfg.trainer.algorithm.advantage_estimator).estimator
+
+
+def _with_options(options):
+    return SkyRLEstimator(**options)
