@@ -1,0 +1,178 @@
+"""v05.openrlhf around OpenRLHF's own experience maker (released wheel), against its numbers and the formulas."""
+
+import itertools
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from adapter_cases import Batch, batches, check_resume, check_rules, contract, definitions, host, recorded, released, warnings
+
+import v05
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def released_maker(request):
+    source = released("openrlhf==0.11.2", request.config.cache, "3.11")
+    logger = logging.getLogger("openrlhf")
+    shaping = definitions(source("openrlhf/models/utils.py"), ["compute_reward"])
+    penalties = definitions(
+        source("ppo_utils/length_penalty.py"),
+        ["apply_overlong_penalty", "apply_stop_properly_penalty", "apply_length_penalties"], logger=logger)
+    maker = definitions(
+        source("ppo_utils/experience_maker.py"), ["RemoteExperienceMaker"], itertools=itertools, logger=logger,
+        compute_reward=shaping.compute_reward, apply_length_penalties=penalties.apply_length_penalties)
+    return {"RemoteExperienceMaker": maker.RemoteExperienceMaker, "apply_length_penalties": penalties.apply_length_penalties}
+
+
+@pytest.fixture
+def openrlhf(monkeypatch, released_maker):
+    return host(monkeypatch, "openrlhf", openrlhf__trainer__ppo_utils__experience_maker=released_maker)
+
+
+def strategy(estimator="group_norm", size=4, **reward):
+    return SimpleNamespace(args=SimpleNamespace(
+        rollout=SimpleNamespace(n_samples_per_prompt=size, max_new_tokens=10),
+        reward=SimpleNamespace(**{"clip_range": None, "overlong_buffer_len": None, "stop_properly_penalty_coef": None} | reward),
+        algo=SimpleNamespace(advantage=SimpleNamespace(estimator=estimator, gamma=1.0, no_std_norm=False))))
+
+
+def maker(openrlhf, strategy=None, kl=0.0, **options):
+    return openrlhf.V05ExperienceMaker(
+        None, None, None, None, SimpleNamespace(value=kl), strategy or globals()["strategy"](), None, v05=options)
+
+
+def experiences(batch, micro=5):
+    """Micro-batches of the rollouts, in an order of their own, as dynamic batches have it."""
+    order = np.random.default_rng(1).permutation(len(batch.rewards))
+    for start in range(0, len(order), micro):
+        rows = order[start:start + micro]
+        lengths = torch.tensor([1 + row % 3 for row in rows])
+        mask = torch.arange(3) < lengths[:, None]
+        rewards = torch.tensor([float("nan") if batch.rewards[row] is None else batch.rewards[row] for row in rows])
+        yield SimpleNamespace(
+            rewards=rewards, prompts=[batch.keys[row] for row in rows], labels=["7"] * len(rows), images=[None] * len(rows),
+            index=rows.tolist(), kl=torch.zeros(len(rows), 3), action_mask=mask, info={"reward": rewards},
+            response_length=lengths, truncated=torch.zeros(len(rows), dtype=torch.bool))
+
+
+def compute(experience_maker, batch):
+    made = experience_maker.compute_advantages_and_returns(list(experiences(batch)))
+    found = np.empty(len(batch.rewards))
+    for experience in made:
+        assert experience.kl is None
+        found[experience.index] = experience.advantages[:, 0].numpy()
+    return found, made
+
+
+def adapter(openrlhf, **options):
+    experience_maker = maker(openrlhf, reward_range=(0, 1), **options)
+    return lambda batch: compute(experience_maker, batch)[0]
+
+
+def test_formulas_with_groups_of_any_size(openrlhf):
+    check_rules(lambda rule: adapter(openrlhf, rule=rule))
+
+
+def test_openrlhfs_numbers(openrlhf):
+    for function, options in (
+            ("group_norm", {}), ("dr_grpo", {"scale": "none"}), ("rloo", {"scale": "none", "leave_one_out": True})):
+        experience_maker = maker(openrlhf, strategy(function), **openrlhf.STOCK | options)
+        for case in recorded("openrlhf", function):
+            batch = Batch(case["rewards"], case["groups"], [f"prompt {group}" for group in case["groups"]])
+            np.testing.assert_allclose(compute(experience_maker, batch)[0], case["advantages"], atol=case["tolerance"])
+
+
+def test_stock_maker_and_this_one_agree_in_everything_else(openrlhf, released_maker):
+    """Penalties, clipping, KL, returns and logs, bit for bit, where both shape rewards alike."""
+    batch = next(batches(missing=False, even=4))
+    settings = dict(clip_range=(-1.0, 0.6), overlong_buffer_len=9, overlong_penalty_factor=0.5, stop_properly_penalty_coef=0.5)
+    made = []
+    for experience_maker in (
+            released_maker["RemoteExperienceMaker"](
+                None, None, None, None, SimpleNamespace(value=0.1), strategy("dr_grpo", **settings), None),
+            maker(openrlhf, strategy("dr_grpo", **settings), kl=0.1, rule="grpo", leave_one_out=False)):
+        parts = list(experiences(batch, micro=8))
+        for part in parts:
+            part.kl = torch.linspace(0, 1, 24).reshape(8, 3)
+            part.truncated = torch.arange(8) % 3 == 0
+        made.append(experience_maker.compute_advantages_and_returns(parts))
+        advantage = experience_maker.args.algo.advantage
+        assert advantage.estimator == "dr_grpo" and experience_maker.args.rollout.n_samples_per_prompt == 4
+        assert vars(experience_maker.args.reward) == settings
+    for theirs, ours in zip(*made):
+        for name in ("advantages", "returns", "rewards"):
+            torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), atol=1e-6, rtol=0)
+        assert set(theirs.info) < set(ours.info)
+        for name, value in theirs.info.items():
+            torch.testing.assert_close(ours.info[name], value, atol=1e-6, rtol=0)
+
+
+def test_metrics_are_in_the_info_of_every_row(openrlhf):
+    experience_maker = maker(openrlhf, reward_range=(0, 1))
+    _, made = compute(experience_maker, next(batches()))
+    for experience in made:
+        assert torch.equal(experience.info["v05/groups"], torch.full((len(experience.index),), 16.0))
+
+
+def test_resume(openrlhf, tmp_path):
+    check_resume(lambda name: adapter(openrlhf, state_path=tmp_path / name / "v05.state"))
+
+
+def test_prompts_with_other_labels_or_images_are_other_prompts(openrlhf):
+    parts = SimpleNamespace(prompts=["a"] * 3, labels=["1", "2", "1"], images=[None, None, ["x.png"]])
+    assert len(set(openrlhf._keys(parts))) == 3
+
+
+def test_set_ups_that_cannot_work(openrlhf, caplog):
+    for estimator in ("gae", "reinforce", "flash_reinforce"):
+        with pytest.raises(v05.InvalidArgument, match=f"algo.advantage.estimator must be one of .* got {estimator}"):
+            maker(openrlhf, strategy(estimator))
+    with pytest.raises(v05.InvalidArgument, match="OpenRLHF does not hand over"):
+        maker(openrlhf, prior="column")
+    experience_maker = maker(openrlhf)
+    for step in range(2):
+        compute(experience_maker, Batch([1.0] * 10, [], [f"{step} {row}" for row in range(10)]))
+    assert len(warnings(caplog, "single rollout")) == 1
+
+
+def test_a_failure_leaves_the_settings_of_the_trainer_alone(openrlhf):
+    experience_maker = maker(openrlhf, reward_range=(0, 1))
+    with pytest.raises(v05.InvalidArgument):
+        compute(experience_maker, Batch([2.0, 0.0], [], ["a", "a"]))
+    assert experience_maker.args.rollout.n_samples_per_prompt == 4
+
+
+def test_install_replaces_the_actors_of_both_trainers(monkeypatch, openrlhf, released_maker):
+    """Ray's actor classes keep the class they were made of; install makes actors of a subclass."""
+
+    class Trainer:
+        def __init__(self, name, strategy):
+            self.name = name
+            self.experience_maker = released_maker["RemoteExperienceMaker"](
+                "actor", "critic", "reward", "initial", "kl", strategy, "tokenizer")
+
+    def remote(kind):
+        return SimpleNamespace(__ray_metadata__=SimpleNamespace(modified_class=kind))
+
+    trainers = {"ppo_trainer": {"PPOTrainer": remote(Trainer)}, "ppo_trainer_async": {"TrainingActor": remote(Trainer)}}
+    host(monkeypatch, "openrlhf", ray={"remote": remote}, **{f"openrlhf__trainer__{name}": names for name, names in trainers.items()})
+    with pytest.raises(v05.InvalidArgument, match="rule"):
+        openrlhf.install(rule="gpro")
+    openrlhf.install(rule="rloo")
+    from openrlhf.trainer import ppo_trainer, ppo_trainer_async
+
+    for actor in (ppo_trainer.PPOTrainer, ppo_trainer_async.TrainingActor):
+        trainer = actor.__ray_metadata__.modified_class("name", strategy=strategy())
+        made = trainer.experience_maker
+        assert isinstance(made, openrlhf.V05ExperienceMaker) and made.v05.rule == "rloo" and trainer.name == "name"
+        assert [made.actor_model_group, made.initial_model_group, made.kl_ctl, made.tokenizer] == ["actor", "initial", "kl", "tokenizer"]
+
+
+def test_the_released_code_is_what_this_was_written_for(request):
+    source = released("openrlhf==0.11.2", request.config.cache, "3.11")
+    assert contract("openrlhf")["version"].endswith("0.11.2")
+    assert "self.experience_maker = RemoteExperienceMaker(" in source("trainer/ppo_trainer.py")
+    assert "self.trainer_actor = TrainingActor.remote(" in source("trainer/ppo_trainer_async.py")
