@@ -1,0 +1,90 @@
+"""NeMo-RL: an advantage estimator in place of the one that its configuration names.
+
+`install` before NeMo-RL's own script. See python/docs/nemo_rl.md.
+"""
+
+import importlib
+import sys
+
+from .errors import InvalidArgument
+from .stored_estimator import StoredEstimator
+
+# Options with which NeMo-RL's own numbers come out (normalize_rewards and use_leave_one_out_baseline as by default).
+STOCK = dict(rule="grpo", leave_one_out=True, scale="group", ddof=1, epsilon=1e-6)
+
+
+class V05AdvantageEstimator:
+    """What NeMo-RL calls with each batch.
+
+    pad_token_id: of the tokenizer. Prompts come as tokens, padded to the longest of the batch; without the padding they
+        are the same in every batch, and that is how they are known. None: the lengths that come with the batch are taken.
+    options: of v05.stored_estimator.StoredEstimator. id_field and prior_field are looked up in the extra_env_info of the
+        batch, where NeMo-RL hands it over.
+    """
+
+    def __init__(self, *, pad_token_id=None, **options):
+        self.pad_token_id = pad_token_id
+        self.estimator = StoredEstimator(**options)
+
+    def compute_advantage(self, prompt_ids, rewards, mask, *, valid_mask=None, repeated_batch=None, **_):
+        """(n, tokens) advantages, the same for all tokens of a response.
+
+        prompt_ids: (n, prompt tokens) integers; equal prompts are one group, of any size.
+        rewards: (n,). mask: (n, tokens), for its shape.
+        valid_mask: (n,), 0 for rows that do not count; None: all count.
+        repeated_batch: the batch, of which "length" and "extra_env_info" are read where they are there.
+        """
+        batch = {} if repeated_batch is None else repeated_batch
+        prompts = self._prompts(prompt_ids, batch.get("length"))
+        records = batch.get("extra_env_info")
+        if records is None:
+            self.estimator.require_no_fields("this trainer of NeMo-RL")
+            records = [{}] * len(prompts)
+        records = [record or {} for record in records]
+        found = self.estimator.advantages(
+            rewards, prompts, self.estimator.keys(records, prompts), column=self.estimator.column(records),
+            mask=None if valid_mask is None else valid_mask.cpu().numpy() != 0)
+        return rewards.new_tensor(found).unsqueeze(-1).expand(mask.shape)
+
+    def _prompts(self, prompt_ids, lengths):
+        """The tokens of every prompt as text, without padding."""
+        if prompt_ids.ndim != 2:
+            raise InvalidArgument(f"prompt_ids must be (rollouts, tokens), got shape {tuple(prompt_ids.shape)}")
+        rows = prompt_ids.tolist()
+        if self.pad_token_id is not None:
+            return [_text(_stripped(row, self.pad_token_id)) for row in rows]
+        if lengths is None:
+            raise InvalidArgument("pad_token_id must be given: NeMo-RL hands over prompts padded to the longest of the batch "
+                                  "and no lengths, so they cannot be told apart between batches")
+        return [_text(row[:length]) for row, length in zip(rows, map(int, lengths))]
+
+
+def install(*, pad_token_id=None, **options):
+    """Makes NeMo-RL's GRPO trainers of this process use one V05AdvantageEstimator, which is returned; a process holds one,
+    that of the last call."""
+    estimator = V05AdvantageEstimator(pad_token_id=pad_token_id, **options)
+    grpo = importlib.import_module("nemo_rl.algorithms.grpo")
+    stock = grpo._create_advantage_estimator
+
+    def create_advantage_estimator(master_config):
+        return estimator
+
+    # Its other trainers import the function by name.
+    for module in list(sys.modules.values()):
+        name = getattr(module, "__name__", "")
+        if name.startswith("nemo_rl.") and getattr(module, "_create_advantage_estimator", None) is stock:
+            module._create_advantage_estimator = create_advantage_estimator
+    return estimator
+
+
+def _stripped(tokens, padding):
+    first, last = 0, len(tokens)
+    while first < last and tokens[first] == padding:
+        first += 1
+    while last > first and tokens[last - 1] == padding:
+        last -= 1
+    return tokens[first:last]
+
+
+def _text(tokens):
+    return " ".join(map(str, tokens))
