@@ -281,16 +281,20 @@ class AdvantageEstimator:
 
     def load(self, path):
         """Loads what `save` wrote into this object."""
-        try:
-            with zipfile.ZipFile(Path(path)) as file:
-                state = {name: file.read(name) for name in file.namelist()}
-        except (zipfile.BadZipFile, EOFError) as error:
-            raise CheckpointError(f"{path} is no saved AdvantageEstimator: {error}") from error
-        self.load_state_dict(state)
+        self.load_state_dict(read_state(path))
 
     def __repr__(self):
         return (f"AdvantageEstimator(rule={self.rule!r}, prior={self._prior_name()!r}, reward_range={self.reward_range}, "
                 f"steps={self.steps})")
+
+
+def read_state(path):
+    """The state_dict that `AdvantageEstimator.save` wrote to a file."""
+    try:
+        with zipfile.ZipFile(Path(path)) as file:
+            return {name: file.read(name) for name in file.namelist()}
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise CheckpointError(f"{path} is no saved AdvantageEstimator: {error}") from error
 
 
 def _scored(rewards, mask):
