@@ -9,6 +9,7 @@ Everything else is TRL's. The trainers are subclasses, nothing of TRL is patched
 
 import logging
 import os
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,16 +19,23 @@ from accelerate.utils import broadcast_object_list, gather, gather_object
 from trl import GRPOTrainer, RLOOTrainer
 from trl.trainer.utils import nanstd
 
+from . import trl_rounds
+from ._allocator import Allocator
+from ._batch import choice
 from ._estimate import advantages
 from ._history import key_array
+from ._prototypes import ALLOCATION_RULES
 from .advantage_estimator import AdvantageEstimator, read_state
 from .errors import ArgumentTypeError, Error, InvalidArgument
 from .prompt_key import prompt_key
+from .trl_rounds import Batch
 
-_log = logging.getLogger("v05")
 STATE_FILE = "v05.zip"
+_log = logging.getLogger("v05")
 _OWN_SCALING = ("grpo", "rloo")
 _NEEDS_SIBLINGS = ("grpo", "rloo", "james_stein", "median")
+# Losses of GRPO that are means over rows; the others are means over tokens, where padding has none.
+_MEANS_OVER_ROWS = ("grpo", "sapo", "dr_grpo", "luspo")
 
 
 @dataclass
@@ -45,6 +53,15 @@ class V05Config:
         trainer does with its own advantages (`scale_rewards`, `normalize_advantages`).
     num_generations: rollouts a prompt in training, in place of the TRL config's, which forbids 1; None: the TRL config's.
         1 is for rules whose baseline does not need other rollouts of the prompt.
+    allocation: "off": every prompt gets num_generations rollouts. "osla", "neyman": that many first, then more in rounds,
+        where this rule of v05.Allocator wants them.
+    initial: num_generations by its name in v05.Allocator; None: as there.
+    maximum: rollouts a prompt at most.
+    budget: rollouts a generation batch at most; None: no limit. It bounds the memory of a training step.
+    wave: the most that a prompt asks for in a round. A round costs a call of the generation engine: few large waves are
+        fast, many small ones spend fewer rollouts.
+    weigh: "prompts": whatever their sizes, all groups of a generation batch have the same weight in the gradient.
+        "rollouts": every rollout has, so that groups count by their size.
     """
 
     rule: str = "calibrated"
@@ -59,13 +76,19 @@ class V05Config:
     discount: float = 0.8
     capacity: int | None = None
     num_generations: int | None = None
+    allocation: str = "off"
+    initial: int | None = None
+    maximum: int = 16
+    budget: int | None = None
+    wave: int = 4
+    weigh: str = "prompts"
 
 
 class _V05Trainer:
     """What both trainers share; stands before the TRL trainer among the bases.
 
-    Every process holds an estimator and gives it the gathered batch, so that all hold the same state and raise the same
-    errors: no process waits for one that has failed.
+    Every process holds an estimator and gives it the gathered batch, so that all hold the same state, plan the same
+    rounds and raise the same errors: no process waits for one that has failed.
     """
 
     def __init__(self, *args, v05=None, **kwargs):
@@ -73,36 +96,40 @@ class _V05Trainer:
         if not isinstance(config, V05Config):
             raise ArgumentTypeError(f"v05 must be a V05Config, got {config!r}")
         self.v05_config = config
-        self._own_scaling = config.scale is None and config.rule in _OWN_SCALING
         self.v05_estimator = AdvantageEstimator(
             rule=config.rule, prior=config.prior, reward_range=config.reward_range,
             leave_one_out=config.leave_one_out and config.rule != "grpo", scale=config.scale or "none", test=config.test,
             level=config.level, discount=config.discount, capacity=config.capacity)
+        self._own_scaling = config.scale is None and config.rule in _OWN_SCALING
         super().__init__(*args, **kwargs)
         if not self.accelerator.is_main_process:
             _log.setLevel(logging.ERROR)  # all processes see the same: one tells
-        self._set_group_size(config)
-        self._check_columns()
         if getattr(self, "multi_objective_aggregation", "sum_then_normalize") != "sum_then_normalize":
             raise InvalidArgument(
                 "multi_objective_aggregation must be 'sum_then_normalize', got "
                 f"{self.multi_objective_aggregation!r}: it takes a mean of its own off each reward before they are summed, "
                 "and leaves no baseline to replace")
+        self._set_group_size(config)
+        self._check_columns()
+        if config.allocation != "off":
+            self._check_allocation(config)
 
     def _set_group_size(self, config):
-        if config.num_generations is not None:
+        sizes = {size for size in (config.num_generations, config.initial) if size is not None}
+        if len(sizes) > 1:
+            raise InvalidArgument(f"initial must be num_generations, got {config.initial} and {config.num_generations}")
+        for size in sizes:
             batch = self.args.generation_batch_size
-            if config.num_generations < 1 or batch % config.num_generations:
-                raise InvalidArgument(
-                    "num_generations of V05Config must be a positive divisor of the generation batch size "
-                    f"{batch}, got {config.num_generations}")
-            self.num_generations = config.num_generations
+            if size < 1 or batch % size:
+                raise InvalidArgument("num_generations of V05Config must be a positive divisor of the generation batch size "
+                                      f"{batch}, got {size}")
+            self.num_generations = size
         if self.num_generations == 1 and config.rule in _NEEDS_SIBLINGS:
             raise InvalidArgument(f"num_generations must be at least 2 for rule {config.rule!r}, whose baseline is made of "
                                   "the other rollouts of a prompt, got 1")
 
     def _columns(self):
-        """The dataset's columns that are read: what for, and name."""
+        """The dataset's columns that are read: {option: name}."""
         columns = {"key_column": self.v05_config.key_column}
         if self.v05_estimator.prior == "column":
             columns["prior_column"] = self.v05_config.prior_column
@@ -117,6 +144,32 @@ class _V05Trainer:
                 raise InvalidArgument(
                     f"remove_unused_columns must be False: it removes {option} {name!r} from the dataset")
 
+    def _check_allocation(self, config):
+        choice("allocation", config.allocation, {"off": None} | ALLOCATION_RULES)
+        choice("weigh", config.weigh, dict.fromkeys(("prompts", "rollouts")))
+        if getattr(self, "environment_factories", None) is not None:
+            raise InvalidArgument("allocation must be 'off' with environments, whose state cannot be asked for again")
+        columns = getattr(self.train_dataset, "column_names", None) or ()
+        if "image" in columns or "images" in columns:
+            raise InvalidArgument("allocation must be 'off' with images, whose tensors cannot be joined")
+        batch = self.args.generation_batch_size
+        if config.budget is not None and config.budget < batch:
+            raise InvalidArgument(
+                f"budget must be at least the {batch} rollouts of a generation batch's first round, got {config.budget}")
+        Allocator([0.5], **self._allocator_options())  # a wrong option is told now
+        most = batch // self.num_generations * config.maximum
+        most = most if config.budget is None else min(most, config.budget)
+        rows = -(-most // (self.accelerator.num_processes * self.args.steps_per_generation))
+        if rows > self.args.per_device_train_batch_size:
+            _log.warning("allocation: a training step of a process may hold %d rollouts instead of %d. If memory does not "
+                         "hold them, lower budget, or per_device_train_batch_size and raise gradient_accumulation_steps.",
+                         rows, self.args.per_device_train_batch_size)
+
+    def _allocator_options(self):
+        config = self.v05_config
+        return dict(rule=config.allocation, initial=self.num_generations, maximum=config.maximum, budget=config.budget,
+                    wave=config.wave)
+
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         self._rewards_per_function = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         return self._rewards_per_function
@@ -125,17 +178,149 @@ class _V05Trainer:
         if not self.model.training:  # evaluation neither learns nor has a use for another baseline
             return super()._generate_and_score_completions(inputs)
         rows = self._gathered_rows(inputs)
-        output = super()._generate_and_score_completions(inputs)
-        rewards = self._scored(self._rewards_per_function)
-        groups = np.arange(len(rows)) // self.num_generations
-        found, metrics = self._advantages(rewards, groups, rows, self._penalty(output))
+        prompt = np.arange(len(rows)) // self.num_generations
+        prompts = rows[::self.num_generations]
+        if self.v05_config.allocation == "off":
+            batch = self._generate_round(inputs, prompt)
+        else:
+            batch = self._generate_rounds(inputs, prompt, prompts)
+        found, metrics = self._advantages(batch, prompts)
+        if self.v05_config.allocation != "off":
+            found = found * self._weights(batch).to(found)
+            metrics = batch.metrics | self._reward_metrics(batch) | metrics
 
-        local = slice(self.accelerator.process_index * len(inputs), (self.accelerator.process_index + 1) * len(inputs))
-        output["advantages"] = found[local]
+        here = torch.from_numpy(batch.of(self.accelerator.process_index)).to(found.device)
+        padding = len(batch.output["completion_ids"]) - len(here)
+        batch.output["advantages"] = torch.cat([found[here], found.new_zeros(padding)])
         self._replace_logged_advantages(found)
+        if "num_tokens" in metrics:  # of which TRL keeps the last
+            self._metrics["train"]["num_tokens"].clear()
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
-        return output
+        return batch.output
+
+    def _generate_round(self, inputs, prompt):
+        """The Batch that TRL makes of `inputs`, for which every process has equally many; prompt: (n,) of all processes."""
+        output = super()._generate_and_score_completions(inputs)
+        processes = self.accelerator.num_processes
+        return Batch(output, prompt, np.repeat(np.arange(processes), len(inputs)), self._rewards_per_function,
+                     self._penalty(output))
+
+    def _generate_rounds(self, inputs, prompt, prompts):
+        """The Batch of a first round with every prompt and of further rounds where the allocator wants them."""
+        me = self.accelerator.process_index
+        rounds = [self._generate_round_apart(inputs, prompt)]
+        generated = np.bincount(prompt)
+        allocator = self._first_allocator(rounds[0], prompts)
+        while allocator is not None:
+            wanted = self._wanted(allocator, generated)
+            if not wanted.any():
+                break
+            plan = trl_rounds.spread(wanted, self._held(rounds))
+            generated += wanted
+            # Padding generates something, too: every process takes part in every round.
+            mine = [dict(prompts[max(number, 0)].example) for number in plan[me]]
+            rounds.append(self._generate_round_apart(mine, plan.reshape(-1), group_size=1))
+            if not self._observe(allocator, rounds[-1]):
+                break
+        batch = trl_rounds.join(rounds, me, self._tokenizer.pad_token_id)
+        steps = self.args.steps_per_generation
+        held = self._held([batch])
+        rows = -(-int(held.max()) // steps) * steps
+        batch.output = trl_rounds.add_meaningless_rows(batch.output, rows - int(held[me]))
+        if "num_items_in_batch" in rounds[0].output:
+            mask = batch.output["completion_mask"] * batch.output.get("tool_mask", 1)
+            batch.output["num_items_in_batch"] = self.accelerator.gather(mask.sum()).sum()
+
+        self._keep_logs(batch.logs)
+        padding = sum(int((each.prompt < 0).sum()) for each in rounds)
+        batch.metrics |= {"v05/rounds": float(len(rounds)), "v05/padding": padding / (padding + len(batch.prompt))}
+        return batch
+
+    def _generate_round_apart(self, inputs, prompt, group_size=None):
+        """A round whose logs and metrics are kept apart. TRL's own advantages, of no use here, need a group size."""
+        logs, metrics, size = self._logs, self._metrics["train"], self.num_generations
+        self._logs = {
+            name: deque() if isinstance(kept, deque) else defaultdict(deque) for name, kept in logs.items()}
+        self._metrics["train"] = defaultdict(list)
+        self.num_generations = group_size or size
+        try:
+            batch = self._generate_round(inputs, prompt)
+            batch.logs, batch.metrics = self._logs, self._metrics["train"]
+        finally:
+            self._logs, self._metrics["train"], self.num_generations = logs, metrics, size
+        return batch
+
+    def _first_allocator(self, first, prompts):
+        """The allocator that has seen the first round; None where nothing of it could be scored."""
+        self.v05_estimator.detect_range(self._scored(first.rewards_per_function))
+        if self.v05_estimator.reward_range is None:
+            return None
+        allocator = self.v05_estimator.allocator(**_about(prompts), **self._allocator_options())
+        allocator.request()
+        self._observe(allocator, first)
+        return allocator
+
+    def _observe(self, allocator, batch):
+        """Whether the allocator can go on after it has seen the rewards of a round."""
+        rewards = self._scored(batch.rewards_per_function).double().cpu().numpy()
+        counted = batch.prompt >= 0
+        before = self.v05_estimator.reward_range
+        self.v05_estimator.detect_range(rewards[counted])
+        if self.v05_estimator.reward_range != before:
+            return False
+        scored = ~np.isnan(rewards)
+        allocator.observe(batch.prompt[counted & scored], rewards[counted & scored])
+        allocator.cancel(batch.prompt[counted & ~scored])
+        return True
+
+    def _wanted(self, allocator, generated):
+        """Rollouts of each prompt in the next round. Unscored ones count here: they would be asked for again for ever."""
+        wanted = np.minimum(allocator.request(), self.v05_config.maximum - generated)
+        if self.v05_config.budget is not None:
+            others = generated.sum() + np.cumsum(wanted) - wanted
+            wanted = np.clip(self.v05_config.budget - others, 0, wanted)
+        return wanted
+
+    def _held(self, batches):
+        """How many rollouts each process holds, padding left out."""
+        return sum(np.bincount(batch.process[batch.prompt >= 0], minlength=self.accelerator.num_processes)
+                   for batch in batches)
+
+    def _weights(self, batch):
+        """What a rollout's advantage is multiplied by, so that the loss weighs as `weigh` says, padding or not."""
+        rows = len(batch.prompt)
+        if getattr(self, "loss_type", "grpo") in _MEANS_OVER_ROWS:
+            rows = self.accelerator.num_processes * len(batch.output["completion_ids"])
+        if self.v05_config.weigh == "rollouts":
+            return torch.full((len(batch.prompt),), rows / len(batch.prompt))
+        counts = np.bincount(batch.prompt)
+        return torch.from_numpy(rows / (len(counts) * counts[batch.prompt]))
+
+    def _reward_metrics(self, batch):
+        """TRL's figures of the rewards, of all rounds together."""
+        metrics = {}
+        for name, rewards in zip(self.reward_func_names, batch.rewards_per_function.T):
+            metrics[f"rewards/{name}/mean"] = torch.nanmean(rewards).item()
+            metrics[f"rewards/{name}/std"] = nanstd(rewards).item()
+        rewards = self._scored(batch.rewards_per_function, clipped=False)
+        deviation = _group_deviation(rewards, torch.from_numpy(batch.prompt).to(rewards.device))
+        metrics["reward"] = torch.nanmean(rewards).item()
+        metrics["reward_std"] = nanstd(rewards).item()
+        metrics["frac_reward_zero_std"] = torch.isclose(deviation, torch.zeros_like(deviation)).float().mean().item()
+        return metrics
+
+    def _keep_logs(self, logs):
+        """The table of completions holds the last generation batch, as TRL's does."""
+        def table(values):
+            return deque(values, maxlen=max(len(values), self.args.generation_batch_size))
+
+        for name, values in logs.items():
+            if isinstance(values, dict):
+                values = defaultdict(lambda: table([]), {column: table(part) for column, part in values.items()})
+            else:
+                values = table(values)
+            self._logs[name] = values
 
     def _gathered_rows(self, inputs):
         """The _Row of every row of all processes, in the order of gathered rewards. Raises on every process alike."""
@@ -164,34 +349,35 @@ class _V05Trainer:
             raise InvalidArgument("key_column must be given for prompts with images: their texts do not tell them apart")
         else:
             keys = [prompt_key(row["prompt"]) for row in inputs]
-        priors = [row.get(columns.get("prior_column")) for row in inputs]
-        read = self.v05_estimator.prior not in ("history", "column", "none")
-        prompts = [row["prompt"] if read else None for row in inputs]
-        return [_Row(*facts) for facts in zip(key_array(keys).tolist(), priors, prompts)]
+        reads_prompts = self.v05_estimator.prior not in ("history", "column", "none")
+        allocates = self.v05_config.allocation != "off"
+        return [
+            _Row(key, row.get(columns.get("prior_column")), row["prompt"] if reads_prompts else None, row if allocates else None)
+            for key, row in zip(key_array(keys).tolist(), inputs)]
 
-    def _scored(self, rewards_per_function):
+    def _scored(self, rewards_per_function, clipped=True):
         """One reward a row, (n,) float32, as the trainer makes it; NaN where no function gave one."""
         weighted = rewards_per_function * self.reward_weights.to(rewards_per_function.device).unsqueeze(0)
         rewards = weighted.nansum(dim=1)
         rewards[torch.isnan(rewards_per_function).all(dim=1)] = torch.nan
         return rewards
 
-    def _advantages(self, rewards, groups, rows, penalty):
-        """(advantages, (n,) float32 on the trainer's device; metrics) of a gathered batch. Learns from it."""
-        if penalty is not None:
-            penalty = advantages(penalty, groups, rule="rloo", singleton="raw", mask=~torch.isnan(rewards))
+    def _advantages(self, batch, prompts):
+        """(advantages of a Batch, (n,) float32 on the trainer's device; metrics). Learns from it."""
+        rewards = self._scored(batch.rewards_per_function)
+        allocates = self.v05_config.allocation != "off"
         step = self.v05_estimator.step(
-            rewards, groups, [row.key for row in rows], prompts=[row.prompt for row in rows],
-            column=[row.prior for row in rows])
+            rewards, batch.prompt, **_about([prompts[number] for number in batch.prompt]),
+            maximum=self.v05_config.maximum if allocates else None)
         if self._own_scaling:
-            unscaled = rewards - torch.from_numpy(step.baseline).to(rewards)
-            if penalty is not None:
-                unscaled = unscaled + penalty
-            found = self._scale(unscaled, rewards, torch.from_numpy(groups).to(rewards.device))
+            found = rewards - torch.from_numpy(step.baseline).to(rewards)
         else:
             found = torch.from_numpy(step.advantages).to(rewards)
-            if penalty is not None:
-                found = found + penalty
+        if batch.penalty is not None:
+            found = found + advantages(
+                batch.penalty, batch.prompt, rule="rloo", singleton="raw", mask=~torch.isnan(rewards))
+        if self._own_scaling:
+            found = self._scale(found, rewards, torch.from_numpy(batch.prompt).to(rewards.device))
         return torch.nan_to_num(found, nan=0.0), step.metrics
 
     def _replace_logged_advantages(self, found):
@@ -210,9 +396,7 @@ class _V05Trainer:
         if checkpoint is None:
             return
         # One process reads, so that all go on with the same state or fail with the same error.
-        state = [None]
-        if self.accelerator.is_main_process:
-            state = [_read_state(os.path.join(checkpoint, STATE_FILE))]
+        state = [_read_state(os.path.join(checkpoint, STATE_FILE)) if self.accelerator.is_main_process else None]
         state, = broadcast_object_list(state)
         if isinstance(state, Exception):
             raise state
@@ -244,9 +428,9 @@ class V05RLOOTrainer(_V05Trainer, RLOOTrainer):
 
     _policy_and_reference = None
 
-    def _scored(self, rewards_per_function):
+    def _scored(self, rewards_per_function, clipped=True):
         rewards = super()._scored(rewards_per_function)
-        if self.reward_clip_range:
+        if clipped and self.reward_clip_range:
             rewards = rewards.clamp(min=self.reward_clip_range[0], max=self.reward_clip_range[1])
         return rewards
 
@@ -256,11 +440,10 @@ class V05RLOOTrainer(_V05Trainer, RLOOTrainer):
             self._policy_and_reference.append(found[0])
         return found
 
-    def _generate_and_score_completions(self, inputs):
-        # The reference's log-probabilities are not among the results.
-        self._policy_and_reference = [] if self.beta != 0.0 else None
+    def _generate_round(self, inputs, prompt):
+        self._policy_and_reference = []  # the reference's log-probabilities are not among the results
         try:
-            return super()._generate_and_score_completions(inputs)
+            return super()._generate_round(inputs, prompt)
         finally:
             self._policy_and_reference = None
 
@@ -268,8 +451,7 @@ class V05RLOOTrainer(_V05Trainer, RLOOTrainer):
         if self.beta == 0.0:
             return None
         policy, reference = self._policy_and_reference
-        divergence = gather(((policy - reference) * output["completion_mask"]).sum(-1))
-        return -self.beta * divergence
+        return -self.beta * gather(((policy - reference) * output["completion_mask"]).sum(-1))
 
     def _scale(self, unscaled, rewards, groups):
         if not self.normalize_advantages:
@@ -281,15 +463,24 @@ class V05RLOOTrainer(_V05Trainer, RLOOTrainer):
 
 
 class _Row(NamedTuple):
-    """What a row of the dataset says of its prompt."""
+    """What a row of the dataset says of its prompt; the row itself where more rollouts may be asked for."""
 
     key: int
     prior: object
     prompt: object
+    example: dict | None
+
+
+def _about(rows):
+    """The arguments of the estimator that describe the prompts of rows."""
+    return dict(keys=[row.key for row in rows], prompts=[row.prompt for row in rows], column=[row.prior for row in rows])
 
 
 def _group_deviation(rewards, groups):
-    """TRL's standard deviation of each row's group, whatever the sizes; NaN for fewer than two scored rewards."""
+    """TRL's standard deviation of each row's group, whatever the sizes; NaN for fewer than two scored rewards.
+
+    groups: numbers from 0, in order.
+    """
     counts = torch.bincount(groups)
     place = torch.arange(len(groups), device=groups.device) - (counts.cumsum(0) - counts)[groups]
     table = rewards.new_full((len(counts), int(counts.max())), torch.nan)
