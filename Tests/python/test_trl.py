@@ -1,0 +1,248 @@
+"""v05.trl in TRL's own trainers, with a transformer of a few thousand weights."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+
+torch = pytest.importorskip("torch")
+trl = pytest.importorskip("trl", reason="TRL is not installed: pip install './python[trl]'")
+
+import tiny_trl
+from datasets import IterableDataset
+from tiny_trl import trained, trainer, weights
+from trl import GRPOTrainer, RLOOTrainer
+
+import v05
+from v05.trl import V05Config, V05GRPOTrainer, V05RLOOTrainer
+from v05.trl_rounds import spread
+
+
+class Heard:
+    """What reached the loss, and the rewards that this test gives the same completions."""
+
+    def __init__(self):
+        self.steps = defaultdict(list)
+
+    def __call__(self, made, inputs):
+        self.steps[made.state.global_step] += tiny_trl.rows(inputs)
+
+    def groups(self, step):
+        """{prompt: (rewards, advantages)} of the rows that count."""
+        groups = defaultdict(lambda: ([], []))
+        for prompt, completion, advantage, counts in self.steps[step]:
+            if counts:
+                groups[prompt][0].extend(tiny_trl.reward([completion], [prompt]))
+                groups[prompt][1].append(advantage)
+        return {prompt: (np.array(rewards), np.array(found)) for prompt, (rewards, found) in groups.items()}
+
+
+PRIOR = {row["prompt"]: row["prior"] for row in tiny_trl.dataset()}
+
+
+def others_mean(rewards):
+    return (rewards.sum() - rewards) / (len(rewards) - 1)
+
+
+def paper_baseline(rewards, prior):
+    """Method section 1 with the row left out; rewards in 0 and 1."""
+    mean, noise = others_mean(rewards), 0.25 / (len(rewards) - 1)
+    bias = np.maximum(0, (mean - prior) ** 2 - noise)
+    weight = bias / (bias + noise)
+    return weight * mean + (1 - weight) * prior
+
+
+def calibrated_baselines(groups):
+    """Method section 5 fitted on the batch, for groups of one size, with the row left out."""
+    size = len(next(iter(groups.values()))[0])
+    means = np.array([rewards.mean() for rewards, _ in groups.values()])
+    priors = np.array([PRIOR[prompt] for prompt in groups])
+    spread_within = sum(((rewards - rewards.mean()) ** 2).sum() for rewards, _ in groups.values()) / (len(groups) * (size - 1))
+    centred = priors - priors.mean()
+    slope = np.clip(centred @ means / (centred @ centred + 0.2 * 0.25), 0, 1.5)
+    intercept = means.mean() - slope * priors.mean()
+    residuals = means - intercept - slope * priors
+    between = max(0, residuals @ residuals / (len(groups) - 2) - spread_within / size)
+    weight = between / (between + spread_within / (size - 1))
+    baselines = {}
+    for prompt, (rewards, _) in groups.items():
+        line = np.clip(intercept + slope * PRIOR[prompt], 0, 1)
+        baselines[prompt] = line + weight * (others_mean(rewards) - line)
+    return baselines
+
+
+# Parity with TRL
+
+@pytest.mark.parametrize("scale", ["group", "batch", "none"])
+def test_grpo_is_trls_bit_for_bit(tmp_path, scale):
+    options = dict(scale_rewards=scale, per_device_train_batch_size=16, gradient_accumulation_steps=2)
+    stock = trained(GRPOTrainer, tmp_path, **options)
+    swapped = trained(V05GRPOTrainer, tmp_path, V05Config(rule="grpo"), **options)
+    assert torch.equal(weights(stock), weights(swapped))
+    assert list(stock._logs["advantages"]) == list(swapped._logs["advantages"])
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_rloo_is_trls_bit_for_bit(tmp_path, normalize):
+    stock = trained(RLOOTrainer, tmp_path, beta=0.0, normalize_advantages=normalize)
+    swapped = trained(V05RLOOTrainer, tmp_path, V05Config(rule="rloo"), beta=0.0, normalize_advantages=normalize)
+    assert torch.equal(weights(stock), weights(swapped))
+
+
+def test_rloo_with_a_divergence_in_the_reward_is_trls_up_to_rounding(tmp_path):
+    stock, swapped = (
+        trained(kind, tmp_path, *config, beta=0.3, reward_clip_range=(0.0, 0.5), num_iterations=1, learning_rate=1e-3)
+        for kind, config in ((RLOOTrainer, ()), (V05RLOOTrainer, (V05Config(rule="rloo"),))))
+    assert list(swapped._logs["advantages"]) == pytest.approx(list(stock._logs["advantages"]), abs=1e-6)
+
+
+def none_for_some(completions, prompts, **columns):
+    """None for a whole group, for all but one of another, and for single rows."""
+    rewards = tiny_trl.reward(completions, prompts)
+    rewards[0:4] = [None] * 4
+    rewards[4:7] = [None] * 3
+    rewards[9] = None
+    return rewards
+
+
+@pytest.mark.parametrize("kind, ours, rule", [(GRPOTrainer, V05GRPOTrainer, "grpo"), (RLOOTrainer, V05RLOOTrainer, "rloo")])
+def test_unscored_rollouts_are_left_out_as_in_trl(tmp_path, kind, ours, rule):
+    options = {"beta": 0.0} | ({"normalize_advantages": True} if rule == "rloo" else {})
+    stock = trained(kind, tmp_path, reward_funcs=none_for_some, **options)
+    swapped = trained(ours, tmp_path, V05Config(rule=rule), reward_funcs=none_for_some, **options)
+    assert torch.equal(weights(stock), weights(swapped))
+
+
+# The baselines that reach the loss
+
+def test_calibrated_leave_one_out_reaches_the_loss(tmp_path):
+    heard = Heard()
+    trained(V05GRPOTrainer, tmp_path, V05Config(prior="column"), listen=heard, max_steps=1)
+    groups = heard.groups(0)
+    baselines = calibrated_baselines(groups)
+    assert len(groups) == 8
+    for prompt, (rewards, found) in groups.items():
+        np.testing.assert_allclose(found, rewards - baselines[prompt], atol=1e-6)
+    assert any(rewards.std() == 0 and abs(found).min() > 0.01 for rewards, found in groups.values())
+
+
+def test_paper_rule_reaches_the_loss_of_both_trainers(tmp_path):
+    for kind in V05GRPOTrainer, V05RLOOTrainer:
+        heard = Heard()
+        made = trained(kind, tmp_path, V05Config(rule="v05", prior="column"), listen=heard, max_steps=2, beta=0.0)
+        for step in range(2):
+            for prompt, (rewards, found) in heard.groups(step).items():
+                np.testing.assert_allclose(found, rewards - paper_baseline(rewards, PRIOR[prompt]), atol=1e-6)
+        logged = made._logs
+        for prompt, completion, advantage in zip(logged["prompt"], logged["completion"], logged["advantages"]):
+            assert (prompt, completion.replace(" ", ""), pytest.approx(advantage)) in [row[:3] for row in heard.steps[1]]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_the_history_of_every_prompt_is_the_prior(tmp_path, size):
+    """Rule "prior" with one rollout (which GRPOConfig forbids) and with two."""
+    heard = Heard()
+    trained(V05GRPOTrainer, tmp_path, V05Config(rule="prior", num_generations=size, reward_range=(0, 1), discount=0.5),
+            listen=heard, max_steps=4, per_device_train_batch_size=16)
+    successes, rollouts = defaultdict(float), defaultdict(float)
+    known = 0
+    for step in range(4):
+        groups = heard.groups(step)
+        assert {len(rewards) for rewards, _ in groups.values()} == {size}
+        for prompt, (rewards, found) in groups.items():
+            if rollouts[prompt]:
+                known += 1
+                np.testing.assert_allclose(found, rewards - successes[prompt] / rollouts[prompt], atol=1e-6)
+            else:
+                np.testing.assert_allclose(found, rewards - others_mean(rewards) if size > 1 else [0.0], atol=1e-6)
+            successes[prompt] = 0.5 * successes[prompt] + rewards.sum()
+            rollouts[prompt] = 0.5 * rollouts[prompt] + size
+    assert known > 15
+
+
+def test_ids_of_the_dataset_tell_prompts_apart(tmp_path):
+    """Two prompts of one text but with ids of their own have a history each."""
+    same = tiny_trl.dataset(8)
+    same = same.remove_columns("prompt").add_column("prompt", ["1+1="] * 8)
+    made = trained(V05GRPOTrainer, tmp_path, V05Config(key_column="name"), train_dataset=same, max_steps=2)
+    assert len(made.v05_estimator.source.history) == 8
+    made = trained(V05GRPOTrainer, tmp_path, V05Config(), train_dataset=same, max_steps=2)
+    assert len(made.v05_estimator.source.history) == 1
+
+
+def test_messages_are_prompts_too(tmp_path):
+    made = trainer(V05GRPOTrainer, tmp_path, V05Config())
+    messages = [{"role": "user", "content": "1+1="}]
+    rows = made._gathered_rows([{"prompt": messages}, {"prompt": [dict(messages[0])]}, {"prompt": "1+1="}])
+    assert rows[0].key == rows[1].key != rows[2].key
+
+
+def test_a_function_of_prompts_is_a_prior(tmp_path):
+    heard = Heard()
+    trained(V05GRPOTrainer, tmp_path, V05Config(rule="prior", prior=lambda prompts: [PRIOR[prompt] for prompt in prompts]),
+            listen=heard, max_steps=1)
+    for prompt, (rewards, found) in heard.groups(0).items():
+        np.testing.assert_allclose(found, rewards - PRIOR[prompt], atol=1e-6)
+
+
+def test_what_was_decided_is_in_the_trainers_log(tmp_path):
+    made = trained(V05GRPOTrainer, tmp_path, V05Config(prior="column"), logging_steps=1)
+    logged = made.state.log_history[0]
+    assert logged["v05/rollouts"] == 4 and logged["v05/groups"] == 8 and logged["v05/without_prior"] == 0
+    assert logged["v05/calibrated"] == 1 and 0 < logged["v05/slope"] < 1.5
+    assert not any(name.startswith("v05/") for name in trained(GRPOTrainer, tmp_path).state.log_history[0])
+
+
+def test_evaluation_keeps_trls_advantages_and_learns_nothing(tmp_path):
+    made = trained(V05GRPOTrainer, tmp_path, V05Config(), max_steps=2)
+    before = made.v05_estimator.state_dict()
+    made.args.per_device_eval_batch_size = 4
+    figures = made.evaluate(tiny_trl.dataset(2))
+    assert made.v05_estimator.state_dict() == before
+    assert figures["eval_reward"] >= 0 and not any("v05" in name for name in figures)
+
+
+# Sequential allocation
+
+ALLOCATED = dict(per_device_train_batch_size=16, max_steps=4)
+
+
+@pytest.mark.parametrize("rule", ["osla", "neyman"])
+@pytest.mark.parametrize("kind, options", [
+    (V05GRPOTrainer, {}), (V05GRPOTrainer, {"loss_type": "grpo"}), (V05RLOOTrainer, {"beta": 0.0}),
+    (V05GRPOTrainer, {"beta": 0.1, "per_device_train_batch_size": 8, "steps_per_generation": 2, "num_iterations": 2})])
+def test_groups_of_different_size_reach_the_loss(tmp_path, kind, rule, options):
+    heard = Heard()
+    config = V05Config(rule="v05", prior="column", allocation=rule, initial=2, maximum=8, budget=29, wave=3, reward_range=(0, 1))
+    made = trained(kind, tmp_path, config, listen=heard, **ALLOCATED | options)
+    steps = options.get("steps_per_generation", 1)
+    sizes = set()
+    for first in range(0, 4, steps * options.get("num_iterations", 1)):
+        for step in range(first + 1, first + steps):
+            heard.steps[first] += heard.steps[step]
+        rows, groups = heard.steps[first], heard.groups(first)
+        counted = sum(len(rewards) for rewards, _ in groups.values())
+        assert len(groups) == 8 and 16 <= counted <= 29 and len(rows) % steps == 0 and len(rows) - counted < steps
+        assert all(advantage == 0 for _, _, advantage, counts in rows if not counts)
+        total = counted if made.args.__dict__.get("loss_type") == "dapo" else len(rows)
+        for prompt, (rewards, found) in groups.items():
+            sizes.add(len(rewards))
+            assert 2 <= len(rewards) <= 8
+            weight = total / (8 * len(rewards))  # every prompt weighs the same
+            np.testing.assert_allclose(found, weight * (rewards - paper_baseline(rewards, PRIOR[prompt])), atol=1e-5)
+    assert len(sizes) > 1
+    logged = [line for line in made.state.log_history if "v05/rollouts" in line][-1]
+    last = heard.groups(first)
+    rewards = np.concatenate([rewards for rewards, _ in last.values()])
+    assert logged["v05/rollouts"] == pytest.approx(len(rewards) / 8) and logged["v05/rounds"] >= 1
+    assert logged["v05/rollouts_saved"] == pytest.approx(1 - len(rewards) / 64)
+    assert logged["reward"] == logged["rewards/reward/mean"] == pytest.approx(rewards.mean())
+    assert logged["reward_std"] == pytest.approx(rewards.std(ddof=1))
+    assert logged["frac_reward_zero_std"] == pytest.approx(
+        sum(len(group) for group, _ in last.values() if group.std() == 0) / len(rewards))
