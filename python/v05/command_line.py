@@ -58,6 +58,10 @@ def run_info(options):
     rows |= {name: _version(name) for name in DEPENDENCIES}
     for name, value in rows.items():
         print(f"{name:<11} {value}")
+    if options.verl:
+        from .verl_check import print_verl_report
+
+        print_verl_report()
 
 
 def _version(name):
@@ -89,6 +93,7 @@ def _parser():
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_replay(commands)
     info = commands.add_parser("info", help="print versions, the library's path and build mode, dependencies found")
+    info.add_argument("--verl", action="store_true", help='check whether the plug-in "v05" is registered in verl')
     info.set_defaults(run=run_info)
     return parser
 

@@ -1,0 +1,54 @@
+"""What v05 learnt, in verl's checkpoints."""
+
+import logging
+import os
+
+from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
+from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
+
+from ..errors import InvalidArgument
+from .training import training_of
+
+_log = logging.getLogger("v05")
+FILE = "v05.zip"
+
+
+class V05Checkpoint(CheckpointCallback):
+    """`trainer.checkpoint_callback_class=v05.verl.V05Checkpoint`: saves history, calibration and reward range beside each
+    checkpoint of the V1 trainer (global_step_N/v05.zip), and loads what the resumed checkpoint has when training starts.
+
+    Raises v05.CheckpointError for a state that cannot be used, InvalidArgument for another advantage estimator. A
+    checkpoint without a state, or one of another rule or prior, gives a warning.
+    """
+
+    def __init__(self, config=None):
+        super().__init__(config)
+        name = config.algorithm.adv_estimator
+        if name != "v05":
+            known = ", ".join(sorted({"gae", "grpo", *ADV_ESTIMATOR_REGISTRY}))
+            raise InvalidArgument(f"V05Checkpoint goes with algorithm.adv_estimator=v05, got {name!r}; registered are {known}")
+        self.estimator = training_of(config.algorithm).estimator
+        folder = _resumed(config.trainer)
+        if folder is None:
+            return
+        path = os.path.join(folder, FILE)
+        if os.path.exists(path):
+            self.estimator.load(path)
+        else:
+            _log.warning("%s has no %s: history and calibration start anew", folder, FILE)
+
+    def on_save(self, trainer, global_step, checkpoint_dir, async_save=False, **kwargs):
+        os.makedirs(checkpoint_dir, exist_ok=True)
+        self.estimator.save(os.path.join(checkpoint_dir, FILE))
+
+
+def _resumed(trainer):
+    """The folder that verl's trainer resumes from, found as it does; None for a new run."""
+    from verl.utils.checkpoint.checkpoint_manager import find_latest_ckpt_path
+
+    mode = trainer.get("resume_mode", "disable")
+    if mode == "auto":
+        return find_latest_ckpt_path(os.path.abspath(trainer.default_local_dir))
+    if mode == "resume_path":
+        return os.path.abspath(trainer.resume_from_path)
+    return None
