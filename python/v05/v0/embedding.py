@@ -1,0 +1,113 @@
+"""Prompts to features: tokenizer, language model as backbone, residual query adapter."""
+
+import torch
+from torch import nn
+
+from ..errors import ArgumentTypeError, InvalidArgument
+from .query_adapter import ResidualQueryAdapter
+
+# No tokenizer makes tokens this long on average: characters beyond them are cut before it sees a megabyte.
+CHARACTERS_PER_TOKEN = 64
+
+
+class PromptEmbedding(nn.Module):
+    """A row of features for each prompt.
+
+    backbone: a transformers model that gives `last_hidden_state`, such as that of Qwen3-Embedding-0.6B.
+    tokenizer: its fast tokenizer, padding on either side.
+    maximum_tokens: a prompt is cut after as many. batch_size: prompts that pass the backbone together.
+    adapter: options of ResidualQueryAdapter.
+
+    The features of a prompt depend on no other prompt (but for rounding, as batches are padded).
+    """
+
+    def __init__(self, backbone, tokenizer, *, maximum_tokens=2048, batch_size=32, **adapter):
+        super().__init__()
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        if tokenizer.pad_token is None:
+            raise InvalidArgument("the tokenizer must have a padding or an end token")
+        tokenizer.truncation_side = "right"
+        self.tokenizer = tokenizer
+        self.maximum_tokens = maximum_tokens
+        self.batch_size = batch_size
+        self.backbone = backbone
+        self.adapter_layer = ResidualQueryAdapter(backbone.config.hidden_size, **adapter)
+
+    @classmethod
+    def from_pretrained(cls, embedding_model, *, device="cpu", seed=0, **options):
+        """Tokenizer and backbone in float32 from a folder or hub name; the adapter is new, drawn from the seed."""
+        from transformers import AutoModel, AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(embedding_model, padding_side="left")
+            backbone = AutoModel.from_pretrained(embedding_model)
+        except (OSError, ValueError) as error:
+            raise InvalidArgument(f"embedding_model cannot be loaded from {embedding_model!r}: {error}") from error
+        # The official weights are float32, whatever the folder's own dtype.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            embedding = cls(backbone.float(), tokenizer, **options)
+        return embedding.to(device)
+
+    @property
+    def device(self):
+        return self.adapter_layer.static_queries.device
+
+    def freeze_backbone(self, frozen=True):
+        """Whether training leaves the backbone alone."""
+        self.backbone.requires_grad_(not frozen)
+
+    def forward(self, prompts):
+        """(n, features), differentiable in the adapter's parameters and, unless frozen, in the backbone's.
+
+        Raises InvalidArgument for an empty prompt and for states of the backbone that are not finite.
+        """
+        token_ids = self._token_ids(prompts)
+        if not token_ids:
+            return self.adapter_layer.static_queries.new_zeros((0, self.adapter_layer.static_queries.numel()))
+        longest_first = sorted(range(len(token_ids)), key=lambda row: -len(token_ids[row]))  # little padding
+        batches = [longest_first[start:start + self.batch_size]
+                   for start in range(0, len(token_ids), self.batch_size)]
+        features = torch.cat([
+            self._batch_features([prompts[row] for row in rows], [token_ids[row] for row in rows]) for rows in batches])
+        place = torch.empty(len(token_ids), dtype=torch.long, device=features.device)
+        place[torch.tensor(longest_first, device=features.device)] = torch.arange(len(token_ids), device=place.device)
+        return features[place]
+
+    def _token_ids(self, prompts):
+        check_prompts(prompts)
+        if not prompts:
+            return []
+        limit = CHARACTERS_PER_TOKEN * self.maximum_tokens
+        token_ids = self.tokenizer([prompt[:limit] for prompt in prompts], truncation=True,
+                                   max_length=self.maximum_tokens)["input_ids"]
+        for prompt, ids in zip(prompts, token_ids):
+            if not ids:
+                raise InvalidArgument(f"a prompt must have at least one token, got {prompt[:60]!r}")
+        return token_ids
+
+    def _batch_features(self, prompts, token_ids):
+        batch = self.tokenizer.pad({"input_ids": token_ids}, return_tensors="pt").to(self.device)
+        mask = batch["attention_mask"].bool()
+        trained = any(parameter.requires_grad for parameter in self.backbone.parameters())
+        with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
+            states = self.backbone(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+        # Padding may hold anything, NaN too, and nothing times NaN is NaN.
+        states = states.masked_fill(~mask[..., None], 0).to(self.adapter_layer.static_queries.dtype)
+        finite = states.isfinite().all(dim=2).all(dim=1)
+        if not finite.all():
+            prompt = prompts[int(finite.logical_not().nonzero()[0])]
+            raise InvalidArgument(f"an embedding must be finite, got NaN or infinity for the prompt {prompt[:60]!r}")
+        return self.adapter_layer(states, mask)
+
+
+def check_prompts(prompts, name="prompts"):
+    """Raises unless prompts is a list or tuple of strings, none of them empty."""
+    if not isinstance(prompts, (list, tuple)):
+        raise ArgumentTypeError(f"{name} must be a list of strings, got {type(prompts).__name__}")
+    for row, prompt in enumerate(prompts):
+        if not isinstance(prompt, str):
+            raise ArgumentTypeError(f"{name}[{row}] must be a string, got {type(prompt).__name__}")
+        if not prompt:
+            raise InvalidArgument(f"{name}[{row}] must not be empty")

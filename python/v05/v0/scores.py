@@ -1,0 +1,130 @@
+"""Scores of prompts under a policy: checked, labelled, and read from files in the layout of the V_0 data.
+
+    context.jsonl, train.jsonl ...   {"id": 5562, "score": -1.0, "model": "Qwen3-4B-Instruct", "step": 16, "dataset": "dapomath"}
+    prompts.jsonl                    {"id": "dapomath_5562", "prompt": "..."}       or the official
+    prompt_dict.json                 {"dapomath_5562": "...", ...}
+
+`score` is the mean reward of `model` at training step `step`. Scores of one dataset, model and step form a context.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .._arrays import optional_numbers
+from .._batch import reward_interval
+from ..errors import InvalidArgument
+
+FIELDS = ("dataset", "id", "model", "step", "score")
+
+
+@dataclass(frozen=True)
+class Score:
+    """The mean reward of a policy on a prompt. context: (dataset, model, step)."""
+
+    context: tuple
+    prompt: str
+    score: float
+
+
+def read_scores(path, *, prompts=None, reward_range=(-1.0, 1.0)):
+    """The Scores of a .jsonl file, in its order.
+
+    prompts: file of the prompts' texts; None: prompts.jsonl or prompt_dict.json beside the scores.
+    Raises InvalidArgument that names file, line and rule.
+    """
+    path = Path(path)
+    low, high = checked_range(reward_range)
+    texts = read_prompts(prompts or _prompts_beside(path))
+    scores = []
+    for number, row in _rows(path):
+        missing = [field for field in FIELDS if field not in row]
+        if missing:
+            raise InvalidArgument(f"{path}, line {number}: {', '.join(missing)} missing")
+        score = row["score"]
+        # Written so that NaN fails.
+        if isinstance(score, bool) or not isinstance(score, (int, float)) or not low <= score <= high:
+            raise InvalidArgument(f"{path}, line {number}: score must lie in [{low:g}, {high:g}], got {score!r}")
+        key = f"{row['dataset']}_{row['id']}"
+        if key not in texts:
+            raise InvalidArgument(f"{path}, line {number}: no prompt has the id {key!r}")
+        scores.append(Score((row["dataset"], row["model"], row["step"]), texts[key], float(score)))
+    if not scores:
+        raise InvalidArgument(f"{path} has no scores")
+    return scores
+
+
+def read_prompts(path):
+    """{id: text} of a prompts.jsonl or prompt_dict.json."""
+    path = Path(path)
+    if path.suffix == ".json":
+        try:
+            texts = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InvalidArgument(f"{path} cannot be read: {error}") from error
+    else:
+        texts = {row.get("id"): row.get("prompt") for _, row in _rows(path)}
+    if not isinstance(texts, dict) or not all(isinstance(text, str) and text for text in texts.values()):
+        raise InvalidArgument(f"{path} must give every id a prompt that is a string and not empty")
+    return texts
+
+
+def by_context(scores):
+    """{context: its Scores}, in order of first appearance."""
+    groups = {}
+    for score in scores:
+        groups.setdefault(score.context, []).append(score)
+    return groups
+
+
+def checked_range(reward_range):
+    """(lo, hi), finite with lo < hi."""
+    low, high = reward_interval(reward_range)
+    if not -np.inf < low < high < np.inf:
+        raise InvalidArgument(f"reward_range must be finite with low < high, got {reward_range!r}")
+    return low, high
+
+
+def checked_scores(scores, count, reward_range):
+    """(count,) float64 within reward_range, but for a rounding of 1e-6 of its width, which is cut."""
+    low, high = reward_range
+    array = optional_numbers(scores, "scores", reward_range)
+    if array.shape != (count,):
+        raise InvalidArgument(f"scores must have one entry a prompt, got shape {array.shape} for {count} prompts")
+    slack = 1e-6 * (high - low)
+    bad = ~((array >= low - slack) & (array <= high + slack))  # NaN too
+    if bad.any():
+        row = int(bad.argmax())
+        raise InvalidArgument(f"scores[{row}] must lie in [{low:g}, {high:g}], got {array[row]}")
+    return array.clip(low, high)
+
+
+def solved(score, reward_range):
+    """The label of V_0: whether a score is at least the midpoint of the range."""
+    return score >= (reward_range[0] + reward_range[1]) / 2
+
+
+def _prompts_beside(path):
+    for name in ("prompts.jsonl", "prompt_dict.json"):
+        if (path.parent / name).is_file():
+            return path.parent / name
+    raise InvalidArgument(f"neither prompts.jsonl nor prompt_dict.json is beside {path}")
+
+
+def _rows(path):
+    try:
+        with open(path, encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.isspace():
+                    continue
+                try:
+                    row = json.loads(line)
+                except ValueError as error:
+                    raise InvalidArgument(f"{path}, line {number}: not JSON: {error}") from error
+                if not isinstance(row, dict):
+                    raise InvalidArgument(f"{path}, line {number}: must be a JSON object, got {line.strip()[:60]}")
+                yield number, row
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"{path} cannot be read: {error}") from error

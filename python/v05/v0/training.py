@@ -1,0 +1,198 @@
+"""Training of V_0: the adapter and, if wanted, the backbone, through an in-context head that stays as it is."""
+
+import json
+import random
+from dataclasses import asdict, dataclass, fields
+from math import cos, isfinite, pi
+from pathlib import Path
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+
+from ..errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument
+from .checkpoint import WEIGHTS, load_weights, read_checkpoint, write_checkpoint
+from .episodes import ContextPool, training_episodes
+from .evaluation import episode_log_odds, evaluate
+from .scores import checked_range
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train; the defaults are the official ones.
+
+    epochs: passes over the queries. queries: an episode, in pairs. context_size: scores an episode shows.
+    episodes_per_update: whose gradients are averaged. ranking_weight: in [0, 1], of the ranking loss; the rest is cross-entropy.
+    adapter_rate, backbone_rate: peak learning rates of AdamW; a backbone rate of 0 leaves the backbone alone.
+    weight_decay: of matrices. warm_up: share of the updates in which the rates rise, before they fall like a cosine.
+    gradient_norm: larger gradients are cut to it. reward_range: of the scores. seed: of everything random.
+    """
+
+    epochs: int = 50
+    queries: int = 8
+    context_size: int = 256
+    episodes_per_update: int = 2
+    ranking_weight: float = 0.25
+    adapter_rate: float = 2e-4
+    backbone_rate: float = 0.0
+    weight_decay: float = 0.01
+    warm_up: float = 0.05
+    gradient_norm: float = 1.0
+    reward_range: tuple = (-1.0, 1.0)
+    seed: int = 42
+
+    def __post_init__(self):
+        object.__setattr__(self, "reward_range", checked_range(self.reward_range))
+        lowest = {"epochs": 1, "queries": 2, "context_size": 2, "episodes_per_update": 1, "seed": 0}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "reward_range":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int if field.type is int else (int, float)):
+                raise ArgumentTypeError(f"{field.name} must be a number of type {field.type.__name__}, got {value!r}")
+            if not lowest.get(field.name, 0) <= value < float("inf"):
+                raise InvalidArgument(f"{field.name} must be at least {lowest.get(field.name, 0)} and finite, got {value}")
+        for name in ("ranking_weight", "warm_up"):
+            if getattr(self, name) > 1:
+                raise InvalidArgument(f"{name} must be at most 1, got {getattr(self, name)}")
+
+
+def training_loss(log_odds, target, ranking_weight=0.25):
+    """ranking_weight * ranking + (1 - ranking_weight) * cross-entropy, a scalar (V_0, arXiv 2602.03584).
+
+        ranking        mean of -log sigmoid(log_odds of the solved - log_odds of the unsolved prompt of a pair)
+        cross-entropy  mean of -target log p - (1 - target) log(1 - p),  p = sigmoid(log_odds)
+
+    log_odds: (q,) with solved and unsolved prompts of one context taking turns. target: (q,) scores scaled to [0, 1].
+    """
+    ranking = -logsigmoid(log_odds[0::2] - log_odds[1::2]).mean()
+    return ranking_weight * ranking + (1 - ranking_weight) * binary_cross_entropy_with_logits(log_odds, target)
+
+
+def train(embedding, head, context, queries, output, options=TrainingOptions(), *, held_out=None, resume=False,
+          progress=None):
+    """Trains a PromptEmbedding in place and returns one dict a finished epoch: epoch, loss and, with held_out, its metrics.
+
+    head: a differentiable one. context, queries, held_out: lists of Scores; held_out is evaluated after each epoch.
+    output: folder of checkpoint_epoch_<n>.pt in the official layout (the newest two are kept) and of metrics.jsonl.
+    resume: goes on after the newest checkpoint in output, if there is one; on the CPU bit for bit as if never stopped.
+    progress: callable (stage, done, total).
+
+    Raises CheckpointError when the checkpoint was made with other options, and Error when a loss is not finite; the last
+    checkpoint stays.
+    """
+    output = Path(output)
+    newest = _newest_epoch(output)
+    if newest and not resume:
+        raise InvalidArgument(f"{output} holds checkpoints: resume, or choose another folder")
+    output.mkdir(parents=True, exist_ok=True)
+    embedding.freeze_backbone(options.backbone_rate == 0)
+    pool = ContextPool(context, options.context_size, options.reward_range)
+
+    def episodes_of(epoch):
+        return training_episodes(pool, queries, options.queries, options.reward_range,
+                                 random.Random(f"{options.seed} {epoch}"))
+
+    updates = -(-len(episodes_of(1)) // options.episodes_per_update)  # the same in every epoch
+    optimizer = _optimizer(embedding, options)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda update: _rate(update, options.warm_up, updates * options.epochs))
+    if newest:
+        _restore(_checkpoint_path(output, newest), embedding, optimizer, schedule, options)
+    history = _read_metrics(output)[:newest]
+    with torch.random.fork_rng(), open(output / "metrics.jsonl", "w", encoding="utf-8") as log:
+        log.writelines(json.dumps(row) + "\n" for row in history)
+        for epoch in range(newest + 1, options.epochs + 1):
+            # A seed for each epoch: resuming needs no state of random generators.
+            torch.manual_seed(options.seed + epoch)
+            loss = _train_epoch(embedding, head, episodes_of(epoch), optimizer, schedule, options,
+                                _told(progress, epoch, options.epochs))
+            history.append({"epoch": epoch, "loss": loss})
+            if held_out:
+                history[-1] |= evaluate(embedding, head, context, held_out, context_size=options.context_size,
+                                        reward_range=options.reward_range, seed=options.seed)
+            write_checkpoint(_checkpoint_path(output, epoch), {
+                "epoch": epoch, WEIGHTS: embedding.state_dict(), "optimizer_state_dict": optimizer.state_dict(),
+                "scheduler_state_dict": schedule.state_dict(), "args": asdict(options)})
+            log.write(json.dumps(history[-1]) + "\n")
+            log.flush()
+            _checkpoint_path(output, epoch - 2).unlink(missing_ok=True)
+    embedding.eval()
+    return history
+
+
+def _train_epoch(embedding, head, episodes, optimizer, schedule, options, progress):
+    """Mean loss of the episodes, each before the update that it belongs to."""
+    embedding.train()
+    losses = []
+    low, high = options.reward_range
+    for start in range(0, len(episodes), options.episodes_per_update):
+        batch = episodes[start:start + options.episodes_per_update]
+        for episode in batch:
+            log_odds = episode_log_odds(embedding, head, episode, options.reward_range)
+            target = torch.tensor([(query.score - low) / (high - low) for query in episode.queries]).to(log_odds)
+            loss = training_loss(log_odds, target, options.ranking_weight)
+            losses.append(loss.item())
+            if not isfinite(losses[-1]):
+                raise Error(f"the loss is not finite ({losses[-1]}): lower the learning rate; the last checkpoint is whole")
+            (loss / len(batch)).backward()
+        torch.nn.utils.clip_grad_norm_(embedding.parameters(), options.gradient_norm)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        progress(losses, start + len(batch), len(episodes))
+    return sum(losses) / len(losses)
+
+
+def _optimizer(embedding, options):
+    """AdamW; weight decay for matrices only."""
+    groups = []
+    for module, rate in ((embedding.adapter_layer, options.adapter_rate), (embedding.backbone, options.backbone_rate)):
+        if rate == 0:
+            continue
+        parameters = list(module.parameters())
+        groups.append({"params": [one for one in parameters if one.ndim > 1], "lr": rate})
+        groups.append({"params": [one for one in parameters if one.ndim <= 1], "lr": rate, "weight_decay": 0.0})
+    if not groups:
+        raise InvalidArgument("adapter_rate and backbone_rate must not both be 0: nothing would be trained")
+    return torch.optim.AdamW(groups, weight_decay=options.weight_decay)
+
+
+def _rate(update, warm_up, total):
+    rise = int(warm_up * total)
+    if update < rise:
+        return (update + 1) / (rise + 1)
+    return 0.5 * (1 + cos(pi * (update - rise) / max(total - rise, 1)))
+
+
+def _told(progress, epoch, epochs):
+    """progress with a stage that names the epoch and the mean loss so far."""
+    if progress is None:
+        return lambda losses, done, total: None
+    return lambda losses, done, total: progress(
+        f"epoch {epoch}/{epochs}  loss {sum(losses) / len(losses):.4f}", done, total)
+
+
+def _checkpoint_path(output, epoch):
+    return output / f"checkpoint_epoch_{epoch:04d}.pt"
+
+
+def _newest_epoch(output):
+    """0 if there is none."""
+    return max((int(path.stem.rsplit("_", 1)[1]) for path in output.glob("checkpoint_epoch_*.pt")
+                if path.stem.rsplit("_", 1)[1].isdecimal()), default=0)
+
+
+def _restore(path, embedding, optimizer, schedule, options):
+    content = read_checkpoint(path)
+    saved, now = content.get("args") or {}, asdict(options)
+    other = [f"{name} {saved.get(name)!r}, now {value!r}" for name, value in now.items() if saved.get(name) != value]
+    if other:
+        raise CheckpointError(f"{path} was made with other options: {'; '.join(other)}")
+    load_weights(embedding, content[WEIGHTS], path)
+    optimizer.load_state_dict(content["optimizer_state_dict"])
+    schedule.load_state_dict(content["scheduler_state_dict"])
+
+
+def _read_metrics(output):
+    path = output / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
