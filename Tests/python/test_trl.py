@@ -8,11 +8,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import pandas
 import pytest
 
 torch = pytest.importorskip("torch")
 trl = pytest.importorskip("trl", reason="TRL is not installed: pip install './python[trl]'")
+pandas = pytest.importorskip("pandas")
 
 import tiny_trl
 from datasets import IterableDataset
