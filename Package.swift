@@ -5,13 +5,11 @@ import PackageDescription
 // The trait Embedded is what ships: no Swift runtime, no signal handlers, libc and nothing else.
 //
 //     swift build -c release --product v05 --traits Embedded --scratch-path .build-embedded
+// It is compiled for size; the loops over rollouts, all in Estimation, are marked @_optimize(speed).
 let shipped: [SwiftSetting] = [
     .enableExperimentalFeature("Embedded", .when(traits: ["Embedded"])),
-    .unsafeFlags(["-wmo", "-Xfrontend", "-function-sections"], .when(traits: ["Embedded"])),
+    .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"], .when(traits: ["Embedded"])),
 ]
-
-// The loops over rollouts are all in Estimation; the rest is compiled for size.
-let compact: [SwiftSetting] = shipped + [.unsafeFlags(["-Osize"], .when(traits: ["Embedded"]))]
 
 let package = Package(
     name: "v05",
@@ -25,12 +23,12 @@ let package = Package(
         .systemLibrary(name: "CV05", path: "include"),
         .systemLibrary(name: "CLibrary"),
         .target(name: "Estimation", dependencies: ["CLibrary"], swiftSettings: shipped),
-        .target(name: "Allocation", dependencies: ["CLibrary", "Estimation"], swiftSettings: compact),
+        .target(name: "Allocation", dependencies: ["CLibrary", "Estimation"], swiftSettings: shipped),
         .target(
             name: "CInterface",
             dependencies: ["Allocation", "CLibrary", "CV05", "Estimation"],
             exclude: ["library.ld"],
-            swiftSettings: compact,
+            swiftSettings: shipped,
             linkerSettings: [
                 .linkedLibrary("m"),
                 .unsafeFlags(

@@ -52,7 +52,6 @@ struct AreaRegression {
         self.hasSlope = hasSlope
     }
 
-    @_optimize(size)
     func fit() -> Fit {
         let freedom = Double(count) - (hasSlope ? 2 : 1)
         if freedom < 1 { return rewardVariance > 0 ? weighted(variance: 0) : equallyWeighted(variance: 0) }
@@ -73,7 +72,6 @@ struct AreaRegression {
     }
 
     /// The common variance, by false position with the Illinois rule (Dowell and Jarratt 1971) in a bracket.
-    @_optimize(size)
     private func root(start: Double, freedom: Double, scale: Double) -> Double {
         func excess(_ variance: Double) -> Double {
             squaredResiduals(weighted(variance: variance).line, variance: variance, isWeighted: true) - freedom

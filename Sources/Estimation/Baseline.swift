@@ -133,7 +133,6 @@ struct BaselineEstimator {
 }
 
 /// Baseline and estimated error of one group by its mean, for rules that need no more than that.
-@_optimize(size)
 public func baselineOfGroup(
     mean: Double, count: Int, prior: Prior, options: EstimationOptions, calibration: Calibration?
 ) -> (value: Double, mse: Double) {

@@ -116,6 +116,7 @@ public struct BatchEstimation {
     }
 
     /// Writes all results. Only a capacity that is too small can still fail, before anything is written.
+    @_optimize(speed)
     private func write(to output: EstimationOutput) throws(Failure) {
         if output.wantsGroups && output.groupCapacity < groupCount {
             throw Failure(
@@ -159,6 +160,7 @@ public struct BatchEstimation {
     }
 
     @inline(__always)
+    @_optimize(speed)
     private func writeRows(
         _ group: Int, _ summary: GroupSummary, baseline: Double, to output: EstimationOutput
     ) {
@@ -201,6 +203,7 @@ public struct BatchEstimation {
     }
 
     /// Every row's baseline is made from the other rewards of its group: the same rule with one reward less.
+    @_optimize(speed)
     private func writeLeaveOneOut(
         _ group: Int, _ summary: GroupSummary, to advantages: AdvantageColumn
     ) {

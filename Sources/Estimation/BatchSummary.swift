@@ -57,6 +57,7 @@ struct BatchSummary {
         }
     }
 
+    @_optimize(speed)
     private func summarize(_ group: Int) throws(Failure) {
         let prior = try prior(of: group)
         let (count, range) = try collect(group)
@@ -76,6 +77,7 @@ struct BatchSummary {
     }
 
     /// Copies the counted rewards of a group to `scratch` and checks them.
+    @_optimize(speed)
     private func collect(_ group: Int) throws(Failure) -> (count: Int, range: RewardRange) {
         var range = RewardRange()
         var count = 0
@@ -195,6 +197,7 @@ struct BatchSummary {
 }
 
 /// Second pass of the two-pass variance. The rewards make room for their squared deviations.
+@_optimize(speed)
 func squaredDeviations(_ rewards: UnsafeMutablePointer<Double>, count: Int, mean: Double) -> Double {
     var position = 0
     while position < count {

@@ -35,7 +35,6 @@ public struct CalibrationMoments: Sendable {
 
     public var rewardVariance: Double { withinFreedom > 0 ? withinSquares / withinFreedom : 0 }
 
-    @_optimize(size)
     public var calibration: Calibration {
         let line = regression.groups > 0
             ? regression.line(ridge: CalibrationMoments.ridge(interval), hasSlope: true)
@@ -73,7 +72,6 @@ public struct CalibrationFit {
             &+ Workspace.size(of: Double.self, count: groupCount)
     }
 
-    @_optimize(size)
     init(
         summaries: UnsafePointer<GroupSummary>, groupCount: Int, interval: Interval, workspace: inout Workspace
     ) throws(Failure) {
@@ -122,7 +120,6 @@ public struct CalibrationFit {
 
 extension CalibrationMoments {
     /// Refuses numbers that no batch can have produced.
-    @_optimize(size)
     public func checked() throws(Failure) -> CalibrationMoments {
         guard discount >= 0 && discount <= 1 else {
             throw Failure(.invalidOption, "discount must lie in [0, 1]", real: discount)
@@ -141,7 +138,6 @@ extension CalibrationMoments {
     /// Bytes of `write`.
     public static let savedSize: Int = 8 &* (8 &+ 2 &* 7)
 
-    @_optimize(size)
     public func write(to writer: inout CheckpointWriter) {
         writer.write(interval.low)
         writer.write(interval.high)
@@ -155,7 +151,6 @@ extension CalibrationMoments {
         grand.write(to: &writer)
     }
 
-    @_optimize(size)
     public init(from reader: inout CheckpointReader) throws(Failure) {
         let interval = try reader.readInterval()
         self.init(interval: interval, discount: reader.readDouble())

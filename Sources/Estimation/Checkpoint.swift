@@ -59,7 +59,6 @@ public struct CheckpointReader {
     private let end: Int
     private var position = 0
 
-    @_optimize(size)
     public init(_ kind: CheckpointKind, bytes: UnsafePointer<UInt8>, size: Int) throws(Failure) {
         self.bytes = bytes
         let smallest = CheckpointWriter.size(payload: 0)

@@ -35,6 +35,7 @@ struct DyadicSum {
 
         /// Several rewards at once: the compiler may not reorder sums by itself, but these are exact.
         @inline(never)
+        @_optimize(speed)
         init<Reward: RewardScalar>(wide rewards: UnsafePointer<Reward>, count: Int) {
             var sums = SIMD4<Double>(repeating: 0)
             var lows = SIMD4<Double>(repeating: .infinity)

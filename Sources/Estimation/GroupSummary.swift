@@ -52,6 +52,7 @@ struct RewardRange {
 
 extension GroupSummary {
     /// - Parameter rewards: the counted rewards, at least one, all finite.
+    @_optimize(speed)
     init(rewards: UnsafePointer<Double>, count: Int, range: RewardRange, prior: Prior) {
         self = .empty(prior: prior)
         self.count = count

@@ -58,6 +58,7 @@ extension Grouping {
         self.init(groupCount: groupCount, offsets: offsets, rows: nil)
     }
 
+    @_optimize(speed)
     /// Memory that `init(ids:)` takes from a workspace.
     static func workspaceSize(rowCount: Int) -> Int {
         2 &* Workspace.size(of: Int64.self, count: rowCount &+ 1)
@@ -115,6 +116,7 @@ extension Grouping {
     }
 
     /// Where ids never fall, groups are runs; nil where an id falls.
+    @_optimize(speed)
     init?(runsOf ids: UnsafePointer<Int64>, rowCount: Int, workspace: inout Workspace) throws(Failure) {
         let offsets = try workspace.take(Int64.self, count: rowCount &+ 1)
         offsets[0] = 0

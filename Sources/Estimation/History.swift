@@ -69,7 +69,6 @@ public struct History {
     }
 
     /// Records one visit of every key of the batch (ids are keys, priors are not looked at). All or nothing.
-    @_optimize(size)
     public mutating func record(
         _ batch: Batch, step: Int32, workspace: inout Workspace
     ) throws(Failure) {
@@ -103,7 +102,6 @@ public struct History {
     }
 
     /// Gives keys that were never recorded a value and a strength to start from. Others keep theirs.
-    @_optimize(size)
     public mutating func start(
         _ keys: UnsafePointer<Int64>, values: UnsafePointer<Double>, strengths: UnsafePointer<Double>, count: Int,
         step: Int32
@@ -143,7 +141,6 @@ public struct History {
     }
 
     /// Adds what another history knows, as if its visits had been counted here: sums of both where both know a key.
-    @_optimize(size)
     public mutating func merge(_ other: History) throws(Failure) {
         let low = other.options.interval.low
         let high = other.options.interval.high
@@ -165,7 +162,6 @@ public struct History {
         trim()
     }
 
-    @_optimize(size)
     private mutating func add(_ visit: HistoryTable.Entry, discount: Double) {
         let entry = table.find(visit.key)
         if entry < 0 {
@@ -206,7 +202,6 @@ public struct History {
         }
     }
 
-    @_optimize(size)
     public init(from reader: inout CheckpointReader) throws(Failure) {
         var options = Options()
         options.interval = try reader.readInterval()
@@ -225,7 +220,6 @@ public struct History {
         }
     }
 
-    @_optimize(size)
     private mutating func readEntry(_ reader: inout CheckpointReader) throws(Failure) {
         let entry = HistoryTable.Entry(
             key: reader.read(UInt64.self), successes: reader.readDouble(), strength: reader.readDouble(),

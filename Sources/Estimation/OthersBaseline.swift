@@ -34,6 +34,7 @@ struct OthersBaseline {
     }
 
     @inline(never)
+    @_optimize(speed)
     private static func value(
         _ estimator: BaselineEstimator, _ summary: GroupSummary, _ middle: MiddleRewards?,
         without reward: Double, successes: Int

@@ -12,6 +12,7 @@ struct PlainEstimation {
     }
 
     /// nil, having written nothing of the caller's, where the general way is needed.
+    @_optimize(speed)
     init?(
         _ batch: Batch, options: EstimationOptions, output: EstimationOutput, workspace: inout Workspace
     ) throws(Failure) {
@@ -36,6 +37,7 @@ struct PlainEstimation {
     }
 
     @inline(__always)
+    @_optimize(speed)
     private func estimate<Reward: RewardScalar>(
         _ rewards: UnsafePointer<Reward>, _ options: EstimationOptions, _ accepted: ClosedRange<Double>
     ) -> Bool {
@@ -88,6 +90,7 @@ struct PlainEstimation {
     }
 
     /// The border lets no pair of different types through.
+    @_optimize(speed)
     func write(to advantages: AdvantageColumn?) {
         switch (batch.rewards, advantages) {
         case (.single(let rewards), .single(let results)): subtract(from: rewards, to: results)

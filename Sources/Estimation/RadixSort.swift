@@ -27,6 +27,7 @@ public struct RadixSort {
         counters = try workspace.take(Int32.self, count: RadixSort.digitCount)
     }
 
+    @_optimize(speed)
     public mutating func sort(_ ids: UnsafePointer<Int64>) {
         var smallest = Int64.max
         var largest = Int64.min
@@ -50,6 +51,7 @@ public struct RadixSort {
         }
     }
 
+    @_optimize(speed)
     private mutating func pass(shift: UInt64) {
         let mask = UInt64(truncatingIfNeeded: RadixSort.digitCount &- 1)
         var digit = 0

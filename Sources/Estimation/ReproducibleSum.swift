@@ -45,6 +45,7 @@ public struct ReproducibleSum {
 }
 
 /// The reproducible sum of an array.
+@_optimize(speed)
 public func reproducibleSum(_ terms: UnsafePointer<Double>, count: Int) -> Double {
     var largest = 0.0
     var index = 0
