@@ -84,11 +84,11 @@ typedef enum v05_status {
     /* The data: */
     V05_STATUS_INVALID_REWARD = 200,       /* NaN, infinite or beyond 1e30 in a counted row */
     V05_STATUS_REWARD_OUT_OF_RANGE = 201,  /* outside [reward_low, reward_high] under a rule that relies on it */
-    V05_STATUS_REWARD_NOT_TWO_VALUED = 202,
+    V05_STATUS_REWARD_NOT_TWO_VALUED = 202, /* neither reward_low nor reward_high where only these have a meaning */
     V05_STATUS_INVALID_PRIOR = 203,        /* neither NaN nor within [reward_low, reward_high] */
     V05_STATUS_PRIOR_DISAGREES = 204,      /* rows of one group have different priors */
     V05_STATUS_INVALID_OFFSETS = 205,
-    V05_STATUS_INVALID_CALIBRATION = 206,
+    V05_STATUS_INVALID_CALIBRATION = 206,  /* of a calibration or mixture */
     V05_STATUS_INVALID_PROBABILITY = 207,  /* neither NaN nor within [0, 1] */
     V05_STATUS_INFEASIBLE = 208,           /* a total or budget that floors and ceilings cannot meet */
     V05_STATUS_UNKNOWN_PROMPT = 209,       /* an index that the allocator does not have */
@@ -144,7 +144,7 @@ typedef struct v05_batch {
                                      finite and >= 0. For V05_RULE_DISCOUNTED_BETA. */
 } v05_batch;
 
-/* ---------------------------------------------------------------------------------------- options -- */
+/* ------------------------------------------------------------------------------------------ rules -- */
 
 /* How a baseline b is made. w is the weight of the mean, mse the estimated mean squared error of b.
  * "k = 0": no counted row; b is then reported though no row uses it. */
@@ -175,7 +175,15 @@ typedef enum v05_rule {
     /* The history of the prompt as a Beta prior worth n = prior_strength rewards, merged with the group (arXiv
      * 2603.18444): w = k / (n + k), b = w m + (1 - w) V, mse = (b - lo)(hi - b) / (n + k + 1). n = 0 or no prior: b =
      * m. */
-    V05_RULE_DISCOUNTED_BETA = 7
+    V05_RULE_DISCOUNTED_BETA = 7,
+    /* Two-valued rewards, each exactly lo or hi (else V05_STATUS_REWARD_NOT_TWO_VALUED). The success probability of a
+     * prompt is one of 30 Beta(q c, q (1 - c)): q = 1/2, 1, 2, ... 256 around c = V, a + beta V and the grand mean
+     * (see V05_RULE_CALIBRATED) as probabilities, kept within 0.02 to 0.98. How often each occurs is fitted on the batch
+     * or given as v05_mixture. b and mse are posterior mean and variance, w is the posterior expectation of k / (q + k).
+     * Without prior: the 10 around the grand mean, with weights of their own. k = 0: those of what was known before. With
+     * fewer than 8 groups that have a prior and two rewards V05_RULE_V05 is applied instead. A test per prompt in effect:
+     * the choice where single priors are far off. Time linear in k. */
+    V05_RULE_MIXTURE = 8
 } v05_rule;
 
 /* What advantages are divided by. Rewards without spread (all equal, or fewer than two) divide by nothing. */
@@ -201,6 +209,40 @@ typedef enum v05_test {
                            where H0 stands. Every counted reward must be lo or hi. Time linear in k. */
 } v05_test;
 
+/* ------------------------------------------------------------------------------------ calibration -- */
+
+/* How good the priors are (see V05_RULE_CALIBRATED). A value: copy it, keep it, apply it to later batches.
+ * With leave_one_out and a calibration from earlier batches the gradient is exactly unbiased. */
+typedef struct v05_calibration {
+    size_t struct_size;
+    double intercept;        /* a, reward units */
+    double slope;            /* beta, 0 to 1.5 */
+    double prior_variance;   /* tau2 >= 0, reward units squared: true values around the calibrated prior */
+    double reward_variance;  /* s2 >= 0: one reward around the true value of its prompt */
+    double grand_mean;       /* weighted mean of all groups */
+    double between_variance; /* true values around the grand mean */
+    double groups;           /* groups with a prior and two rewards that it rests on; fewer than 8 is too few */
+    double total_groups;     /* groups with two rewards, with or without prior */
+} v05_calibration;
+
+/* What V05_RULE_MIXTURE knows of the prompts. A value like v05_calibration, which it holds. */
+typedef struct v05_mixture {
+    size_t struct_size;
+    double intercept; /* this and the next seven as in v05_calibration */
+    double slope;
+    double prior_variance;
+    double reward_variance;
+    double grand_mean;
+    double between_variance;
+    double groups;
+    double total_groups;
+    double weights[40]; /* 30 of prompts with a prior: strengths q = 1/2, 1, 2, ... 256 around V, then around a + beta V,
+                           then around the grand mean; 10 of prompts without prior, around the grand mean. Each at least
+                           1e-100; the 30 sum to 1 and so do the 10. */
+} v05_mixture;
+
+/* ---------------------------------------------------------------------------------------- options -- */
+
 /* Choices of a call. NULL in a call means all defaults. */
 typedef struct v05_estimation_options {
     size_t struct_size;
@@ -217,27 +259,13 @@ typedef struct v05_estimation_options {
     int32_t singleton;     /* v05_singleton, default V05_SINGLETON_ZERO */
     int32_t test;          /* v05_test, default V05_TEST_BOUND */
     double level;          /* of V05_TEST_EXACT, in [0, 1], default 0.05 */
+    const v05_mixture *mixture; /* for V05_RULE_MIXTURE, from earlier batches; NULL (default), or one that rests on fewer
+                                   than 8 groups: fitted on this batch. Ignored by the other rules. */
 } v05_estimation_options;
 
 /* Fills in the defaults. struct_size: sizeof(v05_estimation_options) at the caller. Since 0.1.0. */
 v05_status v05_estimation_options_initialize(v05_estimation_options *options, size_t struct_size,
                                              v05_error *error);
-
-/* ------------------------------------------------------------------------------------ calibration -- */
-
-/* How good the priors are (see V05_RULE_CALIBRATED). A value: copy it, keep it, apply it to later batches.
- * With leave_one_out and a calibration from earlier batches the gradient is exactly unbiased. */
-typedef struct v05_calibration {
-    size_t struct_size;
-    double intercept;        /* a, reward units */
-    double slope;            /* beta, 0 to 1.5 */
-    double prior_variance;   /* tau2 >= 0, reward units squared: true values around the calibrated prior */
-    double reward_variance;  /* s2 >= 0: one reward around the true value of its prompt */
-    double grand_mean;       /* weighted mean of all groups */
-    double between_variance; /* true values around the grand mean */
-    double groups;           /* groups with a prior and two rewards that it rests on; fewer than 8 is too few */
-    double total_groups;     /* groups with two rewards, with or without prior */
-} v05_calibration;
 
 /* ----------------------------------------------------------------------------------------- estimate -- */
 
@@ -270,6 +298,9 @@ typedef struct v05_estimate {
     int32_t calibration_applied; /* out: 1 where a calibration was applied, else 0 */
     double reward_low;           /* out: the interval that was applied */
     double reward_high;
+
+    v05_mixture *mixture; /* the mixture that was applied, where applied_rule is V05_RULE_MIXTURE; its calibration counts
+                             as applied then, too */
 } v05_estimate;
 
 /* Bytes of workspace that the calls below need for a batch of these sizes; the rewards, ids and priors themselves
@@ -292,17 +323,27 @@ v05_status v05_baseline_estimate(const v05_batch *batch, const v05_estimation_op
 
 /* Fits a calibration on one batch (Fay and Herriot 1979; Paule and Mandel 1982).
  *
- *     s2    = sum SS / sum (k - 1)  over groups with k >= 2; SS: squared deviations from m     beta  = clip(S_Vm /
- * (S_VV + 0.2 h^2), 0, 1.5), a = mean(m) - beta mean(V): sums over groups with a prior, weighted             by 1 /
- * (tau2 + v) scaled to mean 1     tau2  = root of sum (m - a - beta V)^2 / (tau2 + v) = groups - 2, or 0: for equal k
- * the moment estimate
+ *     s2   = sum SS / sum (k - 1) over groups with k >= 2; SS: squared deviations from m
+ *     beta = clip(S_Vm / (S_VV + 0.2 h^2), 0, 1.5), a = mean(m) - beta mean(V): sums over groups with a prior, weighted by
+ *            1 / (tau2 + v) scaled to mean 1
+ *     tau2 = root of sum (m - a - beta V)^2 / (tau2 + v) = groups - 2, or 0: for equal k the moment estimate
  *
  * grand_mean and between_variance: the same with beta = 0 (groups - 1) over all groups with k >= 1. Few groups are no
  * error: fewer than three with a prior have beta = 0 and tau2 = 0; without any, a is the middle of the interval. Of
- * the options only reward_low and reward_high are used. Since 0.1.0. */
+ * the options only reward_low and reward_high are used. Workspace as in v05_baseline_estimate, sized for the options of
+ * V05_RULE_CALIBRATED. Since 0.1.0. */
 v05_status v05_calibration_fit(const v05_batch *batch, const v05_estimation_options *options,
                                void *workspace, size_t workspace_size,
                                v05_calibration *calibration, v05_error *error);
+
+/* Fits a mixture on one batch of two-valued rewards: its calibration as v05_calibration_fit, its weights by 40 steps of
+ * expectation-maximisation (Dempster, Laird and Rubin 1977) on the beta-binomial likelihood of the groups, from equal
+ * weights, with 0.05 groups added to the expected number of each component: the first 30 on groups with a prior and
+ * k >= 1, the last 10 on all groups with k >= 1. Few groups are no error: without any, the weights are equal. Of the options
+ * only reward_low and reward_high are used. Workspace sized for the options of V05_RULE_MIXTURE. Since 0.1.0. */
+v05_status v05_mixture_fit(const v05_batch *batch, const v05_estimation_options *options,
+                           void *workspace, size_t workspace_size,
+                           v05_mixture *mixture, v05_error *error);
 
 /* ----------------------------------------------------------------------------- running calibration -- */
 
@@ -350,6 +391,31 @@ v05_status v05_running_calibration_update(v05_running_calibration *running, cons
 v05_status v05_running_calibration_solve(const v05_running_calibration *running,
                                          v05_calibration *calibration, v05_error *error);
 
+/* --------------------------------------------------------------------------------- running mixture -- */
+
+/* A mixture over many batches, for steps with few prompts. A value like v05_running_calibration, which it holds. */
+typedef struct v05_running_mixture {
+    size_t struct_size;
+    double counts[40]; /* expected number of groups of each component, laid out as v05_mixture.weights; multiplied by the
+                          discount before a batch is added */
+    v05_running_calibration calibration;
+} v05_running_mixture;
+
+/* As v05_running_calibration_initialize. Since 0.1.0. */
+v05_status v05_running_mixture_initialize(v05_running_mixture *running, size_t struct_size,
+                                          double reward_low, double reward_high, double discount,
+                                          v05_error *error);
+
+/* Adds a batch of two-valued rewards: as v05_mixture_fit around the line and the grand mean of the calibration with this
+ * batch, where the discounted counts of the batches before are added to the expected numbers, and equal weights at the
+ * start become those that they amount to. Workspace as there. Since 0.1.0. */
+v05_status v05_running_mixture_update(v05_running_mixture *running, const v05_batch *batch,
+                                      void *workspace, size_t workspace_size, v05_error *error);
+
+/* The mixture that the batches amount to; after one update that of v05_mixture_fit, to rounding; before any, one with
+ * groups = 0. Since 0.1.0. */
+v05_status v05_running_mixture_solve(const v05_running_mixture *running, v05_mixture *mixture, v05_error *error);
+
 /* -------------------------------------------------------------------------------------- checkpoints -- */
 
 /* Saved objects are bytes of one format: "v05c", format version (uint32), kind (uint32), payload length (uint64),
@@ -364,6 +430,14 @@ v05_status v05_running_calibration_save(const v05_running_calibration *running, 
 /* Replaces *running (initialised before, its struct_size set) by the saved one. Since 0.1.0. */
 v05_status v05_running_calibration_load(v05_running_calibration *running, const uint8_t *bytes,
                                         size_t size, v05_error *error);
+
+/* As v05_running_calibration_save. Since 0.1.0. */
+v05_status v05_running_mixture_save(const v05_running_mixture *running, uint8_t *bytes,
+                                    size_t capacity, size_t *size, v05_error *error);
+
+/* As v05_running_calibration_load. Since 0.1.0. */
+v05_status v05_running_mixture_load(v05_running_mixture *running, const uint8_t *bytes,
+                                    size_t size, v05_error *error);
 
 /* ------------------------------------------------------------------------------------------ history -- */
 
@@ -496,8 +570,8 @@ v05_status v05_allocation_solve(const v05_allocation_options *options, int64_t p
 typedef struct v05_allocator v05_allocator;
 
 typedef enum v05_allocation_rule {
-    /* Gain mse(k) - mse(k + 1) of V05_RULE_V05, or of V05_RULE_CALIBRATED with a calibration (arXiv 2603.10848). 0
-     * for an accepted prior; h^2 / (k (k + 1)) without prior. */
+    /* Gain mse(k) - mse(k + 1) of V05_RULE_V05, or of V05_RULE_CALIBRATED with a calibration (arXiv 2603.10848), or the
+     * expected one of V05_RULE_MIXTURE with a mixture. 0 for an accepted prior; h^2 / (k (k + 1)) without prior. */
     V05_ALLOCATION_OSLA = 0,
     /* Gain E[h^2 - (mu - mid)^2] / (k (k + 1)), the drop of gradient noise, for a true value mu with mean b and
      * variance mse. With a budget the whole of it is spent, where it gains most by what is known at each request. */
@@ -523,14 +597,17 @@ typedef struct v05_allocator_options {
     double cost;        /* gain that a further rollout must exceed, >= 0; NaN (default): h^2 / maximum^2, but 0 for
                            V05_ALLOCATION_NEYMAN with a budget */
     int64_t budget;     /* rollouts of all prompts together, never exceeded; default -1: no limit */
+    const v05_mixture *mixture; /* what the baseline V05_RULE_MIXTURE will use (not used below 8 groups), copied; rewards
+                                   must be two-valued then. Default NULL */
 } v05_allocator_options;
 
 /* Fills in the defaults. Since 0.1.0. */
 v05_status v05_allocator_options_initialize(v05_allocator_options *options, size_t struct_size, v05_error *error);
 
 /* prior: (prompt_count) NULL or NaN for none. initial, maximum: NULL, or (prompt_count) in place of the options'.
- * calibration: NULL, or what the calibrated baseline will use (not used below 8 groups). *allocator: out, to be given to
- * v05_allocator_destroy. Errors: maximum below initial, budget below the sum of initial. Since 0.1.0. */
+ * calibration: NULL, or what the calibrated baseline will use (not used below 8 groups); NULL with a mixture, which holds
+ * its own. *allocator: out, to be given to v05_allocator_destroy. Errors: maximum below initial, budget below the sum of
+ * initial. Since 0.1.0. */
 v05_status v05_allocator_create(const v05_allocator_options *options, int64_t prompt_count, const double *prior,
                                 const int64_t *initial, const int64_t *maximum, const v05_calibration *calibration,
                                 v05_allocator **allocator, v05_error *error);
@@ -557,7 +634,8 @@ v05_status v05_allocator_cancel(v05_allocator *allocator, const int64_t *prompt_
 v05_status v05_allocator_stop(v05_allocator *allocator, v05_error *error);
 
 /* prompt_count: out. counts, in_flight: (capacity >= prompt_count) out. done: out, 1 where nothing is in flight or to
- * be requested. calibrated: out, 1 where it was created with a calibration. Each may be NULL. Since 0.1.0. */
+ * be requested. calibrated: out, 1 where it was created with a calibration, 2 where with a mixture, else 0. Each may be
+ * NULL. Since 0.1.0. */
 v05_status v05_allocator_status(const v05_allocator *allocator, int64_t *prompt_count, int64_t *counts,
                                 int64_t *in_flight, int64_t capacity, int32_t *done, int32_t *calibrated,
                                 v05_error *error);
@@ -568,9 +646,9 @@ v05_status v05_allocator_observations(const v05_allocator *allocator, int64_t *p
                                       int64_t capacity, int64_t *count, v05_error *error);
 
 /* Baselines and advantages of all that was observed, as v05_baseline_estimate: rows in the order of arrival
- * (float64), groups are all prompts by index, with the allocator's priors, range and calibration. options =
- * NULL: V05_RULE_CALIBRATED where it has a calibration, else V05_RULE_V05; its reward range must be a valid one and is not used.
- * Since 0.1.0. */
+ * (float64), groups are all prompts by index, with the allocator's priors, range, calibration and mixture. options =
+ * NULL: V05_RULE_MIXTURE where it has a mixture, V05_RULE_CALIBRATED where it has a calibration, else V05_RULE_V05; the
+ * options' mixture and reward range must be valid and are not used. Since 0.1.0. */
 v05_status v05_allocator_estimate(const v05_allocator *allocator, const v05_estimation_options *options,
                                   v05_estimate *estimate, v05_error *error);
 

@@ -17,7 +17,8 @@ extension SequentialAllocator {
         options.wave = Int(truncatingIfNeeded: reader.read(UInt64.self))
         options.cost = reader.readDouble()
         options.budget = Int(truncatingIfNeeded: reader.read(UInt64.self))
-        let hasCalibration = reader.read(UInt64.self) == 1
+        // 1: a calibration; 2: a mixture, whose weights come last.
+        let model = reader.read(UInt64.self)
         let calibration = Calibration(
             intercept: reader.readDouble(), slope: reader.readDouble(), priorVariance: reader.readDouble(),
             rewardVariance: reader.readDouble(), grandMean: reader.readDouble(), betweenVariance: reader.readDouble(),
@@ -28,7 +29,7 @@ extension SequentialAllocator {
         let observationCount = Int(truncatingIfNeeded: reader.read(UInt64.self))
         guard promptCount >= 0 && promptCount <= largestRowCount && observationCount >= 0
             && observationCount <= largestRowCount
-            && reader.remaining == 20 &* promptCount &+ 12 &* observationCount
+            && reader.remaining == 20 &* promptCount &+ 12 &* observationCount &+ (model == 2 ? MixtureNumbers.savedSize : 0)
         else { throw damaged }
 
         let priors = try workspace.take(Double.self, count: promptCount)
@@ -51,10 +52,18 @@ extension SequentialAllocator {
             rewards[row] = reader.readDouble()
             row &+= 1
         }
+        var mixture = Mixture.empty
+        mixture.calibration = calibration
+        if model == 2 {
+            mixture.weights = reader.readMixtureNumbers()
+            try mixture.check()
+        }
         try reader.finish()
-        try self.init(
-            options: options, calibration: hasCalibration ? calibration : nil, count: promptCount, priors: priors,
-            floors: floors, ceilings: ceilings)
+        self = try withUnsafePointer(to: mixture) { (mixture) throws(Failure) in
+            try SequentialAllocator(
+                options: options, calibration: model == 1 ? calibration : nil, mixture: model == 2 ? mixture : nil,
+                count: promptCount, priors: priors, floors: floors, ceilings: ceilings)
+        }
         do {
             try restore(inFlight: inFlight, indices, rewards, count: observationCount)
         } catch {

@@ -31,7 +31,7 @@ extension SequentialAllocator {
             Batch(
                 rowCount: rows, rewards: .double(rewards), groups: .offsets(offsets, count: promptCount), priors: priors,
                 strengths: nil, mask: nil),
-            options: options, calibration: calibration, to: sorted, workspace: &workspace)
+            options: options, calibration: calibration, mixture: mixture, to: sorted, workspace: &workspace)
         row = 0
         while row < rows {
             output.advantages?.write(advantages[Int(truncatingIfNeeded: order[row])], at: row)

@@ -34,6 +34,8 @@ struct ExpectedGain {
     let interval: Interval
     /// With a calibration the calibrated baseline is what is allocated for, else the paper's rule.
     let calibration: Calibration?
+    /// With a mixture the posterior mean. Used where the calibration, which is its own, rests on enough.
+    let mixture: UnsafePointer<Mixture>?
 
     func next(_ progress: Progress) -> Double {
         switch rule {
@@ -46,6 +48,7 @@ struct ExpectedGain {
     private func errorDrop(_ progress: Progress) -> Double {
         let h2 = interval.halfRange * interval.halfRange
         let k = Double(progress.count)
+        if mixture != nil && calibration != nil { return posteriorVarianceDrop(progress) }
         if let calibration {
             let spread = progress.prior.isNaN ? calibration.betweenVariance : calibration.priorVariance
             return drop(spread: spread, variance: calibration.rewardVariance, k)
@@ -63,6 +66,26 @@ struct ExpectedGain {
             let slope = bias / (1 + k * bias)
             return h2 * slope * slope
         }
+    }
+
+    /// Expected drop of the posterior variance, which is the variance of the posterior mean after one more rollout.
+    private func posteriorVarianceDrop(_ progress: Progress) -> Double {
+        let after = Progress(count: progress.count &+ 1, mean: progress.mean, prior: progress.prior)
+        let successes = self.successes(progress)
+        let chance = interval.probability(of: posterior(progress, successes).value)
+        let difference = posterior(after, successes &+ 1).value - posterior(after, successes).value
+        return chance * (1 - chance) * difference * difference
+    }
+
+    private func posterior(_ progress: Progress, _ successes: Int) -> (value: Double, mse: Double) {
+        mixture?.pointee.posterior(successes: successes, count: progress.count, prior: progress.prior, interval: interval)
+            ?? (progress.mean, 0)
+    }
+
+    /// Rewards are two-valued with a mixture.
+    private func successes(_ progress: Progress) -> Int {
+        let successes = (Double(progress.count) * interval.probability(of: progress.mean)).rounded()
+        return Int(exactly: successes) ?? 0
     }
 
     /// spread variance / (variance + k spread) - spread variance / (variance + (k + 1) spread)
@@ -88,6 +111,7 @@ struct ExpectedGain {
     }
 
     private func baseline(_ progress: Progress) -> (value: Double, mse: Double) {
+        if mixture != nil && calibration != nil { return posterior(progress, successes(progress)) }
         var options = EstimationOptions()
         options.interval = interval
         options.rule = calibration == nil ? .v05 : .calibrated

@@ -21,7 +21,6 @@ public struct SequentialAllocator {
         public var cost = Double.nan
         /// Rollouts of all prompts together; negative: no limit.
         public var budget = -1
-
         public init() {}
     }
 
@@ -42,7 +41,10 @@ public struct SequentialAllocator {
     }
 
     public let options: Options
+    /// That of the mixture where there is one.
     public let calibration: Calibration?
+    /// What the mixture baseline will use, a copy; rewards are two-valued then.
+    public let mixture: UnsafeMutablePointer<Mixture>?
     public let promptCount: Int
     public private(set) var observationCount = 0
     /// No prompt starts anything more.
@@ -56,7 +58,7 @@ public struct SequentialAllocator {
 
     /// - Parameters: `priors` may hold NaN; `floors` and `ceilings` replace initial and maximum prompt by prompt.
     public init(
-        options: Options, calibration: Calibration?, count: Int, priors: UnsafePointer<Double>?,
+        options: Options, calibration: Calibration?, mixture given: UnsafePointer<Mixture>? = nil, count: Int, priors: UnsafePointer<Double>?,
         floors: UnsafePointer<Int64>?, ceilings: UnsafePointer<Int64>?
     ) throws(Failure) {
         try SequentialAllocator.check(options)
@@ -89,6 +91,16 @@ public struct SequentialAllocator {
             throw Failure(.outOfMemory, "allocator could not be allocated, prompts", integer: count)
         }
         prompts = memory.assumingMemoryBound(to: Prompt.self)
+        if let given {
+            guard let copy = malloc(MemoryLayout<Mixture>.size) else {
+                free(memory)
+                throw Failure(.outOfMemory, "allocator could not be allocated, prompts", integer: count)
+            }
+            memmove(copy, given, MemoryLayout<Mixture>.size)
+            mixture = copy.assumingMemoryBound(to: Mixture.self)
+        } else {
+            mixture = nil
+        }
         prompt = 0
         while prompt < count {
             prompts[prompt] = Prompt(
@@ -98,7 +110,7 @@ public struct SequentialAllocator {
             prompt &+= 1
         }
         self.options = options
-        self.calibration = calibration
+        self.calibration = given?.pointee.calibration ?? calibration
         promptCount = count
     }
 
@@ -120,6 +132,7 @@ public struct SequentialAllocator {
 
     public func release() {
         free(prompts)
+        free(mixture)
         free(logPrompts)
         free(logRewards)
     }
@@ -239,7 +252,7 @@ public struct SequentialAllocator {
     private var expectedGain: ExpectedGain {
         ExpectedGain(
             rule: options.rule, lookAhead: options.lookAhead, interval: options.interval,
-            calibration: calibration.flatMap { $0.supports(.calibrated) ? $0 : nil })
+            calibration: calibration.flatMap { $0.supports(.calibrated) ? $0 : nil }, mixture: mixture)
     }
 
     /// With a budget, neyman spreads what is left over all prompts by what is known now, so that a prompt goes on only
@@ -306,6 +319,12 @@ public struct SequentialAllocator {
             if !options.interval.widened.contains(rewards[row]) {
                 throw Failure(
                     .rewardOutOfRange, "rewards[#] must lie in reward_range",
+                    at: row, real: rewards[row], in: options.interval)
+            }
+            let isEnd = rewards[row] == options.interval.low || rewards[row] == options.interval.high
+            if mixture != nil && !isEnd {
+                throw Failure(
+                    .rewardNotTwoValued, "rewards[#] must be an end of reward_range with a mixture (a calibration takes any):",
                     at: row, real: rewards[row], in: options.interval)
             }
             row &+= 1
@@ -412,7 +431,9 @@ public struct SequentialAllocator {
 
     // MARK: checkpoint
 
-    public var savedSize: Int { 160 &+ 20 &* promptCount &+ 12 &* observationCount }
+    public var savedSize: Int {
+        160 &+ 20 &* promptCount &+ 12 &* observationCount &+ (mixture == nil ? 0 : MixtureNumbers.savedSize)
+    }
 
     public func write(to writer: inout CheckpointWriter) {
         writer.write(UInt32(bitPattern: options.rule.rawValue))
@@ -424,7 +445,7 @@ public struct SequentialAllocator {
         writer.write(UInt64(truncatingIfNeeded: options.wave))
         writer.write(options.cost)
         writer.write(UInt64(bitPattern: Int64(truncatingIfNeeded: options.budget)))
-        writer.write(UInt64(calibration == nil ? 0 : 1))
+        writer.write(UInt64(calibration == nil ? 0 : (mixture == nil ? 1 : 2)))
         let fit = calibration ?? .empty
         writer.write(fit.intercept)
         writer.write(fit.slope)
@@ -452,5 +473,6 @@ public struct SequentialAllocator {
             writer.write(reward)
             row &+= 1
         }
+        if let mixture { writer.write(mixture.pointee.weights) }
     }
 }

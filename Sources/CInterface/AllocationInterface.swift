@@ -9,10 +9,7 @@ public func v05_allocation_options_initialize(
     _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
-        let size = try initializableSize(options, struct_size, "options")
-        withUnsafePointer(to: v05_allocation_options.defaults(size: size)) {
-            copyPrefix(of: $0, to: options, size: size)
-        }
+        try initialize(options, struct_size, "options", to: v05_allocation_options.defaults)
     }
 }
 
@@ -23,7 +20,7 @@ public func v05_allocation_solve(
     _ counts: UnsafeMutablePointer<Int64>!, _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
-        var choices = v05_allocation_options.defaults(size: 0)
+        var choices = v05_allocation_options.defaults
         if options != nil { try CallerStruct(options, "options").read(over: &choices) }
         guard let objective = AllocationObjective(rawValue: choices.objective) else {
             throw .option("objective must be a v05_objective", Int(choices.objective))
@@ -53,9 +50,8 @@ func checkedCount(_ count: Int64, _ argument: Text) throws(Failure) -> Int {
 }
 
 extension v05_allocation_options {
-    fileprivate static func defaults(size: Int) -> v05_allocation_options {
+    fileprivate static var defaults: v05_allocation_options {
         var options = v05_allocation_options()
-        options.struct_size = size
         options.objective = AllocationObjective.neyman.rawValue
         options.minimum = 1
         options.maximum = Int64(largestRowCount)

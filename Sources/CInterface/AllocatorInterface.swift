@@ -9,10 +9,7 @@ public func v05_allocator_options_initialize(
     _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
-        let size = try initializableSize(options, struct_size, "options")
-        withUnsafePointer(to: v05_allocator_options(SequentialAllocator.Options(), size: size)) {
-            copyPrefix(of: $0, to: options, size: size)
-        }
+        try initialize(options, struct_size, "options", to: v05_allocator_options(SequentialAllocator.Options()))
     }
 }
 
@@ -26,9 +23,17 @@ public func v05_allocator_create(
         guard let allocator else { throw Failure(.nullPointer, "allocator must not be NULL") }
         let choices = try SequentialAllocator.Options(checking: options)
         let given = try calibration.map { (caller) throws(Failure) in try Calibration(checking: caller) }
-        let created = try SequentialAllocator(
-            options: choices, calibration: given, count: try checkedCount(prompt_count, "prompt_count"), priors: prior,
-            floors: initial, ceilings: maximum)
+        let givenMixture = try v05_allocator_options.mixture(options)
+        if givenMixture != nil && given != nil {
+            throw Failure(.invalidOption, "calibration must be NULL where a mixture is given, which holds its own")
+        }
+        let mixture = try givenMixture.map { (caller) throws(Failure) in try Mixture(checking: caller) } ?? .empty
+        let count = try checkedCount(prompt_count, "prompt_count")
+        let created = try withUnsafePointer(to: mixture) { (mixture) throws(Failure) in
+            try SequentialAllocator(
+                options: choices, calibration: given, mixture: givenMixture == nil ? nil : mixture, count: count,
+                priors: prior, floors: initial, ceilings: maximum)
+        }
         allocator.pointee = try newHandle(created) { $0.release() }
     }
 }
@@ -45,7 +50,7 @@ public func v05_allocator_request(
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
-        let counts = try checkedArray(counts, capacity, atLeast: handle.pointee.promptCount)
+        let counts = try checkedArray(counts, "counts", capacity, atLeast: handle.pointee.promptCount)
         try withWorkspace(nil, 0) { (workspace) throws(Failure) in
             let requested = try handle.pointee.request(counts, workspace: &workspace)
             sum?.pointee = Int64(requested)
@@ -101,15 +106,15 @@ public func v05_allocator_status(
     reporting(to: error) { () throws(Failure) in
         let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
         let count = handle.pointee.promptCount
-        if counts != nil { _ = try checkedArray(counts, capacity, atLeast: count) }
-        if in_flight != nil { _ = try checkedArray(in_flight, capacity, atLeast: count) }
+        if counts != nil { _ = try checkedArray(counts, "counts", capacity, atLeast: count) }
+        if in_flight != nil { _ = try checkedArray(in_flight, "in_flight", capacity, atLeast: count) }
         if let done {
             try withWorkspace(nil, 0) { (workspace) throws(Failure) in
                 done.pointee = try handle.pointee.isDone(workspace: &workspace) ? 1 : 0
             }
         }
         prompt_count?.pointee = Int64(count)
-        calibrated?.pointee = handle.pointee.calibration == nil ? 0 : 1
+        calibrated?.pointee = handle.pointee.mixture != nil ? 2 : (handle.pointee.calibration == nil ? 0 : 1)
         var prompt = 0
         while prompt < count {
             counts?[prompt] = Int64(handle.pointee.count(prompt))
@@ -127,7 +132,9 @@ public func v05_allocator_estimate(
     reporting(to: error) { () throws(Failure) in
         let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
         var choices = try EstimationOptions(checking: options)
-        if options == nil && handle.pointee.calibration != nil { choices.rule = .calibrated }
+        if options == nil && handle.pointee.calibration != nil {
+            choices.rule = handle.pointee.mixture == nil ? .calibrated : .mixture
+        }
         let output = try EstimateOutput(estimate)
         try output.checkDoublePrecision()
         try withWorkspace(nil, 0) { (workspace) throws(Failure) in
@@ -144,8 +151,8 @@ public func v05_allocator_observations(
     reporting(to: error) { () throws(Failure) in
         let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
         let observed = handle.pointee.observationCount
-        if prompt_index != nil { _ = try checkedArray(prompt_index, capacity, atLeast: observed) }
-        if rewards != nil { _ = try checkedArray(rewards, capacity, atLeast: observed) }
+        if prompt_index != nil { _ = try checkedArray(prompt_index, "prompt_index", capacity, atLeast: observed) }
+        if rewards != nil { _ = try checkedArray(rewards, "rewards", capacity, atLeast: observed) }
         guard let count else { throw Failure(.nullPointer, "count must not be NULL") }
         count.pointee = Int64(observed)
         var row = 0
@@ -188,9 +195,18 @@ public func v05_allocator_load(
 }
 
 extension v05_allocator_options {
-    fileprivate init(_ options: SequentialAllocator.Options, size: Int) {
+    /// The mixture that the caller's options point to.
+    fileprivate static func mixture(
+        _ caller: UnsafePointer<v05_allocator_options>?
+    ) throws(Failure) -> UnsafePointer<v05_mixture>? {
+        guard let caller else { return nil }
+        var options = v05_allocator_options()
+        try CallerStruct(caller, "options").read(over: &options)
+        return UnsafePointer(options.mixture)
+    }
+
+    fileprivate init(_ options: SequentialAllocator.Options) {
         self.init()
-        struct_size = size
         rule = options.rule.rawValue
         look_ahead = options.lookAhead.rawValue
         reward_low = options.interval.low
@@ -207,7 +223,7 @@ extension SequentialAllocator.Options {
     fileprivate init(checking caller: UnsafePointer<v05_allocator_options>?) throws(Failure) {
         self.init()
         guard let caller else { return }
-        var options = v05_allocator_options(self, size: 0)
+        var options = v05_allocator_options(self)
         try CallerStruct(caller, "options").read(over: &options)
         guard let rule = AllocationRule(rawValue: options.rule) else {
             throw .option("rule must be a v05_allocation_rule", Int(options.rule))

@@ -23,14 +23,18 @@ public func v05_baseline_estimate(
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         let checked = try CheckedBatch(batch)
-        let options = try EstimationOptions(checking: options)
+        let choices = try EstimationOptions(checking: options)
         let given = try calibration.map { (caller) throws(Failure) in try Calibration(checking: caller) }
+        let mixture = try v05_estimation_options.mixture(options)
         let output = try EstimateOutput(estimate)
         try output.check(checked)
         try withWorkspace(workspace, workspace_size) { (workspace) throws(Failure) in
-            output.finish(
-                try BatchEstimation.estimate(
-                    checked.view(), options: options, calibration: given, to: output.view, workspace: &workspace))
+            try withUnsafePointer(to: mixture) { (mixture) throws(Failure) in
+                output.finish(
+                    try BatchEstimation.estimate(
+                        checked.view(), options: choices, calibration: given, mixture: mixture, to: output.view,
+                        workspace: &workspace))
+            }
         }
     }
 }
@@ -39,6 +43,7 @@ public func v05_baseline_estimate(
 struct EstimateOutput {
     private let caller: CallerStruct<v05_estimate>
     private let calibration: CallerStruct<v05_calibration>?
+    private let mixture: CallerStruct<v05_mixture>?
     let estimate: v05_estimate
 
     init(_ pointer: UnsafeMutablePointer<v05_estimate>?) throws(Failure) {
@@ -48,6 +53,8 @@ struct EstimateOutput {
         self.estimate = estimate
         calibration = estimate.calibration == nil
             ? nil : try CallerStruct(UnsafePointer(estimate.calibration), "estimate.calibration")
+        mixture = estimate.mixture == nil
+            ? nil : try CallerStruct(UnsafePointer(estimate.mixture), "estimate.mixture")
     }
 
     func check(_ batch: CheckedBatch) throws(Failure) {
@@ -118,5 +125,6 @@ struct EstimateOutput {
         result.reward_high = applied.interval.high
         caller.write(result)
         if let used = applied.calibration { calibration?.write(v05_calibration(used)) }
+        if let used = applied.calibration, let weights = applied.weights { mixture?.write(v05_mixture(used, weights)) }
     }
 }

@@ -18,25 +18,29 @@ func reporting(
 @inline(never)
 private func report(_ failure: Failure, to error: UnsafeMutablePointer<v05_error>?) -> v05_status {
     let status = failure.kind.status
-    // A struct of another size cannot be written to safely; the status says enough.
-    guard let error, error.pointee.struct_size == MemoryLayout<v05_error>.size else { return status }
-    error.pointee.status = Int32(truncatingIfNeeded: Int(status.rawValue))
-    error.pointee.index = Int64(truncatingIfNeeded: failure.index)
-    withUnsafeMutableBytes(of: &error.pointee.message) { bytes in
-        var message = MessageWriter(bytes)
+    // A size that was never set says nothing of the room there is; the status must be enough.
+    guard let error, isStructSize(error.pointee.struct_size) else { return status }
+    let room = min(error.pointee.struct_size, MemoryLayout<v05_error>.size)
+    var found = v05_error()
+    found.struct_size = error.pointee.struct_size
+    found.status = Int32(truncatingIfNeeded: Int(status.rawValue))
+    found.index = Int64(truncatingIfNeeded: failure.index)
+    let beforeMessage = MemoryLayout<v05_error>.size &- MemoryLayout.size(ofValue: found.message)
+    withUnsafeMutableBytes(of: &found.message) { bytes in
+        var message = MessageWriter(UnsafeMutableRawBufferPointer(start: bytes.baseAddress, count: max(0, room &- beforeMessage)))
         message.append(failure)
     }
+    memmove(error, &found, room)
     return status
 }
 
-/// Writes a message into a fixed buffer, cut where it does not fit, always NUL-terminated.
+/// Writes a message into a buffer of zeros, cut where it does not fit; the last byte stays zero.
 private struct MessageWriter {
     private let buffer: UnsafeMutableRawBufferPointer
     private var length = 0
 
     init(_ buffer: UnsafeMutableRawBufferPointer) {
         self.buffer = buffer
-        buffer[0] = 0
     }
 
     /// "argument[index] rule, got value"
@@ -90,7 +94,6 @@ private struct MessageWriter {
         if length &+ 1 >= buffer.count { return }
         buffer[length] = byte
         length &+= 1
-        buffer[length] = 0
     }
 
     private mutating func append(_ number: Int) {

@@ -7,17 +7,13 @@ public func v05_estimation_options_initialize(
     _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
-        let size = try initializableSize(options, struct_size, "options")
-        withUnsafePointer(to: v05_estimation_options(EstimationOptions(), size: size)) {
-            copyPrefix(of: $0, to: options, size: size)
-        }
+        try initialize(options, struct_size, "options", to: v05_estimation_options(EstimationOptions()))
     }
 }
 
 extension v05_estimation_options {
-    init(_ options: EstimationOptions, size: Int) {
+    init(_ options: EstimationOptions) {
         self.init()
-        struct_size = size
         rule = options.rule.rawValue
         leave_one_out = options.leaveOneOut ? 1 : 0
         reward_low = options.interval.low
@@ -31,12 +27,23 @@ extension v05_estimation_options {
     }
 }
 
+extension v05_estimation_options {
+    /// The mixture that the caller's options point to, an empty one where they point to none.
+    static func mixture(_ caller: UnsafePointer<v05_estimation_options>?) throws(Failure) -> Mixture {
+        guard let caller else { return .empty }
+        var options = v05_estimation_options()
+        try CallerStruct(caller, "options").read(over: &options)
+        guard let mixture = options.mixture else { return .empty }
+        return try Mixture(checking: mixture)
+    }
+}
+
 extension EstimationOptions {
     /// The caller's options, checked; defaults for NULL and for what an older struct lacks.
     init(checking caller: UnsafePointer<v05_estimation_options>?) throws(Failure) {
         self.init()
         guard let caller else { return }
-        var options = v05_estimation_options(self, size: 0)
+        var options = v05_estimation_options(self)
         try CallerStruct(caller, "options").read(over: &options)
         guard let rule = BaselineRule(rawValue: options.rule) else {
             throw .option("rule must be a v05_rule", Int(options.rule))

@@ -25,9 +25,9 @@ func destroyHandle<Value>(_ pointer: OpaquePointer?, release: (Value) -> Void) {
 }
 
 func checkedArray<Element>(
-    _ pointer: UnsafeMutablePointer<Element>?, _ capacity: Int64, atLeast count: Int
+    _ pointer: UnsafeMutablePointer<Element>?, _ argument: Text, _ capacity: Int64, atLeast count: Int
 ) throws(Failure) -> UnsafeMutablePointer<Element> {
-    guard let pointer else { throw Failure(.nullPointer, "counts must not be NULL") }
+    guard let pointer else { throw Failure(.nullPointer, "@ must not be NULL", naming: argument) }
     guard capacity >= Int64(count) else {
         throw Failure(
             .capacityTooSmall, "capacity must be at least the number of results", integers: Int(capacity), count)

@@ -21,10 +21,7 @@ public func v05_history_options_initialize(
     _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
-        let size = try initializableSize(options, struct_size, "options")
-        withUnsafePointer(to: v05_history_options(History.Options(), size: size)) {
-            copyPrefix(of: $0, to: options, size: size)
-        }
+        try initialize(options, struct_size, "options", to: v05_history_options(History.Options()))
     }
 }
 
@@ -150,9 +147,8 @@ public func v05_history_load(
 }
 
 extension v05_history_options {
-    init(_ options: History.Options, size: Int) {
+    init(_ options: History.Options) {
         self.init()
-        struct_size = size
         reward_low = options.interval.low
         reward_high = options.interval.high
         discount = options.discount
@@ -165,7 +161,7 @@ extension History.Options {
     fileprivate init(checking caller: UnsafePointer<v05_history_options>?) throws(Failure) {
         self.init()
         guard let caller else { return }
-        var options = v05_history_options(self, size: 0)
+        var options = v05_history_options(self)
         try CallerStruct(caller, "options").read(over: &options)
         interval = try Interval(checking: options.reward_low, options.reward_high)
         discount = options.discount

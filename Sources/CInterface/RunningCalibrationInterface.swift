@@ -7,12 +7,9 @@ public func v05_running_calibration_initialize(
     _ reward_high: Double, _ discount: Double, _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
-        let size = try initializableSize(running, struct_size, "running")
         let interval = try Interval(checking: reward_low, reward_high)
         let moments = try CalibrationMoments(interval: interval, discount: discount).checked()
-        withUnsafePointer(to: v05_running_calibration(moments, size: size)) {
-            copyPrefix(of: $0, to: running, size: size)
-        }
+        try initialize(running, struct_size, "running", to: v05_running_calibration(moments))
     }
 }
 
@@ -26,7 +23,7 @@ public func v05_running_calibration_update(
         var moments = try CalibrationMoments(checking: caller)
         let fit = try fitCalibration(try CheckedBatch(batch), moments.interval, workspace, workspace_size)
         moments.merge(fit.moments)
-        caller.write(v05_running_calibration(moments, size: 0))
+        caller.write(v05_running_calibration(moments))
     }
 }
 
@@ -62,7 +59,7 @@ public func v05_running_calibration_load(
     reporting(to: error) { () throws(Failure) in
         let caller = try CallerStruct(UnsafePointer(running), "running")
         try load(.runningCalibration, bytes, size) { (reader) throws(Failure) in
-            caller.write(v05_running_calibration(try CalibrationMoments(from: &reader), size: 0))
+            caller.write(v05_running_calibration(try CalibrationMoments(from: &reader)))
         }
     }
 }
@@ -71,6 +68,10 @@ extension CalibrationMoments {
     fileprivate init(checking caller: CallerStruct<v05_running_calibration>) throws(Failure) {
         var value = v05_running_calibration()
         caller.read(over: &value)
+        try self.init(checking: value)
+    }
+
+    init(checking value: v05_running_calibration) throws(Failure) {
         self.init(interval: try Interval(checking: value.reward_low, value.reward_high), discount: value.discount)
         updates = Int(truncatingIfNeeded: value.updates)
         withinSquares = value.within_squares
@@ -110,9 +111,9 @@ extension v05_regression_moments {
 }
 
 extension v05_running_calibration {
-    fileprivate init(_ moments: CalibrationMoments, size: Int) {
+    init(_ moments: CalibrationMoments) {
         self.init()
-        struct_size = size
+        struct_size = MemoryLayout<v05_running_calibration>.size
         reward_low = moments.interval.low
         reward_high = moments.interval.high
         discount = moments.discount

@@ -70,6 +70,8 @@ struct BaselineEstimator {
     /// The rule that is applied: `options.rule`, or another where there is too little to calibrate.
     let rule: BaselineRule
     let calibration: Calibration
+    /// Of the mixture, for that rule.
+    let weights: UnsafePointer<MixtureNumbers>?
 
     /// Method section 4: where a group of one has nothing but its own reward, a convention takes the place
     /// of the baseline.
@@ -80,7 +82,7 @@ struct BaselineEstimator {
         case .grpo, .rloo, .median: return true
         case .v05, .prior: return group.prior.value.isNaN
         case .discountedBeta: return group.prior.strength <= 0
-        case .calibrated, .jamesStein: return false
+        case .calibrated, .jamesStein, .mixture: return false
         }
     }
 
@@ -116,6 +118,11 @@ struct BaselineEstimator {
                 return sample.count == 0 ? .none : Baseline(weight: 1, value: sample.center, mse: noise)
             }
             return .counted(mean: sample.center, count: sample.count, prior: sample.prior, interval: options.interval)
+        case .mixture:
+            guard let weights else { return .none }
+            return mixtureBaseline(
+                successes: sample.successes, count: sample.count, prior: sample.prior.value, calibration, weights,
+                interval: options.interval)
         }
     }
 
@@ -136,7 +143,7 @@ struct BaselineEstimator {
 public func baselineOfGroup(
     mean: Double, count: Int, prior: Prior, options: EstimationOptions, calibration: Calibration?
 ) -> (value: Double, mse: Double) {
-    let estimator = BaselineEstimator(options: options, rule: options.rule, calibration: calibration ?? .empty)
+    let estimator = BaselineEstimator(options: options, rule: options.rule, calibration: calibration ?? .empty, weights: nil)
     let sample = Sample(count: count, center: mean, successes: 0, prior: prior)
     let baseline = estimator.baseline(sample, check: estimator.check(sample))
     return (baseline.value, baseline.mse)

@@ -16,16 +16,20 @@ public enum BaselineRule: Int32, Sendable {
     case median = 6
     /// The history of the prompt, counted as a Beta prior, merged with the group (arXiv 2603.18444).
     case discountedBeta = 7
+    /// Two-valued rewards: a mixture of Beta distributions whose weights the batch tells (section 5b).
+    case mixture = 8
 
     /// Whether the rule's variance bound or clipping rests on the rewards lying in the interval.
-    var reliesOnInterval: Bool { self == .v05 || self == .calibrated || self == .discountedBeta }
+    var reliesOnInterval: Bool {
+        self == .v05 || self == .calibrated || self == .discountedBeta || self == .mixture
+    }
 
-    var needsCalibration: Bool { self == .calibrated || self == .jamesStein }
+    var needsCalibration: Bool { self == .calibrated || self == .jamesStein || self == .mixture }
 
     /// What takes the place of the rule where there is too little to calibrate.
     var withoutCalibration: BaselineRule {
         switch self {
-        case .calibrated: return .v05
+        case .calibrated, .mixture: return .v05
         case .jamesStein: return .grpo
         default: return self
         }
@@ -78,4 +82,7 @@ public struct EstimationOptions: Sendable {
     }
 
     var usesLeaveOneOut: Bool { leaveOneOut || rule == .rloo }
+
+    /// Rewards have a meaning only as successes and failures.
+    var needsTwoValues: Bool { test == .exact || rule == .mixture }
 }

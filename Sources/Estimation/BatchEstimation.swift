@@ -33,6 +33,8 @@ public struct AppliedEstimation {
     public let rule: BaselineRule
     /// nil where none was applied.
     public let calibration: Calibration?
+    /// Of the mixture that was applied, in the workspace of the call.
+    public let weights: UnsafePointer<MixtureNumbers>?
     public let interval: Interval
 }
 
@@ -50,6 +52,9 @@ public struct BatchEstimation {
         BatchSummary.workspaceSize(rowCount: rowCount, groupCount: groupCount, rule: options.rule)
             &+ (options.rule.needsCalibration
                 ? CalibrationFit.workspaceSize(groupCount: groupCount ?? rowCount) : 0)
+            &+ (options.rule == .mixture
+                ? MixtureFit.workspaceSize(groupCount: groupCount ?? rowCount)
+                    &+ Workspace.size(of: MixtureNumbers.self, count: 1) : 0)
             &+ (options.scale == .batch ? Workspace.size(of: Double.self, count: groupCount ?? rowCount) : 0)
             &+ PlainEstimation.workspaceSize(rowCount: rowCount, groupCount: groupCount)
             &+ Workspace.alignment
@@ -57,47 +62,59 @@ public struct BatchEstimation {
 
     /// Estimates and writes in one go. Nothing is written where an error is thrown.
     public static func estimate(
-        _ batch: Batch, options: EstimationOptions, calibration: Calibration?, to output: EstimationOutput,
-        workspace: inout Workspace
+        _ batch: Batch, options: EstimationOptions, calibration: Calibration?, mixture: UnsafePointer<Mixture>? = nil,
+        to output: EstimationOutput, workspace: inout Workspace
     ) throws(Failure) -> AppliedEstimation {
         if let plain = try PlainEstimation(batch, options: options, output: output, workspace: &workspace) {
             plain.write(to: output.advantages)
             return AppliedEstimation(
-                groupCount: plain.grouping.groupCount, rule: options.rule, calibration: nil, interval: options.interval)
+                groupCount: plain.grouping.groupCount, rule: options.rule, calibration: nil, weights: nil,
+                interval: options.interval)
         }
         let estimation = try BatchEstimation(
-            batch, options: options, calibration: calibration, workspace: &workspace)
+            batch, options: options, calibration: calibration, mixture: mixture, workspace: &workspace)
         try estimation.write(to: output)
         return AppliedEstimation(
             groupCount: estimation.groupCount, rule: estimation.estimator.rule,
-            calibration: estimation.appliedCalibration, interval: options.interval)
+            calibration: estimation.appliedCalibration, weights: estimation.estimator.weights, interval: options.interval)
     }
 
-    /// - Parameter calibration: from earlier batches; fitted on this one where it is nil or rests on too few groups.
+    /// - Parameters: `calibration` and `mixture` from earlier batches; fitted on this one where nil or resting on too few
+    ///   groups.
     private init(
-        _ batch: Batch, options: EstimationOptions, calibration: Calibration?, workspace: inout Workspace
+        _ batch: Batch, options: EstimationOptions, calibration: Calibration?, mixture: UnsafePointer<Mixture>?,
+        workspace: inout Workspace
     ) throws(Failure) {
         self.batch = batch
         self.options = options
-        let fits = options.rule.needsCalibration && !(calibration?.supports(options.rule) ?? false)
+        let isMixture = options.rule == .mixture
+        let given = isMixture ? mixture?.pointee.calibration : calibration
+        let fits = options.rule.needsCalibration && !(given?.supports(options.rule) ?? false)
         let summary = try BatchSummary(
             batch, options: options, needsSquares: fits || options.scale != .none, workspace: &workspace)
         self.summary = summary
 
         var used: Calibration?
         if options.rule.needsCalibration {
-            let candidate = fits
-                ? try CalibrationFit(
-                    summaries: summary.groups, groupCount: summary.grouping.groupCount, interval: options.interval,
-                    workspace: &workspace
-                ).calibration
-                : calibration
+            let candidate = fits ? try summary.calibrate(options.interval, &workspace).calibration : given
             if let candidate, candidate.supports(options.rule) { used = candidate }
         }
         appliedCalibration = used
+        var weights: UnsafeMutablePointer<MixtureNumbers>?
+        if isMixture, let used {
+            let kept = try workspace.take(MixtureNumbers.self, count: 1)
+            if fits {
+                kept.pointee = try MixtureFit(
+                    summaries: summary.groups, groupCount: summary.grouping.groupCount, workspace: &workspace
+                ).mixture(used, interval: options.interval).weights
+            } else if let mixture {
+                kept.pointee = mixture.pointee.weights
+            }
+            weights = kept
+        }
         estimator = BaselineEstimator(
             options: options, rule: used == nil ? options.rule.withoutCalibration : options.rule,
-            calibration: used ?? .empty)
+            calibration: used ?? .empty, weights: UnsafePointer(weights))
         scaling = try AdvantageScaling(
             options: options, summaries: summary.groups, groupCount: summary.grouping.groupCount, workspace: &workspace)
     }
@@ -106,13 +123,27 @@ public struct BatchEstimation {
     public static func calibrate(
         _ batch: Batch, interval: Interval, workspace: inout Workspace
     ) throws(Failure) -> CalibrationFit {
+        try summary(batch, .calibrated, interval, &workspace).calibrate(interval, &workspace)
+    }
+
+    /// Fits a mixture on a batch and does nothing else.
+    public static func fitMixture(
+        _ batch: Batch, interval: Interval, workspace: inout Workspace
+    ) throws(Failure) -> Mixture {
+        let summary = try summary(batch, .mixture, interval, &workspace)
+        let calibration = try summary.calibrate(interval, &workspace).calibration
+        return try MixtureFit(
+            summaries: summary.groups, groupCount: summary.grouping.groupCount, workspace: &workspace
+        ).mixture(calibration, interval: interval)
+    }
+
+    static func summary(
+        _ batch: Batch, _ rule: BaselineRule, _ interval: Interval, _ workspace: inout Workspace
+    ) throws(Failure) -> BatchSummary {
         var options = EstimationOptions()
-        options.rule = .calibrated
+        options.rule = rule
         options.interval = interval
-        let summary = try BatchSummary(batch, options: options, needsSquares: true, workspace: &workspace)
-        return try CalibrationFit(
-            summaries: summary.groups, groupCount: summary.grouping.groupCount, interval: interval,
-            workspace: &workspace)
+        return try BatchSummary(batch, options: options, needsSquares: true, workspace: &workspace)
     }
 
     /// Writes all results. Only a capacity that is too small can still fail, before anything is written.
@@ -249,5 +280,12 @@ public struct BatchEstimation {
         }
         let found = GroupSummary(rewards: others, count: count, range: range, prior: Prior(value: .nan))
         return found.constant ? 0 : squaredDeviations(others, count: count, mean: found.mean)
+    }
+}
+
+extension BatchSummary {
+    func calibrate(_ interval: Interval, _ workspace: inout Workspace) throws(Failure) -> CalibrationFit {
+        try CalibrationFit(
+            summaries: groups, groupCount: grouping.groupCount, interval: interval, workspace: &workspace)
     }
 }

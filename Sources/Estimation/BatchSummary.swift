@@ -66,7 +66,7 @@ struct BatchSummary {
             return
         }
         groups[group] = GroupSummary(rewards: scratch, count: count, range: range, prior: prior)
-        if options.test == .exact { groups[group].successes = try successes(in: group, count: count) }
+        if options.needsTwoValues { groups[group].successes = try successes(in: group, count: count) }
         if let middles {
             sortAscending(scratch, count: count)
             middles[group] = MiddleRewards(sorted: scratch, count: count)
@@ -129,7 +129,7 @@ struct BatchSummary {
         return Failure(.invalidReward, "rewards changed during the call")
     }
 
-    /// Number of rewards at the upper end; the exact test has no meaning for other than two-valued rewards.
+    /// Number of rewards at the upper end.
     private func successes(in group: Int, count: Int) throws(Failure) -> Int {
         let low = batch.rewards.rounded(options.interval.low)
         let high = batch.rewards.rounded(options.interval.high)
@@ -140,13 +140,25 @@ struct BatchSummary {
                 successes &+= 1
             } else if scratch[index] != low {
                 throw Failure(
-                    .rewardNotTwoValued, "rewards must each be an end of reward_range for the exact test:",
-                    at: -1, real: scratch[index],
-                    in: options.interval)
+                    .rewardNotTwoValued,
+                    options.rule == .mixture
+                        ? "rewards[#] must be an end of reward_range for the rule mixture (calibrated takes any reward):"
+                        : "rewards[#] must be an end of reward_range for the exact test:",
+                    at: row(ofCounted: index, in: group), real: scratch[index], in: options.interval)
             }
             index &+= 1
         }
         return successes
+    }
+
+    private func row(ofCounted index: Int, in group: Int) -> Int {
+        var left = index
+        var position = grouping.start(group)
+        while left > 0 || !batch.isCounted(grouping.row(at: position)) {
+            left &-= batch.isCounted(grouping.row(at: position)) ? 1 : 0
+            position &+= 1
+        }
+        return grouping.row(at: position)
     }
 
     /// The prior of a group: that of its counted rows, which must agree, or of its first row where no row counts.

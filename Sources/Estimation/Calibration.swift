@@ -44,7 +44,7 @@ public struct Calibration: Sendable {
     static let fewestGroups = 8.0
 
     public func supports(_ rule: BaselineRule) -> Bool {
-        (rule == .calibrated ? groups : totalGroups) >= Calibration.fewestGroups
+        (rule == .jamesStein ? totalGroups : groups) >= Calibration.fewestGroups
     }
 
     /// Keeps a caller's calibration from carrying NaN, infinities or negative variances into advantages.

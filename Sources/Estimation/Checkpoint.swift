@@ -4,6 +4,7 @@ public enum CheckpointKind: UInt32 {
     case runningCalibration = 1
     case history = 2
     case allocator = 3
+    case runningMixture = 4
 }
 
 enum CheckpointFormat {
@@ -48,6 +49,15 @@ public struct CheckpointWriter {
 
     @inline(never)
     public mutating func write(_ value: Double) { write(value.bitPattern) }
+
+    @inline(never)
+    public mutating func write(_ values: UnsafePointer<Double>, count: Int) {
+        var index = 0
+        while index < count {
+            write(values[index])
+            index &+= 1
+        }
+    }
 
     public mutating func finish() { write(checksum.value) }
 }
@@ -120,6 +130,15 @@ public struct CheckpointReader {
 
     @inline(never)
     public mutating func readDouble() -> Double { Double(bitPattern: read(UInt64.self)) }
+
+    @inline(never)
+    public mutating func read(to values: UnsafeMutablePointer<Double>, count: Int) {
+        var index = 0
+        while index < count {
+            values[index] = readDouble()
+            index &+= 1
+        }
+    }
 
     public mutating func readInterval() throws(Failure) -> Interval {
         let low = readDouble()

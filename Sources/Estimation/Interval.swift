@@ -36,7 +36,7 @@ public struct Interval: Sendable {
 
     /// Success probability that belongs to an expected reward, for rewards that are `low` or `high`.
     @inline(__always)
-    func probability(of value: Double) -> Double {
+    public func probability(of value: Double) -> Double {
         let ratio = (value - low) / (high - low)
         return ratio < 0 ? 0 : (ratio > 1 ? 1 : ratio)
     }

@@ -4,8 +4,9 @@ struct OthersBaseline {
     private let estimator: BaselineEstimator
     private let summary: GroupSummary
     private let middle: MiddleRewards?
-    /// With the exact test a reward is one of two values, so that there are only two baselines; each costs a
-    /// pass over the outcomes.
+    /// Where a reward is one of two values, as with the exact test, there are only two baselines; each costs a pass over
+    /// the outcomes.
+    private let isTwoValued: Bool
     private let success: Double
     private let withoutSuccess: Double
     private let withoutFailure: Double
@@ -15,7 +16,8 @@ struct OthersBaseline {
         self.summary = summary
         self.middle = middle
         self.success = success
-        guard estimator.options.test == .exact && summary.count > 0 else {
+        isTwoValued = estimator.options.test == .exact || estimator.rule == .mixture
+        guard isTwoValued && summary.count > 0 else {
             withoutSuccess = .nan
             withoutFailure = .nan
             return
@@ -29,7 +31,7 @@ struct OthersBaseline {
 
     @inline(__always)
     func value(without reward: Double) -> Double {
-        if estimator.options.test == .exact { return reward == success ? withoutSuccess : withoutFailure }
+        if isTwoValued { return reward == success ? withoutSuccess : withoutFailure }
         return OthersBaseline.value(estimator, summary, middle, without: reward, successes: 0)
     }
 

@@ -11,8 +11,8 @@
 public struct ReproducibleSum {
     public private(set) var high = 0.0
     public private(set) var low = 0.0
-    private let firstCut: Double
-    private let secondCut: Double
+    let firstCut: Double
+    let secondCut: Double
 
     public var value: Double { high + low }
 

@@ -13,6 +13,7 @@ from ._estimate import Estimate, advantages, estimate, prior_from_probability
 from ._history import History
 from ._library import PATH as _PATH
 from ._library import library as _library
+from ._mixture import Mixture, RunningMixture, fit_mixture
 from .advantage_estimator import AdvantageEstimator
 from .errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument, LibraryError, OutOfMemory
 
@@ -35,7 +36,8 @@ def build_mode():
 
 
 __all__ = [
-    "AdvantageEstimator", "Allocator", "ArgumentTypeError", "Calibration", "CheckpointError", "Error", "Estimate", "History", "InvalidArgument", "LibraryError",
-    "OutOfMemory", "RunningCalibration", "abi_version", "advantages", "allocate", "build_mode", "errors", "estimate",
-    "fit_calibration", "library_path", "prior_from_probability",
+    "AdvantageEstimator", "Allocator", "ArgumentTypeError", "Calibration", "CheckpointError", "Error", "Estimate", "History",
+    "InvalidArgument", "LibraryError", "Mixture", "OutOfMemory", "RunningCalibration", "RunningMixture", "abi_version",
+    "advantages", "allocate", "build_mode", "errors", "estimate", "fit_calibration", "fit_mixture", "library_path",
+    "prior_from_probability",
 ]

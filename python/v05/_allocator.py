@@ -15,6 +15,7 @@ from ._call import call
 from ._estimate import EstimateArrays
 from ._handle import Handle
 from ._library import library
+from ._mixture import mixture_struct
 from .errors import InvalidArgument
 
 
@@ -47,6 +48,8 @@ class Allocator(Handle):
         ties by index.
     calibration: Calibration or RunningCalibration: allocate for the calibrated baseline; None, or one that rests on
         fewer than 8 groups: for the paper's.
+    mixture: Mixture or RunningMixture in place of a calibration: allocate for the rule "mixture". "osla" then goes by the
+        expected drop of the posterior variance. Rewards must be two-valued.
 
     Optional stopping makes a prompt's mean slightly biased, and leave-one-out is then no longer exactly unbiased. One
     thread at a time.
@@ -55,7 +58,7 @@ class Allocator(Handle):
     _name = "allocator"
 
     def __init__(self, prior, *, rule="osla", reward_range=(0.0, 1.0), initial=4, maximum=16, cost=None,
-                 lookahead="same_bias", wave=1, budget=None, calibration=None):
+                 lookahead="same_bias", wave=1, budget=None, calibration=None, mixture=None):
         low, high = reward_interval(reward_range)
         prior = column(prior, "prior", np.float64)
         initials = None if np.ndim(initial) == 0 else column(initial, "initial", np.int64, len(prior))
@@ -71,6 +74,8 @@ class Allocator(Handle):
             cost=math.nan if cost is None else number("cost", cost),
             budget=-1 if budget is None else integer("budget", budget),
         )
+        mixture = mixture_struct(mixture, (low, high))
+        options.mixture = None if mixture is None else ctypes.addressof(mixture)
         if cost is not None and math.isnan(options.cost) or budget is not None and options.budget < 0:
             raise InvalidArgument(f"cost and budget must not be NaN or negative (None: no limit), got {cost!r} and {budget!r}")
         handle = ctypes.c_void_p()
@@ -141,15 +146,15 @@ class Allocator(Handle):
                  test="bound", level=0.05):
         """Estimate of all that was observed. Rows are in the order of arrival; groups are all prompts, by index.
 
-        rule: as in v05.estimate; None: "calibrated" where the allocator has a calibration, else "v05". Further options as
-        there.
+        rule: as in v05.estimate; None: "mixture" or "calibrated" where the allocator has a mixture or a calibration, else
+        "v05". Further options as there.
         """
         calibrated = ctypes.c_int32()
         row_count = ctypes.c_int64()
         self._call("status", None, None, None, 0, None, byref(calibrated))
         self._call("observations", None, None, 0, byref(row_count))
         if rule is None:
-            rule = "calibrated" if calibrated.value else "v05"
+            rule = ("v05", "calibrated", "mixture")[calibrated.value]
         options = estimation_options(
             (0.0, 1.0), rule=rule, leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon,
             singleton=singleton, test=test, level=level)

@@ -1,7 +1,7 @@
 """The arguments of an estimation, checked for kind and shape and laid out for the core."""
 
 import operator
-from ctypes import byref
+from ctypes import addressof, byref
 
 from . import _prototypes as c
 from ._arrays import Groups, Rewards, address, mask_rows, prior_rows
@@ -40,8 +40,11 @@ class PreparedBatch:
             raise
 
 
-def estimation_options(interval, *, rule, leave_one_out, scale, ddof, epsilon, singleton, test, level):
-    """The options struct of the core. Numbers are checked there, names and kinds here."""
+def estimation_options(interval, *, rule, leave_one_out, scale, ddof, epsilon, singleton, test, level, mixture=None):
+    """The options struct of the core. Numbers are checked there, names and kinds here.
+
+    mixture: its struct, which must be kept as long as the options are used.
+    """
     return c.EstimationOptions(
         rule=choice("rule", rule, c.RULES),
         leave_one_out=choice("leave_one_out", leave_one_out, {False: 0, True: 1}),
@@ -53,6 +56,7 @@ def estimation_options(interval, *, rule, leave_one_out, scale, ddof, epsilon, s
         singleton=choice("singleton", singleton, c.SINGLETONS),
         test=choice("test", test, c.TESTS),
         level=number("level", level),
+        mixture=None if mixture is None else addressof(mixture),
     )
 
 

@@ -40,8 +40,11 @@ class Calibration:
     groups: float
     total_groups: float
 
+    def _numbers(self):
+        return {name: number(name, value) for name, value in dataclasses.asdict(self).items()}
+
     def _struct(self):
-        return c.Calibration(**{name: number(name, value) for name, value in dataclasses.asdict(self).items()})
+        return c.Calibration(**self._numbers())
 
     @classmethod
     def _from_struct(cls, struct):
@@ -63,7 +66,57 @@ def fit_calibration(rewards, groups, prior, *, reward_range=(0.0, 1.0), mask=Non
     return Calibration._from_struct(struct)
 
 
-class RunningCalibration(Checkpointed):
+class Running(Checkpointed):
+    """What is fitted over many batches, older ones discounted: a struct of the core.
+
+    Subclasses say `_name`, the prefix of their C functions, `_struct_type`, and where its `_moments` are.
+    """
+
+    def __init__(self, *, reward_range=(0.0, 1.0), discount=0.9):
+        low, high = reward_interval(reward_range)
+        self._struct = self._struct_type()
+        self._core("initialize", self._struct, self._struct.struct_size, low, high, number("discount", discount))
+
+    @property
+    def reward_range(self):
+        return self._moments.reward_low, self._moments.reward_high
+
+    @property
+    def discount(self):
+        return self._moments.discount
+
+    @property
+    def updates(self):
+        """Number of batches added."""
+        return self._moments.updates
+
+    def check_range(self, interval, name):
+        if self.reward_range != interval:
+            raise InvalidArgument(
+                f"{name} must have the reward_range of the call, got {self.reward_range} and {interval}")
+
+    def _core(self, name, struct, *arguments):
+        call(getattr(library, f"v05_{self._name}_{name}"), byref(struct), *arguments)
+
+    def _update(self, rewards, groups, prior, mask):
+        batch = PreparedBatch(rewards, groups, prior, mask, self.reward_range)
+        batch.call(
+            getattr(library, f"v05_{self._name}_update"), byref(self._struct), byref(batch.struct), None, 0)
+
+    def _checkpoint_bytes(self):
+        size = ctypes.c_size_t()
+        self._core("save", self._struct, None, 0, byref(size))
+        data = ctypes.create_string_buffer(size.value)
+        self._core("save", self._struct, data, size.value, byref(size))
+        return data.raw
+
+    def _restore(self, data):
+        loaded = self._struct_type()
+        self._core("load", loaded, data, len(data))
+        self._struct = loaded
+
+
+class RunningCalibration(Running):
     """A calibration over many batches, in which a batch counts `discount` times the one after it.
 
         running = v05.RunningCalibration()
@@ -74,24 +127,12 @@ class RunningCalibration(Checkpointed):
     After one update it equals `fit_calibration` of that batch, to rounding.
     """
 
-    def __init__(self, *, reward_range=(0.0, 1.0), discount=0.9):
-        low, high = reward_interval(reward_range)
-        self._struct = c.RunningCalibration()
-        call(library.v05_running_calibration_initialize, byref(self._struct), self._struct.struct_size,
-             low, high, number("discount", discount))
+    _name = "running_calibration"
+    _struct_type = c.RunningCalibration
 
     @property
-    def reward_range(self):
-        return self._struct.reward_low, self._struct.reward_high
-
-    @property
-    def discount(self):
-        return self._struct.discount
-
-    @property
-    def updates(self):
-        """Number of batches added."""
-        return self._struct.updates
+    def _moments(self):
+        return self._struct
 
     @property
     def calibration(self):
@@ -102,21 +143,8 @@ class RunningCalibration(Checkpointed):
 
     def update(self, rewards, groups, prior, *, mask=None):
         """Adds a batch (arguments as in `advantages`) and returns the new Calibration."""
-        batch = PreparedBatch(rewards, groups, prior, mask, self.reward_range)
-        batch.call(library.v05_running_calibration_update, byref(self._struct), byref(batch.struct), None, 0)
+        self._update(rewards, groups, prior, mask)
         return self.calibration
-
-    def _checkpoint_bytes(self):
-        size = ctypes.c_size_t()
-        call(library.v05_running_calibration_save, byref(self._struct), None, 0, byref(size))
-        data = ctypes.create_string_buffer(size.value)
-        call(library.v05_running_calibration_save, byref(self._struct), data, size.value, byref(size))
-        return data.raw
-
-    def _restore(self, data):
-        loaded = c.RunningCalibration()
-        call(library.v05_running_calibration_load, byref(loaded), data, len(data))
-        self._struct = loaded
 
     def __repr__(self):
         return f"RunningCalibration(updates={self.updates}, discount={self.discount:g}, calibration={self.calibration})"
@@ -127,9 +155,7 @@ def calibration_struct(calibration, interval):
     if calibration is None:
         return None
     if isinstance(calibration, RunningCalibration):
-        if calibration.reward_range != interval:
-            raise InvalidArgument(
-                f"calibration must have the reward_range of the call, got {calibration.reward_range} and {interval}")
+        calibration.check_range(interval, "calibration")
         calibration = calibration.calibration
     if not isinstance(calibration, Calibration):
         raise ArgumentTypeError(

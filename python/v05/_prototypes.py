@@ -51,6 +51,7 @@ class EstimationOptions(SizedStructure):
         ("singleton", c_int32),
         ("test", c_int32),
         ("level", c_double),
+        ("mixture", c_void_p),
     ]
 
 
@@ -66,6 +67,10 @@ class Calibration(SizedStructure):
         ("groups", c_double),
         ("total_groups", c_double),
     ]
+
+
+class Mixture(SizedStructure):
+    _fields_ = [*Calibration._fields_, ("weights", c_double * 40)]
 
 
 class Estimate(SizedStructure):
@@ -93,6 +98,7 @@ class Estimate(SizedStructure):
         ("calibration_applied", c_int32),
         ("reward_low", c_double),
         ("reward_high", c_double),
+        ("mixture", c_void_p),
     ]
 
 
@@ -121,6 +127,14 @@ class RunningCalibration(SizedStructure):
         ("total_groups", c_double),
         ("regression", RegressionMoments),
         ("grand", RegressionMoments),
+    ]
+
+
+class RunningMixture(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("counts", c_double * 40),
+        ("calibration", RunningCalibration),
     ]
 
 
@@ -158,12 +172,14 @@ class AllocatorOptions(SizedStructure):
         ("wave", c_int64),
         ("cost", c_double),
         ("budget", c_int64),
+        ("mixture", c_void_p),
     ]
 
 
 # v05_rule, v05_scale, v05_singleton, v05_test, v05_objective, v05_allocation_rule, v05_look_ahead
 RULES = {
-    "v05": 0, "calibrated": 1, "grpo": 2, "rloo": 3, "james_stein": 4, "prior": 5, "median": 6, "discounted_beta": 7}
+    "v05": 0, "calibrated": 1, "grpo": 2, "rloo": 3, "james_stein": 4, "prior": 5, "median": 6, "discounted_beta": 7,
+    "mixture": 8}
 SCALES = {"none": 0, "group": 1, "batch": 2}
 SINGLETONS = {"zero": 0, "raw": 1}
 TESTS = {"bound": 0, "exact": 1}
@@ -176,6 +192,8 @@ _batch = POINTER(Batch)
 _options = POINTER(EstimationOptions)
 _calibration = POINTER(Calibration)
 _running = POINTER(RunningCalibration)
+_mixture = POINTER(Mixture)
+_running_mixture = POINTER(RunningMixture)
 _size = POINTER(c_size_t)
 _count = POINTER(c_int64)
 # Opaque handles, v05_history * and v05_allocator *, and where a new one is written.
@@ -193,11 +211,17 @@ FUNCTIONS = {
     "v05_baseline_estimate": (
         c_int32, [_batch, _options, _calibration, c_void_p, c_size_t, POINTER(Estimate), _error]),
     "v05_calibration_fit": (c_int32, [_batch, _options, c_void_p, c_size_t, _calibration, _error]),
+    "v05_mixture_fit": (c_int32, [_batch, _options, c_void_p, c_size_t, _mixture, _error]),
     "v05_running_calibration_initialize": (c_int32, [_running, c_size_t, c_double, c_double, c_double, _error]),
     "v05_running_calibration_update": (c_int32, [_running, _batch, c_void_p, c_size_t, _error]),
     "v05_running_calibration_solve": (c_int32, [_running, _calibration, _error]),
+    "v05_running_mixture_initialize": (c_int32, [_running_mixture, c_size_t, c_double, c_double, c_double, _error]),
+    "v05_running_mixture_update": (c_int32, [_running_mixture, _batch, c_void_p, c_size_t, _error]),
+    "v05_running_mixture_solve": (c_int32, [_running_mixture, _mixture, _error]),
     "v05_running_calibration_save": (c_int32, [_running, c_void_p, c_size_t, _size, _error]),
     "v05_running_calibration_load": (c_int32, [_running, c_void_p, c_size_t, _error]),
+    "v05_running_mixture_save": (c_int32, [_running_mixture, c_void_p, c_size_t, _size, _error]),
+    "v05_running_mixture_load": (c_int32, [_running_mixture, c_void_p, c_size_t, _error]),
     "v05_history_options_initialize": (c_int32, [POINTER(HistoryOptions), c_size_t, _error]),
     "v05_key_hash": (c_int32, [c_void_p, c_size_t, _count, _error]),
     "v05_history_create": (c_int32, [POINTER(HistoryOptions), _new_handle, _error]),

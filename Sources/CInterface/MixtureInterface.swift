@@ -1,0 +1,68 @@
+import CV05
+import Estimation
+
+@_cdecl("v05_mixture_fit") @implementation
+public func v05_mixture_fit(
+    _ batch: UnsafePointer<v05_batch>!, _ options: UnsafePointer<v05_estimation_options>!,
+    _ workspace: UnsafeMutableRawPointer!, _ workspace_size: Int, _ mixture: UnsafeMutablePointer<v05_mixture>!,
+    _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let checked = try CheckedBatch(batch)
+        let interval = try EstimationOptions(checking: options).interval
+        let output = try CallerStruct(UnsafePointer(mixture), "mixture")
+        try withWorkspace(workspace, workspace_size) { (workspace) throws(Failure) in
+            output.write(
+                v05_mixture(
+                    try BatchEstimation.fitMixture(checked.view(), interval: interval, workspace: &workspace)))
+        }
+    }
+}
+
+extension Mixture {
+    init(checking caller: UnsafePointer<v05_mixture>) throws(Failure) {
+        var value = v05_mixture()
+        try CallerStruct(caller, "mixture").read(over: &value)
+        self.init(
+            calibration: Calibration(
+                intercept: value.intercept, slope: value.slope, priorVariance: value.prior_variance,
+                rewardVariance: value.reward_variance, grandMean: value.grand_mean,
+                betweenVariance: value.between_variance, groups: value.groups, totalGroups: value.total_groups),
+            weights: MixtureNumbers(value.weights))
+        try check()
+    }
+}
+
+extension v05_mixture {
+    init(_ calibration: Calibration, _ numbers: UnsafePointer<MixtureNumbers>) {
+        self.init()
+        intercept = calibration.intercept
+        slope = calibration.slope
+        prior_variance = calibration.priorVariance
+        reward_variance = calibration.rewardVariance
+        grand_mean = calibration.grandMean
+        between_variance = calibration.betweenVariance
+        groups = calibration.groups
+        total_groups = calibration.totalGroups
+        numbers.pointee.copy(to: &weights)
+    }
+
+    init(_ mixture: Mixture) {
+        self = withUnsafePointer(to: mixture.weights) { v05_mixture(mixture.calibration, $0) }
+    }
+}
+
+extension MixtureNumbers {
+    init<Numbers>(_ numbers: Numbers) {
+        self.init()
+        withUnsafeMutableBytes(of: &self) { components in
+            withUnsafeBytes(of: numbers) { components.copyMemory(from: $0) }
+        }
+    }
+
+    func copy<Numbers>(to numbers: inout Numbers) {
+        withUnsafeMutableBytes(of: &numbers) { target in
+            withUnsafeBytes(of: self) { target.copyMemory(from: $0) }
+        }
+    }
+}

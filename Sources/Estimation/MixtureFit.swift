@@ -1,0 +1,111 @@
+/// Fits the weights of a mixture to the groups of a batch by expectation-maximisation (Dempster, Laird and Rubin 1977):
+/// the likelihood is concave in the weights, so that there is one optimum.
+struct MixtureFit {
+    private static var iterations: Int { 40 }
+
+    private let summaries: UnsafePointer<GroupSummary>
+    private let groupCount: Int
+    private let likelihoods: UnsafeMutablePointer<SIMD2<Double>>
+    private let scratch: UnsafeMutablePointer<SIMD2<Double>>
+
+    static func workspaceSize(groupCount: Int) -> Int {
+        Workspace.size(of: SIMD2<Double>.self, count: MixtureComponents.withPrior &* groupCount)
+            &+ Workspace.size(of: SIMD2<Double>.self, count: 3 &* MixtureComponents.withPrior)
+    }
+
+    init(
+        summaries: UnsafePointer<GroupSummary>, groupCount: Int, workspace: inout Workspace
+    ) throws(Failure) {
+        self.summaries = summaries
+        self.groupCount = groupCount
+        likelihoods = try workspace.take(SIMD2<Double>.self, count: MixtureComponents.withPrior &* groupCount)
+        scratch = try workspace.take(SIMD2<Double>.self, count: 3 &* MixtureComponents.withPrior)
+    }
+
+    func mixture(_ calibration: Calibration, interval: Interval) -> Mixture {
+        Mixture(
+            calibration: calibration, counts: counts(calibration, interval: interval, earlier: MixtureNumbers()))
+    }
+
+    /// The expected number of groups that each component accounts for, `earlier` ones added.
+    func counts(
+        _ calibration: Calibration, interval: Interval, earlier: MixtureNumbers
+    ) -> MixtureNumbers {
+        var counts = earlier
+        counts.withMutablePairs { result in
+            // Groups with a prior first, since the others take part in the last step only.
+            let known = fill(0, calibration, interval, withPrior: true)
+            let all = fill(known, calibration, interval, withPrior: false)
+            let pairs = MixtureComponents.pairs
+            let withPrior = MixtureComponents.withPrior
+            maximise(result, likelihoods, groups: known, pairs: withPrior)
+            maximise(result + withPrior, likelihoods + (withPrior &- pairs), groups: all, pairs: pairs)
+        }
+        return counts
+    }
+
+    /// Likelihoods of the groups with rewards that have a prior, or of those that have none, from `start` on.
+    private func fill(_ start: Int, _ calibration: Calibration, _ interval: Interval, withPrior: Bool) -> Int {
+        var used = start
+        var group = 0
+        while group < groupCount {
+            let summary = summaries[group]
+            if summary.count > 0 && summary.prior.value.isNaN != withPrior {
+                MixtureComponents(calibration, prior: summary.prior.value, interval: interval).likelihoods(
+                    successes: summary.successes, failures: summary.count &- summary.successes,
+                    into: likelihoods + used &* MixtureComponents.withPrior)
+                used &+= 1
+            }
+            group &+= 1
+        }
+        return used
+    }
+
+    /// Adds the groups to the counts of their components. Starts from the weights that the earlier counts amount to.
+    @_optimize(speed)
+    private func maximise(
+        _ counts: UnsafeMutablePointer<SIMD2<Double>>, _ likelihoods: UnsafePointer<SIMD2<Double>>, groups: Int, pairs: Int
+    ) {
+        let weights = scratch
+        let high = scratch + MixtureComponents.withPrior
+        let low = high + MixtureComponents.withPrior
+        let cuts = ReproducibleSum(count: groups, largest: 2)
+        var iteration = 0
+        while iteration <= MixtureFit.iterations {
+            // Weights need not sum to 1 here: a group's shares are divided by their sum.
+            var pair = 0
+            while pair < pairs {
+                let found = iteration == 0 ? SIMD2<Double>(repeating: 0) : high[pair] + low[pair]
+                weights[pair] = counts[pair] + found + Mixture.pseudoCount
+                if iteration == MixtureFit.iterations { counts[pair] += found }
+                high[pair] = SIMD2(repeating: 0)
+                low[pair] = SIMD2(repeating: 0)
+                pair &+= 1
+            }
+            if iteration == MixtureFit.iterations { return }
+            var likelihood = likelihoods
+            var group = 0
+            while group < groups {
+                var total = SIMD2<Double>(repeating: 0)
+                pair = 0
+                while pair < pairs {
+                    total += weights[pair] * likelihood[pair]
+                    pair &+= 1
+                }
+                let scale = 1 / (total[0] + total[1])
+                pair = 0
+                while pair < pairs {
+                    // The sum of the shares must not depend on the order of the groups.
+                    let share = weights[pair] * likelihood[pair] * scale
+                    let coarse = (share + cuts.firstCut) - cuts.firstCut
+                    high[pair] += coarse
+                    low[pair] += ((share - coarse) + cuts.secondCut) - cuts.secondCut
+                    pair &+= 1
+                }
+                likelihood += MixtureComponents.withPrior
+                group &+= 1
+            }
+            iteration &+= 1
+        }
+    }
+}

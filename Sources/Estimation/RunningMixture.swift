@@ -1,0 +1,43 @@
+/// The mixture of a training run so far: calibration and expected counts, older batches discounted in both.
+public struct RunningMixture: Sendable {
+    public private(set) var moments: CalibrationMoments
+    /// Expected number of groups of each component.
+    public private(set) var counts = MixtureNumbers()
+
+    public init(_ moments: CalibrationMoments) { self.moments = moments }
+
+    /// Refuses counts that no batch can have produced.
+    public init(_ moments: CalibrationMoments, counts: MixtureNumbers) throws(Failure) {
+        self.moments = moments
+        self.counts = counts
+        if !counts.areCounts(upTo: moments.grand.groups * (1 + 1e-6)) {
+            throw Failure(.invalidCalibration, "running must hold counts between 0 and its number of groups")
+        }
+    }
+
+    public var mixture: Mixture { Mixture(calibration: moments.calibration, counts: counts) }
+
+    /// Adds a batch: what the discounted counts of earlier ones say is the start, and counts along.
+    public mutating func update(_ batch: Batch, workspace: inout Workspace) throws(Failure) {
+        let summary = try BatchEstimation.summary(batch, .mixture, moments.interval, &workspace)
+        let calibrationFit = try summary.calibrate(moments.interval, &workspace)
+        let mixtureFit = try MixtureFit(
+            summaries: summary.groups, groupCount: summary.grouping.groupCount, workspace: &workspace)
+        moments.merge(calibrationFit.moments)
+        counts.multiply(by: moments.discount)
+        counts = mixtureFit.counts(moments.calibration, interval: moments.interval, earlier: counts)
+    }
+
+    /// Bytes of `write`.
+    public static let savedSize: Int = CalibrationMoments.savedSize &+ MixtureNumbers.savedSize
+
+    public func write(to writer: inout CheckpointWriter) {
+        writer.write(counts)
+        moments.write(to: &writer)
+    }
+
+    public init(from reader: inout CheckpointReader) throws(Failure) {
+        let counts = reader.readMixtureNumbers()
+        try self.init(try CalibrationMoments(from: &reader), counts: counts)
+    }
+}
