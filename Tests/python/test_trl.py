@@ -246,3 +246,240 @@ def test_groups_of_different_size_reach_the_loss(tmp_path, kind, rule, options):
     assert logged["reward_std"] == pytest.approx(rewards.std(ddof=1))
     assert logged["frac_reward_zero_std"] == pytest.approx(
         sum(len(group) for group, _ in last.values() if group.std() == 0) / len(rewards))
+
+
+def test_with_equal_weight_a_rollout(tmp_path):
+    heard = Heard()
+    config = V05Config(rule="v05", prior="column", allocation="neyman", initial=2, budget=30, reward_range=(0, 1), weigh="rollouts")
+    trained(V05GRPOTrainer, tmp_path, config, listen=heard, **ALLOCATED | {"max_steps": 1})
+    for prompt, (rewards, found) in heard.groups(0).items():
+        np.testing.assert_allclose(found, rewards - paper_baseline(rewards, PRIOR[prompt]), atol=1e-6)
+
+
+def test_trls_own_scaling_of_groups_of_different_size(tmp_path):
+    heard = Heard()
+    config = V05Config(rule="grpo", prior="column", allocation="neyman", initial=2, budget=30, reward_range=(0, 1), weigh="rollouts")
+    trained(V05GRPOTrainer, tmp_path, config, listen=heard, **ALLOCATED | {"max_steps": 1})
+    assert len({len(rewards) for rewards, _ in heard.groups(0).values()}) > 1
+    for rewards, found in heard.groups(0).values():
+        np.testing.assert_allclose(found, (rewards - rewards.mean()) / (rewards.std(ddof=1) + 1e-4), atol=1e-5)
+
+
+def test_the_table_of_completions_has_every_rollout_once(tmp_path):
+    """Padding is not in it; what a reward function logs in some rounds only stays beside its rollouts."""
+    calls = []
+
+    def telling(completions, prompts, log_extra, log_metric, **columns):
+        calls.append(len(prompts))
+        if len(calls) % 2:
+            log_extra("text", list(completions))
+        log_metric("rows", len(prompts))
+        return tiny_trl.reward(completions, prompts)
+
+    heard = Heard()
+    config = V05Config(rule="v05", prior="column", allocation="neyman", initial=2, budget=29, reward_range=(0, 1))
+    made = trained(V05GRPOTrainer, tmp_path, config, listen=heard, reward_funcs=telling, log_completions=True,
+                   steps_per_generation=2, **ALLOCATED | {"per_device_train_batch_size": 8, "max_steps": 2})
+    assert len(calls) > 1
+    table = pandas.read_parquet(tmp_path / "completions" / "completions_00002.parquet")
+    counted = [row for step in (0, 1) for row in heard.steps[step] if row[3]]
+    assert len(table) == len(counted) == 29 and len(heard.steps[0] + heard.steps[1]) == 30
+    assert sorted(zip(table["prompt"], table["completion"].str.replace(" ", ""), table["advantage"])) == sorted(
+        row[:3] for row in counted)
+    assert table["telling"].tolist() == tiny_trl.reward(table["completion"], table["prompt"])
+    extra = table["text"].notna()
+    assert 0 < extra.sum() < len(table) and (table["text"] == table["completion"])[extra].all()
+    assert made.state.log_history[0]["num_tokens"] == made.state.num_input_tokens_seen
+
+
+def test_prompts_that_cannot_be_scored_are_not_asked_for_for_ever(tmp_path):
+    def unscored(completions, prompts, **columns):
+        rewards = tiny_trl.reward(completions, prompts)
+        return [None if prompt[0] in "57" else reward for prompt, reward in zip(prompts, rewards)]
+
+    heard = Heard()
+    config = V05Config(rule="v05", prior="column", allocation="osla", initial=2, maximum=5)
+    trained(V05GRPOTrainer, tmp_path, config, listen=heard, reward_funcs=unscored, **ALLOCATED)
+    for step in range(4):
+        for prompt, (rewards, found) in heard.groups(step).items():
+            assert len(rewards) <= 5
+            assert (found == 0).all() or prompt[0] not in "57"
+    trained(V05GRPOTrainer, tmp_path, V05Config(allocation="osla", initial=2, maximum=5), max_steps=1,
+            reward_funcs=lambda completions, **columns: [None] * len(completions))
+
+
+def test_a_reward_beyond_the_detected_range_ends_the_rounds(tmp_path, caplog):
+    calls = []
+
+    def growing(completions, prompts, **columns):
+        calls.append(len(prompts))
+        return [reward * len(calls) for reward in tiny_trl.reward(completions, prompts)]
+
+    config = V05Config(rule="v05", prior="none", allocation="osla", initial=2, wave=1)
+    trained(V05GRPOTrainer, tmp_path, config, reward_funcs=growing, **ALLOCATED | {"max_steps": 1})
+    assert len(calls) == 2 and "lies outside the reward_range (0.0, 1.0)" in caplog.text
+
+
+def test_rollout_functions_with_a_mask_of_their_own(tmp_path):
+    """Optional tensors (the mask of tool calls, log-probabilities of the sampler) go through the rounds."""
+    def rollouts(prompts, made):
+        ids = [made.processing_class(prompt)["input_ids"] for prompt in prompts]
+        completions = [[3 + (len(prompts) + place) % 10] * (1 + place % 4) for place in range(len(prompts))]
+        return {"prompt_ids": ids, "completion_ids": completions, "logprobs": [[-1.0] * len(c) for c in completions],
+                "env_mask": [[1] + [0] * (len(c) - 1) for c in completions], "own": [len(prompt) for prompt in prompts]}
+
+    seen = []
+
+    def listen(made, inputs):
+        mask = inputs["completion_mask"] * inputs["tool_mask"]
+        seen.append((inputs["num_items_in_batch"].item(), mask.sum().item(), inputs["sampling_per_token_logps"].shape))
+
+    config = V05Config(rule="v05", prior="column", allocation="neyman", initial=2, budget=29, reward_range=(0, 1))
+    made = trainer(V05GRPOTrainer, tmp_path, config, listen=listen, **ALLOCATED | {"max_steps": 1})
+    made.rollout_func = rollouts
+    made.train()
+    assert seen == [(29, 29, (29, 4))]
+
+
+def test_rows_are_spread_evenly_and_side_by_side():
+    dice = np.random.default_rng(0)
+    for _ in range(300):
+        held = dice.integers(0, 9, dice.integers(1, 6))
+        wanted = dice.integers(0, 4, dice.integers(1, 9))
+        if not wanted.any():
+            continue
+        plan = spread(wanted, held)
+        planned = plan[plan >= 0]
+        assert (np.bincount(planned, minlength=len(wanted)) == wanted).all()
+        assert (np.diff(planned) >= 0).all()  # contiguous
+        counts = (plan >= 0).sum(axis=1)
+        assert plan.shape[1] == counts.max() == -(-wanted.sum() // len(held)) and counts.max() - counts.min() <= 1
+        if counts.max() > counts.min():
+            assert held[counts == counts.max()].max() <= held[counts == counts.min()].min()
+
+
+# State
+
+@pytest.mark.parametrize("config", [
+    dict(rule="v05"), dict(rule="calibrated"), dict(rule="v05", allocation="osla", initial=2, maximum=6, reward_range=(0, 1))])
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, config):
+    """Within an epoch: TRL's own order of prompts starts anew in a later one. Ids repeat, so that the history matters."""
+    prompts = tiny_trl.dataset(64)
+    prompts = prompts.remove_columns("name").add_column("name", [row % 4 for row in range(64)])
+    config = V05Config(key_column="name", **config)
+    options = dict(max_steps=6, save_strategy="steps", save_steps=3, per_device_train_batch_size=16, train_dataset=prompts)
+    whole = trained(V05GRPOTrainer, tmp_path, config, **options)
+    saved = tmp_path / "checkpoint-3"
+    resumed = trainer(V05GRPOTrainer, tmp_path, config, **options)
+    resumed.train(resume_from_checkpoint=str(saved))
+    assert torch.equal(weights(whole), weights(resumed))
+    assert whole.v05_estimator.state_dict() == resumed.v05_estimator.state_dict()
+    assert resumed.v05_estimator.steps == 6
+    (saved / "v05.zip").unlink()
+    forgetful = trainer(V05GRPOTrainer, tmp_path, config, **options)
+    forgetful.train(resume_from_checkpoint=str(saved))
+    assert not torch.equal(weights(whole), weights(forgetful))
+
+
+def test_resuming_without_state_or_with_other_options_warns_once(tmp_path, caplog):
+    options = dict(max_steps=2, save_strategy="steps", save_steps=1)
+    trained(V05GRPOTrainer, tmp_path, V05Config(), **options)
+    saved = tmp_path / "checkpoint-1"
+    caplog.clear()
+    trainer(V05GRPOTrainer, tmp_path, V05Config(rule="v05", reward_range=(0, 1)), **options).train(resume_from_checkpoint=str(saved))
+    assert [record.message for record in caplog.records if record.name == "v05" and "saved" in record.message] == [
+        "the state was saved with rule 'calibrated' and goes on with 'v05'"]
+    (saved / "v05.zip").write_bytes(b"PK nonsense")
+    with pytest.raises(v05.CheckpointError, match="no saved AdvantageEstimator"):
+        trainer(V05GRPOTrainer, tmp_path, V05Config(), **options).train(resume_from_checkpoint=str(saved))
+    (saved / "v05.zip").unlink()
+    caplog.clear()
+    made = trainer(V05GRPOTrainer, tmp_path, V05Config(reward_range=(0, 1)), **options)
+    made.train(resume_from_checkpoint=str(saved))
+    assert [record.message for record in caplog.records if record.name == "v05"] == [
+        f"{saved} has no v05.zip: what v05 had learnt before is lost, and it starts anew"]
+    assert made.v05_estimator.steps == 1
+
+
+# Bad set-ups
+
+def test_missing_columns(tmp_path):
+    bare = tiny_trl.dataset().remove_columns(["prior", "name"])
+    with pytest.raises(v05.InvalidArgument, match="prior_column 'prior' is not in the dataset, whose columns are 'prompt'"):
+        trainer(V05GRPOTrainer, tmp_path, V05Config(prior="column"), train_dataset=bare)
+    with pytest.raises(v05.InvalidArgument, match="key_column 'uid' is not in the dataset, whose columns are .*'prompt'"):
+        trainer(V05RLOOTrainer, tmp_path, V05Config(key_column="uid"))
+    with pytest.raises(v05.InvalidArgument, match="remove_unused_columns must be False"):
+        trainer(V05GRPOTrainer, tmp_path, V05Config(prior="column"), remove_unused_columns=True)
+    # The columns of a stream are not known before its first rows.
+    stream = IterableDataset.from_generator(lambda: ({"prompt": f"{row}+1="} for row in range(32)))
+    with pytest.raises(v05.InvalidArgument, match="prior_column 'prior' is not in the dataset, whose columns are 'prompt'"):
+        trained(V05GRPOTrainer, tmp_path, V05Config(prior="column"), train_dataset=stream)
+
+
+@pytest.mark.parametrize("value, message", [(1.5, "prior"), ("high", "prior column must be numbers"), (float("inf"), "prior")])
+def test_a_prior_that_is_none(tmp_path, value, message):
+    bad = tiny_trl.dataset().remove_columns("prior").add_column("prior", [value] * 16)
+    with pytest.raises(v05.Error, match=message):
+        trained(V05GRPOTrainer, tmp_path, V05Config(prior="column", reward_range=(0, 1)), train_dataset=bad)
+
+
+def test_nan_priors_are_no_priors_and_said_so_once(tmp_path, caplog):
+    unknown = tiny_trl.dataset().remove_columns("prior").add_column("prior", [float("nan")] * 16)
+    heard = Heard()
+    trained(V05GRPOTrainer, tmp_path, V05Config(rule="v05", prior="column", reward_range=(0, 1)), train_dataset=unknown, listen=heard)
+    assert [record.message for record in caplog.records if record.name == "v05"] == [
+        "the prior column holds no number in this batch: its prompts have no prior"]
+    for rewards, found in heard.groups(0).values():
+        np.testing.assert_allclose(found, rewards - others_mean(rewards), atol=1e-6)
+
+
+def test_rewards_outside_the_range(tmp_path):
+    with pytest.raises(v05.InvalidArgument, match="reward.*range|range.*reward"):
+        trained(V05GRPOTrainer, tmp_path, V05Config(reward_range=(0.0, 0.5)))
+    with pytest.raises(v05.InvalidArgument, match="reward"):
+        trained(V05GRPOTrainer, tmp_path, V05Config(), reward_funcs=lambda completions, **columns: [float("inf")] * len(completions))
+
+
+def test_no_reward_at_all(tmp_path):
+    heard = Heard()
+    made = trained(V05GRPOTrainer, tmp_path, V05Config(), listen=heard,
+                   reward_funcs=lambda completions, **columns: [None] * len(completions))
+    assert all(advantage == 0 for step in heard.steps.values() for _, _, advantage, _ in step)
+    assert len(made.v05_estimator.source.history) == 0
+
+
+@pytest.mark.parametrize("options, message", [
+    (dict(rule="grpo", num_generations=1), "num_generations must be at least 2 for rule 'grpo'"),
+    (dict(num_generations=5), "positive divisor of the generation batch size 32, got 5"),
+    (dict(num_generations=0), "positive divisor"),
+    (dict(num_generations=4, initial=2), "initial must be num_generations, got 2 and 4"),
+    (dict(allocation="best"), "allocation must be one of 'off', 'osla', 'neyman', got 'best'"),
+    (dict(allocation="osla", weigh="tokens"), "weigh must be one of"),
+    (dict(allocation="osla", budget=31), "budget must be at least the 32 rollouts"),
+    (dict(allocation="osla", maximum=3), "maximum"),
+    (dict(allocation="osla", wave=0), "wave"),
+    (dict(rule="best"), "rule must be one of"),
+    (dict(prior=3), "prior must be one of"),
+])
+def test_wrong_options(tmp_path, options, message):
+    with pytest.raises(v05.Error, match=message):
+        trainer(V05GRPOTrainer, tmp_path, V05Config(**options))
+
+
+def test_unsupported_set_ups(tmp_path):
+    with pytest.raises(v05.ArgumentTypeError, match="v05 must be a V05Config"):
+        trainer(V05GRPOTrainer, tmp_path, {"rule": "v05"})
+    with pytest.raises(v05.InvalidArgument, match="multi_objective_aggregation must be 'sum_then_normalize'"):
+        trainer(V05GRPOTrainer, tmp_path, V05Config(), multi_objective_aggregation="normalize_then_sum")
+    pictures = tiny_trl.dataset().add_column("image", [None] * 16)
+    with pytest.raises(v05.InvalidArgument, match="allocation must be 'off' with images"):
+        trainer(V05GRPOTrainer, tmp_path, V05Config(allocation="osla"), train_dataset=pictures)
+    made = trainer(V05GRPOTrainer, tmp_path, V05Config())
+    with pytest.raises(v05.InvalidArgument, match="key_column must be given for prompts with images"):
+        made._gathered_rows([{"prompt": "1+1=", "image": object()}])
+
+
+def test_the_memory_that_allocation_may_need_is_said(tmp_path, caplog):
+    trainer(V05GRPOTrainer, tmp_path, V05Config(allocation="osla", budget=40))
+    assert "may hold 40 rollouts instead of 32" in caplog.text
