@@ -1,5 +1,6 @@
 """A transformer of a few thousand weights, its tokenizer, prompts and rewards: TRL trains it in a second on a CPU."""
 
+import os
 import re
 import warnings
 
@@ -59,7 +60,7 @@ def trainer(kind, folder, v05=None, *, reward_funcs=reward, train_dataset=None, 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = (Listening if listen else kind)(
-            model=model(f"{folder}/model"), reward_funcs=reward_funcs, args=config(**options),
+            model=model(f"{folder}/model-{os.environ.get('RANK', 0)}"), reward_funcs=reward_funcs, args=config(**options),
             train_dataset=dataset() if train_dataset is None else train_dataset, processing_class=tokenizer(),
             **({} if v05 is None else {"v05": v05}))
     made.remove_callback(PrinterCallback)
