@@ -483,3 +483,52 @@ def test_unsupported_set_ups(tmp_path):
 def test_the_memory_that_allocation_may_need_is_said(tmp_path, caplog):
     trainer(V05GRPOTrainer, tmp_path, V05Config(allocation="osla", budget=40))
     assert "may hold 40 rollouts instead of 32" in caplog.text
+
+
+# Modulation of the advantages of tokens
+
+@pytest.mark.parametrize("options", [
+    {}, {"steps_per_generation": 4, "per_device_train_batch_size": 8, "beta": 0.1}, {"loss_type": "grpo", "num_iterations": 2}])
+def test_tokens_are_modulated_where_the_loss_computes_them(tmp_path, monkeypatch, options):
+    calls = []
+
+    def modulate(advantages, entropy, log_prob, old_log_prob, mask, *, clip_low, clip_high, alpha=0.2):
+        if len(advantages):
+            calls.append((advantages, entropy, log_prob, old_log_prob, mask, clip_low, clip_high, alpha))
+        return advantages[:, None] * torch.ones_like(entropy) if len(advantages) else advantages
+
+    monkeypatch.setattr(v05, "modulate_advantages", modulate, raising=False)
+    plain = trained(V05GRPOTrainer, tmp_path, V05Config(rule="grpo"), epsilon_high=0.28, **options)
+    modulated = trained(V05GRPOTrainer, tmp_path, V05Config(rule="grpo", modulation={"alpha": 0.4}), epsilon_high=0.28, **options)
+    assert len(calls) == 3 and torch.equal(weights(plain), weights(modulated))
+    for advantages, entropy, log_prob, old_log_prob, mask, clip_low, clip_high, alpha in calls:
+        assert advantages.shape == (options.get("per_device_train_batch_size", 32),)
+        assert entropy.shape == log_prob.shape == old_log_prob.shape == mask.shape and entropy.shape[0] == len(advantages)
+        assert not any(values.requires_grad for values in (advantages, entropy, log_prob, old_log_prob))
+        assert (clip_low, clip_high, alpha) == (0.2, 0.28, 0.4)
+        assert (entropy[mask.bool()] > 0).all() and (log_prob[mask.bool()] < 0).all()
+    if options:
+        assert not torch.equal(calls[1][2], calls[1][3])  # old log-probabilities are those of before an update
+    else:
+        assert torch.equal(calls[1][2], calls[1][3])
+
+    monkeypatch.setattr(v05, "modulate_advantages", lambda advantages, entropy, *others, **options: 0 * entropy)
+    still = trained(V05GRPOTrainer, tmp_path, V05Config(modulation=True))
+    assert torch.equal(weights(still), weights(trainer(V05GRPOTrainer, tmp_path)))
+
+
+def test_where_modulation_is_not_possible(tmp_path):
+    with pytest.raises(v05.InvalidArgument, match="modulation must be False in RLOO"):
+        trainer(V05RLOOTrainer, tmp_path, V05Config(modulation=True))
+    with pytest.raises(v05.ArgumentTypeError, match="modulation must be False, True or a dict"):
+        trainer(V05GRPOTrainer, tmp_path, V05Config(modulation="strong"))
+
+
+@pytest.mark.skipif(not hasattr(v05, "modulate_advantages"), reason="this v05 has no modulate_advantages")
+def test_dynamo_trains(tmp_path):
+    options = dict(steps_per_generation=2, per_device_train_batch_size=16, max_steps=4)
+    plain = trained(V05GRPOTrainer, tmp_path, V05Config(), **options)
+    modulated = trained(V05GRPOTrainer, tmp_path, V05Config(modulation=True), **options)
+    assert torch.isfinite(weights(modulated)).all() and not torch.equal(weights(plain), weights(modulated))
+    with pytest.raises(TypeError, match="strength"):
+        trainer(V05GRPOTrainer, tmp_path, V05Config(modulation={"strength": 1}))

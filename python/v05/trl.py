@@ -19,6 +19,8 @@ from accelerate.utils import broadcast_object_list, gather, gather_object
 from trl import GRPOTrainer, RLOOTrainer
 from trl.trainer.utils import nanstd
 
+import v05
+
 from . import trl_rounds
 from ._allocator import Allocator
 from ._batch import choice
@@ -62,6 +64,9 @@ class V05Config:
         fast, many small ones spend fewer rollouts.
     weigh: "prompts": whatever their sizes, all groups of a generation batch have the same weight in the gradient.
         "rollouts": every rollout has, so that groups count by their size.
+    modulation: True or options of v05.modulate_advantages: GRPO's loss weighs the tokens of a rollout as DynaMO does, with
+        the log-probabilities and entropies that the loss itself computes; the trainer's own epsilons where `clip_low` and
+        `clip_high` are not given.
     """
 
     rule: str = "calibrated"
@@ -82,6 +87,7 @@ class V05Config:
     budget: int | None = None
     wave: int = 4
     weigh: str = "prompts"
+    modulation: bool | dict = False
 
 
 class _V05Trainer:
@@ -113,6 +119,7 @@ class _V05Trainer:
         self._check_columns()
         if config.allocation != "off":
             self._check_allocation(config)
+        self._modulation = self._modulation_options(config) if config.modulation is not False else None
 
     def _set_group_size(self, config):
         sizes = {size for size in (config.num_generations, config.initial) if size is not None}
@@ -409,6 +416,36 @@ class _V05Trainer:
 class V05GRPOTrainer(_V05Trainer, GRPOTrainer):
     """TRL's GRPOTrainer with the baseline of V05Config `v05`. All other arguments are those of GRPOTrainer."""
 
+    _modulated_inputs = None
+
+    def _modulation_options(self, config):
+        options = {} if config.modulation is True else config.modulation
+        if not isinstance(options, dict):
+            raise ArgumentTypeError(f"modulation must be False, True or a dict of options, got {options!r}")
+        options = {"clip_low": self.epsilon_low, "clip_high": self.epsilon_high} | options
+        nothing = np.zeros((0, 0))
+        v05.modulate_advantages(nothing, nothing, nothing, nothing, nothing, **options)  # a wrong option is told now
+        return options
+
+    def _compute_loss(self, model, inputs):
+        if self._modulation is None or not self.model.training:
+            return super()._compute_loss(model, inputs)
+        self._modulated_inputs = dict(inputs)  # the same tensors serve several passes
+        try:
+            return super()._compute_loss(model, self._modulated_inputs)
+        finally:
+            self._modulated_inputs = None
+
+    def _get_per_token_logps_and_entropies(self, *args, **kwargs):
+        found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        if self._modulated_inputs is not None:
+            # TRL's loss asks for these first and reads the advantages, (B,) or (B, T), afterwards.
+            inputs, log_prob, entropy = self._modulated_inputs, found[0].detach(), found[1].detach()
+            inputs["advantages"] = v05.modulate_advantages(
+                inputs["advantages"], entropy, log_prob, inputs.get("old_per_token_logps", log_prob),
+                inputs["completion_mask"] * inputs.get("tool_mask", 1), **self._modulation)
+        return found
+
     def _penalty(self, output):
         return None
 
@@ -427,6 +464,9 @@ class V05RLOOTrainer(_V05Trainer, RLOOTrainer):
     """
 
     _policy_and_reference = None
+
+    def _modulation_options(self, config):
+        raise InvalidArgument(f"modulation must be False in RLOO, whose loss is one of whole rollouts, got {config.modulation!r}")
 
     def _scored(self, rewards_per_function, clipped=True):
         rewards = super()._scored(rewards_per_function)
