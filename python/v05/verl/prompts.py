@@ -2,28 +2,47 @@
 
 import json
 
+import numpy as np
+
 from ..errors import InvalidArgument
 from ..prompt_key import prompt_key
 
 _PARTITION = "train"
 
 
-def read_prompts(uids, with_text):
-    """The rows of the dataset behind uids of the batch in training: dicts with extra_info and raw_prompt (None unless
-    with_text). verl stores every field of a row with each of its rollouts."""
+def stored_rollouts(uids):
+    """{uid: keys of its rollouts in TransferQueue} of the batch in training. A key is {uid}_{session}_{output}."""
     import transfer_queue  # only the V1 trainer needs it
 
-    rollout_of = {}
+    keys = {uid: [] for uid in uids}
     for key, tag in transfer_queue.kv_list(_PARTITION)[_PARTITION].items():
-        if not tag.get("is_prompt", False):
-            rollout_of.setdefault(key.rsplit("_", 2)[0], key)  # {uid}_{session}_{output}
-    unknown = [uid for uid in uids if uid not in rollout_of]
+        uid = key.rsplit("_", 2)[0]
+        if uid in keys and not tag.get("is_prompt", False):
+            keys[uid].append(key)
+    unknown = [uid for uid in uids if not keys[uid]]
     if unknown:
         raise InvalidArgument(f"TransferQueue holds no rollout of uid {unknown[0]!r}, so its prompt is not known")
+    return keys
+
+
+def final_outputs(keys):
+    """(n,) row of the last output of the session that each of n rows belongs to; a session with several outputs is one
+    rollout with one reward."""
+    last = {}
+    for row, key in enumerate(keys):
+        session, _, output = key.rpartition("_")
+        if session not in last or int(output) > last[session][0]:
+            last[session] = int(output), row
+    return np.array([last[key.rpartition("_")[0]][1] for key in keys], dtype=np.int64)
+
+
+def read_prompts(keys, with_text):
+    """The rows of the dataset behind rollouts in TransferQueue: dicts with extra_info and raw_prompt (None unless
+    with_text). verl stores every field of a row with each of its rollouts."""
+    import transfer_queue
+
     fields = ["extra_info", "raw_prompt"] if with_text else ["extra_info"]
-    data = transfer_queue.kv_batch_get(
-        keys=[rollout_of[uid] for uid in uids], partition_id=_PARTITION, select_fields=fields)
-    return dataset_rows(data, len(uids))
+    return dataset_rows(transfer_queue.kv_batch_get(keys=keys, partition_id=_PARTITION, select_fields=fields), len(keys))
 
 
 def dataset_rows(data, count):

@@ -1,5 +1,6 @@
 """What the trainer process of verl holds: the options under algorithm.v05 and the estimator made from them."""
 
+import dataclasses
 import importlib
 import inspect
 import json
@@ -11,7 +12,7 @@ from omegaconf import OmegaConf
 from .._allocator import Allocator
 from ..advantage_estimator import _WITHOUT_PRIOR, AdvantageEstimator
 from ..errors import ArgumentTypeError, InvalidArgument
-from .prompts import field_values, prompt_keys, prompt_text, read_prompts
+from .prompts import field_values, final_outputs, prompt_keys, prompt_text, read_prompts, stored_rollouts
 
 _log = logging.getLogger("v05")
 _ESTIMATOR_OPTIONS = tuple(inspect.signature(AdvantageEstimator).parameters)
@@ -70,7 +71,8 @@ class Training:
         self.log_every = options.get("log_every")
         self.rollouts = trainer_option(algorithm, "actor_rollout_ref.rollout.n")
         self.metrics = {}
-        self._told_alone = False
+        self.batch_keys = None  # of the rows of the next step in TransferQueue, where the trainer tells them
+        self._told = set()
         given = {name: value for name, value in options.items() if name in _ESTIMATOR_OPTIONS}
         if options.get("prior") is not None or given.get("rule") not in _WITHOUT_PRIOR:
             given["prior"] = self._prior(options.get("prior"), has_column)
@@ -122,12 +124,17 @@ class Training:
         rewards: (n,). uids: n strings. response: (n,) booleans, False: the row has no response token, as verl's padding,
         and does not count. column: (n,) values of `reward_baselines`, or None.
         """
+        final = np.arange(len(uids)) if self.batch_keys is None else final_outputs(self.batch_keys)
+        response = response & (final == np.arange(len(uids)))
         self._check_groups(uids, response)
         keys, texts = uids, None
         if self.prompts_known and self.estimator.prior != "none":
             found = list(dict.fromkeys(uid for uid, counted in zip(uids, response) if counted))
             place = {uid: place for place, uid in enumerate(found)}
-            found_keys, found_texts, found_column = self._facts(read_prompts(found, self._reads_prompt()))
+            rollouts = stored_rollouts(found)
+            self._check_outputs(rollouts)
+            prompts = read_prompts([rollouts[uid][0] for uid in found], self._reads_prompt())
+            found_keys, found_texts, found_column = self._facts(prompts)
             # Rows that do not count have no prompt: their uid is their key.
             keys = [found_keys[place[uid]] if uid in place else uid for uid in uids]
             texts = [found_texts[place[uid]] if uid in place else "" for uid in uids]
@@ -136,11 +143,11 @@ class Training:
         step = self.estimator.step(
             rewards, uids, keys, prompts=texts, column=column, mask=response,
             maximum=self.allocation.get("maximum", 16) if self.allocation is not None else None)
-        self.metrics = step.metrics
+        self.metrics, self.batch_keys = step.metrics, None
         if self.log_every and self.estimator.steps % self.log_every == 0:
             _log.setLevel(logging.INFO)
             _log.info("step %d: %s", self.estimator.steps, json.dumps(step.metrics))
-        return step
+        return dataclasses.replace(step, advantages=step.advantages[final])
 
     def predict(self, prompts):
         """(n,) prior values of n prompts: dicts with the fields extra_info and raw_prompt of their rows in the dataset."""
@@ -157,12 +164,23 @@ class Training:
     def _reads_prompt(self):
         return self.estimator.prior != "column" and (self.key_field is None or self.estimator.prior != "history")
 
-    def _check_groups(self, uids, response):
-        groups = {uid for uid, counted in zip(uids, response) if counted}
-        if self.rollouts != 1 and 1 < response.sum() == len(groups) and not self._told_alone:
-            self._told_alone = True
-            _log.warning("every one of %d rollouts has a uid of its own: no group has a mean. The rollouts of a prompt must "
-                         "share one uid.", len(groups))
+    def _check_groups(self, uids, counted):
+        groups = {uid for uid, count in zip(uids, counted) if count}
+        if self.rollouts != 1 and 1 < counted.sum() == len(groups):
+            self._tell(f"every one of {len(groups)} rollouts has a uid of its own: no group has a mean. The rollouts of a "
+                       "prompt must share one uid.")
+
+    def _check_outputs(self, rollouts):
+        if self.batch_keys is None and any(not key.endswith("_0") for keys in rollouts.values() for key in keys):
+            self._tell("agent loops give several outputs a rollout: each counts as a rollout in the mean of its group, unless "
+                       "trainer.v1.trainer_mode=v05_sync (see docs/verl.md)")
+
+    def _tell(self, message):
+        """A warning, once of each kind."""
+        kind = message[:20]
+        if kind not in self._told:
+            self._told.add(kind)
+            _log.warning("%s", message)
 
 
 def _known(options, known, where):
