@@ -1,5 +1,6 @@
 """verl's advantage estimator "v05" as verl calls it, without a trainer: the functions, options, prompts and checkpoints."""
 
+import asyncio
 import logging
 import sys
 from types import SimpleNamespace
@@ -241,6 +242,7 @@ def test_a_rollout_that_is_not_in_the_queue_is_an_error(queue):
 @pytest.mark.parametrize("options, message", [
     ({"ruel": "v05"}, "algorithm.v05 has no option 'ruel'; it has rule, prior"),
     ({"rule": "best"}, "rule must be one of"),
+    ({"allocation": "osla"}, "algorithm.v05.allocation must hold options"),
     ({"allocation": {"budget": 3}}, "algorithm.v05.allocation has no option 'budget'; it has rule, initial"),
     ({"allocation": {}}, "needs algorithm.v05.reward_range"),
     ({"allocation": {"initial": 9, "maximum": 4}, "reward_range": [0, 1]}, "maximum"),
@@ -317,6 +319,29 @@ def test_prompts_with_images_need_an_id():
         prompts.prompt_keys([{"extra_info": {}, "raw_prompt": image}], None)
     keys = prompts.prompt_keys([{"extra_info": {"index": np.int64(i)}, "raw_prompt": image} for i in (1, 2, 1)], None)
     assert keys[0] == keys[2] != keys[1]
+
+
+def test_several_outputs_of_a_rollout_count_once_where_the_trainer_tells(queue):
+    """Session 1 of prompt a has two outputs; verl scores the last one and gives all of them its advantage."""
+    keys = ["a_0_0", "a_1_0", "a_1_1", "b_0_0", "b_1_0", "a_2_0"]
+    rewards = torch.tensor([1.0, 0, 0, 1, 0, 1])[:, None]
+    mask = torch.ones(6, 1, dtype=torch.int64)
+    uids = np.array([key[0] for key in keys], object)
+    config = trainer_config(GRPO | {"scale": "none"})
+    training.training_of(config.algorithm).batch_keys = keys
+    found = estimate((rewards, mask, uids), None, config.algorithm).flatten().tolist()
+    np.testing.assert_allclose(found, [1 / 3, -2 / 3, -2 / 3, 0.5, -0.5, 1 / 3], atol=1e-6)
+
+
+def test_several_outputs_are_told_where_the_trainer_does_not(queue, caplog, monkeypatch):
+    given = batch(15)
+    queue.put(given[2], lambda name: {"index": 0})
+    monkeypatch.setattr(queue, "kv_list", lambda partition: {
+        partition: {f"{uid}_0_{output}": {} for uid in queue.rows for output in (0, 1)}})
+    with caplog.at_level(logging.WARNING, "v05"):
+        for _ in range(2):
+            estimate(given, None, trainer_config({"rule": "v05", "reward_range": [0, 1]}).algorithm)
+    assert sum("several outputs" in record.message for record in caplog.records) == 1
 
 
 # Checkpoints
@@ -397,6 +422,43 @@ def test_checkpoints_of_another_estimator():
     config.algorithm.adv_estimator = "v50"
     with pytest.raises(v05.InvalidArgument, match="got 'v50'; registered are .*grpo.*, v05"):
         v05.verl.V05Checkpoint(config)
+
+
+# Rollouts in rounds
+
+def rounds(rewards, prior=0.5, **options):
+    """What allocate_rollouts made of rewards by session; the sessions that were started, round by round."""
+    rollouts = pytest.importorskip("v05.verl.rollouts", reason="the V1 trainer's packages are not installed")
+    started = []
+
+    async def roll_out(session):
+        started.append(session)
+        await asyncio.sleep(0)
+        if isinstance(rewards[session], BaseException):
+            raise rewards[session]
+        return rewards[session]
+
+    allocator = v05.Allocator([prior], **{"initial": 4, "maximum": 8} | options)
+    return asyncio.run(rollouts.allocate_rollouts(allocator, roll_out, "uid")), started
+
+
+def test_a_prompt_goes_on_while_its_rewards_contradict_the_prior():
+    assert rounds([1.0] * 8, prior=0.0)[1] == list(range(8))
+    assert rounds([1.0, 0, 1, 0], prior=0.5)[0] == 4
+    assert rounds([1.0] * 8, prior=0.0, wave=2)[1] == list(range(8))
+
+
+@pytest.mark.parametrize("reward", [None, float("nan"), 7.0])
+def test_a_reward_that_cannot_be_used_ends_a_prompt(reward, caplog):
+    count, started = rounds([1.0, reward, 1.0, 1.0], prior=0.0)
+    assert count == len(started) == 4
+    assert any("does not count" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize("error", [ValueError("server gone"), asyncio.CancelledError()])
+def test_a_rollout_that_fails_fails_the_prompt_after_the_round(error):
+    with pytest.raises(RuntimeError, match="of the prompt with uid uid failed"):
+        rounds([1.0, error, 1.0, 1.0])
 
 
 # v05 info --verl

@@ -1,15 +1,22 @@
-"""A tiny model, its tokenizer and a dataset in verl's format: say the first letter of the prompt."""
+"""A tiny model, its tokenizer and a dataset in verl's format: the response must hold the letter of the prompt."""
 
-import json
-import sys
 from pathlib import Path
 
 LETTERS = "abcd"
 PROMPTS = 8
 
 
+def prompt(number):
+    return LETTERS[number % 4] * (number % 3 + 2)
+
+
+def prior(number):
+    """In the dataset's column; the last prompt has none."""
+    return number / PROMPTS if number < PROMPTS - 1 else float("nan")
+
+
 def make(folder):
-    """Writes model/ and data.parquet. extra_info has a prior (NaN for the last prompt) and the index."""
+    """Writes model/ and data.parquet into a folder."""
     import pandas
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -30,19 +37,13 @@ def make(folder):
     )).save_pretrained(folder / "model")
     rows = [{
         "data_source": "letters",
-        "prompt": [{"role": "user", "content": LETTERS[number % 4] * (number % 3 + 2)}],
+        "prompt": [{"role": "user", "content": prompt(number)}],
         "reward_model": {"style": "rule", "ground_truth": LETTERS[number % 4]},
-        "extra_info": {"index": number, "prior": number / 8 if number < PROMPTS - 1 else float("nan")},
+        "extra_info": {"index": number, "prior": prior(number)},
     } for number in range(PROMPTS)]
     pandas.DataFrame(rows).to_parquet(folder / "data.parquet")
 
 
 def reward(data_source, solution_str, ground_truth, extra_info=None, **_):
-    """1 where the response has the letter, else 0; each is written down for the test."""
-    score = float(ground_truth in solution_str)
-    return {"score": score}
-
-
-if __name__ == "__main__":
-    make(sys.argv[1])
-    print(json.dumps({"made": sys.argv[1]}))
+    """1 where the response has the letter, else 0."""
+    return float(ground_truth in solution_str)

@@ -59,8 +59,8 @@ async def allocate_rollouts(allocator, roll_out, uid):
     roll_out: coroutine function of a session number, 0, 1, ..., that returns the reward, or None for a rollout that gave
         nothing to learn from.
 
-    Raises the first exception of a rollout, once the others of its round are back. A reward that is missing or cannot be
-    used ends the prompt's rollouts: the trainer's estimator tells what is wrong with it.
+    Raises RuntimeError for a rollout that failed, once the others of its round are back. A reward that is missing or
+    cannot be used ends the prompt's rollouts: the trainer's estimator tells what is wrong with it.
     """
     sessions = 0
     while not allocator.done:
@@ -69,7 +69,8 @@ async def allocate_rollouts(allocator, roll_out, uid):
         sessions += count
         for result in results:
             if isinstance(result, BaseException):
-                raise result
+                # A cancelled rollout, too, must end in the status "failure": the trainer waits for one.
+                raise RuntimeError(f"a rollout of the prompt with uid {uid} failed: {result!r}") from result
         for reward in results:
             try:
                 if reward is None or math.isnan(reward):

@@ -43,7 +43,7 @@ def read_options(algorithm):
     log_every: log the figures every so many steps.
     """
     given = algorithm.get("v05") if algorithm is not None else None
-    options = OmegaConf.to_container(given, resolve=True) if OmegaConf.is_config(given) else dict(given or {})
+    options = {} if given is None else OmegaConf.to_container(given, resolve=True) if OmegaConf.is_config(given) else given
     _known(options, _OPTIONS, "algorithm.v05")
     _known(options.get("allocation") or {}, _ALLOCATION_OPTIONS, "algorithm.v05.allocation")
     return options
@@ -184,6 +184,8 @@ class Training:
 
 
 def _known(options, known, where):
+    if not isinstance(options, dict):
+        raise ArgumentTypeError(f"{where} must hold options, as in {where}.rule=..., got {options!r}")
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise InvalidArgument(f"{where} has no option {unknown[0]!r}; it has {', '.join(known)}")
