@@ -34,7 +34,7 @@ class StoredEstimator(AdvantageEstimator):
         self.prior_field = prior_field
         self.metrics = {}
         self._report = log or _log_line
-        self._writes = writes
+        self.writes = writes
         if self.state_path is not None and self.state_path.exists():
             self.load(self.state_path)
 
@@ -95,7 +95,7 @@ class StoredEstimator(AdvantageEstimator):
         return found
 
     def _keep(self):
-        if self.state_path is None or not self._writes:
+        if self.state_path is None or not self.writes:
             return
         try:
             self.state_path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,117 @@
+"""AReaL: a PPO actor whose reward normalisation is that of v05.
+
+`install` in every process that trains, before its engine is made. See python/docs/areal.md.
+"""
+
+import hashlib
+
+import numpy as np
+import torch
+import torch.distributed
+from areal.trainer.ppo import actor as ppo_actor
+from areal.utils import stats_tracker
+
+from ._arrays import optional_numbers
+from .errors import InvalidArgument
+from .prompt_key import prompt_key
+from .stored_estimator import StoredEstimator
+
+# Options with which AReaL's own numbers come out (reward_norm with mean_level and std_level "group").
+STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-5)
+
+
+class RewardNormalization:
+    """What an actor holds as reward_norm: rewards to advantages, in the order of the rows, from all processes' rollouts.
+
+    actor: a PPOActor; its reward_bias, reward_scaling and reward_clip apply before this.
+    reward_range, and priors: in the units of the verifier, before bias and scaling.
+    id_field, prior_field: tensors (n,) that the workflow adds to its results.
+    options: of v05.stored_estimator.StoredEstimator.
+    """
+
+    def __init__(self, actor, *, reward_range=None, **options):
+        self.actor = actor
+        self.batch = None
+        if reward_range is not None:
+            reward_range = tuple(sorted(self._in_actors_units(np.array(reward_range, dtype=np.float64)).tolist()))
+        self.estimator = StoredEstimator(reward_range=reward_range, **options)
+
+    def __call__(self, rewards, loss_mask=None, **_):
+        """(n,) float32 advantages of (n,) rewards. `batch` holds the rollouts they belong to: input_ids, attention_mask and
+        loss_mask, (n, tokens). Rollouts with the same prompt, the tokens before the first that is trained, are a group."""
+        if self.batch is None:
+            raise InvalidArgument("reward_norm of v05 needs a V05PPOActor around it, which tells it the prompts")
+        keys, trained = self._keys()
+        column = self._column()
+        rows, own = self._of_all_processes(list(zip(rewards.tolist(), keys, trained, column)))
+        rewards_of_all, keys_of_all, trained_of_all, column_of_all = map(list, zip(*rows)) if rows else ([],) * 4
+        found = self.estimator.advantages(
+            rewards_of_all, keys_of_all, keys_of_all, mask=np.array(trained_of_all, dtype=bool),
+            column=column_of_all if self.estimator.prior == "column" else None)
+        stats_tracker.scalar(**self.estimator.metrics)
+        return torch.as_tensor(found[own], dtype=torch.float32, device=rewards.device)
+
+    def _in_actors_units(self, values):
+        scaled = (values + self.actor.reward_bias) * self.actor.reward_scaling
+        return np.clip(scaled, -self.actor.reward_clip, self.actor.reward_clip)
+
+    def _keys(self):
+        """The key of each row's prompt, and whether the row has tokens to train on."""
+        trained = self.batch["loss_mask"].bool().cpu().numpy()
+        if self.estimator.id_field is not None:
+            if self.estimator.id_field not in self.batch:
+                raise InvalidArgument(
+                    f"id_field {self.estimator.id_field!r} must be in the batch, which holds {sorted(self.batch)}")
+            ids = self.batch[self.estimator.id_field].tolist()
+            return [prompt_key(number) for number in ids], trained.any(axis=1).tolist()
+        tokens = self.batch["input_ids"].cpu().numpy()
+        present = self.batch["attention_mask"].bool().cpu().numpy()
+        first = np.where(trained.any(axis=1), trained.argmax(axis=1), tokens.shape[1])
+        prompts = (tokens[row, :first[row]][present[row, :first[row]]] for row in range(len(tokens)))
+        return [_digest(prompt) for prompt in prompts], trained.any(axis=1).tolist()
+
+    def _column(self):
+        values = self.batch.get(self.estimator.prior_field) if self.estimator.prior == "column" else None
+        if values is None:
+            return [None] * len(self.batch["loss_mask"])
+        return self._in_actors_units(optional_numbers(values, self.estimator.prior_field, (0.0, 1.0))).tolist()
+
+    def _of_all_processes(self, rows):
+        """The rows of all data parallel processes in the order of the processes, the same in each; and which are this one's."""
+        distributed = torch.distributed
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return rows, slice(None)
+        self.estimator.writes = distributed.get_rank() == 0
+        group = self.actor.engine.data_parallel_group
+        parts = [None] * distributed.get_world_size(group)
+        distributed.all_gather_object(parts, rows, group=group)
+        start = sum(map(len, parts[:distributed.get_rank(group)]))
+        return [row for part in parts for row in part], slice(start, start + len(rows))
+
+
+class V05PPOActor(ppo_actor.PPOActor):
+    """PPOActor with RewardNormalization; all else is AReaL's."""
+
+    options = {}
+
+    def __init__(self, config, engine):
+        super().__init__(config, engine)
+        self.reward_norm = RewardNormalization(self, **self.options)
+
+    def _compute_advantages(self, data):
+        self.reward_norm.batch = data
+        try:
+            return super()._compute_advantages(data)
+        finally:
+            self.reward_norm.batch = None
+
+
+def install(**options):
+    """Makes every actor that this process creates from now on a V05PPOActor with the options of RewardNormalization."""
+    StoredEstimator(**options | {"state_path": None})  # a wrong option is told now
+    V05PPOActor.options = options
+    ppo_actor.PPOActor = V05PPOActor
+
+
+def _digest(tokens):
+    return hashlib.blake2b(np.ascontiguousarray(tokens, dtype=np.int64).tobytes(), digest_size=16).hexdigest()
