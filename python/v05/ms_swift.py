@@ -1,0 +1,100 @@
+"""ms-swift: its GRPO trainer with the advantages of v05.
+
+`install` in a file given as --external_plugins. See python/docs/ms_swift.md.
+"""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from accelerate.utils import gather_object
+from swift.rlhf_trainers import GRPOTrainer
+from swift.trainers import TrainerFactory
+
+from .errors import InvalidArgument
+from .prompt_key import prompt_key
+from .stored_estimator import StoredEstimator
+
+# Options with which ms-swift's own numbers come out (advantage_estimator grpo, scale_rewards group).
+STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-4)
+
+_STATE = "v05.state"
+
+
+class V05GRPOTrainer(GRPOTrainer):
+    """GRPOTrainer whose training advantages are those of v05; evaluation stays ms-swift's and teaches nothing.
+
+    The rollouts of a prompt are a group, of any size. A prompt is known by its messages, or by the dataset's column
+    `id_field`; the column `prior_field` holds its prior for prior="column". The parts of a rollout of several turns count
+    once. The state is in the trainer's checkpoints.
+    """
+
+    options = {}
+
+    def __init__(self, *arguments, **others):
+        super().__init__(*arguments, **others)
+        if self.kl_in_reward and self.beta != 0.0:
+            raise InvalidArgument("kl_in_reward must be false for v05: the penalty takes rewards out of their range")
+        self.v05 = StoredEstimator(**self.options | {"log": lambda metrics: None})
+
+    def _add_prompt_id_to_inputs(self, samples):
+        """The prompt id that groups go by is made of the prompt, so that it is the same in every batch."""
+        samples = super()._add_prompt_id_to_inputs(samples)
+        for sample in samples:
+            text = str(prompt_key(sample.messages))
+            sample.prompt_id = "prompt_" + hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return samples
+
+    def _compute_advantages(self, samples, rewards_per_func, batch_encoded_inputs):
+        stock = super()._compute_advantages(samples, rewards_per_func, batch_encoded_inputs)  # and its logs of rewards
+        if not self.model.training or rewards_per_func.shape[1] == 0:
+            return stock
+        weighted = rewards_per_func * self.reward_weights.unsqueeze(0)
+        unscored = rewards_per_func.isnan().all(dim=1)
+        rewards = torch.where(unscored, float("nan"), weighted.nansum(dim=1))
+
+        records = [sample.extra for sample in samples]
+        own = list(zip(self.v05.keys(records, [sample.prompt_id for sample in samples]),
+                       self.v05.column(records) or [None] * len(samples), [sample.request_id for sample in samples],
+                       [str(sample.messages) for sample in samples] if callable(self.v05.prior) else [None] * len(samples)))
+        rows = gather_object(own)
+        if len(rows) != len(rewards):
+            raise InvalidArgument(f"samples and rewards must be of one length over all processes, got {len(rows)} and "
+                                  f"{len(rewards)}")
+        keys, column, requests, prompts = map(list, zip(*rows))
+        found = self.v05.advantages(
+            rewards, keys, keys, rollouts=requests, column=column if self.v05.prior == "column" else None,
+            prompts=prompts if callable(self.v05.prior) else None)
+        for name, value in self.v05.metrics.items():
+            self._metrics["train"][name].append(value)
+        return stock.new_tensor(found)
+
+    def _save_checkpoint(self, *arguments, **others):
+        result = super()._save_checkpoint(*arguments, **others)
+        path = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}", _STATE)
+        if self.args.should_save:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self.v05.save(path)
+            except OSError as error:
+                self.v05._tell("state", f"the state could not be written to {path} and will not be resumed: {error}")
+        return result
+
+    def _load_optimizer_and_scheduler(self, checkpoint, *arguments, **others):
+        super()._load_optimizer_and_scheduler(checkpoint, *arguments, **others)
+        if checkpoint is None or self.args.resume_only_model:
+            return
+        path = Path(checkpoint, _STATE)
+        if path.exists():
+            self.v05.load(path)
+        else:
+            self.v05._tell("resume", f"training resumes without the state of v05, which is not at {path}: it starts anew")
+
+
+def install(**options):
+    """Makes --rlhf_type grpo train with V05GRPOTrainer and these options of v05.stored_estimator.StoredEstimator."""
+    StoredEstimator(**options)  # a wrong option is told now
+    if "state_path" in options or "log" in options:
+        raise InvalidArgument("state_path and log must not be given: ms-swift has checkpoints and a log of its own")
+    V05GRPOTrainer.options = options
+    TrainerFactory.TRAINER_MAPPING["grpo"] = f"{__name__}.{V05GRPOTrainer.__name__}"
