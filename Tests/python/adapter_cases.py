@@ -169,7 +169,7 @@ def released(requirement, cache, python_version="3.12"):
     """From the end of a path to the text of that file in a released wheel, downloaded once a checkout."""
     folder = cache.mkdir("wheels") / requirement.replace("==", "-")
     if not folder.is_dir():
-        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--retries", "0"]
         target = folder.with_name(folder.name + ".part")
         done = subprocess.run(
             [*download, "--python-version", python_version, "--dest", str(target), requirement], capture_output=True,

@@ -87,6 +87,8 @@ def test_set_ups_that_cannot_work(caplog):
         compute(nemo_rl.V05AdvantageEstimator(), batch, repeated_batch={"total_reward": 0})
     with pytest.raises(v05.InvalidArgument, match="does not hand over"):
         compute(nemo_rl.V05AdvantageEstimator(id_field="row", pad_token_id=PADDING), batch)
+    with pytest.raises(v05.InvalidArgument, match="needs the texts of the prompts"):
+        nemo_rl.V05AdvantageEstimator(prior=len)
     estimator = nemo_rl.V05AdvantageEstimator(pad_token_id=PADDING)
     with pytest.raises(v05.InvalidArgument, match="prompt_ids must be .rollouts, tokens., got shape .2,."):
         estimator.compute_advantage(torch.tensor([1, 2]), torch.ones(2), torch.ones(2, 3))

@@ -120,6 +120,8 @@ def test_set_ups_that_cannot_work(skyrl, caplog):
         skyrl.register(id_field="id")
     with pytest.raises(v05.InvalidArgument, match='prior "column" needs'):
         skyrl.register(prior="column")
+    with pytest.raises(v05.InvalidArgument, match="needs the texts of the prompts, which SkyRL does not hand over"):
+        skyrl.register(prior=len)
     skyrl.register()
     with pytest.raises(v05.InvalidArgument, match="use_kl_in_reward must be false"):
         compute(next(batches()), config=SimpleNamespace(use_kl_in_reward=True))

@@ -115,3 +115,9 @@ def test_reward_outside_the_given_range_is_an_error_and_changes_nothing():
     with pytest.raises(v05.InvalidArgument, match="reward"):
         slime.post_process_rewards(SimpleNamespace(), [sample(group_index=0, reward=2.0), sample(group_index=0, reward=0.0)])
     assert estimator.steps == 0
+
+
+def test_a_prior_made_of_texts():
+    slime.configure(rule="prior", prior=lambda prompts: [0.25 if "easy" in prompt else None for prompt in prompts])
+    samples = [sample(group_index=0, reward=1.0, prompt=[{"role": "user", "content": "easy"}])] * 2
+    assert slime.post_process_rewards(SimpleNamespace(), samples)[1] == [0.75, 0.75]

@@ -35,6 +35,7 @@ class RewardNormalization:
         if reward_range is not None:
             reward_range = tuple(sorted(self._in_actors_units(np.array(reward_range, dtype=np.float64)).tolist()))
         self.estimator = StoredEstimator(reward_range=reward_range, **options)
+        self.estimator.refuse("AReaL", texts=True)
 
     def __call__(self, rewards, loss_mask=None, **_):
         """(n,) float32 advantages of (n,) rewards. `batch` holds the rollouts they belong to: input_ids, attention_mask and

@@ -56,7 +56,7 @@ class V05GRPOTrainer(GRPOTrainer):
         records = [sample.extra for sample in samples]
         own = list(zip(self.v05.keys(records, [sample.prompt_id for sample in samples]),
                        self.v05.column(records) or [None] * len(samples), [sample.request_id for sample in samples],
-                       [str(sample.messages) for sample in samples] if callable(self.v05.prior) else [None] * len(samples)))
+                       [str(sample.messages) if self.v05.reads_texts else None for sample in samples]))
         rows = gather_object(own)
         if len(rows) != len(rewards):
             raise InvalidArgument(f"samples and rewards must be of one length over all processes, got {len(rows)} and "
@@ -64,7 +64,7 @@ class V05GRPOTrainer(GRPOTrainer):
         keys, column, requests, prompts = map(list, zip(*rows))
         found = self.v05.advantages(
             rewards, keys, keys, rollouts=requests, column=column if self.v05.prior == "column" else None,
-            prompts=prompts if callable(self.v05.prior) else None)
+            prompts=prompts if self.v05.reads_texts else None)
         for name, value in self.v05.metrics.items():
             self._metrics["train"][name].append(value)
         return stock.new_tensor(found)

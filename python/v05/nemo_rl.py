@@ -25,6 +25,7 @@ class V05AdvantageEstimator:
     def __init__(self, *, pad_token_id=None, **options):
         self.pad_token_id = pad_token_id
         self.estimator = StoredEstimator(**options)
+        self.estimator.refuse("NeMo-RL", texts=True)
 
     def compute_advantage(self, prompt_ids, rewards, mask, *, valid_mask=None, repeated_batch=None, **_):
         """(n, tokens) advantages, the same for all tokens of a response.
@@ -38,7 +39,7 @@ class V05AdvantageEstimator:
         prompts = self._prompts(prompt_ids, batch.get("length"))
         records = batch.get("extra_env_info")
         if records is None:
-            self.estimator.require_no_fields("this trainer of NeMo-RL")
+            self.estimator.refuse("this trainer of NeMo-RL", columns=True)
             records = [{}] * len(prompts)
         records = [record or {} for record in records]
         found = self.estimator.advantages(

@@ -34,7 +34,7 @@ class V05ExperienceMaker(RemoteExperienceMaker):
             raise InvalidArgument(f"algo.advantage.estimator must be one of {', '.join(_ESTIMATORS)} for v05, "
                                   f"got {self.advantage_estimator}")
         self.v05 = StoredEstimator(**v05 or {})
-        self.v05.require_no_fields("OpenRLHF")
+        self.v05.refuse("OpenRLHF", columns=True)
 
     @torch.no_grad()
     def compute_advantages_and_returns(self, experiences):

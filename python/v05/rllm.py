@@ -50,7 +50,7 @@ def compute_advantages(rewards, algorithm_config=None, traj_groups=None, **_):
         np.concatenate([np.asarray(group, dtype=np.float64) for group in rewards]) if rewards else np.zeros(0),
         np.repeat(np.arange(len(sizes)), sizes),
         _repeated(estimator.keys(records, [_content(task) for task in tasks]), sizes),
-        prompts=_repeated([str(_content(task)) for task in tasks], sizes),
+        prompts=_repeated([str(_content(task)) for task in tasks], sizes) if estimator.reads_texts else None,
         column=None if column is None else _repeated(column, sizes))
     advantages = np.split(advantages, np.cumsum(sizes)[:-1]) if sizes else []
     return advantages, advantages

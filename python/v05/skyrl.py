@@ -40,7 +40,7 @@ class SkyRLEstimator:
     def __init__(self, **options):
         self.options = options
         self.estimator = StoredEstimator(**options)
-        self.estimator.require_no_fields("SkyRL")
+        self.estimator.refuse("SkyRL", columns=True, texts=True)
 
     def __reduce__(self):
         return _with_options, (self.options,)

@@ -41,7 +41,7 @@ def post_process_rewards(args, samples):
     advantages = estimator.advantages(
         rewards, groups, [key_of[group] for group in groups],
         rollouts=[_rollout(row, sample) for row, sample in enumerate(samples)], column=estimator.column(records),
-        prompts=[str(sample.prompt) for sample in samples])
+        prompts=[str(sample.prompt) for sample in samples] if estimator.reads_texts else None)
     # slime averages raw rewards in its log.
     return [0.0 if reward is None else reward for reward in rewards], advantages.tolist()
 

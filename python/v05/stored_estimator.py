@@ -38,11 +38,19 @@ class StoredEstimator(AdvantageEstimator):
         if self.state_path is not None and self.state_path.exists():
             self.load(self.state_path)
 
-    def require_no_fields(self, trainer):
-        """Raises InvalidArgument where an option asks for fields of records that `trainer` does not hand over."""
-        if self.id_field is not None or self.prior == "column":
+    @property
+    def reads_texts(self):
+        """Whether the prior is made of the texts of prompts."""
+        return self.prior == "history+context" or callable(self.prior) and not hasattr(self.prior, "predict")
+
+    def refuse(self, trainer, *, columns=False, texts=False):
+        """Raises InvalidArgument where an option needs columns of the dataset or texts of prompts and `trainer`, with that
+        True, hands over none."""
+        if columns and (self.id_field is not None or self.prior == "column"):
             asked = 'prior "column"' if self.prior == "column" else f"id_field {self.id_field!r}"
             raise InvalidArgument(f"{asked} needs the columns of the dataset, which {trainer} does not hand over")
+        if texts and self.reads_texts:
+            raise InvalidArgument(f"prior {self.prior!r} needs the texts of the prompts, which {trainer} does not hand over")
 
     def keys(self, records, prompts):
         """The key of every prompt: the value of id_field in its record, a dict, or the prompt itself."""
