@@ -1,4 +1,4 @@
-"""What the tests of the adapters share: batches, what must come out of them, the trainers' released code, and stand-ins."""
+"""What the tests of the adapters share: batches, what must come of them, the trainers' released code, stand-ins."""
 
 import dataclasses
 import functools
@@ -115,7 +115,7 @@ class Reference:
 
 
 def check_rules(adapter, **shape):
-    """The adapter, a function of rule that gives a function from a Batch to advantages, meets the Reference at every step."""
+    """The adapter, a function of rule that gives a function from a Batch to advantages, meets the Reference."""
     for rule in ("v05", "calibrated"):
         advantages_of, reference = adapter(rule), Reference(rule)
         for batch in batches(**shape):
@@ -169,11 +169,11 @@ def released(requirement, cache, python_version="3.12"):
     """From the end of a path to the text of that file in a released wheel, downloaded once a checkout."""
     folder = cache.mkdir("wheels") / requirement.replace("==", "-")
     if not folder.is_dir():
-        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--retries", "0"]
+        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
         target = folder.with_name(folder.name + ".part")
         done = subprocess.run(
-            [*download, "--python-version", python_version, "--dest", str(target), requirement], capture_output=True,
-            timeout=300)
+            [*download, "--retries", "0", "--python-version", python_version, "--dest", str(target), requirement],
+            capture_output=True, timeout=300)
         if done.returncode:
             pytest.skip(f"{requirement} cannot be downloaded here")
         target.rename(folder)
@@ -212,7 +212,8 @@ def host(monkeypatch, adapter, **modules):
                 module.__path__ = []
                 monkeypatch.setitem(sys.modules, package, module)
                 if length > 1:
-                    monkeypatch.setattr(sys.modules[".".join(parts[: length - 1])], parts[length - 1], module, raising=False)
+                    parent = sys.modules[".".join(parts[: length - 1])]
+                    monkeypatch.setattr(parent, parts[length - 1], module, raising=False)
         for attribute, value in names.items():
             setattr(sys.modules[name], attribute, value)
     monkeypatch.delitem(sys.modules, f"v05.{adapter}", raising=False)

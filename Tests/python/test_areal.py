@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from adapter_cases import Batch, Reference, batches, check_resume, check_rules, definitions, host, recorded, released, warnings
+from adapter_cases import (
+    Batch, Reference, batches, check_resume, check_rules, definitions, host, recorded, released, warnings)
 
 import v05
 
@@ -27,8 +28,7 @@ def released_actor(request):
     functional = definitions(source("utils/functional/functional.py"), ["reward_overlong_penalty"])
     return definitions(
         source("areal/trainer/ppo/actor.py"), ["PPOActor"], trace_perf=nothing, logger=logging.getLogger("areal"),
-        stats_tracker=SimpleNamespace(scope_func_wrapper=nothing), reward_overlong_penalty=functional.reward_overlong_penalty,
-        KLEstimator=data.KLEstimator, Normalization=data.Normalization).PPOActor
+        stats_tracker=SimpleNamespace(scope_func_wrapper=nothing), **vars(functional), **vars(data)).PPOActor
 
 
 @pytest.fixture
@@ -44,10 +44,10 @@ def areal(monkeypatch, released_actor, logged):
 
 def config(reward_norm=None, **changes):
     return SimpleNamespace(**{
-        "reward_bias": 0.0, "reward_scaling": 1.0, "reward_clip": 20.0, "kl_ctl": 0.0, "kl_estimator": "k1", "adv_norm": None,
-        "reward_norm": reward_norm, "discount": 1.0, "gae_lambda": 1.0, "mask_no_eos_with_zero": False, "temperature": 1.0,
-        "m2_threshold": None, "use_decoupled_loss": False, "recompute_logprob": False, "rejection_sampling": None,
-        "eps_clip": 0.2, "overlong_reward_penalty": False} | changes)
+        "reward_bias": 0.0, "reward_scaling": 1.0, "reward_clip": 20.0, "kl_ctl": 0.0, "kl_estimator": "k1",
+        "adv_norm": None, "reward_norm": reward_norm, "discount": 1.0, "gae_lambda": 1.0, "temperature": 1.0,
+        "mask_no_eos_with_zero": False, "m2_threshold": None, "use_decoupled_loss": False, "recompute_logprob": False,
+        "rejection_sampling": None, "eps_clip": 0.2, "overlong_reward_penalty": False} | changes)
 
 
 def rollouts(batch):
@@ -60,7 +60,7 @@ def rollouts(batch):
         ids[row, :length] = torch.tensor([*prompt, 50 + row, 7])
         present[row, :length] = 1
         trained[row, len(prompt):length] = 1
-    rewards = torch.tensor([float("nan") if reward is None else reward for reward in batch.rewards], dtype=torch.float32)
+    rewards = torch.tensor(np.array(batch.rewards, dtype=np.float32))
     return {"input_ids": ids, "attention_mask": present, "loss_mask": trained, "rewards": rewards,
             "logprobs": torch.zeros(len(prompts), width)}
 
@@ -150,7 +150,8 @@ def test_the_released_engines_make_the_actor_that_install_replaces(request):
     source = released("areal==1.0.4", request.config.cache, "3.11")
     for engine in ("fsdp_engine", "megatron_engine"):
         text = source(f"areal/engine/{engine}.py")
-        assert "from areal.trainer.ppo.actor import PPOActor\n" in text and "self.actor = PPOActor(config, self)" in text
+        assert "from areal.trainer.ppo.actor import PPOActor\n" in text
+        assert "self.actor = PPOActor(config, self)" in text
 
 
 @pytest.mark.slow
@@ -163,8 +164,8 @@ def test_two_processes_are_one(areal, tmp_path):
         port = free.getsockname()[1]
     environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
                                 "PYTHONPATH": os.pathsep.join(sys.path)}
-    workers = [
-        subprocess.Popen([sys.executable, __file__, str(tmp_path)], env=environment | {"RANK": str(rank)}) for rank in range(2)]
+    workers = [subprocess.Popen([sys.executable, __file__, str(tmp_path)], env=environment | {"RANK": str(rank)})
+               for rank in range(2)]
     assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
     for step, (batch, advantages) in enumerate(zip(batches(), expected)):
         found = np.empty(len(advantages))
@@ -189,7 +190,8 @@ def worker(folder):
     normalization = module.RewardNormalization(actor, rule="v05", reward_range=(0, 1), state_path=f"{folder}/v05.state")
     for step, batch in enumerate(batches()):
         rows = share(batch, rank)
-        normalization.batch = rollouts(Batch([batch.rewards[row] for row in rows], [], [batch.keys[row] for row in rows]))
+        own = Batch([batch.rewards[row] for row in rows], [], [batch.keys[row] for row in rows])
+        normalization.batch = rollouts(own)
         np.save(f"{folder}/{rank}-{step}.npy", normalization(normalization.batch["rewards"]).numpy())
     assert normalization.estimator.writes == (rank == 0)
     torch.distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""v05.nemo_rl against the calls (trainer_contracts/nemo_rl.json), the numbers of NeMo-RL's own tests and the formulas."""
+"""v05.nemo_rl against the calls (trainer_contracts/nemo_rl.json), numbers of NeMo-RL's own tests and the formulas."""
 
 import sys
 from types import SimpleNamespace
@@ -28,8 +28,9 @@ def compute(estimator, batch, **arguments):
     rewards = torch.tensor(np.array(batch.rewards, dtype=np.float32))
     if estimator.pad_token_id is None:
         arguments.setdefault("repeated_batch", {"length": lengths})
-    found = estimator.compute_advantage(prompt_ids=prompt_ids, rewards=rewards, mask=torch.ones(len(rewards), 4), **arguments)
-    assert found.shape == (len(rewards), 4) and found.dtype == torch.float32 and torch.equal(found, found[:, :1].expand(-1, 4))
+    mask = torch.ones(len(rewards), 4)
+    found = estimator.compute_advantage(prompt_ids=prompt_ids, rewards=rewards, mask=mask, **arguments)
+    assert found.dtype == torch.float32 and torch.equal(found, found[:, :1].expand(len(rewards), 4))
     return found[:, 0].double().numpy()
 
 
@@ -87,7 +88,7 @@ def test_set_ups_that_cannot_work(caplog):
         compute(nemo_rl.V05AdvantageEstimator(), batch, repeated_batch={"total_reward": 0})
     with pytest.raises(v05.InvalidArgument, match="does not hand over"):
         compute(nemo_rl.V05AdvantageEstimator(id_field="row", pad_token_id=PADDING), batch)
-    with pytest.raises(v05.InvalidArgument, match="needs the texts of the prompts"):
+    with pytest.raises(v05.InvalidArgument, match="needs the texts of prompts"):
         nemo_rl.V05AdvantageEstimator(prior=len)
     estimator = nemo_rl.V05AdvantageEstimator(pad_token_id=PADDING)
     with pytest.raises(v05.InvalidArgument, match="prompt_ids must be .rollouts, tokens., got shape .2,."):

@@ -2,11 +2,16 @@
 
 import itertools
 import logging
+import os
+import subprocess
+import sys
+import textwrap
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from adapter_cases import Batch, batches, check_resume, check_rules, contract, definitions, host, recorded, released, warnings
+from adapter_cases import (
+    Batch, batches, check_resume, check_rules, contract, definitions, host, recorded, released, warnings)
 
 import v05
 
@@ -24,7 +29,7 @@ def released_maker(request):
     maker = definitions(
         source("ppo_utils/experience_maker.py"), ["RemoteExperienceMaker"], itertools=itertools, logger=logger,
         compute_reward=shaping.compute_reward, apply_length_penalties=penalties.apply_length_penalties)
-    return {"RemoteExperienceMaker": maker.RemoteExperienceMaker, "apply_length_penalties": penalties.apply_length_penalties}
+    return vars(maker) | vars(penalties)
 
 
 @pytest.fixture
@@ -35,7 +40,8 @@ def openrlhf(monkeypatch, released_maker):
 def strategy(estimator="group_norm", size=4, **reward):
     return SimpleNamespace(args=SimpleNamespace(
         rollout=SimpleNamespace(n_samples_per_prompt=size, max_new_tokens=10),
-        reward=SimpleNamespace(**{"clip_range": None, "overlong_buffer_len": None, "stop_properly_penalty_coef": None} | reward),
+        reward=SimpleNamespace(
+            **{"clip_range": None, "overlong_buffer_len": None, "stop_properly_penalty_coef": None} | reward),
         algo=SimpleNamespace(advantage=SimpleNamespace(estimator=estimator, gamma=1.0, no_std_norm=False))))
 
 
@@ -53,7 +59,8 @@ def experiences(batch, micro=5):
         mask = torch.arange(3) < lengths[:, None]
         rewards = torch.tensor([float("nan") if batch.rewards[row] is None else batch.rewards[row] for row in rows])
         yield SimpleNamespace(
-            rewards=rewards, prompts=[batch.keys[row] for row in rows], labels=["7"] * len(rows), images=[None] * len(rows),
+            rewards=rewards, prompts=[batch.keys[row] for row in rows], labels=["7"] * len(rows),
+            images=[None] * len(rows),
             index=rows.tolist(), kl=torch.zeros(len(rows), 3), action_mask=mask, info={"reward": rewards},
             response_length=lengths, truncated=torch.zeros(len(rows), dtype=torch.bool))
 
@@ -88,7 +95,8 @@ def test_openrlhfs_numbers(openrlhf):
 def test_stock_maker_and_this_one_agree_in_everything_else(openrlhf, released_maker):
     """Penalties, clipping, KL, returns and logs, bit for bit, where both shape rewards alike."""
     batch = next(batches(missing=False, even=4))
-    settings = dict(clip_range=(-1.0, 0.6), overlong_buffer_len=9, overlong_penalty_factor=0.5, stop_properly_penalty_coef=0.5)
+    settings = dict(
+        clip_range=(-1.0, 0.6), overlong_buffer_len=9, overlong_penalty_factor=0.5, stop_properly_penalty_coef=0.5)
     made = []
     for experience_maker in (
             released_maker["RemoteExperienceMaker"](
@@ -157,8 +165,9 @@ def test_install_replaces_the_actors_of_both_trainers(monkeypatch, openrlhf, rel
     def remote(kind):
         return SimpleNamespace(__ray_metadata__=SimpleNamespace(modified_class=kind))
 
-    trainers = {"ppo_trainer": {"PPOTrainer": remote(Trainer)}, "ppo_trainer_async": {"TrainingActor": remote(Trainer)}}
-    host(monkeypatch, "openrlhf", ray={"remote": remote}, **{f"openrlhf__trainer__{name}": names for name, names in trainers.items()})
+    host(monkeypatch, "openrlhf", ray={"remote": remote},
+         openrlhf__trainer__ppo_trainer={"PPOTrainer": remote(Trainer)},
+         openrlhf__trainer__ppo_trainer_async={"TrainingActor": remote(Trainer)})
     with pytest.raises(v05.InvalidArgument, match="rule"):
         openrlhf.install(rule="gpro")
     openrlhf.install(rule="rloo")
@@ -168,7 +177,8 @@ def test_install_replaces_the_actors_of_both_trainers(monkeypatch, openrlhf, rel
         trainer = actor.__ray_metadata__.modified_class("name", strategy=strategy())
         made = trainer.experience_maker
         assert isinstance(made, openrlhf.V05ExperienceMaker) and made.v05.rule == "rloo" and trainer.name == "name"
-        assert [made.actor_model_group, made.initial_model_group, made.kl_ctl, made.tokenizer] == ["actor", "initial", "kl", "tokenizer"]
+        assert (made.actor_model_group, made.initial_model_group) == ("actor", "initial")
+        assert (made.kl_ctl, made.tokenizer) == ("kl", "tokenizer")
 
 
 def test_the_released_code_is_what_this_was_written_for(request):
@@ -176,3 +186,68 @@ def test_the_released_code_is_what_this_was_written_for(request):
     assert contract("openrlhf")["version"].endswith("0.11.2")
     assert "self.experience_maker = RemoteExperienceMaker(" in source("trainer/ppo_trainer.py")
     assert "self.trainer_actor = TrainingActor.remote(" in source("trainer/ppo_trainer_async.py")
+
+
+STAND_INS = {
+    "ppo_utils/experience_maker": """
+        class RemoteExperienceMaker:
+            def __init__(self, *arguments):
+                (self.actor_model_group, self.critic_model_group, self.reward_model_group, self.initial_model_group,
+                 self.kl_ctl, self.strategy, self.tokenizer) = arguments
+                self.advantage_estimator = "dr_grpo"
+
+        def apply_length_penalties(experiences, args):
+            pass
+        """,
+    "ppo_trainer": """
+        import ray
+        from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker
+
+        class BasePPOTrainer:
+            def __init__(self):
+                self.experience_maker = RemoteExperienceMaker(*"abcdefg")
+
+            def tell(self):
+                return repr(self.experience_maker.v05)
+
+        @ray.remote
+        class PPOTrainer(BasePPOTrainer):
+            pass
+        """,
+    "ppo_trainer_async": """
+        import ray
+        from openrlhf.trainer.ppo_trainer import BasePPOTrainer
+
+        @ray.remote
+        class TrainingActor(BasePPOTrainer):
+            pass
+
+        @ray.remote
+        class PPOTrainerAsync:
+            def tell(self):
+                return ray.get(TrainingActor.remote().tell.remote())
+        """,
+}
+SCRIPT = """
+    import ray
+    import v05.openrlhf
+    v05.openrlhf.install(rule="rloo", reward_range=(0, 1))
+    ray.init(num_cpus=4, include_dashboard=False)
+    from openrlhf.trainer.ppo_trainer import PPOTrainer
+    from openrlhf.trainer.ppo_trainer_async import PPOTrainerAsync
+    print(ray.get([PPOTrainer.remote().tell.remote(), PPOTrainerAsync.remote().tell.remote()]))
+    """
+
+
+@pytest.mark.slow
+def test_install_reaches_the_processes_of_ray(tmp_path):
+    """The trainers are actors in processes of their own, the asynchronous one an actor of an actor."""
+    pytest.importorskip("ray")
+    for name, text in STAND_INS.items():
+        path = tmp_path / "openrlhf" / "trainer" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT)], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.stdout.count("AdvantageEstimator(rule='rloo'") == 2, done.stderr

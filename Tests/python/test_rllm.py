@@ -124,12 +124,12 @@ def test_roles_are_kept_apart(rllm, tmp_path):
 
 
 def test_tasks_of_each_kind(rllm):
-    estimator = rllm.configure(id_field="id", prior="column", prior_field="pass_rate", rule="prior", reward_range=(0, 1))
+    rllm.configure(
+        id_field="id", prior="column", prior_field="pass_rate", rule="prior", reward_range=(0, 1))
     task = SimpleNamespace(id="row 7", instruction="add", metadata={"pass_rate": 0.5})
     found, _ = rllm.compute_advantages([np.ones(2), np.ones(1)], None, traj_groups=[
         group("u:x", task), group("v:x", {"id": 8, "pass_rate": 0.25})])
     assert [part.tolist() for part in found] == [[0.5, 0.5], [0.75]]
-    assert estimator.id_field == "id"
     rllm.configure(rule="rloo")
     found, _ = rllm.compute_advantages([np.array([1.0, 0.0])], None, traj_groups=[group("u:x", None)])
     assert found[0].tolist() == [1.0, -1.0]

@@ -1,4 +1,4 @@
-"""v05.skyrl in SkyRL's own registry, called by SkyRL's own function (released wheel), against its numbers and the formulas."""
+"""v05.skyrl in SkyRL's own registry, called by its function (released wheel), against its numbers and the formulas."""
 
 import pickle
 from types import SimpleNamespace
@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from adapter_cases import (
-    Batch, batches, check_parameters, check_resume, check_rules, contract, definitions, host, recorded, released, warnings)
+    Batch, batches, check_parameters, check_resume, check_rules, contract, definitions, host, recorded, released,
+    warnings)
 
 import v05
 
@@ -112,7 +113,7 @@ def test_callback_logs_and_saves(skyrl, tmp_path, caplog):
 
     callback.on_train_start(trainer(), event(global_step=4), None)
     callback.on_save(trainer(), event(ckpt_path=str(tmp_path / "nowhere")), None)
-    assert len(warnings(caplog, "resumes without the state")) == len(warnings(caplog, "could not be written")) == 1
+    assert len(warnings(caplog, "there is no state at")) == len(warnings(caplog, "could not be written")) == 1
 
 
 def test_set_ups_that_cannot_work(skyrl, caplog):
@@ -120,7 +121,7 @@ def test_set_ups_that_cannot_work(skyrl, caplog):
         skyrl.register(id_field="id")
     with pytest.raises(v05.InvalidArgument, match='prior "column" needs'):
         skyrl.register(prior="column")
-    with pytest.raises(v05.InvalidArgument, match="needs the texts of the prompts, which SkyRL does not hand over"):
+    with pytest.raises(v05.InvalidArgument, match="needs the texts of prompts, which SkyRL does not hand over"):
         skyrl.register(prior=len)
     skyrl.register()
     with pytest.raises(v05.InvalidArgument, match="use_kl_in_reward must be false"):

@@ -65,6 +65,17 @@ def test_resume(tmp_path):
     check_resume(lambda name: adapter(state_path=tmp_path / name / "v05.state"))
 
 
+def test_what_is_said_when_a_run_starts_or_goes_on(tmp_path, caplog):
+    path = tmp_path / "v05.state"
+    adapter(state_path=path)(next(batches()))
+    assert len(warnings(caplog, "there is no state at")) == 1
+    adapter(state_path=path, rule="v05")
+    assert len(warnings(caplog, "saved with rule 'calibrated' and goes on with 'v05'")) == 1
+    path.write_bytes(b"half a file")
+    with pytest.raises(v05.CheckpointError, match="is no saved AdvantageEstimator"):
+        adapter(state_path=path)
+
+
 def test_options_from_the_custom_config(tmp_path):
     arguments = SimpleNamespace(reward_key="score", v05={"rule": "rloo", "state_path": str(tmp_path / "state")})
     found = slime.post_process_rewards(
@@ -83,7 +94,8 @@ def test_parts_of_a_rollout_count_once():
 
 
 def test_id_and_prior_from_the_metadata(caplog):
-    estimator = slime.configure(rule="prior", prior="column", id_field="id", prior_field="pass_rate", reward_range=(0, 1))
+    estimator = slime.configure(
+        rule="prior", prior="column", id_field="id", prior_field="pass_rate", reward_range=(0, 1))
     records = [{"id": 5, "pass_rate": 0.25}, {"id": 5, "pass_rate": 0.25}, {"id": 6}]
     samples = [sample(group_index=record["id"], reward=1.0, metadata=record) for record in records]
     assert slime.post_process_rewards(SimpleNamespace(), samples)[1][:2] == [0.75, 0.75]
@@ -113,7 +125,7 @@ def test_a_state_that_cannot_be_written_and_a_log_that_fails_do_not_stop_trainin
 def test_reward_outside_the_given_range_is_an_error_and_changes_nothing():
     estimator = slime.configure(reward_range=(0, 1))
     with pytest.raises(v05.InvalidArgument, match="reward"):
-        slime.post_process_rewards(SimpleNamespace(), [sample(group_index=0, reward=2.0), sample(group_index=0, reward=0.0)])
+        slime.post_process_rewards(SimpleNamespace(), [sample(group_index=0, reward=reward) for reward in (2.0, 0.0)])
     assert estimator.steps == 0
 
 

@@ -21,7 +21,7 @@ STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e
 
 
 class RewardNormalization:
-    """What an actor holds as reward_norm: rewards to advantages, in the order of the rows, from all processes' rollouts.
+    """What an actor holds as reward_norm: rewards to advantages, row by row, from the rollouts of all processes.
 
     actor: a PPOActor; its reward_bias, reward_scaling and reward_clip apply before this.
     reward_range, and priors: in the units of the verifier, before bias and scaling.
@@ -38,8 +38,9 @@ class RewardNormalization:
         self.estimator.refuse("AReaL", texts=True)
 
     def __call__(self, rewards, loss_mask=None, **_):
-        """(n,) float32 advantages of (n,) rewards. `batch` holds the rollouts they belong to: input_ids, attention_mask and
-        loss_mask, (n, tokens). Rollouts with the same prompt, the tokens before the first that is trained, are a group."""
+        """(n,) float32 advantages of (n,) rewards. `batch` holds the rollouts they belong to: input_ids, attention_mask
+        and loss_mask, (n, tokens). Rollouts with the same prompt, the tokens before the first that is trained, are a
+        group."""
         if self.batch is None:
             raise InvalidArgument("reward_norm of v05 needs a V05PPOActor around it, which tells it the prompts")
         keys, trained = self._keys()
@@ -78,7 +79,7 @@ class RewardNormalization:
         return self._in_actors_units(optional_numbers(values, self.estimator.prior_field, (0.0, 1.0))).tolist()
 
     def _of_all_processes(self, rows):
-        """The rows of all data parallel processes in the order of the processes, the same in each; and which are this one's."""
+        """The rows of all data parallel processes, in the same order in each, and which of them are this one's."""
         distributed = torch.distributed
         if not (distributed.is_available() and distributed.is_initialized()):
             return rows, slice(None)

@@ -18,15 +18,13 @@ from .stored_estimator import StoredEstimator
 # Options with which ms-swift's own numbers come out (advantage_estimator grpo, scale_rewards group).
 STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-4)
 
-_STATE = "v05.state"
-
 
 class V05GRPOTrainer(GRPOTrainer):
     """GRPOTrainer whose training advantages are those of v05; evaluation stays ms-swift's and teaches nothing.
 
     The rollouts of a prompt are a group, of any size. A prompt is known by its messages, or by the dataset's column
-    `id_field`; the column `prior_field` holds its prior for prior="column". The parts of a rollout of several turns count
-    once. The state is in the trainer's checkpoints.
+    `id_field`; the column `prior_field` holds its prior for prior="column". The parts of a rollout of several turns
+    count once. The state is in the trainer's checkpoints.
     """
 
     options = {}
@@ -41,8 +39,8 @@ class V05GRPOTrainer(GRPOTrainer):
         """The prompt id that groups go by is made of the prompt, so that it is the same in every batch."""
         samples = super()._add_prompt_id_to_inputs(samples)
         for sample in samples:
-            text = str(prompt_key(sample.messages))
-            sample.prompt_id = "prompt_" + hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+            text = str(prompt_key(sample.messages)).encode("utf-8", "surrogatepass")
+            sample.prompt_id = "prompt_" + hashlib.blake2b(text, digest_size=16).hexdigest()
         return samples
 
     def _compute_advantages(self, samples, rewards_per_func, batch_encoded_inputs):
@@ -71,30 +69,20 @@ class V05GRPOTrainer(GRPOTrainer):
 
     def _save_checkpoint(self, *arguments, **others):
         result = super()._save_checkpoint(*arguments, **others)
-        path = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}", _STATE)
         if self.args.should_save:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self.v05.save(path)
-            except OSError as error:
-                self.v05._tell("state", f"the state could not be written to {path} and will not be resumed: {error}")
+            self.v05.save_in(Path(self.args.output_dir, f"checkpoint-{self.state.global_step}"))
         return result
 
     def _load_optimizer_and_scheduler(self, checkpoint, *arguments, **others):
         super()._load_optimizer_and_scheduler(checkpoint, *arguments, **others)
-        if checkpoint is None or self.args.resume_only_model:
-            return
-        path = Path(checkpoint, _STATE)
-        if path.exists():
-            self.v05.load(path)
-        else:
-            self.v05._tell("resume", f"training resumes without the state of v05, which is not at {path}: it starts anew")
+        if checkpoint is not None and not self.args.resume_only_model:
+            self.v05.resume_from(checkpoint)
 
 
 def install(**options):
     """Makes --rlhf_type grpo train with V05GRPOTrainer and these options of v05.stored_estimator.StoredEstimator."""
-    StoredEstimator(**options)  # a wrong option is told now
     if "state_path" in options or "log" in options:
         raise InvalidArgument("state_path and log must not be given: ms-swift has checkpoints and a log of its own")
+    StoredEstimator(**options)  # a wrong option is told now
     V05GRPOTrainer.options = options
     TrainerFactory.TRAINER_MAPPING["grpo"] = f"{__name__}.{V05GRPOTrainer.__name__}"

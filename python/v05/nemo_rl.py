@@ -17,9 +17,9 @@ class V05AdvantageEstimator:
     """What NeMo-RL calls with each batch.
 
     pad_token_id: of the tokenizer. Prompts come as tokens, padded to the longest of the batch; without the padding they
-        are the same in every batch, and that is how they are known. None: the lengths that come with the batch are taken.
-    options: of v05.stored_estimator.StoredEstimator. id_field and prior_field are looked up in the extra_env_info of the
-        batch, where NeMo-RL hands it over.
+        are the same in every batch, and that is how they are known. None: the lengths that come with the batch count.
+    options: of v05.stored_estimator.StoredEstimator. id_field and prior_field are looked up in the extra_env_info of
+        the batch, where NeMo-RL hands it over.
     """
 
     def __init__(self, *, pad_token_id=None, **options):
@@ -55,14 +55,14 @@ class V05AdvantageEstimator:
         if self.pad_token_id is not None:
             return [_text(_stripped(row, self.pad_token_id)) for row in rows]
         if lengths is None:
-            raise InvalidArgument("pad_token_id must be given: NeMo-RL hands over prompts padded to the longest of the batch "
-                                  "and no lengths, so they cannot be told apart between batches")
+            raise InvalidArgument("pad_token_id must be given: prompts come padded to the longest of the batch and "
+                                  "without lengths, so they would not be the same in other batches")
         return [_text(row[:length]) for row, length in zip(rows, map(int, lengths))]
 
 
 def install(*, pad_token_id=None, **options):
-    """Makes NeMo-RL's GRPO trainers of this process use one V05AdvantageEstimator, which is returned; a process holds one,
-    that of the last call."""
+    """Makes NeMo-RL's GRPO trainers of this process use one V05AdvantageEstimator, that of the last call, which is
+    returned."""
     estimator = V05AdvantageEstimator(pad_token_id=pad_token_id, **options)
     grpo = importlib.import_module("nemo_rl.algorithms.grpo")
     stock = grpo._create_advantage_estimator

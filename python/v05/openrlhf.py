@@ -1,6 +1,7 @@
 """OpenRLHF: an experience maker whose advantages are those of v05.
 
-`install` before OpenRLHF's own command puts it into the trainers, synchronous and asynchronous. See python/docs/openrlhf.md.
+`install` before OpenRLHF's own command puts it into its trainers, synchronous and asynchronous. See
+python/docs/openrlhf.md.
 """
 
 import itertools
@@ -24,8 +25,8 @@ _ESTIMATORS = ("group_norm", "dr_grpo", "rloo", "reinforce_baseline")
 class V05ExperienceMaker(RemoteExperienceMaker):
     """RemoteExperienceMaker with the rewards of a batch shaped by v05 instead of by their groups.
 
-    Everything else is OpenRLHF's: length penalties before, clipping, KL penalty and returns after. There is no whitening.
-    A prompt is known by its text, label and images; its rollouts in a batch are a group, however many.
+    Everything else is OpenRLHF's: length penalties before, clipping, KL penalty and returns after. There is no
+    whitening. A prompt is known by its text, label and images; its rollouts in a batch are a group, however many.
     """
 
     def __init__(self, *arguments, v05=None, **others):
@@ -48,7 +49,8 @@ class V05ExperienceMaker(RemoteExperienceMaker):
         prompts = list(itertools.chain.from_iterable(experience.prompts for experience in experiences))
         found = self.v05.step(rewards, keys, keys, prompts=prompts)
         sizes = [len(part) for part in penalised]
-        advantages, spreads = (rewards.new_tensor(rows).split(sizes) for rows in (found.advantages, _spread(rewards, found)))
+        advantages = rewards.new_tensor(found.advantages).split(sizes)
+        spreads = rewards.new_tensor(_spread(rewards, found)).split(sizes)
         for experience, shaped, spread in zip(experiences, advantages, spreads):
             experience.rewards = shaped
             experience.info["group_reward_std"] = spread
@@ -72,15 +74,15 @@ def _keys(experience):
 def _spread(rewards, found):
     """Standard deviation of the rewards of each row's group, which OpenRLHF logs."""
     index, count = found.estimate.index, found.estimate.count
-    deviation = np.nan_to_num(rewards.double().numpy() - found.estimate.mean[index])
+    deviation = np.nan_to_num(rewards.double().cpu().numpy() - found.estimate.mean[index])
     squares = np.bincount(index, deviation**2, minlength=len(count))
     return np.sqrt(squares / np.maximum(count - 1, 1))[index]
 
 
 @contextmanager
 def _already_shaped(arguments):
-    """Settings under which RemoteExperienceMaker takes rewards as they are: groups of one, no baseline, no whitening, no
-    penalties, which are done. The names in the trainer stay, so that its returns are those of its own estimator."""
+    """Settings under which RemoteExperienceMaker takes rewards as they are: groups of one, no baseline, no whitening,
+    no penalties, which are done. The maker's own name of the estimator stays, and its returns with it."""
     changes = [
         (arguments.rollout, "n_samples_per_prompt", 1), (arguments.algo.advantage, "estimator", "v05"),
         (arguments.reward, "overlong_buffer_len", None), (arguments.reward, "stop_properly_penalty_coef", None)]
@@ -105,8 +107,8 @@ def install(**options):
 
 
 def _trainer(actor, options):
-    """A Ray actor like `actor` whose experience maker is V05ExperienceMaker. A class made here is sent whole to the process
-    of the actor, with the options."""
+    """A Ray actor like `actor` whose experience maker is V05ExperienceMaker. A class made here is sent whole to the
+    process of the actor, with the options."""
     import ray
 
     class V05Trainer(actor.__ray_metadata__.modified_class):

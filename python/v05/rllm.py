@@ -23,18 +23,17 @@ _estimators = {}
 
 def configure(**options):
     """Starts anew with the options of v05.stored_estimator.StoredEstimator, for every role of trajectories."""
-    estimator = StoredEstimator(**options)  # a wrong option is told now
+    StoredEstimator(**options | {"state_path": None})  # a wrong option is told now
     _options.clear()
     _options.update(options)
     _estimators.clear()
-    return estimator
 
 
 def compute_advantages(rewards, algorithm_config=None, traj_groups=None, **_):
     """rLLM's signature: g arrays of rewards, a group each, of any sizes, to (advantages, returns), both g arrays.
 
-    A prompt is known by the task of the trajectories (the field `id_field` of it, else all of it); where they carry none,
-    by the task id in the group's id. Roles are kept apart, as the same task has another value for each.
+    A prompt is known by the task of the trajectories (the field `id_field` of it, else all of it); where they carry
+    none, by the task id in the group's id. Roles are kept apart, as the same task has another value for each.
     """
     if traj_groups is None or len(traj_groups) != len(rewards):
         raise InvalidArgument("traj_groups must hold the group of each of the rewards: they tell the prompts apart")
@@ -94,6 +93,6 @@ def _repeated(values, sizes):
 register_rllm_adv_estimator("v05")(compute_advantages)
 if "other" in RLLM_ADV_ESTIMATOR_REGISTRY:
     logging.getLogger("v05").warning(
-        'rLLM\'s entry "other" is taken: adv_estimator "v05" does not reach v05, name it in traj_group_adv_estimator_map')
+        'the entry "other" is taken: adv_estimator "v05" does not reach v05, name it in traj_group_adv_estimator_map')
 else:
     register_rllm_adv_estimator("other")(compute_advantages)

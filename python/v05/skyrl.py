@@ -1,11 +1,10 @@
 """SkyRL: an advantage estimator in its registry, and a callback that logs and saves with it.
 
-`trainer.algorithm.advantage_estimator=v05` after `register`. SkyRL hands over rewards and uids only; its uid is the row of
-the dataset, the same in every epoch, so it tells prompts apart. See python/docs/skyrl.md.
+`trainer.algorithm.advantage_estimator=v05` after `register`. SkyRL hands over rewards and uids only; its uid is the row
+of the dataset, the same in every epoch, so it tells prompts apart. See python/docs/skyrl.md.
 """
 
 import re
-from pathlib import Path
 
 import numpy as np
 from skyrl.backends.skyrl_train.utils.ppo_utils import AdvantageEstimatorRegistry
@@ -18,12 +17,11 @@ from .stored_estimator import StoredEstimator
 STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-6, singleton="raw")
 
 _PADDING = re.compile(r"pad\d+")  # the uids of rows that fill a batch up
-_STATE = "v05.state"
 
 
 def register(name="v05", **options):
-    """Registers an estimator with the options of v05.stored_estimator.StoredEstimator, in place of an earlier one of that
-    name. Call it before the configuration is validated. Returns it."""
+    """Registers an estimator with the options of v05.stored_estimator.StoredEstimator, in place of an earlier one of
+    that name. Call it before the configuration is validated. Returns it."""
     estimator = SkyRLEstimator(**options)
     if name in AdvantageEstimatorRegistry.list_available():
         AdvantageEstimatorRegistry.unregister(name)
@@ -51,7 +49,7 @@ class SkyRLEstimator:
         token_level_rewards, response_mask: (n, tokens) tensors. index: (n,) uids.
         """
         if getattr(config, "use_kl_in_reward", False):
-            raise InvalidArgument("use_kl_in_reward must be false for v05: the penalty takes rewards out of their range")
+            raise InvalidArgument("use_kl_in_reward must be false: the penalty takes rewards out of their range")
         rewards = token_level_rewards.sum(dim=-1)
         uids = [str(uid) for uid in index]
         counts = np.array([_PADDING.fullmatch(uid) is None for uid in uids], dtype=bool)
@@ -61,19 +59,14 @@ class SkyRLEstimator:
 
 
 class Callback(TrainingCallback):
-    """Adds the metrics to SkyRL's log and keeps the state in its checkpoints (trainer.add_callback(v05.skyrl.Callback()))."""
+    """Adds the metrics to SkyRL's log and keeps the state in its checkpoints: trainer.add_callback(Callback())."""
 
     def on_log(self, trainer, callback_input, control):
         if callback_input.logs is not None:
             callback_input.logs.update(_of(trainer).metrics)
 
     def on_save(self, trainer, callback_input, control):
-        path = Path(callback_input.ckpt_path, _STATE)
-        estimator = _of(trainer)
-        try:
-            estimator.save(path)
-        except OSError as error:
-            estimator._tell("state", f"the state could not be written to {path} and will not be resumed: {error}")
+        _of(trainer).save_in(callback_input.ckpt_path)
 
     def on_train_start(self, trainer, callback_input, control):
         if not callback_input.global_step:
@@ -81,12 +74,7 @@ class Callback(TrainingCallback):
         settings = trainer.cfg.trainer
         given = settings.resume_mode == "from_path"
         folder = settings.resume_path if given else f"{settings.ckpt_path}/global_step_{callback_input.global_step}"
-        path = Path(folder, _STATE)
-        estimator = _of(trainer)
-        if path.exists():
-            estimator.load(path)
-        else:
-            estimator._tell("resume", f"training resumes without the state of v05, which is not at {path}: it starts anew")
+        _of(trainer).resume_from(folder)
 
 
 def _of(trainer):

@@ -2,8 +2,8 @@
 
     --custom-reward-post-process-path v05.slime.post_process_rewards
 
-Options come from `configure`, else from the entry `v05` of the YAML file given as --custom-config-path, which slime turns
-into args.v05. See python/docs/slime.md.
+Options come from `configure`, else from the entry `v05` of the YAML file given as --custom-config-path, which slime
+turns into args.v05. See python/docs/slime.md.
 """
 
 from .stored_estimator import StoredEstimator

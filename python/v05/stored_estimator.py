@@ -1,4 +1,4 @@
-"""An AdvantageEstimator for trainers that call one function and keep nothing for it: it keeps its own state, and tells."""
+"""An AdvantageEstimator for trainers that call one function and keep nothing for it: it keeps its own state."""
 
 import json
 from pathlib import Path
@@ -11,14 +11,15 @@ from .errors import InvalidArgument
 from .prompt_key import prompt_key
 
 _NEARLY_ALL = 0.95
+_STATE = "v05.state"
 
 
 class StoredEstimator(AdvantageEstimator):
     """What the adapters of such trainers hold.
 
-    state_path: file that holds what was learnt. Loaded now where it exists, replaced after every step, whole or not at
-        all. None: nothing outlives the process.
-    id_field: field of the trainer's records (the columns of its dataset) that tells prompts apart; None: the prompt itself.
+    state_path: file that holds what was learnt. Loaded now (where it does not exist a warning says so), replaced after
+        every step, whole or not at all. None: nothing outlives the process, unless `save_in` is called.
+    id_field: field of the trainer's records (columns of its dataset) that tells prompts apart; None: the prompt itself.
     prior_field: field that holds priors, for prior="column".
     log: called with the metrics of every step, {"v05/...": float}; None: a line of level INFO of the logger "v05".
     writes: whether this process writes the state; where several hold the same, one does.
@@ -35,8 +36,8 @@ class StoredEstimator(AdvantageEstimator):
         self.metrics = {}
         self._report = log or _log_line
         self.writes = writes
-        if self.state_path is not None and self.state_path.exists():
-            self.load(self.state_path)
+        if self.state_path is not None:
+            self._resume(self.state_path)
 
     @property
     def reads_texts(self):
@@ -44,13 +45,14 @@ class StoredEstimator(AdvantageEstimator):
         return self.prior == "history+context" or callable(self.prior) and not hasattr(self.prior, "predict")
 
     def refuse(self, trainer, *, columns=False, texts=False):
-        """Raises InvalidArgument where an option needs columns of the dataset or texts of prompts and `trainer`, with that
-        True, hands over none."""
+        """Raises InvalidArgument where an option needs columns of the dataset, or texts of prompts, and `trainer` hands
+        over none (True)."""
         if columns and (self.id_field is not None or self.prior == "column"):
             asked = 'prior "column"' if self.prior == "column" else f"id_field {self.id_field!r}"
             raise InvalidArgument(f"{asked} needs the columns of the dataset, which {trainer} does not hand over")
         if texts and self.reads_texts:
-            raise InvalidArgument(f"prior {self.prior!r} needs the texts of the prompts, which {trainer} does not hand over")
+            raise InvalidArgument(
+                f"prior {self.prior!r} needs the texts of prompts, which {trainer} does not hand over")
 
     def keys(self, records, prompts):
         """The key of every prompt: the value of id_field in its record, a dict, or the prompt itself."""
@@ -69,8 +71,8 @@ class StoredEstimator(AdvantageEstimator):
     def advantages(self, rewards, groups, keys, *, rollouts=None, prompts=None, column=None, mask=None):
         """(n,) float64 advantages of a step, as `step` gives them, which see for the arguments.
 
-        rollouts: (n,) hashables or None, for trainers that cut a rollout into several rows: rows with the same one, of the
-            same group and with the same reward count once and share their advantage.
+        rollouts: (n,) hashables or None, for trainers that cut a rollout into several rows: rows with the same one, of
+            the same group and with the same reward count once and share their advantage.
         """
         rewards = optional_numbers(rewards, "rewards", (0.0, 1.0))
         if rollouts is None:
@@ -92,24 +94,40 @@ class StoredEstimator(AdvantageEstimator):
                                    "they count nowhere and their advantage is 0")
         counted = found.estimate.count[found.estimate.count > 0]
         if len(counted) > 1 and np.mean(counted == 1) > _NEARLY_ALL:
-            self._tell("single", f"{np.mean(counted == 1):.0%} of the groups hold a single rollout: if the trainer samples "
-                                 "several for a prompt, its ids of groups are wrong and there is no baseline of the group")
+            self._tell("single", f"{np.mean(counted == 1):.0%} of the groups hold a single rollout: if the trainer "
+                                 "samples several of a prompt, its ids of groups are wrong and groups have no baseline")
         self.metrics = found.metrics
-        self._keep()
+        if self.state_path is not None:
+            self._keep(self.state_path)
         try:
             self._report(found.metrics)
         except Exception as error:  # whatever a user's function raises: training goes on
             self._tell("log", f"the function given as log failed: {error!r}")
         return found
 
-    def _keep(self):
-        if self.state_path is None or not self.writes:
+    def save_in(self, checkpoint):
+        """Keeps the state in the folder of a trainer's checkpoint."""
+        self._keep(Path(checkpoint, _STATE))
+
+    def resume_from(self, checkpoint):
+        """Goes on with what `save_in` left in the folder; where it left nothing, a warning says so."""
+        self._resume(Path(checkpoint, _STATE))
+
+    def _keep(self, path):
+        if not self.writes:
             return
         try:
-            self.state_path.parent.mkdir(parents=True, exist_ok=True)
-            self.save(self.state_path)
+            if path == self.state_path:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self.save(path)
         except OSError as error:
-            self._tell("state", f"the state could not be written to {self.state_path} and will not be resumed: {error}")
+            self._tell("state", f"the state could not be written to {path} and will not be resumed: {error}")
+
+    def _resume(self, path):
+        if path.exists():
+            self.load(path)
+        else:
+            self._tell("resume", f"there is no state at {path}: training starts with nothing known of its prompts")
 
 
 def _log_line(metrics):
