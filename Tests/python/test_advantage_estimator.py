@@ -28,17 +28,18 @@ def messages(caplog):
     return [record.message for record in caplog.records if record.name == "v05"]
 
 
-@pytest.mark.parametrize("rule", ["v05", "calibrated", "prior", "discounted_beta"])
+@pytest.mark.parametrize("rule", ["v05", "calibrated", "prior", "discounted_beta", "mixture"])
 @pytest.mark.parametrize("leave_one_out", [False, True])
 def test_steps_are_history_estimate_and_running_calibration_by_hand(generator, rule, leave_one_out):
     estimator = v05.AdvantageEstimator(rule=rule, leave_one_out=leave_one_out, reward_range=(0, 1))
-    history, calibration = v05.History(), v05.RunningCalibration()
+    history, calibration, mixture = v05.History(), v05.RunningCalibration(), v05.RunningMixture()
     for number, (rewards, groups, keys) in enumerate(batches(generator)):
         value, strength = history.predict(keys, step=number)
         expected = v05.estimate(
             rewards, groups, value, rule=rule, leave_one_out=leave_one_out,
             calibration=calibration if rule == "calibrated" else None,
-            prior_strength=strength if rule == "discounted_beta" else None)
+            mixture=mixture if rule == "mixture" else None, prior_strength=strength if rule == "discounted_beta" else None)
+        mixture.update(rewards, groups, value)
         calibration.update(rewards, groups, value)
         history.record(keys, rewards, step=number)
         found = estimator.step(rewards, groups, keys)
@@ -163,7 +164,7 @@ def test_ids_that_mix_prompts_are_refused_and_ids_a_rollout_are_told(generator, 
     before = estimator.state_dict()
     with pytest.raises(v05.InvalidArgument, match="of one prompt.*'another'.*row 5|'another'.*row"):
         estimator.step(rewards, groups, wrong)
-    assert estimator.state_dict()["calibration"] == before["calibration"] and estimator.steps == 0
+    assert estimator.state_dict()["RunningCalibration"] == before["RunningCalibration"] and estimator.steps == 0
     caplog.clear()
     for _ in range(2):
         estimator.step(rewards, np.arange(len(rewards)), keys)
@@ -198,15 +199,16 @@ def test_metrics_are_the_health_of_the_prior(generator):
     assert metrics["v05/calibrated"] == 1 and metrics["v05/constant"] == found.estimate.constant.mean()
 
 
-def test_saved_and_resumed_is_uninterrupted(generator, tmp_path):
+@pytest.mark.parametrize("rule", ["calibrated", "mixture"])
+def test_saved_and_resumed_is_uninterrupted(generator, tmp_path, rule):
     steps = list(batches(generator, steps=6))
-    whole = v05.AdvantageEstimator()
-    first = v05.AdvantageEstimator()
+    whole = v05.AdvantageEstimator(rule=rule)
+    first = v05.AdvantageEstimator(rule=rule)
     for step in steps[:3]:
         whole.step(*step)
         first.step(*step)
     first.save(tmp_path / "v05.zip")
-    resumed = v05.AdvantageEstimator()
+    resumed = v05.AdvantageEstimator(rule=rule)
     resumed.load(tmp_path / "v05.zip")
     for step in steps[3:]:
         found, expected = resumed.step(*step), whole.step(*step)
@@ -227,6 +229,10 @@ def test_resumed_with_other_options(generator, caplog):
     v05.AdvantageEstimator(rule="v05").load_state_dict(state)
     assert len(messages(caplog)) == 1 and "rule 'calibrated'" in messages(caplog)[0]
     caplog.clear()
+    mixture = v05.AdvantageEstimator(rule="mixture")
+    mixture.load_state_dict(state)
+    assert len(messages(caplog)) == 1 and mixture.calibration.updates == 0 and mixture.steps == 2
+    caplog.clear()
     other = v05.AdvantageEstimator(prior="none")
     other.load_state_dict(state)
     assert len(messages(caplog)) == 1 and "starts anew" in messages(caplog)[0] and other.steps == 2
@@ -236,9 +242,9 @@ def test_resumed_with_other_options(generator, caplog):
 
 @pytest.mark.parametrize("spoil", [
     lambda state: state.pop("estimator"),
-    lambda state: state.pop("calibration"),
+    lambda state: state.pop("RunningCalibration"),
     lambda state: state.pop("prior/history"),
-    lambda state: state.update(calibration=b"no"),
+    lambda state: state.update(RunningCalibration=b"no"),
     lambda state: state.update(estimator=b"{}"),
     lambda state: state.update({"prior/history": state["prior/history"][:-3]}),
 ])
@@ -285,8 +291,9 @@ def test_wrong_batches_change_nothing(rewards, groups, keys):
     assert estimator.state_dict() == before
 
 
-def test_an_allocator_with_priors_and_calibration(generator):
-    estimator = v05.AdvantageEstimator()
+@pytest.mark.parametrize("rule", ["v05", "calibrated", "mixture"])
+def test_an_allocator_with_priors_and_what_was_learnt(generator, rule):
+    estimator = v05.AdvantageEstimator(rule=rule)
     with pytest.raises(v05.InvalidArgument, match="detect_range"):
         estimator.allocator(["a"])
     for step in batches(generator):
@@ -294,7 +301,8 @@ def test_an_allocator_with_priors_and_calibration(generator):
     keys = [f"prompt {i}" for i in range(24)]
     allocator = estimator.allocator(keys, rule="neyman", initial=2, maximum=16, budget=96)
     expected = v05.Allocator(estimator.predict(keys)[0], rule="neyman", initial=2, maximum=16, budget=96,
-                             calibration=estimator.calibration)
+                             calibration=estimator.calibration if rule == "calibrated" else None,
+                             mixture=estimator.calibration if rule == "mixture" else None)
     np.testing.assert_array_equal(allocator.request(), expected.request())
     assert allocator.estimate().rule == expected.estimate().rule
 

@@ -17,6 +17,7 @@ from ._calibration import RunningCalibration, fit_calibration
 from ._checkpoint import write_whole
 from ._estimate import Estimate, advantages, estimate
 from ._history import key_array
+from ._mixture import RunningMixture
 from ._prototypes import RULES
 from .errors import CheckpointError, InvalidArgument
 from .health import prior_health
@@ -64,7 +65,7 @@ class AdvantageEstimator:
         in the old range is dropped. Outside a given range a reward is an error.
     leave_one_out, scale, ddof, epsilon, singleton, test, level: as in v05.advantages.
     discount, capacity: of the history.
-    calibration_discount: what a step counts in the running calibration at the next one.
+    calibration_discount: what a step counts in the running calibration, or mixture, at the next one.
     """
 
     def __init__(self, *, rule="calibrated", prior=None, reward_range=None, leave_one_out=True, scale="none", ddof=1,
@@ -90,7 +91,10 @@ class AdvantageEstimator:
     def _start_learning(self, reward_range):
         self.reward_range = reward_range
         self.source = prior_source(self.prior, reward_range, **self._learning)
-        self.calibration = RunningCalibration(reward_range=reward_range, discount=self._calibration_discount)
+        self.calibration = self._running()(reward_range=reward_range, discount=self._calibration_discount)
+
+    def _running(self):
+        return RunningMixture if self.rule == "mixture" else RunningCalibration
 
     def detect_range(self, rewards, mask=None):
         """Sets a reward_range that was not given from rewards, (n,) with NaN or None where unscored, before the first step.
@@ -134,15 +138,22 @@ class AdvantageEstimator:
         return self.source.predict(keys, prompts, self.steps)
 
     def allocator(self, keys, *, prompts=None, column=None, **options):
-        """A v05.Allocator for the prompts of a step, (g,) keys, with their priors and the calibration so far.
+        """A v05.Allocator for the prompts of a step, (g,) keys, with their priors and what was learnt of them so far.
 
         The reward range must be known: given, or detected from the first rewards. options: as in v05.Allocator.
         """
         if self.reward_range is None:
             raise InvalidArgument("reward_range must be known before rollouts are allocated: give it or call detect_range")
         value, _ = self.predict(keys, prompts=prompts, column=column)
-        calibration = self.calibration if self.rule == "calibrated" and self.calibration.updates else None
-        return Allocator(value, reward_range=self.reward_range, calibration=calibration, **options)
+        return Allocator(value, reward_range=self.reward_range, **self.learnt(), **options)
+
+    def learnt(self):
+        """What the steps so far say about the priors, as arguments of v05.Allocator: a calibration, a mixture or none."""
+        if not self.calibration.updates or self.rule not in ("calibrated", "mixture"):
+            return {}
+        if self.rule == "mixture":
+            return {"mixture": self.calibration.mixture}
+        return {"calibration": self.calibration.calibration}
 
     def step(self, rewards, groups, keys, *, prompts=None, column=None, mask=None, maximum=None):
         """The Step of a batch of rollouts: predicts, estimates, then learns.
@@ -180,6 +191,8 @@ class AdvantageEstimator:
             options["prior_strength"] = strength
         if self.rule in ("calibrated", "james_stein"):
             options["calibration"] = self.calibration
+        if self.rule == "mixture":
+            options["mixture"] = self.calibration
         if self.rule in _WITHOUT_PRIOR:
             value = None
         reward_range = self.reward_range or (0.0, 1.0)
@@ -223,7 +236,7 @@ class AdvantageEstimator:
             if "no group has a prior" in warning or "single rollout" in warning or self.rule != "v05":
                 continue
             self._tell("error", warning)
-        figures = health.as_dict() | {"calibrated": float(found.rule == "calibrated")}
+        figures = health.as_dict() | {"calibrated": float(found.rule in ("calibrated", "mixture"))}
         del figures["warnings"]
         return {f"v05/{name}": float(figure) for name, figure in figures.items() if not np.isnan(figure)}
 
@@ -237,7 +250,7 @@ class AdvantageEstimator:
         """All that was learnt: {name: bytes}. Loads in every later release."""
         about = {"version": 1, "rule": self.rule, "prior": self._prior_name(), "reward_range": self.reward_range,
                  "steps": self.steps}
-        state = {"estimator": json.dumps(about).encode(), "calibration": self.calibration.state_dict()["checkpoint"]}
+        state = {"estimator": json.dumps(about).encode(), self._running().__name__: self.calibration.state_dict()["checkpoint"]}
         return state | {f"prior/{name}": data for name, data in self.source.state_dict().items()}
 
     def load_state_dict(self, state):
@@ -247,8 +260,11 @@ class AdvantageEstimator:
             about = json.loads(state["estimator"])
             reward_range = about["reward_range"] and tuple(about["reward_range"])
             rule, prior, steps = about["rule"], about["prior"], int(about["steps"])
-            calibration = RunningCalibration()
-            calibration.load_state_dict({"checkpoint": state["calibration"]})
+            given = {"reward_range": reward_range} if reward_range else {}
+            calibration = self._running()(discount=self._calibration_discount, **given)
+            # A mixture can not go on from a calibration, nor the other way round: another rule, of which a warning tells.
+            if rule == self.rule or self._running().__name__ in state:
+                calibration.load_state_dict({"checkpoint": state[self._running().__name__]})
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"state must be what AdvantageEstimator.state_dict() returned: {error!r}") from error
         if self._given_range is not None and reward_range is not None and reward_range != self._given_range:

@@ -113,10 +113,7 @@ class Training:
 
     def allocation_options(self):
         """The options of a prompt's v05.Allocator, as they are now."""
-        estimator = self.estimator
-        learnt = estimator.rule == "calibrated" and estimator.calibration.updates
-        calibration = estimator.calibration.calibration if learnt else None
-        return {"reward_range": estimator.reward_range, "calibration": calibration} | self.allocation
+        return {"reward_range": self.estimator.reward_range} | self.estimator.learnt() | self.allocation
 
     def step(self, rewards, uids, response, column=None):
         """The v05 Step of n rollouts.
