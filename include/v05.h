@@ -38,7 +38,7 @@
  *
  * Structs. The first field of every struct is its size, which the caller sets to sizeof. Fields are only ever
  * appended, in steps of 8 bytes. A struct shorter than this header's (an older caller) has defaults for what it
- * lacks; a longer one (a newer caller) is accepted if all that this library does not know of is zero.
+ * lacks; a longer one (a newer caller) is accepted if all that this library does not know of is zero, and initialised to that.
  *
  * Compatibility. V05_ABI_VERSION changes when a compiled caller must be compiled again, and only then.
  */
@@ -79,7 +79,7 @@ typedef enum v05_status {
     V05_STATUS_INVALID_STRUCT_SIZE = 103,  /* struct_size too small, or newer fields in use */
     V05_STATUS_CAPACITY_TOO_SMALL = 104,   /* an output array is shorter than its result */
     V05_STATUS_WORKSPACE_TOO_SMALL = 105,  /* less than the workspace query said */
-    V05_STATUS_OVERLAPPING_ARRAYS = 106,   /* advantages share memory with rewards */
+    V05_STATUS_OVERLAPPING_ARRAYS = 106,   /* an output shares memory with an input */
 
     /* The data: */
     V05_STATUS_INVALID_REWARD = 200,       /* NaN, infinite or beyond 1e30 in a counted row */
@@ -93,6 +93,7 @@ typedef enum v05_status {
     V05_STATUS_INFEASIBLE = 208,           /* a total or budget that floors and ceilings cannot meet */
     V05_STATUS_UNKNOWN_PROMPT = 209,       /* an index that the allocator does not have */
     V05_STATUS_NOT_IN_FLIGHT = 210,        /* a result that was never requested */
+    V05_STATUS_INVALID_TOKEN = 211,        /* a token that counts has a NaN, or a number that cannot be */
 
     /* The machine: */
     V05_STATUS_OUT_OF_MEMORY = 300,
@@ -108,7 +109,8 @@ typedef enum v05_status {
  * memory. Since 0.1.0. */
 const char *v05_status_name(int32_t status);
 
-/* Where a call went wrong. Owned by the caller, filled in only on failure, may be NULL in every call. */
+/* Where a call went wrong. Owned by the caller, filled in only on failure and as far as it reaches (not at all with a
+ * struct_size that cannot be one), may be NULL in every call. */
 typedef struct v05_error {
     size_t struct_size;
     int32_t status;    /* the v05_status that was returned */
@@ -344,6 +346,67 @@ v05_status v05_calibration_fit(const v05_batch *batch, const v05_estimation_opti
 v05_status v05_mixture_fit(const v05_batch *batch, const v05_estimation_options *options,
                            void *workspace, size_t workspace_size,
                            v05_mixture *mixture, v05_error *error);
+
+/* ------------------------------------------------------------------------------------ modulation -- */
+
+/* Token-level modulation of advantages, DynaMO (arXiv 2602.19208). */
+typedef struct v05_modulation_options {
+    size_t struct_size;
+    double alpha;     /* 0 to 1e6, default 0.2. Their second setting: 0.4, floor 0.6, threshold 0.9 */
+    double floor;     /* 0 to 1, default 0.6 */
+    double steepness; /* >= 0, default 50 */
+    double threshold; /* default 0.99 */
+    double clip_low;  /* 0 to 1, default 0.2 */
+    double clip_high; /* >= 0, default 0.2 */
+} v05_modulation_options;
+
+/* Over the tokens that count. */
+typedef struct v05_modulation_statistics {
+    size_t struct_size;
+    int64_t token_count;
+    double clipped;          /* share with A other than 0 whose gradient clipping takes away: I = 0 */
+    double compensation;     /* mean factor; 1 without tokens */
+    double stabilization;    /* mean factor; 1 without tokens */
+    double largest_change;   /* largest |dH| */
+    double smallest_entropy; /* Hmin; NaN without tokens */
+    double largest_entropy;  /* Hmax */
+} v05_modulation_statistics;
+
+/* Fills in the defaults. Since 0.1.0. */
+v05_status v05_modulation_options_initialize(v05_modulation_options *options, size_t struct_size,
+                                             v05_error *error);
+
+/* Multiplies the advantage A of each token by two factors.
+ *
+ *     r = e^(log_prob - old_log_prob), at most e^20;  p = e^log_prob;  H: entropy of the token's distribution
+ *     I = 1 where A > 0 and r <= 1 + clip_high, or A < 0 and r >= 1 - clip_low; else 0
+ *     q = p (log_prob + H);  |dH| = I r |A| |q - mean q of the sequence|;  x = |dH| / (largest |dH| + 1e-8)
+ *     stabilization = floor + (1 - floor) / (1 + e^(steepness (x - threshold)))
+ *     compensation  = 1 + alpha (Hmax - H) / (Hmax - Hmin + 1e-8) where A > 0, else 1
+ *
+ * mean, largest, Hmin and Hmax: over tokens with mask other than 0, the last three over all sequences of the call. A
+ * log-probability of -infinity has p = r = 0 and q = 0 (also where the old one is -infinity). All entropies equal:
+ * compensation 1. A single token: |dH| = 0. A = 0: 0.
+ *
+ * Arrays are row-major, (sequence_count, token_count) each, and may be NULL where that is empty.
+ * advantages: one a token with per_token = 1, one a sequence, (sequence_count), with per_token = 0.
+ * modulated: out. Where the mask is 0 the advantage as it is, 0 for one that is not finite; nothing else is looked at there.
+ * statistics: out, may be NULL. options = NULL: defaults.
+ *
+ * f32 computes in float, f64 in double. Allocates nothing. Errors: V05_STATUS_INVALID_TOKEN where a token that counts has
+ * |A| or |H| beyond 1e30 or a log-probability above 1 (NaN is any of these). Since 0.1.0. */
+v05_status v05_advantage_modulate_f32(const v05_modulation_options *options, int64_t sequence_count,
+                                      int64_t token_count, const float *advantages, int32_t per_token,
+                                      const float *entropy, const float *log_prob, const float *old_log_prob,
+                                      const uint8_t *mask, float *modulated,
+                                      v05_modulation_statistics *statistics, v05_error *error);
+
+/* As v05_advantage_modulate_f32. Since 0.1.0. */
+v05_status v05_advantage_modulate_f64(const v05_modulation_options *options, int64_t sequence_count,
+                                      int64_t token_count, const double *advantages, int32_t per_token,
+                                      const double *entropy, const double *log_prob, const double *old_log_prob,
+                                      const uint8_t *mask, double *modulated,
+                                      v05_modulation_statistics *statistics, v05_error *error);
 
 /* ----------------------------------------------------------------------------- running calibration -- */
 

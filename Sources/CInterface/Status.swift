@@ -23,6 +23,7 @@ extension Failure.Kind {
         case .infeasible: return V05_STATUS_INFEASIBLE
         case .unknownPrompt: return V05_STATUS_UNKNOWN_PROMPT
         case .notInFlight: return V05_STATUS_NOT_IN_FLIGHT
+        case .invalidToken: return V05_STATUS_INVALID_TOKEN
         case .outOfMemory: return V05_STATUS_OUT_OF_MEMORY
         case .checkpointTruncated: return V05_STATUS_CHECKPOINT_TRUNCATED
         case .checkpointCorrupted: return V05_STATUS_CHECKPOINT_CORRUPTED
@@ -54,6 +55,7 @@ public func v05_status_name(_ status: Int32) -> UnsafePointer<CChar>! {
     case V05_STATUS_INFEASIBLE: return staticText("V05_STATUS_INFEASIBLE")
     case V05_STATUS_UNKNOWN_PROMPT: return staticText("V05_STATUS_UNKNOWN_PROMPT")
     case V05_STATUS_NOT_IN_FLIGHT: return staticText("V05_STATUS_NOT_IN_FLIGHT")
+    case V05_STATUS_INVALID_TOKEN: return staticText("V05_STATUS_INVALID_TOKEN")
     case V05_STATUS_OUT_OF_MEMORY: return staticText("V05_STATUS_OUT_OF_MEMORY")
     case V05_STATUS_CHECKPOINT_TRUNCATED: return staticText("V05_STATUS_CHECKPOINT_TRUNCATED")
     case V05_STATUS_CHECKPOINT_CORRUPTED: return staticText("V05_STATUS_CHECKPOINT_CORRUPTED")

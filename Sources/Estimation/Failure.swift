@@ -23,6 +23,7 @@ public struct Failure: Error {
         case infeasible
         case unknownPrompt
         case notInFlight
+        case invalidToken
         case outOfMemory
         case checkpointTruncated
         case checkpointCorrupted

@@ -14,6 +14,7 @@ from ._history import History
 from ._library import PATH as _PATH
 from ._library import library as _library
 from ._mixture import Mixture, RunningMixture, fit_mixture
+from ._modulation import ModulationStatistics, modulate_advantages
 from .advantage_estimator import AdvantageEstimator
 from .errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument, LibraryError, OutOfMemory
 
@@ -37,7 +38,7 @@ def build_mode():
 
 __all__ = [
     "AdvantageEstimator", "Allocator", "ArgumentTypeError", "Calibration", "CheckpointError", "Error", "Estimate", "History",
-    "InvalidArgument", "LibraryError", "Mixture", "OutOfMemory", "RunningCalibration", "RunningMixture", "abi_version",
-    "advantages", "allocate", "build_mode", "errors", "estimate", "fit_calibration", "fit_mixture", "library_path",
-    "prior_from_probability",
+    "InvalidArgument", "LibraryError", "Mixture", "ModulationStatistics", "OutOfMemory", "RunningCalibration",
+    "RunningMixture", "abi_version", "advantages", "allocate", "build_mode", "errors", "estimate", "fit_calibration",
+    "fit_mixture", "library_path", "modulate_advantages", "prior_from_probability",
 ]

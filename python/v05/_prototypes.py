@@ -102,6 +102,31 @@ class Estimate(SizedStructure):
     ]
 
 
+class ModulationOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("alpha", c_double),
+        ("floor", c_double),
+        ("steepness", c_double),
+        ("threshold", c_double),
+        ("clip_low", c_double),
+        ("clip_high", c_double),
+    ]
+
+
+class ModulationStatistics(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("token_count", c_int64),
+        ("clipped", c_double),
+        ("compensation", c_double),
+        ("stabilization", c_double),
+        ("largest_change", c_double),
+        ("smallest_entropy", c_double),
+        ("largest_entropy", c_double),
+    ]
+
+
 class RegressionMoments(ctypes.Structure):
     _fields_ = [
         ("groups", c_double),
@@ -200,6 +225,11 @@ _count = POINTER(c_int64)
 _handle = c_void_p
 _new_handle = POINTER(c_void_p)
 
+# Options, sizes, advantages, per_token, entropy, log_prob, old_log_prob, mask, modulated, statistics.
+_modulate = [
+    POINTER(ModulationOptions), c_int64, c_int64, c_void_p, c_int32, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p,
+    POINTER(ModulationStatistics), _error]
+
 # name: (result, arguments)
 FUNCTIONS = {
     "v05_abi_version": (c_uint32, []),
@@ -212,6 +242,9 @@ FUNCTIONS = {
         c_int32, [_batch, _options, _calibration, c_void_p, c_size_t, POINTER(Estimate), _error]),
     "v05_calibration_fit": (c_int32, [_batch, _options, c_void_p, c_size_t, _calibration, _error]),
     "v05_mixture_fit": (c_int32, [_batch, _options, c_void_p, c_size_t, _mixture, _error]),
+    "v05_modulation_options_initialize": (c_int32, [POINTER(ModulationOptions), c_size_t, _error]),
+    "v05_advantage_modulate_f32": (c_int32, _modulate),
+    "v05_advantage_modulate_f64": (c_int32, _modulate),
     "v05_running_calibration_initialize": (c_int32, [_running, c_size_t, c_double, c_double, c_double, _error]),
     "v05_running_calibration_update": (c_int32, [_running, _batch, c_void_p, c_size_t, _error]),
     "v05_running_calibration_solve": (c_int32, [_running, _calibration, _error]),

@@ -1,0 +1,135 @@
+import CLibrary
+import CV05
+import Estimation
+
+@_cdecl("v05_modulation_options_initialize") @implementation
+public func v05_modulation_options_initialize(
+    _ options: UnsafeMutablePointer<v05_modulation_options>!, _ struct_size: Int,
+    _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        try initialize(options, struct_size, "options", to: v05_modulation_options(ModulationOptions()))
+    }
+}
+
+@_cdecl("v05_advantage_modulate_f32") @implementation
+public func v05_advantage_modulate_f32(
+    _ options: UnsafePointer<v05_modulation_options>!, _ sequence_count: Int64, _ token_count: Int64,
+    _ advantages: UnsafePointer<Float>!, _ per_token: Int32, _ entropy: UnsafePointer<Float>!,
+    _ log_prob: UnsafePointer<Float>!, _ old_log_prob: UnsafePointer<Float>!, _ mask: UnsafePointer<UInt8>!,
+    _ modulated: UnsafeMutablePointer<Float>!, _ statistics: UnsafeMutablePointer<v05_modulation_statistics>!,
+    _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    modulate(
+        FourFloats.self, options, sequence_count, token_count, advantages, per_token, entropy, log_prob, old_log_prob, mask, modulated,
+        statistics, error)
+}
+
+@_cdecl("v05_advantage_modulate_f64") @implementation
+public func v05_advantage_modulate_f64(
+    _ options: UnsafePointer<v05_modulation_options>!, _ sequence_count: Int64, _ token_count: Int64,
+    _ advantages: UnsafePointer<Double>!, _ per_token: Int32, _ entropy: UnsafePointer<Double>!,
+    _ log_prob: UnsafePointer<Double>!, _ old_log_prob: UnsafePointer<Double>!, _ mask: UnsafePointer<UInt8>!,
+    _ modulated: UnsafeMutablePointer<Double>!, _ statistics: UnsafeMutablePointer<v05_modulation_statistics>!,
+    _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    modulate(
+        FourDoubles.self, options, sequence_count, token_count, advantages, per_token, entropy, log_prob, old_log_prob, mask, modulated,
+        statistics, error)
+}
+
+@inline(__always)
+private func modulate<Four: TokenVector>(
+    _ four: Four.Type, _ options: UnsafePointer<v05_modulation_options>?, _ sequence_count: Int64, _ token_count: Int64,
+    _ advantages: UnsafePointer<Four.Scalar>?, _ per_token: Int32, _ entropy: UnsafePointer<Four.Scalar>?,
+    _ log_prob: UnsafePointer<Four.Scalar>?, _ old_log_prob: UnsafePointer<Four.Scalar>?, _ mask: UnsafePointer<UInt8>?,
+    _ modulated: UnsafeMutablePointer<Four.Scalar>?, _ statistics: UnsafeMutablePointer<v05_modulation_statistics>?,
+    _ error: UnsafeMutablePointer<v05_error>?
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let choices = try ModulationOptions(checking: options)
+        let sequences = try checkedCount(sequence_count, "sequence_count")
+        let length = try checkedCount(token_count, "token_count")
+        let output = try statistics.map { (caller) throws(Failure) in
+            try CallerStruct(UnsafePointer(caller), "statistics")
+        }
+        guard per_token == 0 || per_token == 1 else {
+            throw Failure.option("per_token must be 0 or 1", Int(per_token))
+        }
+        if sequences == 0 || length == 0 {
+            output?.write(v05_modulation_statistics(ModulationStatistics()))
+            return
+        }
+        guard let advantages else { throw Failure(.nullPointer, "advantages must not be NULL") }
+        guard let entropy else { throw Failure(.nullPointer, "entropy must not be NULL") }
+        guard let log_prob else { throw Failure(.nullPointer, "log_prob must not be NULL") }
+        guard let old_log_prob else { throw Failure(.nullPointer, "old_log_prob must not be NULL") }
+        guard let mask else { throw Failure(.nullPointer, "mask must not be NULL") }
+        guard let modulated else { throw Failure(.nullPointer, "modulated must not be NULL") }
+        let tokens = sequences &* length
+        let size = tokens &* MemoryLayout<Four.Scalar>.stride
+        let given = per_token == 1 ? size : sequences &* MemoryLayout<Four.Scalar>.stride
+        if overlaps(modulated, size, advantages, given) || overlaps(modulated, size, entropy, size)
+            || overlaps(modulated, size, log_prob, size) || overlaps(modulated, size, old_log_prob, size)
+            || overlaps(modulated, size, mask, tokens)
+        {
+            throw Failure(.overlappingArrays, "modulated must not share memory with another array")
+        }
+        let modulation = TokenModulation<Four>(
+            options: choices, logarithms: (log1p(choices.clipHigh), log1p(-choices.clipLow)), sequences: sequences,
+            length: length, advantages: advantages, isPerToken: per_token == 1, entropy: entropy,
+            logProbabilities: log_prob, oldLogProbabilities: old_log_prob, mask: mask)
+        let found = try modulation.run(to: modulated)
+        output?.write(v05_modulation_statistics(found))
+    }
+}
+
+private func overlaps(
+    _ first: UnsafeRawPointer, _ firstSize: Int, _ second: UnsafeRawPointer, _ secondSize: Int
+) -> Bool {
+    let a = UInt(bitPattern: first)
+    let b = UInt(bitPattern: second)
+    return a < b &+ UInt(truncatingIfNeeded: secondSize) && b < a &+ UInt(truncatingIfNeeded: firstSize)
+}
+
+extension v05_modulation_options {
+    fileprivate init(_ options: ModulationOptions) {
+        self.init()
+        alpha = options.alpha
+        floor = options.floor
+        steepness = options.steepness
+        threshold = options.threshold
+        clip_low = options.clipLow
+        clip_high = options.clipHigh
+    }
+}
+
+extension ModulationOptions {
+    fileprivate init(checking caller: UnsafePointer<v05_modulation_options>?) throws(Failure) {
+        self.init()
+        guard let caller else { return }
+        var options = v05_modulation_options(self)
+        try CallerStruct(caller, "options").read(over: &options)
+        alpha = options.alpha
+        floor = options.floor
+        steepness = options.steepness
+        threshold = options.threshold
+        clipLow = options.clip_low
+        clipHigh = options.clip_high
+        try check()
+    }
+}
+
+extension v05_modulation_statistics {
+    fileprivate init(_ found: ModulationStatistics) {
+        self.init()
+        let tokens = found.tokens
+        token_count = Int64(exactly: tokens) ?? 0
+        clipped = tokens > 0 ? found.clipped / tokens : 0
+        compensation = tokens > 0 ? 1 + found.compensation / tokens : 1
+        stabilization = tokens > 0 ? 1 + found.stabilization / tokens : 1
+        largest_change = found.largestChange
+        smallest_entropy = tokens > 0 ? found.smallestEntropy : .nan
+        largest_entropy = tokens > 0 ? found.largestEntropy : .nan
+    }
+}
