@@ -1,4 +1,4 @@
-"""The adapter of V_0 against a plain implementation in numpy; prompts to features whatever the padding and the length."""
+"""The adapter of V_0 against a plain implementation in numpy; features whatever the padding and the length."""
 
 import math
 
@@ -31,9 +31,10 @@ def plain_adapter(states, weights, heads=3):
     tokens = linear(states, weights, "proj_kv")
     width = queries.shape[1]
     into, into_bias = weights["mha.in_proj_weight"], weights["mha.in_proj_bias"]
+    inputs = layer_norm(queries, weights, "ln_q"), layer_norm(tokens, weights, "ln_kv"), tokens
     asked, keyed, valued = (
         rows @ into[part * width:(part + 1) * width].T + into_bias[part * width:(part + 1) * width]
-        for part, rows in enumerate([layer_norm(queries, weights, "ln_q"), layer_norm(tokens, weights, "ln_kv"), tokens]))
+        for part, rows in enumerate(inputs))
     answers = np.empty_like(asked)
     size = width // heads
     for head in range(heads):

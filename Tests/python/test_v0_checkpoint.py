@@ -66,7 +66,8 @@ def test_all_that_does_not_fit_is_named_at_once(tmp_path, backbone, trained):
 def test_another_embedding_width(tmp_path, trained):
     narrow = make_embedding(width=16)
     before = {name: value.clone() for name, value in narrow.state_dict().items()}
-    with pytest.raises(CheckpointError, match=r"width 16.*adapter_layer.proj_kv.weight has shape \(6, 32\), the model \(6, 16\)"):
+    words = r"width 16.*adapter_layer.proj_kv.weight has shape \(6, 32\), the model \(6, 16\)"
+    with pytest.raises(CheckpointError, match=words):
         load_weights(narrow, trained.state_dict(), "wide.pt")
     assert all(torch.equal(value, before[name]) for name, value in narrow.state_dict().items())
 

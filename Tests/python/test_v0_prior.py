@@ -205,7 +205,8 @@ def test_tabpfn_head_is_the_mean_of_its_estimators_and_differentiable(tabpfn):
         assert context.grad.abs().sum() > 0 and queries.grad.abs().sum() > 0
     classifier = head._classifier
     with torch.no_grad():
-        raw = classifier.forward(queries, use_inference_mode=True, return_raw_logits=True) / classifier.softmax_temperature_
+        raw = classifier.forward(queries, use_inference_mode=True, return_raw_logits=True)
+        raw = raw / classifier.softmax_temperature_
         torch.testing.assert_close(head(context, labels, queries), raw.mean(dim=0)[:, 1] - raw.mean(dim=0)[:, 0])
     assert raw.shape == (4, 5, 2) and (raw.std(dim=0) > 0).all()
     assert not any(parameter.requires_grad or parameter.grad is not None

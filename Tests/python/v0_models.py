@@ -1,4 +1,4 @@
-"""Small models of V_0 that the tests share: a random backbone of the Qwen3 kind, a tokenizer and a TabPFN made on the spot."""
+"""Small models of V_0 that the tests share: a random Qwen3 backbone, a tokenizer and a TabPFN, made on the spot."""
 
 from dataclasses import asdict
 
@@ -23,7 +23,8 @@ def make_tokenizer(texts=(), padding_side="left"):
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unknown>"))
     tokenizer.pre_tokenizer = split
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", unk_token="<unknown>", padding_side=padding_side)
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", unk_token="<unknown>",
+        padding_side=padding_side)
 
 
 def make_backbone(vocabulary_size, width=WIDTH, layers=2, seed=0):

@@ -1,7 +1,7 @@
 """Weights of V_0 on disk, in the layout of the official checkpoints.
 
-A file of torch.save holds a dict with the weights under `model_state_dict`: `backbone.*` and `adapter_layer.*`, perhaps each
-behind `module.`, as distributed training leaves it. A .safetensors file holds the weights alone.
+A file of torch.save holds a dict with the weights under `model_state_dict`: `backbone.*` and `adapter_layer.*`, perhaps
+each behind `module.`, as distributed training leaves it. A .safetensors file holds the weights alone.
 """
 
 import os
@@ -33,7 +33,10 @@ def read_checkpoint(path):
 
 
 def load_weights(embedding, weights, path):
-    """Puts weights into a PromptEmbedding. Raises CheckpointError with everything that does not fit, and changes nothing."""
+    """Puts weights into a PromptEmbedding.
+
+    Raises CheckpointError that names everything that does not fit, and then changes nothing.
+    """
     expected = embedding.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in weights]
     problems += [f"{name} is not part of the model" for name in weights if name not in expected]

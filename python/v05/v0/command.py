@@ -10,7 +10,7 @@ def add_command(commands):
     """Adds `v05 v0`."""
     v0 = commands.add_parser(
         "v0", help="train and evaluate V_0, the value model for prompts never seen",
-        description="V_0 predicts the success of a policy on prompts never seen from (prompt, score) pairs of the same policy.")
+        description="V_0 predicts the success of a policy on prompts never seen from its scores on others.")
     actions = v0.add_subparsers(required=True, metavar="ACTION")
     _add_train(actions)
     _add_evaluate(actions)
@@ -24,7 +24,8 @@ def run_train(options):
     given = {name: value for name, value in vars(options).items() if name in TrainingOptions.__dataclass_fields__}
     settings = TrainingOptions(**given)
     context, queries = _scores(options, settings.reward_range)
-    held_out = options.held_out and read_scores(options.held_out, prompts=options.prompts, reward_range=settings.reward_range)
+    held_out = options.held_out and read_scores(
+        options.held_out, prompts=options.prompts, reward_range=settings.reward_range)
     head = make_head(options.head, options.tabpfn_model, device=options.device)
     embedding = PromptEmbedding.from_pretrained(
         options.embedding_model, device=options.device, batch_size=options.batch_size,
@@ -75,12 +76,12 @@ def _add_common(command):
                          help="scores to ask for (default: train.jsonl in DATA); a prompt asked for is never shown")
     command.add_argument("--prompts", type=Path, metavar="FILE", help="texts (default: beside each file of scores)")
     command.add_argument("--embedding-model", required=True, metavar="NAME",
-                         help="folder or hub name of the backbone and its tokenizer: Qwen/Qwen3-Embedding-0.6B")
+                         help="folder or hub name of the backbone: Qwen/Qwen3-Embedding-0.6B")
     command.add_argument("--head", choices=("tabpfn", "kernel"), default="tabpfn",
                          help="kernel: kernel ridge, a stand-in without weights, not the official head")
     command.add_argument("--tabpfn-model", metavar="FILE", help="tabpfn-v2.5-classifier-v2.5_default.ckpt")
     command.add_argument("--device", default="cpu", help="of PyTorch (default: cpu)")
-    command.add_argument("--batch-size", type=int, default=32, metavar="N", help="prompts through the backbone at a time")
+    command.add_argument("--batch-size", type=int, default=32, metavar="N", help="prompts in the backbone at a time")
     command.add_argument("--maximum-tokens", type=int, default=2048, metavar="N", help="of a prompt (default: 2048)")
     command.add_argument("--json", action="store_true", help="print the figures as JSON")
 
@@ -88,10 +89,10 @@ def _add_common(command):
 def _add_train(actions):
     command = actions.add_parser(
         "train", help="train the adapter, and the backbone if wanted",
-        description="0.25 pairwise ranking within a context + 0.75 cross-entropy. Writes checkpoints in the official layout "
-        "and metrics.jsonl; the defaults of the options are the official ones.")
+        description="0.25 pairwise ranking within a context + 0.75 cross-entropy. Writes checkpoints in the official "
+        "layout and metrics.jsonl; the defaults of the options are the official ones.")
     _add_common(command)
-    command.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="for checkpoints and metrics.jsonl")
+    command.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="of checkpoints, metrics.jsonl")
     command.add_argument("--held-out", type=Path, metavar="FILE", help="scores to evaluate on after each epoch")
     command.add_argument("--resume", action="store_true", help="go on after the newest checkpoint in FOLDER")
 

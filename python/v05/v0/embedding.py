@@ -92,9 +92,9 @@ class PromptEmbedding(nn.Module):
         mask = batch["attention_mask"].bool()
         trained = any(parameter.requires_grad for parameter in self.backbone.parameters())
         with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
-            states = self.backbone(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+            output = self.backbone(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
         # Padding may hold anything, NaN too, and nothing times NaN is NaN.
-        states = states.masked_fill(~mask[..., None], 0).to(self.adapter_layer.static_queries.dtype)
+        states = output.last_hidden_state.masked_fill(~mask[..., None], 0).to(self.adapter_layer.static_queries.dtype)
         finite = states.isfinite().all(dim=2).all(dim=1)
         if not finite.all():
             prompt = prompts[int(finite.logical_not().nonzero()[0])]

@@ -32,7 +32,7 @@ class ContextPool:
             self._policy.setdefault((model, step), []).extend(group)
 
     def draw(self, context, queries, chance):
-        """Up to `size` Scores with both classes, drawn by chance (a random.Random); None where there is no such draw."""
+        """Up to `size` Scores with both classes, drawn by chance (a random.Random); None where there are none."""
         asked = {query.prompt for query in queries}
         pool = self._own.get(context) or self._policy.get(context[1:], [])
         pool = [score for score in pool if score.prompt not in asked]
@@ -51,8 +51,8 @@ class ContextPool:
 def training_episodes(pool, queries, count, reward_range, chance):
     """Episodes for one pass over the queries, in random order; in each, solved and unsolved queries take turns.
 
-    Of every context the smaller class is repeated in turn until it is as large as the other, so that all are pairs of one
-    solved and one unsolved prompt. count: queries an episode, at least 2; an odd one counts as one less.
+    Of every context the smaller class is repeated in turn until it is as large as the other, so that all are pairs of
+    one solved and one unsolved prompt. count: queries an episode, at least 2; an odd one counts as one less.
     Contexts with one class only make no pair; a warning names them.
     """
     episodes, left_out = [], []

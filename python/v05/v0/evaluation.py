@@ -36,8 +36,8 @@ def episode_log_odds(embedding, head, episode, reward_range):
     """(q,) log-odds of the queries' success from the context of an Episode."""
     features = embedding([score.prompt for score in episode.context + episode.queries])
     shown = len(episode.context)
-    labels = torch.tensor([solved(score.score, reward_range) for score in episode.context], device=features.device).long()
-    return head(features[:shown], labels, features[shown:])
+    labels = torch.tensor([solved(score.score, reward_range) for score in episode.context]).long()
+    return head(features[:shown], labels.to(features.device), features[shown:])
 
 
 def metrics(probability, label, score, group):
@@ -45,7 +45,7 @@ def metrics(probability, label, score, group):
 
     probability: (n,) predicted. label: (n,) whether solved. score: (n,) in [0, 1]. group: (n,) the context of each.
 
-    auc_within            share of pairs of a solved and an unsolved query of the same context that are in the right order,
+    auc_within            share of pairs of a solved and an unsolved query of one context that are in the right order,
                           ties half; what is left when the level of the policy is taken away. None without pairs
     auc_pooled            the same over all pairs
     accuracy              share of queries with (probability >= 1/2) = label
@@ -53,11 +53,11 @@ def metrics(probability, label, score, group):
     squared_error         mean (probability - score)^2
     calibration_slope     of the straight line through label on probability; 1 is right. None if all are predicted alike
     calibration_intercept of the same line; 0 is right
-    calibration_error     mean over queries of |mean label - mean probability| of their tenth of [0, 1]
+    calibration_error     mean over queries of |mean label - mean probability| of the tenth of [0, 1] that they fall in
     queries, contexts     numbers
     """
-    right, pairs = np.transpose([_ordered_pairs(probability[group == one], label[group == one]) for one in np.unique(group)]
-                                ).sum(axis=1)
+    counts = [_ordered_pairs(probability[group == one], label[group == one]) for one in np.unique(group)]
+    right, pairs = (sum(column) for column in zip(*counts))
     pooled_right, pooled_pairs = _ordered_pairs(probability, label)
     spread = probability.var()
     slope = ((probability - probability.mean()) * (label - label.mean())).mean() / spread if spread > 0 else None
@@ -82,4 +82,4 @@ def _ordered_pairs(probability, label):
     positive, negative = np.sort(probability[label]), np.sort(probability[~label])
     below = np.searchsorted(negative, positive, side="left").sum()
     at_most = np.searchsorted(negative, positive, side="right").sum()
-    return (below + at_most) / 2, len(positive) * len(negative)
+    return float(below + at_most) / 2, len(positive) * len(negative)

@@ -1,8 +1,8 @@
 """In-context classifiers: labelled features of a context, features of queries, log-odds of success.
 
-A head is a callable  head(context, labels, queries) -> log_odds  on torch tensors: context (c, d) and queries (q, d) are
-features, labels (c,) are 0 and 1 with both present, log_odds (q,). TabPFNHead and KernelHead are differentiable in the
-features; a ClassifierHead is not, and cannot be trained through.
+A head is a callable  head(context, labels, queries) -> log_odds  on torch tensors: context (c, d) and queries (q, d)
+are features, labels (c,) are 0 and 1 with both present, log_odds (q,). TabPFNHead and KernelHead are differentiable in
+the features; a ClassifierHead is not, and cannot be trained through.
 """
 
 from pathlib import Path
@@ -34,8 +34,8 @@ class TabPFNHead:
         if model is None or not Path(model).is_file():
             raise InvalidArgument(f"tabpfn_model must be the file of a TabPFN classifier, got {model!r}")
         self._classifier = TabPFNClassifier(
-            model_path=str(Path(model).resolve()), n_estimators=estimators, device=str(device),
-            inference_precision=torch.float32, differentiable_input=True, ignore_pretraining_limits=True, random_state=0)
+            model_path=str(Path(model).resolve()), n_estimators=estimators, device=str(device), random_state=0,
+            inference_precision=torch.float32, differentiable_input=True, ignore_pretraining_limits=True)
 
     def __call__(self, context, labels, queries):
         self._classifier.fit_with_differentiable_input(context, labels)
@@ -83,7 +83,7 @@ class ClassifierHead:
 
     def __call__(self, context, labels, queries):
         if torch.is_grad_enabled() and context.requires_grad:
-            raise InvalidArgument("a scikit-learn classifier is not differentiable: train with head 'tabpfn' or 'kernel'")
+            raise InvalidArgument("a scikit-learn classifier is not differentiable: use head 'tabpfn' or 'kernel'")
         classifier = self._factory()
         classifier.fit(context.cpu().numpy(), labels.cpu().numpy())
         success = list(classifier.classes_).index(1)

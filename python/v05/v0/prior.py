@@ -26,11 +26,12 @@ class V0Prior:
         prior.fit(context_prompts, context_scores)                # 256 recent ones, say
         value, standard_deviation = prior.predict(prompts)
 
-    A prompt counts as solved where its score is at least the midpoint of reward_range; value = lo + (hi - lo) P(solved), which
-    training on the scores themselves makes the mean reward.
+    A prompt counts as solved where its score is at least the midpoint of reward_range; value = lo + (hi - lo)
+    P(solved), which training on the scores themselves makes the mean reward.
 
-    embedding: a PromptEmbedding. head: "kernel" or what else `make_head` takes. reward_range: (lo, hi) of scores and values.
-    cache_size: prompts whose features are kept, 4 kB each; those used longest ago go first. One thread at a time.
+    embedding: a PromptEmbedding. head: "kernel" or what else `make_head` takes. reward_range: (lo, hi) of scores and
+    values. cache_size: prompts whose features are kept, 4 kB each; those used longest ago go first. One thread at a
+    time.
     """
 
     def __init__(self, embedding, head, *, reward_range=(0.0, 1.0), cache_size=16384):
@@ -48,10 +49,10 @@ class V0Prior:
                         reward_range=(0.0, 1.0), device="cpu", batch_size=32, maximum_tokens=2048, cache_size=16384):
         """The trained model.
 
-        checkpoint: official weights or those of `v05 v0 train`: .pt or .safetensors, with every weight of backbone and adapter.
-        embedding_model: folder or hub name of the backbone and its tokenizer. tabpfn_model: file of TabPFN's classifier.
-        head: "tabpfn", or what else `make_head` takes. estimators: of TabPFN. device: of PyTorch; the 0.6B backbone takes
-        2.4 GB in float32. batch_size, maximum_tokens: see PromptEmbedding.
+        checkpoint: official weights or those of `v05 v0 train`: .pt or .safetensors, with every weight of backbone and
+        adapter. embedding_model: folder or hub name of the backbone and its tokenizer. tabpfn_model: file of TabPFN's
+        classifier. head: "tabpfn", or what else `make_head` takes. estimators: of TabPFN. device: of PyTorch; the 0.6B
+        backbone takes 2.4 GB in float32. batch_size, maximum_tokens: see PromptEmbedding.
 
         Raises CheckpointError that names every missing, unknown or misshapen weight.
         """
@@ -88,8 +89,8 @@ class V0Prior:
     def predict(self, prompts):
         """(value, standard_deviation) of each prompt: two (n,) float64 arrays in reward units.
 
-        The standard deviation is the same for all prompts: the root mean squared error with which the context's own scores
-        are predicted from the rest of the context (5 folds). It holds the sampling noise of the scores too.
+        The standard deviation is the same for all prompts: the root mean squared error with which the context's own
+        scores are predicted from the rest of the context (5 folds). It holds the sampling noise of the scores too.
         """
         if self._context is None:
             raise InvalidArgument("predict needs a context: call fit(prompts, scores) first")

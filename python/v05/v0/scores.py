@@ -1,6 +1,7 @@
 """Scores of prompts under a policy: checked, labelled, and read from files in the layout of the V_0 data.
 
-    context.jsonl, train.jsonl ...   {"id": 5562, "score": -1.0, "model": "Qwen3-4B-Instruct", "step": 16, "dataset": "dapomath"}
+    context.jsonl, train.jsonl ...   {"dataset": "dapomath", "id": 5562, "model": "Qwen3-4B-Instruct", "step": 16,
+                                      "score": -1.0}
     prompts.jsonl                    {"id": "dapomath_5562", "prompt": "..."}       or the official
     prompt_dict.json                 {"dapomath_5562": "...", ...}
 

@@ -21,8 +21,8 @@ class TrainingOptions:
     """How to train; the defaults are the official ones.
 
     epochs: passes over the queries. queries: an episode, in pairs. context_size: scores an episode shows.
-    episodes_per_update: whose gradients are averaged. ranking_weight: in [0, 1], of the ranking loss; the rest is cross-entropy.
-    adapter_rate, backbone_rate: peak learning rates of AdamW; a backbone rate of 0 leaves the backbone alone.
+    episodes_per_update: whose gradients are averaged. ranking_weight: in [0, 1], of the ranking loss; cross-entropy has
+    the rest. adapter_rate, backbone_rate: peak learning rates of AdamW; a backbone rate of 0 leaves the backbone alone.
     weight_decay: of matrices. warm_up: share of the updates in which the rates rise, before they fall like a cosine.
     gradient_norm: larger gradients are cut to it. reward_range: of the scores. seed: of everything random.
     """
@@ -47,10 +47,12 @@ class TrainingOptions:
             value = getattr(self, field.name)
             if field.name == "reward_range":
                 continue
-            if isinstance(value, bool) or not isinstance(value, int if field.type is int else (int, float)):
+            allowed = int if field.type is int else (int, float)
+            if isinstance(value, bool) or not isinstance(value, allowed):
                 raise ArgumentTypeError(f"{field.name} must be a number of type {field.type.__name__}, got {value!r}")
-            if not lowest.get(field.name, 0) <= value < float("inf"):
-                raise InvalidArgument(f"{field.name} must be at least {lowest.get(field.name, 0)} and finite, got {value}")
+            least = lowest.get(field.name, 0)
+            if not least <= value < float("inf"):
+                raise InvalidArgument(f"{field.name} must be at least {least} and finite, got {value}")
         for name in ("ranking_weight", "warm_up"):
             if getattr(self, name) > 1:
                 raise InvalidArgument(f"{name} must be at most 1, got {getattr(self, name)}")
@@ -70,15 +72,15 @@ def training_loss(log_odds, target, ranking_weight=0.25):
 
 def train(embedding, head, context, queries, output, options=TrainingOptions(), *, held_out=None, resume=False,
           progress=None):
-    """Trains a PromptEmbedding in place and returns one dict a finished epoch: epoch, loss and, with held_out, its metrics.
+    """Trains a PromptEmbedding in place; returns a dict for each epoch: epoch, loss and, with held_out, its metrics.
 
     head: a differentiable one. context, queries, held_out: lists of Scores; held_out is evaluated after each epoch.
     output: folder of checkpoint_epoch_<n>.pt in the official layout (the newest two are kept) and of metrics.jsonl.
     resume: goes on after the newest checkpoint in output, if there is one; on the CPU bit for bit as if never stopped.
     progress: callable (stage, done, total).
 
-    Raises CheckpointError when the checkpoint was made with other options, and Error when a loss is not finite; the last
-    checkpoint stays.
+    Raises CheckpointError when the checkpoint was made with other options, and Error when a loss is not finite; the
+    last checkpoint stays.
     """
     output = Path(output)
     newest = _newest_epoch(output)
@@ -133,7 +135,7 @@ def _train_epoch(embedding, head, episodes, optimizer, schedule, options, progre
             loss = training_loss(log_odds, target, options.ranking_weight)
             losses.append(loss.item())
             if not isfinite(losses[-1]):
-                raise Error(f"the loss is not finite ({losses[-1]}): lower the learning rate; the last checkpoint is whole")
+                raise Error(f"the loss is not finite ({losses[-1]}): lower the learning rate; checkpoints are whole")
             (loss / len(batch)).backward()
         torch.nn.utils.clip_grad_norm_(embedding.parameters(), options.gradient_norm)
         optimizer.step()
@@ -161,7 +163,7 @@ def _rate(update, warm_up, total):
     rise = int(warm_up * total)
     if update < rise:
         return (update + 1) / (rise + 1)
-    return 0.5 * (1 + cos(pi * (update - rise) / max(total - rise, 1)))
+    return 0.5 * (1 + cos(pi * min((update - rise) / max(total - rise, 1), 1)))
 
 
 def _told(progress, epoch, epochs):
