@@ -467,6 +467,14 @@ def test_wrong_options(tmp_path, options, message):
         trainer(V05GRPOTrainer, tmp_path, V05Config(**options))
 
 
+def test_ids_that_are_none_or_not_of_one_prompt(tmp_path, caplog):
+    with_ids = lambda ids: tiny_trl.dataset().remove_columns("name").add_column("name", ids)
+    trainer(V05GRPOTrainer, tmp_path, V05Config(key_column="name"), train_dataset=with_ids([row // 2 for row in range(16)]))
+    assert "key_column 'name' has 8 ids for 16 different prompts" in caplog.text
+    with pytest.raises(v05.ArgumentTypeError, match="key_column 'name': keys must be 64-bit integers or strings: got None"):
+        trained(V05GRPOTrainer, tmp_path, V05Config(key_column="name"), train_dataset=with_ids([None] * 16))
+
+
 def test_unsupported_set_ups(tmp_path):
     with pytest.raises(v05.ArgumentTypeError, match="v05 must be a V05Config"):
         trainer(V05GRPOTrainer, tmp_path, {"rule": "v05"})

@@ -150,6 +150,17 @@ class _V05Trainer:
             if self.args.remove_unused_columns:
                 raise InvalidArgument(
                     f"remove_unused_columns must be False: it removes {option} {name!r} from the dataset")
+        if names is not None and self.v05_config.key_column is not None:
+            self._check_keys(self.train_dataset)
+
+    def _check_keys(self, dataset):
+        name = self.v05_config.key_column
+        keys = len(set(dataset[name]))
+        if keys < len(dataset):
+            prompts = len({prompt_key(prompt) for prompt in dataset["prompt"]})
+            if keys < prompts:
+                _log.warning("key_column %r has %d ids for %d different prompts: prompts of one id share a history",
+                             name, keys, prompts)
 
     def _check_allocation(self, config):
         choice("allocation", config.allocation, {"off": None} | ALLOCATION_RULES)
@@ -358,9 +369,13 @@ class _V05Trainer:
             keys = [prompt_key(row["prompt"]) for row in inputs]
         reads_prompts = self.v05_estimator.prior not in ("history", "column", "none")
         allocates = self.v05_config.allocation != "off"
+        try:
+            keys = key_array(keys).tolist()
+        except ArgumentTypeError as error:
+            raise ArgumentTypeError(f"key_column {columns.get('key_column')!r}: {error}") from None
         return [
             _Row(key, row.get(columns.get("prior_column")), row["prompt"] if reads_prompts else None, row if allocates else None)
-            for key, row in zip(key_array(keys).tolist(), inputs)]
+            for key, row in zip(keys, inputs)]
 
     def _scored(self, rewards_per_function, clipped=True):
         """One reward a row, (n,) float32, as the trainer makes it; NaN where no function gave one."""
@@ -396,6 +411,7 @@ class _V05Trainer:
     def _save_optimizer_and_scheduler(self, output_dir):
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
+            os.makedirs(output_dir, exist_ok=True)
             self.v05_estimator.save(os.path.join(output_dir, STATE_FILE))
 
     def _load_optimizer_and_scheduler(self, checkpoint):
