@@ -1,11 +1,11 @@
-"""What v05 adds to the wall time of a TRL training step: stock GRPOTrainer against V05GRPOTrainer, step by step in turn.
+"""What v05 adds to a training step of TRL: stock GRPOTrainer against V05GRPOTrainer, step by step in turn.
 
     OMP_NUM_THREADS=1 python Tests/Benchmarks/trainer_step.py [--steps 60] [--prompts 16] [--rollouts 8] [--hidden 256]
 
-Needs the extra v05[trl]. Prints the median step of both, the ratio of neighbouring steps with its quantiles, by the clock and,
-as other programs may be running, by the time of the processor (of all the work with one thread for torch), and the time that
-the swapped trainer spends outside TRL's own code, which noise cannot hide. The transformer is small and generates little: a
-real step is longer, v05's part is not.
+Needs the extra v05[trl]. Prints the median step of both, the ratio of neighbouring steps with its quantiles, by the
+clock and, as other programs may be running, by the time of the processor (of all the work with one thread for torch),
+and the time that the swapped trainer spends outside TRL's own code, which noise cannot hide. The transformer is small
+and generates little: a real step is longer, v05's part is not.
 """
 
 import argparse
@@ -68,7 +68,8 @@ class Timed(V05GRPOTrainer):
 def transformer(hidden):
     return Qwen2ForCausalLM(Qwen2Config(
         vocab_size=len(tiny_trl.WORDS), hidden_size=hidden, intermediate_size=4 * hidden, num_hidden_layers=4,
-        num_attention_heads=4, num_key_value_heads=4, tie_word_embeddings=True, pad_token_id=0, eos_token_id=1, bos_token_id=None))
+        num_attention_heads=4, num_key_value_heads=4, tie_word_embeddings=True, pad_token_id=0, eos_token_id=1,
+        bos_token_id=None))
 
 
 def main():
@@ -82,7 +83,8 @@ def main():
     trainers, turns = [], []
     for number, (kind, config) in enumerate([(GRPOTrainer, None), (Timed, V05Config())]):
         made = tiny_trl.trainer(
-            kind, tempfile.mkdtemp(), config, train_dataset=tiny_trl.dataset(4 * options.prompts), max_steps=options.steps,
+            kind, tempfile.mkdtemp(), config, train_dataset=tiny_trl.dataset(4 * options.prompts),
+            max_steps=options.steps,
             per_device_train_batch_size=options.prompts * options.rollouts, num_generations=options.rollouts,
             max_completion_length=options.tokens, learning_rate=1e-5, logging_steps=options.steps)
         turns.append(InTurn(number))

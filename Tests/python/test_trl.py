@@ -1,11 +1,6 @@
 """v05.trl in TRL's own trainers, with a transformer of a few thousand weights."""
 
-import json
-import logging
-import subprocess
-import sys
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,13 +58,13 @@ def calibrated_baselines(groups):
     size = len(next(iter(groups.values()))[0])
     means = np.array([rewards.mean() for rewards, _ in groups.values()])
     priors = np.array([PRIOR[prompt] for prompt in groups])
-    spread_within = sum(((rewards - rewards.mean()) ** 2).sum() for rewards, _ in groups.values()) / (len(groups) * (size - 1))
+    within = sum(((rewards - rewards.mean()) ** 2).sum() for rewards, _ in groups.values()) / (len(groups) * (size - 1))
     centred = priors - priors.mean()
     slope = np.clip(centred @ means / (centred @ centred + 0.2 * 0.25), 0, 1.5)
     intercept = means.mean() - slope * priors.mean()
     residuals = means - intercept - slope * priors
-    between = max(0, residuals @ residuals / (len(groups) - 2) - spread_within / size)
-    weight = between / (between + spread_within / (size - 1))
+    between = max(0, residuals @ residuals / (len(groups) - 2) - within / size)
+    weight = between / (between + within / (size - 1))
     baselines = {}
     for prompt, (rewards, _) in groups.items():
         line = np.clip(intercept + slope * PRIOR[prompt], 0, 1)
@@ -111,7 +106,8 @@ def none_for_some(completions, prompts, **columns):
     return rewards
 
 
-@pytest.mark.parametrize("kind, ours, rule", [(GRPOTrainer, V05GRPOTrainer, "grpo"), (RLOOTrainer, V05RLOOTrainer, "rloo")])
+@pytest.mark.parametrize("kind, ours, rule", [
+    (GRPOTrainer, V05GRPOTrainer, "grpo"), (RLOOTrainer, V05RLOOTrainer, "rloo")])
 def test_unscored_rollouts_are_left_out_as_in_trl(tmp_path, kind, ours, rule):
     options = {"beta": 0.0} | ({"normalize_advantages": True} if rule == "rloo" else {})
     stock = trained(kind, tmp_path, reward_funcs=none_for_some, **options)
@@ -139,9 +135,9 @@ def test_paper_rule_reaches_the_loss_of_both_trainers(tmp_path):
         for step in range(2):
             for prompt, (rewards, found) in heard.groups(step).items():
                 np.testing.assert_allclose(found, rewards - paper_baseline(rewards, PRIOR[prompt]), atol=1e-6)
-        logged = made._logs
-        for prompt, completion, advantage in zip(logged["prompt"], logged["completion"], logged["advantages"]):
-            assert (prompt, completion.replace(" ", ""), pytest.approx(advantage)) in [row[:3] for row in heard.steps[1]]
+        completions = [text.replace(" ", "") for text in made._logs["completion"]]
+        logged = zip(made._logs["prompt"], completions, made._logs["advantages"])
+        assert sorted(logged) == sorted(row[:3] for row in heard.steps[1])
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -185,8 +181,8 @@ def test_messages_are_prompts_too(tmp_path):
 
 def test_a_function_of_prompts_is_a_prior(tmp_path):
     heard = Heard()
-    trained(V05GRPOTrainer, tmp_path, V05Config(rule="prior", prior=lambda prompts: [PRIOR[prompt] for prompt in prompts]),
-            listen=heard, max_steps=1)
+    config = V05Config(rule="prior", prior=lambda prompts: [PRIOR[prompt] for prompt in prompts])
+    trained(V05GRPOTrainer, tmp_path, config, listen=heard, max_steps=1)
     for prompt, (rewards, found) in heard.groups(0).items():
         np.testing.assert_allclose(found, rewards - PRIOR[prompt], atol=1e-6)
 
@@ -219,7 +215,8 @@ ALLOCATED = dict(per_device_train_batch_size=16, max_steps=4)
     (V05GRPOTrainer, {"beta": 0.1, "per_device_train_batch_size": 8, "steps_per_generation": 2, "num_iterations": 2})])
 def test_groups_of_different_size_reach_the_loss(tmp_path, kind, rule, options):
     heard = Heard()
-    config = V05Config(rule="v05", prior="column", allocation=rule, initial=2, maximum=8, budget=29, wave=3, reward_range=(0, 1))
+    config = V05Config(rule="v05", prior="column", reward_range=(0, 1),
+                       allocation=rule, initial=2, maximum=8, budget=29, wave=3)
     made = trained(kind, tmp_path, config, listen=heard, **ALLOCATED | options)
     steps = options.get("steps_per_generation", 1)
     sizes = set()
@@ -250,7 +247,8 @@ def test_groups_of_different_size_reach_the_loss(tmp_path, kind, rule, options):
 
 def test_with_equal_weight_a_rollout(tmp_path):
     heard = Heard()
-    config = V05Config(rule="v05", prior="column", allocation="neyman", initial=2, budget=30, reward_range=(0, 1), weigh="rollouts")
+    config = V05Config(rule="v05", prior="column", reward_range=(0, 1),
+                       allocation="neyman", initial=2, budget=30, weigh="rollouts")
     trained(V05GRPOTrainer, tmp_path, config, listen=heard, **ALLOCATED | {"max_steps": 1})
     for prompt, (rewards, found) in heard.groups(0).items():
         np.testing.assert_allclose(found, rewards - paper_baseline(rewards, PRIOR[prompt]), atol=1e-6)
@@ -258,7 +256,8 @@ def test_with_equal_weight_a_rollout(tmp_path):
 
 def test_trls_own_scaling_of_groups_of_different_size(tmp_path):
     heard = Heard()
-    config = V05Config(rule="grpo", prior="column", allocation="neyman", initial=2, budget=30, reward_range=(0, 1), weigh="rollouts")
+    config = V05Config(rule="grpo", prior="column", reward_range=(0, 1),
+                       allocation="neyman", initial=2, budget=30, weigh="rollouts")
     trained(V05GRPOTrainer, tmp_path, config, listen=heard, **ALLOCATED | {"max_steps": 1})
     assert len({len(rewards) for rewards, _ in heard.groups(0).values()}) > 1
     for rewards, found in heard.groups(0).values():
@@ -361,13 +360,15 @@ def test_rows_are_spread_evenly_and_side_by_side():
 # State
 
 @pytest.mark.parametrize("config", [
-    dict(rule="v05"), dict(rule="calibrated"), dict(rule="v05", allocation="osla", initial=2, maximum=6, reward_range=(0, 1))])
+    dict(rule="v05"), dict(rule="calibrated"),
+    dict(rule="v05", allocation="osla", initial=2, maximum=6, reward_range=(0, 1))])
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, config):
-    """Within an epoch: TRL's own order of prompts starts anew in a later one. Ids repeat, so that the history matters."""
+    """Within an epoch: TRL orders the prompts anew in a later one. Ids repeat, so that the history matters."""
     prompts = tiny_trl.dataset(64)
     prompts = prompts.remove_columns("name").add_column("name", [row % 4 for row in range(64)])
     config = V05Config(key_column="name", **config)
-    options = dict(max_steps=6, save_strategy="steps", save_steps=3, per_device_train_batch_size=16, train_dataset=prompts)
+    options = dict(max_steps=6, save_strategy="steps", save_steps=3, per_device_train_batch_size=16,
+                   train_dataset=prompts)
     whole = trained(V05GRPOTrainer, tmp_path, config, **options)
     saved = tmp_path / "checkpoint-3"
     resumed = trainer(V05GRPOTrainer, tmp_path, config, **options)
@@ -386,7 +387,8 @@ def test_resuming_without_state_or_with_other_options_warns_once(tmp_path, caplo
     trained(V05GRPOTrainer, tmp_path, V05Config(), **options)
     saved = tmp_path / "checkpoint-1"
     caplog.clear()
-    trainer(V05GRPOTrainer, tmp_path, V05Config(rule="v05", reward_range=(0, 1)), **options).train(resume_from_checkpoint=str(saved))
+    other = V05Config(rule="v05", reward_range=(0, 1))
+    trainer(V05GRPOTrainer, tmp_path, other, **options).train(resume_from_checkpoint=str(saved))
     assert [record.message for record in caplog.records if record.name == "v05" and "saved" in record.message] == [
         "the state was saved with rule 'calibrated' and goes on with 'v05'"]
     (saved / "v05.zip").write_bytes(b"PK nonsense")
@@ -405,19 +407,20 @@ def test_resuming_without_state_or_with_other_options_warns_once(tmp_path, caplo
 
 def test_missing_columns(tmp_path):
     bare = tiny_trl.dataset().remove_columns(["prior", "name"])
-    with pytest.raises(v05.InvalidArgument, match="prior_column 'prior' is not in the dataset, whose columns are 'prompt'"):
+    with pytest.raises(v05.InvalidArgument, match="prior_column 'prior' is not in the dataset, whose .* 'prompt'"):
         trainer(V05GRPOTrainer, tmp_path, V05Config(prior="column"), train_dataset=bare)
-    with pytest.raises(v05.InvalidArgument, match="key_column 'uid' is not in the dataset, whose columns are .*'prompt'"):
+    with pytest.raises(v05.InvalidArgument, match="key_column 'uid' is not in the dataset, whose .*'prompt'"):
         trainer(V05RLOOTrainer, tmp_path, V05Config(key_column="uid"))
     with pytest.raises(v05.InvalidArgument, match="remove_unused_columns must be False"):
         trainer(V05GRPOTrainer, tmp_path, V05Config(prior="column"), remove_unused_columns=True)
     # The columns of a stream are not known before its first rows.
     stream = IterableDataset.from_generator(lambda: ({"prompt": f"{row}+1="} for row in range(32)))
-    with pytest.raises(v05.InvalidArgument, match="prior_column 'prior' is not in the dataset, whose columns are 'prompt'"):
+    with pytest.raises(v05.InvalidArgument, match="prior_column 'prior' is not in the dataset, whose .* 'prompt'"):
         trained(V05GRPOTrainer, tmp_path, V05Config(prior="column"), train_dataset=stream)
 
 
-@pytest.mark.parametrize("value, message", [(1.5, "prior"), ("high", "prior column must be numbers"), (float("inf"), "prior")])
+@pytest.mark.parametrize("value, message", [
+    (1.5, "prior"), ("high", "prior column must be numbers"), (float("inf"), "prior")])
 def test_a_prior_that_is_none(tmp_path, value, message):
     bad = tiny_trl.dataset().remove_columns("prior").add_column("prior", [value] * 16)
     with pytest.raises(v05.Error, match=message):
@@ -427,7 +430,8 @@ def test_a_prior_that_is_none(tmp_path, value, message):
 def test_nan_priors_are_no_priors_and_said_so_once(tmp_path, caplog):
     unknown = tiny_trl.dataset().remove_columns("prior").add_column("prior", [float("nan")] * 16)
     heard = Heard()
-    trained(V05GRPOTrainer, tmp_path, V05Config(rule="v05", prior="column", reward_range=(0, 1)), train_dataset=unknown, listen=heard)
+    config = V05Config(rule="v05", prior="column", reward_range=(0, 1))
+    trained(V05GRPOTrainer, tmp_path, config, train_dataset=unknown, listen=heard)
     assert [record.message for record in caplog.records if record.name == "v05"] == [
         "the prior column holds no number in this batch: its prompts have no prior"]
     for rewards, found in heard.groups(0).values():
@@ -438,7 +442,8 @@ def test_rewards_outside_the_range(tmp_path):
     with pytest.raises(v05.InvalidArgument, match="reward.*range|range.*reward"):
         trained(V05GRPOTrainer, tmp_path, V05Config(reward_range=(0.0, 0.5)))
     with pytest.raises(v05.InvalidArgument, match="reward"):
-        trained(V05GRPOTrainer, tmp_path, V05Config(), reward_funcs=lambda completions, **columns: [float("inf")] * len(completions))
+        trained(V05GRPOTrainer, tmp_path, V05Config(),
+                reward_funcs=lambda completions, **columns: [float("inf")] * len(completions))
 
 
 def test_no_reward_at_all(tmp_path):
@@ -469,10 +474,11 @@ def test_wrong_options(tmp_path, options, message):
 
 def test_ids_that_are_none_or_not_of_one_prompt(tmp_path, caplog):
     with_ids = lambda ids: tiny_trl.dataset().remove_columns("name").add_column("name", ids)
-    trainer(V05GRPOTrainer, tmp_path, V05Config(key_column="name"), train_dataset=with_ids([row // 2 for row in range(16)]))
+    config, halves = V05Config(key_column="name"), [row // 2 for row in range(16)]
+    trainer(V05GRPOTrainer, tmp_path, config, train_dataset=with_ids(halves))
     assert "key_column 'name' has 8 ids for 16 different prompts" in caplog.text
-    with pytest.raises(v05.ArgumentTypeError, match="key_column 'name': keys must be 64-bit integers or strings: got None"):
-        trained(V05GRPOTrainer, tmp_path, V05Config(key_column="name"), train_dataset=with_ids([None] * 16))
+    with pytest.raises(v05.ArgumentTypeError, match="key_column 'name': keys must be .* got None"):
+        trained(V05GRPOTrainer, tmp_path, config, train_dataset=with_ids([None] * 16))
 
 
 def test_unsupported_set_ups(tmp_path):
@@ -496,7 +502,8 @@ def test_the_memory_that_allocation_may_need_is_said(tmp_path, caplog):
 # Modulation of the advantages of tokens
 
 @pytest.mark.parametrize("options", [
-    {}, {"steps_per_generation": 4, "per_device_train_batch_size": 8, "beta": 0.1}, {"loss_type": "grpo", "num_iterations": 2}])
+    {}, {"steps_per_generation": 4, "per_device_train_batch_size": 8, "beta": 0.1},
+    {"loss_type": "grpo", "num_iterations": 2}])
 def test_tokens_are_modulated_where_the_loss_computes_them(tmp_path, monkeypatch, options):
     calls = []
 
@@ -506,16 +513,18 @@ def test_tokens_are_modulated_where_the_loss_computes_them(tmp_path, monkeypatch
         return advantages[:, None] * torch.ones_like(entropy) if len(advantages) else advantages
 
     monkeypatch.setattr(v05, "modulate_advantages", modulate, raising=False)
-    plain = trained(V05GRPOTrainer, tmp_path, V05Config(rule="grpo"), epsilon_high=0.28, **options)
-    modulated = trained(V05GRPOTrainer, tmp_path, V05Config(rule="grpo", modulation={"alpha": 0.4}), epsilon_high=0.28, **options)
+    options = options | {"epsilon_high": 0.28}
+    plain = trained(V05GRPOTrainer, tmp_path, V05Config(rule="grpo"), **options)
+    modulated = trained(V05GRPOTrainer, tmp_path, V05Config(rule="grpo", modulation={"alpha": 0.4}), **options)
     assert len(calls) == 3 and torch.equal(weights(plain), weights(modulated))
     for advantages, entropy, log_prob, old_log_prob, mask, clip_low, clip_high, alpha in calls:
         assert advantages.shape == (options.get("per_device_train_batch_size", 32),)
-        assert entropy.shape == log_prob.shape == old_log_prob.shape == mask.shape and entropy.shape[0] == len(advantages)
+        assert entropy.shape == log_prob.shape == old_log_prob.shape == mask.shape
+        assert entropy.shape[0] == len(advantages)
         assert not any(values.requires_grad for values in (advantages, entropy, log_prob, old_log_prob))
         assert (clip_low, clip_high, alpha) == (0.2, 0.28, 0.4)
         assert (entropy[mask.bool()] > 0).all() and (log_prob[mask.bool()] < 0).all()
-    if options:
+    if len(options) > 1:
         assert not torch.equal(calls[1][2], calls[1][3])  # old log-probabilities are those of before an update
     else:
         assert torch.equal(calls[1][2], calls[1][3])

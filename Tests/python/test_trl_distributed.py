@@ -23,8 +23,8 @@ def processes(tmp_path_factory):
     """What both processes found."""
     folder = tmp_path_factory.mktemp("trl")
     script = Path(__file__).with_name("trl_two_processes.py")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, folder / "found", folder]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    finished = subprocess.run([*start, script, folder / "found", folder], capture_output=True, text=True, timeout=400)
     assert finished.returncode == 0, finished.stderr[-6000:]
     return json.loads((folder / "found").read_text())
 
@@ -55,7 +55,8 @@ def test_the_paper_rule_reaches_the_loss_of_both(processes):
     assert sorted(first["logged"]) == sorted(row[2] for found in (first, second) for row in found["rows"][1])
 
 
-@pytest.mark.parametrize("name, least, most", [("dapo", 32, 144), ("grpo", 50, 50), ("steps", 51, 51), ("rloo", 41, 41)])
+@pytest.mark.parametrize("name, least, most", [
+    ("dapo", 32, 144), ("grpo", 50, 50), ("steps", 51, 51), ("rloo", 41, 41)])
 def test_groups_of_different_size_reach_the_loss_of_both(processes, name, least, most):
     first, second = (found["allocated"][name] for found in processes)
     assert first["state"] == second["state"] and first["weights"] == second["weights"]

@@ -43,7 +43,8 @@ def dataset(prompts=16):
 
 def reward(completions, prompts, **columns):
     """1 for a completion that begins with a digit not above a limit that differs between prompts, else 0."""
-    return [float(text[:1].isdigit() and int(text[0]) <= 2 + int(prompt[0])) for prompt, text in zip(prompts, completions)]
+    return [float(text[:1].isdigit() and int(text[0]) <= 2 + int(prompt[0]))
+            for prompt, text in zip(prompts, completions)]
 
 
 def trainer(kind, folder, v05=None, *, reward_funcs=reward, train_dataset=None, listen=None, **options):
@@ -51,7 +52,8 @@ def trainer(kind, folder, v05=None, *, reward_funcs=reward, train_dataset=None, 
     torch.manual_seed(1)
     options = dict(
         output_dir=str(folder), per_device_train_batch_size=32, num_generations=4, max_completion_length=4, max_steps=3,
-        learning_rate=1e-2, logging_steps=1, save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True) | options
+        learning_rate=1e-2, logging_steps=1, save_strategy="no", report_to=[], use_cpu=True,
+        disable_tqdm=True) | options
     config = GRPOConfig if issubclass(kind, GRPOTrainer) else RLOOConfig
 
     class Listening(kind):
@@ -63,7 +65,8 @@ def trainer(kind, folder, v05=None, *, reward_funcs=reward, train_dataset=None, 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = (Listening if listen else kind)(
-            model=model(f"{folder}/model-{os.environ.get('RANK', 0)}"), reward_funcs=reward_funcs, args=config(**options),
+            model=model(f"{folder}/model-{os.environ.get('RANK', 0)}"), reward_funcs=reward_funcs,
+            args=config(**options),
             train_dataset=dataset() if train_dataset is None else train_dataset, processing_class=tokenizer(),
             **({} if v05 is None else {"v05": v05}))
     made.remove_callback(PrinterCallback)

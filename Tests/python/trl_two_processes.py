@@ -1,11 +1,10 @@
-"""What test_trl_distributed.py starts in two processes. Writes {check: figures} of every process to the file it is given."""
+"""What test_trl_distributed.py starts in two processes. Writes {check: figures} of both to the file it is given."""
 
 import hashlib
 import json
 import logging
 import sys
 
-import numpy as np
 import tiny_trl
 import torch
 from accelerate.utils import gather_object
@@ -57,13 +56,15 @@ def allocated():
     for name, kind, options, config in (
             ("dapo", V05GRPOTrainer, {}, dict(allocation="osla")),
             ("grpo", V05GRPOTrainer, dict(loss_type="grpo"), dict(allocation="neyman", budget=50)),
-            ("steps", V05GRPOTrainer, dict(per_device_train_batch_size=8, steps_per_generation=2), dict(allocation="neyman", budget=51)),
+            ("steps", V05GRPOTrainer, dict(per_device_train_batch_size=8, steps_per_generation=2),
+             dict(allocation="neyman", budget=51)),
             ("rloo", V05RLOOTrainer, dict(beta=0.0), dict(allocation="neyman", budget=41, wave=1))):
         config = V05Config(rule="v05", prior="column", initial=2, maximum=9, reward_range=(0, 1), **config)
         rows, made = heard(config, kind, max_steps=2, **options)
-        found[name] = {"rows": rows, "state": digest(made.v05_estimator.state_dict()), "weights": weights(made).sum().item(),
-                       "logged": len(made._logs["advantages"]),
-                       "rounds": [line["v05/rounds"] for line in made.state.log_history if "v05/rounds" in line]}
+        found[name] = {
+            "rows": rows, "state": digest(made.v05_estimator.state_dict()), "weights": weights(made).sum().item(),
+            "logged": len(made._logs["advantages"]),
+            "rounds": [line["v05/rounds"] for line in made.state.log_history if "v05/rounds" in line]}
     return found
 
 
@@ -99,7 +100,8 @@ def errors():
     return {
         "fewer rows": message(lambda: made._gathered_rows(rows[:-1] if second else rows)),
         "no column": message(lambda: made._gathered_rows(nameless if second else rows)),
-        "reward": message(lambda: trained(V05GRPOTrainer, FOLDER, V05Config(reward_range=(0, 1)), reward_funcs=late, **HALF)),
+        "reward": message(lambda: trained(
+            V05GRPOTrainer, FOLDER, V05Config(reward_range=(0, 1)), reward_funcs=late, **HALF)),
         "prior": message(lambda: trained(V05GRPOTrainer, FOLDER, V05Config(prior="column", reward_range=(0, 1)),
                                          train_dataset=range_of_one, **HALF)),
         "none": message(lambda: trained(

@@ -51,12 +51,12 @@ class V05Config:
         prompts or a prior source.
     prior_column: the dataset's column of prior values in reward units, for prior "column"; None or NaN in it: no prior.
     key_column: the dataset's column of ids that tell prompts apart; None: the text of the prompt does.
-    scale: "none", "group" or "batch" as in v05.AdvantageEstimator; None: "none", but for rules "grpo" and "rloo" what the
-        trainer does with its own advantages (`scale_rewards`, `normalize_advantages`).
-    num_generations: rollouts a prompt in training, in place of the TRL config's, which forbids 1; None: the TRL config's.
-        1 is for rules whose baseline does not need other rollouts of the prompt.
-    allocation: "off": every prompt gets num_generations rollouts. "osla", "neyman": that many first, then more in rounds,
-        where this rule of v05.Allocator wants them.
+    scale: "none", "group" or "batch" as in v05.AdvantageEstimator; None: "none", but for rules "grpo" and "rloo" what
+        the trainer does with its own advantages (`scale_rewards`, `normalize_advantages`).
+    num_generations: rollouts a prompt in training, in place of the TRL config's, which forbids 1; None: the TRL
+        config's. 1 is for rules whose baseline does not need other rollouts of the prompt.
+    allocation: "off": every prompt gets num_generations rollouts. "osla", "neyman": that many first, then more in
+        rounds, where this rule of v05.Allocator wants them.
     initial: num_generations by its name in v05.Allocator; None: as there.
     maximum: rollouts a prompt at most.
     budget: rollouts a generation batch at most; None: no limit. It bounds the memory of a training step.
@@ -64,9 +64,9 @@ class V05Config:
         fast, many small ones spend fewer rollouts.
     weigh: "prompts": whatever their sizes, all groups of a generation batch have the same weight in the gradient.
         "rollouts": every rollout has, so that groups count by their size.
-    modulation: True or options of v05.modulate_advantages: GRPO's loss weighs the tokens of a rollout as DynaMO does, with
-        the log-probabilities and entropies that the loss itself computes; the trainer's own epsilons where `clip_low` and
-        `clip_high` are not given.
+    modulation: True or options of v05.modulate_advantages: GRPO's loss weighs the tokens of a rollout as DynaMO does,
+        with the log-probabilities and entropies that the loss itself computes; the trainer's own epsilons where
+        `clip_low` and `clip_high` are not given.
     """
 
     rule: str = "calibrated"
@@ -104,8 +104,8 @@ class _V05Trainer:
         self.v05_config = config
         self.v05_estimator = AdvantageEstimator(
             rule=config.rule, prior=config.prior, reward_range=config.reward_range,
-            leave_one_out=config.leave_one_out and config.rule != "grpo", scale=config.scale or "none", test=config.test,
-            level=config.level, discount=config.discount, capacity=config.capacity)
+            leave_one_out=config.leave_one_out and config.rule != "grpo", scale=config.scale or "none",
+            test=config.test, level=config.level, discount=config.discount, capacity=config.capacity)
         self._own_scaling = config.scale is None and config.rule in _OWN_SCALING
         super().__init__(*args, **kwargs)
         if not self.accelerator.is_main_process:
@@ -113,8 +113,8 @@ class _V05Trainer:
         if getattr(self, "multi_objective_aggregation", "sum_then_normalize") != "sum_then_normalize":
             raise InvalidArgument(
                 "multi_objective_aggregation must be 'sum_then_normalize', got "
-                f"{self.multi_objective_aggregation!r}: it takes a mean of its own off each reward before they are summed, "
-                "and leaves no baseline to replace")
+                f"{self.multi_objective_aggregation!r}: it takes a mean of its own off each reward before they are "
+                "summed, and leaves no baseline to replace")
         self._set_group_size(config)
         self._check_columns()
         if config.allocation != "off":
@@ -128,12 +128,12 @@ class _V05Trainer:
         for size in sizes:
             batch = self.args.generation_batch_size
             if size < 1 or batch % size:
-                raise InvalidArgument("num_generations of V05Config must be a positive divisor of the generation batch size "
-                                      f"{batch}, got {size}")
+                raise InvalidArgument("num_generations of V05Config must be a positive divisor of the generation batch "
+                                      f"size {batch}, got {size}")
             self.num_generations = size
         if self.num_generations == 1 and config.rule in _NEEDS_SIBLINGS:
-            raise InvalidArgument(f"num_generations must be at least 2 for rule {config.rule!r}, whose baseline is made of "
-                                  "the other rollouts of a prompt, got 1")
+            raise InvalidArgument(f"num_generations must be at least 2 for rule {config.rule!r}, whose baseline is "
+                                  "made of the other rollouts of a prompt, got 1")
 
     def _columns(self):
         """The dataset's columns that are read: {option: name}."""
@@ -172,16 +172,16 @@ class _V05Trainer:
             raise InvalidArgument("allocation must be 'off' with images, whose tensors cannot be joined")
         batch = self.args.generation_batch_size
         if config.budget is not None and config.budget < batch:
-            raise InvalidArgument(
-                f"budget must be at least the {batch} rollouts of a generation batch's first round, got {config.budget}")
+            raise InvalidArgument(f"budget must be at least the {batch} rollouts of a generation batch's first round, "
+                                  f"got {config.budget}")
         Allocator([0.5], **self._allocator_options())  # a wrong option is told now
         most = batch // self.num_generations * config.maximum
         most = most if config.budget is None else min(most, config.budget)
         rows = -(-most // (self.accelerator.num_processes * self.args.steps_per_generation))
         if rows > self.args.per_device_train_batch_size:
-            _log.warning("allocation: a training step of a process may hold %d rollouts instead of %d. If memory does not "
-                         "hold them, lower budget, or per_device_train_batch_size and raise gradient_accumulation_steps.",
-                         rows, self.args.per_device_train_batch_size)
+            _log.warning("allocation: a training step of a process may hold %d rollouts instead of %d. If memory does "
+                         "not hold them, lower budget, or per_device_train_batch_size and raise "
+                         "gradient_accumulation_steps.", rows, self.args.per_device_train_batch_size)
 
     def _allocator_options(self):
         config = self.v05_config
@@ -218,7 +218,7 @@ class _V05Trainer:
         return batch.output
 
     def _generate_round(self, inputs, prompt):
-        """The Batch that TRL makes of `inputs`, for which every process has equally many; prompt: (n,) of all processes."""
+        """The Batch that TRL makes of `inputs`, equally many in every process; prompt: (n,) of all processes."""
         output = super()._generate_and_score_completions(inputs)
         processes = self.accelerator.num_processes
         return Batch(output, prompt, np.repeat(np.arange(processes), len(inputs)), self._rewards_per_function,
@@ -293,7 +293,7 @@ class _V05Trainer:
         return True
 
     def _wanted(self, allocator, generated):
-        """Rollouts of each prompt in the next round. Unscored ones count here: they would be asked for again for ever."""
+        """Rollouts of each prompt in the next round. Unscored ones count here, or would be asked for again for ever."""
         wanted = np.minimum(allocator.request(), self.v05_config.maximum - generated)
         if self.v05_config.budget is not None:
             others = generated.sum() + np.cumsum(wanted) - wanted
@@ -364,7 +364,7 @@ class _V05Trainer:
         if "key_column" in columns:
             keys = [row[columns["key_column"]] for row in inputs]
         elif any(row.get("image") or row.get("images") for row in inputs):
-            raise InvalidArgument("key_column must be given for prompts with images: their texts do not tell them apart")
+            raise InvalidArgument("key_column must be given for prompts with images: texts do not tell them apart")
         else:
             keys = [prompt_key(row["prompt"]) for row in inputs]
         reads_prompts = self.v05_estimator.prior not in ("history", "column", "none")
@@ -374,7 +374,8 @@ class _V05Trainer:
         except ArgumentTypeError as error:
             raise ArgumentTypeError(f"key_column {columns.get('key_column')!r}: {error}") from None
         return [
-            _Row(key, row.get(columns.get("prior_column")), row["prompt"] if reads_prompts else None, row if allocates else None)
+            _Row(key, row.get(columns.get("prior_column")), row["prompt"] if reads_prompts else None,
+                 row if allocates else None)
             for key, row in zip(keys, inputs)]
 
     def _scored(self, rewards_per_function, clipped=True):
@@ -482,7 +483,8 @@ class V05RLOOTrainer(_V05Trainer, RLOOTrainer):
     _policy_and_reference = None
 
     def _modulation_options(self, config):
-        raise InvalidArgument(f"modulation must be False in RLOO, whose loss is one of whole rollouts, got {config.modulation!r}")
+        raise InvalidArgument(
+            f"modulation must be False in RLOO, whose loss is one of whole rollouts, got {config.modulation!r}")
 
     def _scored(self, rewards_per_function, clipped=True):
         rewards = super()._scored(rewards_per_function)
@@ -529,7 +531,8 @@ class _Row(NamedTuple):
 
 def _about(rows):
     """The arguments of the estimator that describe the prompts of rows."""
-    return dict(keys=[row.key for row in rows], prompts=[row.prompt for row in rows], column=[row.prior for row in rows])
+    return {"keys": [row.key for row in rows], "prompts": [row.prompt for row in rows],
+            "column": [row.prior for row in rows]}
 
 
 def _group_deviation(rewards, groups):

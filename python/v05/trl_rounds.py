@@ -31,7 +31,7 @@ class Batch:
     """Rollouts of all processes.
 
     output: what the trainer made of the rows of this process.
-    prompt, process: (n,) of each rollout, which prompt of the generation batch it answers (-1: padding) and who holds it.
+    prompt, process: (n,) of each rollout, which prompt of the generation batch it answers (-1: padding), who holds it.
     rewards_per_function: (n, functions); penalty: (n,) to be added to the reward, or None.
     logs, metrics: what the trainer logged, where that is kept apart.
     """
@@ -53,8 +53,8 @@ def spread(wanted, held):
     """Which process generates what in a round, as (processes, rows) numbers of prompts with -1 for padding.
 
     wanted: (g,) rollouts of each prompt; at least one in all. held: (processes,) rollouts that each has already.
-    Every process gets equally many rows, the last ones padding; those that hold least get the odd rollouts. The rollouts
-    of a prompt lie side by side, for engines that share its prefix.
+    Every process gets equally many rows, the last ones padding; those that hold least get the odd rollouts. The
+    rollouts of a prompt lie side by side, for engines that share its prefix.
     """
     prompts = np.repeat(np.arange(len(wanted)), wanted)
     share, odd = divmod(len(prompts), len(held))
@@ -111,7 +111,7 @@ def _join_outputs(outputs, here, pad_token):
         if name == "num_items_in_batch":  # counted anew, without padding
             continue
         if name not in _FILLING:
-            raise InvalidArgument(f"allocation must be 'off' here: it does not know how to join {name!r} of this trainer")
+            raise InvalidArgument(f"allocation must be 'off' here: it cannot join {name!r} of this trainer")
         filling = pad_token if _FILLING[name] == "pad" else _FILLING[name]
         values = [output[name] for output in outputs]
         if first.ndim == 2:
@@ -129,14 +129,15 @@ def _widen(value, width, filling, left):
 def _join_logs(rounds, order):
     """The trainer's table of completions; a column that a round did not write is None there."""
     joined = {}
+    rows = [count for _, count in rounds]
     for name, first in rounds[0][0].items():
+        parts = [logs[name] for logs, _ in rounds]
         if isinstance(first, deque):
-            joined[name] = _join_column([logs[name] for logs, _ in rounds], [rows for _, rows in rounds], order)
+            joined[name] = _join_column(parts, rows, order)
         else:
-            columns = dict.fromkeys(column for logs, _ in rounds for column in logs[name])
+            columns = dict.fromkeys(column for part in parts for column in part)
             joined[name] = {
-                column: _join_column([logs[name].get(column, ()) for logs, _ in rounds], [rows for _, rows in rounds], order)
-                for column in columns}
+                column: _join_column([part.get(column, ()) for part in parts], rows, order) for column in columns}
     return joined
 
 
