@@ -55,6 +55,7 @@ def trainer_config(options, **algorithm):
     """The part of verl's V1 configuration that is read, and of it `algorithm`."""
     return OmegaConf.create({
         "algorithm": {"adv_estimator": "v05", "v05": options, **algorithm},
+        "transfer_queue": {"enable": True},
         "trainer": {"use_v1": True, "resume_mode": "disable", "default_local_dir": "checkpoints"},
         "actor_rollout_ref": {"rollout": {"n": 4}},
     })
@@ -270,7 +271,7 @@ def test_without_uids():
 
 def test_history_where_prompts_cannot_be_known(caplog):
     given = batch(10)
-    with pytest.raises(v05.InvalidArgument, match="only trainer.use_v1=True tells"):
+    with pytest.raises(v05.InvalidArgument, match="only the V1 trainer"):
         estimate(given, {"rule": "v05", "prior": "history"})
     with caplog.at_level(logging.WARNING, "v05"):
         estimate(given, {"rule": "v05", "reward_range": [0, 1]})
@@ -296,6 +297,17 @@ def test_uids_of_single_rollouts_are_told_once(caplog):
         estimate(given, GRPO)
         estimate(given, GRPO)
     assert sum("a uid of its own" in record.message for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("options, warned", [({"rule": "prior"}, False), ({"rule": "grpo"}, True)])
+def test_one_rollout_a_prompt_is_for_rules_with_a_prior(queue, caplog, options, warned):
+    given = batch(13, sizes=[1] * 16)
+    queue.put(given[2], lambda name: {"index": 0})
+    config = trainer_config(options | {"reward_range": [0, 1]})
+    config.actor_rollout_ref.rollout.n = 1
+    with caplog.at_level(logging.WARNING, "v05"):
+        estimate(given, None, config.algorithm)
+    assert any("a uid of its own" in record.message for record in caplog.records) == warned
 
 
 def test_function_as_prior_reads_what_the_messages_say(queue, monkeypatch):

@@ -135,7 +135,7 @@ def test_history_as_prior_and_resumed(task, tmp_path):
     """The history is in the trainer process, goes to the workers with the prompts and through a checkpoint."""
     folder, module = task
     options = ["trainer.v1.trainer_mode=v05_sync", "trainer.save_freq=3"]
-    modules = "verl_on_cpu,v05.verl.trainer"
+    modules = "verl_on_cpu,v05.verl.trainers"
     logged, dumps = train(folder, tmp_path, *options, "trainer.total_training_steps=3", modules=modules)
     assert (tmp_path / "checkpoints" / "global_step_3" / "v05.zip").exists()
     more, dumps_after = train(folder, tmp_path, *options, "trainer.total_training_steps=4", modules=modules)

@@ -14,19 +14,22 @@ FILE = "v05.zip"
 
 
 class V05Checkpoint(CheckpointCallback):
-    """`trainer.checkpoint_callback_class=v05.verl.V05Checkpoint`: saves history, calibration and reward range beside each
-    checkpoint of the V1 trainer (global_step_N/v05.zip), and loads what the resumed checkpoint has when training starts.
+    """Saves history, calibration and reward range with each checkpoint of the V1 trainer (global_step_N/v05.zip), and loads
+    them when it resumes:
 
-    Raises v05.CheckpointError for a state that cannot be used, InvalidArgument for another advantage estimator. A
-    checkpoint without a state, or one of another rule or prior, gives a warning.
+        trainer.checkpoint_callback_class=v05.verl.V05Checkpoint
+
+    Raises CheckpointError for a state that cannot be used, InvalidArgument for another advantage estimator. A checkpoint
+    without a state, or one of another rule or prior, gives a warning.
     """
 
     def __init__(self, config=None):
         super().__init__(config)
         name = config.algorithm.adv_estimator
         if name != "v05":
-            known = ", ".join(sorted({"gae", "grpo", *ADV_ESTIMATOR_REGISTRY}))
-            raise InvalidArgument(f"V05Checkpoint goes with algorithm.adv_estimator=v05, got {name!r}; registered are {known}")
+            known = ", ".join(sorted(ADV_ESTIMATOR_REGISTRY))
+            raise InvalidArgument(
+                f"V05Checkpoint goes with algorithm.adv_estimator=v05, got {name!r}; registered are {known}")
         self.estimator = training_of(config.algorithm).estimator
         folder = _resumed(config.trainer)
         if folder is None:

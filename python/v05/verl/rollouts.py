@@ -1,4 +1,4 @@
-"""Rollouts where they are needed: each prompt of verl's V1 trainer goes on until one more rollout is not worth its cost."""
+"""Rollouts where they are needed: a prompt of verl's V1 trainer goes on until one more rollout is not worth its cost."""
 
 import asyncio
 import logging
@@ -65,7 +65,8 @@ async def allocate_rollouts(allocator, roll_out, uid):
     sessions = 0
     while not allocator.done:
         count = int(allocator.request()[0])
-        results = await asyncio.gather(*(roll_out(sessions + number) for number in range(count)), return_exceptions=True)
+        round_ = (roll_out(session) for session in range(sessions, sessions + count))
+        results = await asyncio.gather(*round_, return_exceptions=True)
         sessions += count
         for result in results:
             if isinstance(result, BaseException):
@@ -79,7 +80,7 @@ async def allocate_rollouts(allocator, roll_out, uid):
             except Error as error:
                 allocator.cancel(0)
                 allocator.stop()
-                _log.warning("a reward of the prompt with uid %s does not count, it gets no further rollouts: %s", uid, error)
+                _log.warning("a reward of the prompt with uid %s does not count, it goes no further: %s", uid, error)
     return sessions
 
 

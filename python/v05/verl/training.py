@@ -10,15 +10,17 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from .._allocator import Allocator
-from ..advantage_estimator import _WITHOUT_PRIOR, AdvantageEstimator
+from ..advantage_estimator import _WITHOUT_BOUND, _WITHOUT_PRIOR, AdvantageEstimator
 from ..errors import ArgumentTypeError, InvalidArgument
 from .prompts import field_values, final_outputs, prompt_keys, prompt_text, read_prompts, stored_rollouts
 
 _log = logging.getLogger("v05")
 _ESTIMATOR_OPTIONS = tuple(inspect.signature(AdvantageEstimator).parameters)
 _OPTIONS = (*_ESTIMATOR_OPTIONS, "prior_field", "key_field", "allocation", "log_every")
+_ALLOCATION_MAXIMUM = inspect.signature(Allocator).parameters["maximum"].default
 _ALLOCATION_OPTIONS = ("rule", "initial", "maximum", "cost", "lookahead", "wave")
-_BOUNDED_RULES = ("v05", "calibrated", "mixture", "discounted_beta")
+_UID_IS_NEW = ("only the V1 trainer (trainer.use_v1=True) tells. In others a prompt's uid is new at every visit, and an "
+               "estimator is told nothing else of it.")
 
 _trainings = {}
 
@@ -26,7 +28,7 @@ _trainings = {}
 def training_of(algorithm, has_column=False):
     """The Training of verl's configuration `algorithm`: one for each set of options and process."""
     options = read_options(algorithm)
-    name = json.dumps([options, trainer_option(algorithm, "trainer.use_v1"), has_column], sort_keys=True, default=repr)
+    name = json.dumps([options, _prompts_stored(algorithm), has_column], sort_keys=True, default=repr)
     if name not in _trainings:
         _trainings[name] = Training(algorithm, options, has_column)
     return _trainings[name]
@@ -49,38 +51,43 @@ def read_options(algorithm):
     return options
 
 
-def trainer_option(algorithm, name):
+def _trainer_option(algorithm, name):
     """An option of verl's whole configuration, seen from its part `algorithm`; None where that is not known."""
     return OmegaConf.select(algorithm, f"..{name}") if OmegaConf.is_config(algorithm) else None
+
+
+def _prompts_stored(algorithm):
+    """Whether prompts can be looked up in TransferQueue: the V1 trainer switches it on; experimental ones do not."""
+    return all(_trainer_option(algorithm, name) for name in ("trainer.use_v1", "transfer_queue.enable"))
 
 
 class Training:
     """An AdvantageEstimator and what it must be told about verl's batches.
 
-    algorithm: verl's configuration `algorithm`. Where it is part of a whole configuration with trainer.use_v1, prompts are
-        looked up in TransferQueue; elsewhere nothing is known of a prompt but a uid that is new at every visit.
+    algorithm: verl's configuration `algorithm`. Where it is part of the configuration of a V1 trainer, prompts are looked up
+        in TransferQueue; elsewhere nothing is known of a prompt but a uid that is new at every visit.
     options: of read_options.
     has_column: the batches have verl's column `reward_baselines`.
     """
 
     def __init__(self, algorithm, options, has_column):
-        self.prompts_known = bool(trainer_option(algorithm, "trainer.use_v1"))
+        self.prompts_known = _prompts_stored(algorithm)
         self.prior_field = options.get("prior_field")
         self.key_field = options.get("key_field")
         self.allocation = options.get("allocation")
         self.log_every = options.get("log_every")
-        self.rollouts = trainer_option(algorithm, "actor_rollout_ref.rollout.n")
+        self.rollouts = _trainer_option(algorithm, "actor_rollout_ref.rollout.n")
         self.metrics = {}
         self.batch_keys = None  # of the rows of the next step in TransferQueue, where the trainer tells them
         self._told = set()
         given = {name: value for name, value in options.items() if name in _ESTIMATOR_OPTIONS}
         if options.get("prior") is not None or given.get("rule") not in _WITHOUT_PRIOR:
             given["prior"] = self._prior(options.get("prior"), has_column)
-        if algorithm is not None and algorithm.get("use_kl_in_reward") and given.get("reward_range") is None and (
-                given.get("rule", "calibrated") in _BOUNDED_RULES):
+        unbounded = algorithm is not None and algorithm.get("use_kl_in_reward") and given.get("reward_range") is None
+        if unbounded and given.get("rule") not in _WITHOUT_BOUND:
             raise InvalidArgument(
-                "algorithm.use_kl_in_reward adds a penalty without bound to the rewards: use the KL loss of the actor instead "
-                "(actor_rollout_ref.actor.use_kl_loss), or give algorithm.v05.reward_range")
+                "algorithm.use_kl_in_reward adds a penalty without bound to the rewards: use the KL loss of the actor "
+                "(actor_rollout_ref.actor.use_kl_loss) instead, or give algorithm.v05.reward_range")
         self.estimator = AdvantageEstimator(**given)
         if self.allocation is not None:
             if given.get("reward_range") is None:
@@ -91,18 +98,14 @@ class Training:
         column = has_column or self.prompts_known and self.prior_field
         if prior is None:
             prior = "column" if column or self.prior_field else "history" if self.prompts_known else "none"
-            if not column and not self.prompts_known:
-                _log.warning(
-                    "there is no prior: this trainer tells the estimator nothing of a prompt that lasts from one visit to the "
-                    "next (its uid is new each time). Use trainer.use_v1=True, or a dataset column `reward_baselines`.")
+            if prior == "none":
+                _log.warning("there is no prior: %s Or give the dataset a column `reward_baselines`.", _UID_IS_NEW)
         if prior == "column" and not column:
             raise InvalidArgument(
-                'prior "column" needs algorithm.v05.prior_field with trainer.use_v1=True, or, in the legacy trainer, a dataset '
-                "with a scalar tensor `reward_baselines`")
+                'prior "column" needs algorithm.v05.prior_field in the V1 trainer, or a dataset with a scalar tensor '
+                "`reward_baselines` in the legacy trainer")
         if prior not in ("column", "none") and not self.prompts_known:
-            raise InvalidArgument(
-                f"prior {prior!r} needs to know which prompt a rollout is of: only trainer.use_v1=True tells (in the legacy "
-                "trainer a prompt's uid is new at every visit)")
+            raise InvalidArgument(f"prior {prior!r} needs to know which prompt a rollout is of: {_UID_IS_NEW}")
         if isinstance(prior, str) and "." in prior:
             module, _, name = prior.rpartition(".")
             try:
@@ -121,26 +124,24 @@ class Training:
         rewards: (n,). uids: n strings. response: (n,) booleans, False: the row has no response token, as verl's padding,
         and does not count. column: (n,) values of `reward_baselines`, or None.
         """
-        final = np.arange(len(uids)) if self.batch_keys is None else final_outputs(self.batch_keys)
-        response = response & (final == np.arange(len(uids)))
-        self._check_groups(uids, response)
+        rows = np.arange(len(uids))
+        batch_keys, self.batch_keys = self.batch_keys, None
+        final = rows if batch_keys is None else final_outputs(batch_keys)
+        counted = response & (final == rows)
+        self._check_groups(uids, counted)
         keys, texts = uids, None
         if self.prompts_known and self.estimator.prior != "none":
-            found = list(dict.fromkeys(uid for uid, counted in zip(uids, response) if counted))
-            place = {uid: place for place, uid in enumerate(found)}
+            found = list(dict.fromkeys(uid for uid, real in zip(uids, counted) if real))
             rollouts = stored_rollouts(found)
-            self._check_outputs(rollouts)
-            prompts = read_prompts([rollouts[uid][0] for uid in found], self._reads_prompt())
-            found_keys, found_texts, found_column = self._facts(prompts)
+            self._check_outputs(rollouts, batch_keys)
+            facts = self._facts(read_prompts([keys[0] for keys in rollouts.values()], self._reads_prompt()))
+            fact_of = dict(zip(rollouts, zip(*facts)))
             # Rows that do not count have no prompt: their uid is their key.
-            keys = [found_keys[place[uid]] if uid in place else uid for uid in uids]
-            texts = [found_texts[place[uid]] if uid in place else "" for uid in uids]
-            if found_column is not None:
-                column = [found_column[place[uid]] if uid in place else None for uid in uids]
+            keys, texts, column = zip(*(fact_of.get(uid, (uid, "", None)) for uid in uids))
+        maximum = None if self.allocation is None else self.allocation.get("maximum", _ALLOCATION_MAXIMUM)
         step = self.estimator.step(
-            rewards, uids, keys, prompts=texts, column=column, mask=response,
-            maximum=self.allocation.get("maximum", 16) if self.allocation is not None else None)
-        self.metrics, self.batch_keys = step.metrics, None
+            rewards, uids, keys, prompts=texts, column=column, mask=counted, maximum=maximum)
+        self.metrics = step.metrics
         if self.log_every and self.estimator.steps % self.log_every == 0:
             _log.setLevel(logging.INFO)
             _log.info("step %d: %s", self.estimator.steps, json.dumps(step.metrics))
@@ -152,29 +153,29 @@ class Training:
         return self.estimator.predict(keys, prompts=texts, column=column)[0]
 
     def _facts(self, prompts):
-        """(keys, texts, values of the prior's column or None) of prompts."""
+        """(keys, texts, values of the prior's column) of n prompts."""
         texts = [prompt_text(prompt) for prompt in prompts]
         if self.estimator.prior == "column":
-            return list(range(len(prompts))), texts, field_values(prompts, self.prior_field)
-        return prompt_keys(prompts, self.key_field), texts, None
+            return range(len(prompts)), texts, field_values(prompts, self.prior_field)
+        return prompt_keys(prompts, self.key_field), texts, [None] * len(prompts)
 
     def _reads_prompt(self):
         return self.estimator.prior != "column" and (self.key_field is None or self.estimator.prior != "history")
 
     def _check_groups(self, uids, counted):
-        groups = {uid for uid, count in zip(uids, counted) if count}
-        if self.rollouts != 1 and 1 < counted.sum() == len(groups):
-            self._tell(f"every one of {len(groups)} rollouts has a uid of its own: no group has a mean. The rollouts of a "
-                       "prompt must share one uid.")
+        groups = {uid for uid, real in zip(uids, counted) if real}
+        meant = self.rollouts == 1 and self.estimator.prior != "none"  # one rollout a prompt against its prior
+        if 1 < counted.sum() == len(groups) and not meant:
+            self._tell("uids", f"every one of {len(groups)} rollouts has a uid of its own: no group has a mean. The rollouts "
+                               "of a prompt must share one uid.")
 
-    def _check_outputs(self, rollouts):
-        if self.batch_keys is None and any(not key.endswith("_0") for keys in rollouts.values() for key in keys):
-            self._tell("agent loops give several outputs a rollout: each counts as a rollout in the mean of its group, unless "
-                       "trainer.v1.trainer_mode=v05_sync (see docs/verl.md)")
+    def _check_outputs(self, rollouts, batch_keys):
+        if batch_keys is None and any(not key.endswith("_0") for keys in rollouts.values() for key in keys):
+            self._tell("outputs", "agent loops give several outputs a rollout: each counts as a rollout in the mean of its "
+                                  "group, unless trainer.v1.trainer_mode=v05_sync (see docs/verl.md)")
 
-    def _tell(self, message):
+    def _tell(self, kind, message):
         """A warning, once of each kind."""
-        kind = message[:20]
         if kind not in self._told:
             self._told.add(kind)
             _log.warning("%s", message)

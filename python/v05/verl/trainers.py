@@ -1,6 +1,6 @@
 """verl's V1 trainers with the figures of v05 in their log, and the state of v05 in their checkpoints:
 
-    VERL_USE_EXTERNAL_MODULES=v05.verl.trainer  trainer.v1.trainer_mode=v05_sync
+    VERL_USE_EXTERNAL_MODULES=v05.verl.trainers  trainer.v1.trainer_mode=v05_sync
 
 and likewise v05_colocate_async, v05_separate_async. A module of its own, as it brings the whole trainer along.
 """
