@@ -3,8 +3,6 @@
 `install` in every process that trains, before its engine is made. See python/docs/areal.md.
 """
 
-import hashlib
-
 import numpy as np
 import torch
 import torch.distributed
@@ -13,7 +11,7 @@ from areal.utils import stats_tracker
 
 from ._arrays import optional_numbers
 from .errors import InvalidArgument
-from .prompt_key import prompt_key
+from .prompt_key import prompt_key, token_key
 from .stored_estimator import StoredEstimator
 
 # Options with which AReaL's own numbers come out (reward_norm with mean_level and std_level "group").
@@ -70,7 +68,7 @@ class RewardNormalization:
         present = self.batch["attention_mask"].bool().cpu().numpy()
         first = np.where(trained.any(axis=1), trained.argmax(axis=1), tokens.shape[1])
         prompts = (tokens[row, :first[row]][present[row, :first[row]]] for row in range(len(tokens)))
-        return [_digest(prompt) for prompt in prompts], trained.any(axis=1).tolist()
+        return [token_key(prompt) for prompt in prompts], trained.any(axis=1).tolist()
 
     def _column(self):
         values = self.batch.get(self.estimator.prior_field) if self.estimator.prior == "column" else None
@@ -113,7 +111,3 @@ def install(**options):
     StoredEstimator(**options | {"state_path": None})  # a wrong option is told now
     V05PPOActor.options = options
     ppo_actor.PPOActor = V05PPOActor
-
-
-def _digest(tokens):
-    return hashlib.blake2b(np.ascontiguousarray(tokens, dtype=np.int64).tobytes(), digest_size=16).hexdigest()

@@ -7,6 +7,7 @@ import importlib
 import sys
 
 from .errors import InvalidArgument
+from .prompt_key import token_key
 from .stored_estimator import StoredEstimator
 
 # Options with which NeMo-RL's own numbers come out (normalize_rewards and use_leave_one_out_baseline as by default).
@@ -48,16 +49,18 @@ class V05AdvantageEstimator:
         return rewards.new_tensor(found).unsqueeze(-1).expand(mask.shape)
 
     def _prompts(self, prompt_ids, lengths):
-        """The tokens of every prompt as text, without padding."""
+        """The key of the tokens of every prompt, without padding."""
         if prompt_ids.ndim != 2:
             raise InvalidArgument(f"prompt_ids must be (rollouts, tokens), got shape {tuple(prompt_ids.shape)}")
-        rows = prompt_ids.tolist()
+        rows = prompt_ids.cpu().numpy()
         if self.pad_token_id is not None:
-            return [_text(_stripped(row, self.pad_token_id)) for row in rows]
+            prompt = rows != self.pad_token_id
+            first, last = prompt.argmax(axis=1), rows.shape[1] - prompt[:, ::-1].argmax(axis=1)
+            return [token_key(row[start:end]) for row, start, end in zip(rows, first, last)]
         if lengths is None:
             raise InvalidArgument("pad_token_id must be given: prompts come padded to the longest of the batch and "
                                   "without lengths, so they would not be the same in other batches")
-        return [_text(row[:length]) for row, length in zip(rows, map(int, lengths))]
+        return [token_key(row[:length]) for row, length in zip(rows, map(int, lengths))]
 
 
 def install(*, pad_token_id=None, **options):
@@ -76,16 +79,3 @@ def install(*, pad_token_id=None, **options):
         if name.startswith("nemo_rl.") and getattr(module, "_create_advantage_estimator", None) is stock:
             module._create_advantage_estimator = create_advantage_estimator
     return estimator
-
-
-def _stripped(tokens, padding):
-    first, last = 0, len(tokens)
-    while first < last and tokens[first] == padding:
-        first += 1
-    while last > first and tokens[last - 1] == padding:
-        last -= 1
-    return tokens[first:last]
-
-
-def _text(tokens):
-    return " ".join(map(str, tokens))

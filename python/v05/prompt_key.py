@@ -1,6 +1,9 @@
 """Which prompt a rollout belongs to, the same in every process and in every epoch."""
 
+import hashlib
 import json
+
+import numpy as np
 
 
 def prompt_key(prompt):
@@ -13,3 +16,9 @@ def prompt_key(prompt):
         return prompt
     # default=repr: images and other objects in multimodal messages; they only need to be told apart.
     return json.dumps(prompt, sort_keys=True, ensure_ascii=False, default=repr)
+
+
+def token_key(tokens):
+    """The key of a prompt of which only the tokens are at hand, (n,) integers without padding."""
+    data = np.ascontiguousarray(tokens, dtype=np.int64).tobytes()
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -6,6 +6,7 @@ Options come from `configure`, else from the entry `v05` of the YAML file given 
 turns into args.v05. See python/docs/slime.md.
 """
 
+from .prompt_key import prompt_key
 from .stored_estimator import StoredEstimator
 
 # Options with which slime's own numbers come out (--advantage-estimator grpo).
@@ -31,17 +32,20 @@ def post_process_rewards(args, samples):
     estimator = _estimator or configure(**(getattr(args, "v05", None) or {}))
     name = getattr(args, "reward_key", None)
     rewards = [sample.reward[name] if name and sample.reward is not None else sample.reward for sample in samples]
-    records = [sample.metadata or {} for sample in samples]
-    keys = estimator.keys(records, [sample.prompt for sample in samples])
-    groups = [key if sample.group_index is None else sample.group_index for sample, key in zip(samples, keys)]
-    # The parts of an agent's rollout can have prompts of their own; the first is that of the group.
-    key_of = {}
-    for group, key in zip(groups, keys):
-        key_of.setdefault(group, key)
+    # The parts of an agent's rollout can have prompts of their own; the first sample's is that of the group.
+    groups = [prompt_key(sample.prompt) if sample.group_index is None else sample.group_index for sample in samples]
+    first = {}
+    for group, sample in zip(groups, samples):
+        first.setdefault(group, sample)
+    records = [sample.metadata or {} for sample in first.values()]
+    prompts = [sample.prompt for sample in first.values()]
+    key_of = dict(zip(first, estimator.keys(records, prompts)))
+    prior_of = dict(zip(first, estimator.column(records) or ()))
     advantages = estimator.advantages(
         rewards, groups, [key_of[group] for group in groups],
-        rollouts=[_rollout(row, sample) for row, sample in enumerate(samples)], column=estimator.column(records),
-        prompts=[str(sample.prompt) for sample in samples] if estimator.reads_texts else None)
+        rollouts=[_rollout(row, sample) for row, sample in enumerate(samples)],
+        column=[prior_of[group] for group in groups] if prior_of else None,
+        prompts=[str(first[group].prompt) for group in groups] if estimator.reads_texts else None)
     # slime averages raw rewards in its log.
     return [0.0 if reward is None else reward for reward in rewards], advantages.tolist()
 
