@@ -215,6 +215,6 @@ def host(monkeypatch, adapter, **modules):
                     parent = sys.modules[".".join(parts[: length - 1])]
                     monkeypatch.setattr(parent, parts[length - 1], module, raising=False)
         for attribute, value in names.items():
-            setattr(sys.modules[name], attribute, value)
+            monkeypatch.setattr(sys.modules[name], attribute, value, raising=False)
     monkeypatch.delitem(sys.modules, f"v05.{adapter}", raising=False)
     return importlib.import_module(f"v05.{adapter}")
