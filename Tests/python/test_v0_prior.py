@@ -213,6 +213,17 @@ def test_tabpfn_head_is_the_mean_of_its_estimators_and_differentiable(tabpfn):
                    for model in classifier.models_ for parameter in model.parameters())
 
 
+def test_every_estimator_sees_every_feature(tabpfn):
+    head = TabPFNHead(tabpfn, estimators=3)
+    torch.manual_seed(0)
+    context, queries = torch.randn(20, 1008), torch.randn(3, 1008, requires_grad=True)
+    head(context, torch.arange(20) % 2, queries)
+    raw = head._classifier.forward(queries, use_inference_mode=True, return_raw_logits=True)
+    for estimator in range(3):
+        gradient, = torch.autograd.grad(raw[estimator].square().sum(), queries, retain_graph=True)
+        assert (gradient.abs().sum(dim=0) > 0).all()
+
+
 def test_the_official_way_in_from_files_to_values(tmp_path, tabpfn):
     folder = save_backbone(tmp_path / "backbone", PROMPTS)
     trained = stirred(make_embedding(PROMPTS, seed=3))

@@ -5,6 +5,7 @@ are features, labels (c,) are 0 and 1 with both present, log_odds (q,). TabPFNHe
 the features; a ClassifierHead is not, and cannot be trained through.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ class TabPFNHead:
     model: file of a TabPFN classifier, officially tabpfn-v2.5-classifier-v2.5_default.ckpt; never downloaded.
     estimators: members of the ensemble, which see the features in other orders; their logits are averaged.
 
-    The features go in as they are, without tabpfn's usual preprocessing, as in the official model: only so is the head
-    differentiable. Its own weights stay as they are. In float32.
+    As in the official model, the features go in without tabpfn's usual preprocessing, which has no gradient, and every
+    estimator sees all of them. TabPFN's weights stay as they are. In float32.
     """
 
     def __init__(self, model, *, estimators=4, device="cpu"):
@@ -38,12 +39,26 @@ class TabPFNHead:
             inference_precision=torch.float32, differentiable_input=True, ignore_pretraining_limits=True)
 
     def __call__(self, context, labels, queries):
+        if not hasattr(self._classifier, "models_"):
+            self._first_fit(context, labels)
         self._classifier.fit_with_differentiable_input(context, labels)
-        for model in self._classifier.models_:
-            model.requires_grad_(False)
         # Inference mode only names tabpfn's code path here: with differentiable input it keeps gradients.
         logits = self._classifier.forward(queries, use_inference_mode=True, return_logits=True)
         return logits[:, 1] - logits[:, 0]
+
+    def _first_fit(self, context, labels):
+        """Loads the weights and lets every estimator see every feature, as tabpfn did when the official model was made.
+
+        Recent versions show it 500 and have no option for it, but later fits use what the first has set up.
+        """
+        self._classifier.fit_with_differentiable_input(context, labels)
+        for model in self._classifier.models_:
+            model.requires_grad_(False)
+        # Twice, as tabpfn adds features of its own, which count.
+        limit = 2 * context.shape[1]
+        self._classifier.ensemble_configs_ = [
+            replace(one, preprocess_config=replace(one.preprocess_config, max_features_per_estimator=limit))
+            for one in self._classifier.ensemble_configs_]
 
 
 class KernelHead:
