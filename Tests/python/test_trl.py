@@ -16,7 +16,7 @@ from trl import GRPOTrainer, RLOOTrainer
 
 import v05
 from v05.trl import V05Config, V05GRPOTrainer, V05RLOOTrainer
-from v05.trl_rounds import spread
+from v05.trl_rounds import Batch, join, spread
 
 
 class Heard:
@@ -298,7 +298,8 @@ def test_prompts_that_cannot_be_scored_are_not_asked_for_for_ever(tmp_path):
 
     heard = Heard()
     config = V05Config(rule="v05", prior="column", allocation="osla", initial=2, maximum=5)
-    trained(V05GRPOTrainer, tmp_path, config, listen=heard, reward_funcs=unscored, **ALLOCATED)
+    made = trained(V05GRPOTrainer, tmp_path, config, listen=heard, reward_funcs=unscored, logging_steps=4, **ALLOCATED)
+    assert made.state.log_history[0]["num_tokens"] == made.state.num_input_tokens_seen  # the last figure, not a mean
     for step in range(4):
         for prompt, (rewards, found) in heard.groups(step).items():
             assert len(rewards) <= 5
@@ -355,6 +356,44 @@ def test_rows_are_spread_evenly_and_side_by_side():
         assert plan.shape[1] == counts.max() == -(-wanted.sum() // len(held)) and counts.max() - counts.min() <= 1
         if counts.max() > counts.min():
             assert held[counts == counts.max()].max() <= held[counts == counts.min()].min()
+
+
+def test_rounds_of_different_lengths_are_joined():
+    """Prompts end and completions begin where they meet; padding goes; the order is that of the prompts."""
+    def batch(prompt, prompts, completions, **others):
+        output = {"prompt_ids": torch.tensor(prompts), "prompt_mask": (torch.tensor(prompts) > 0).long(),
+                  "completion_ids": torch.tensor(completions), "advantages": torch.zeros(len(prompts)),
+                  "importance_sampling_ratio": torch.full((len(prompts), len(completions[0])), 0.5)}
+        prompt = np.array(prompt)
+        rewards = torch.tensor(prompt)[:, None].float()
+        return Batch(output | others, prompt, np.zeros(len(prompt), int), rewards, None, {}, {})
+
+    first = batch([0, 1], [[0, 5], [6, 6]], [[7, 7, 7], [8, 8, 8]])
+    second = batch([1, 0, -1], [[6], [5], [5]], [[9], [9], [9]])
+    joined = join([second, first], 0, pad_token=0)
+    assert joined.prompt.tolist() == [0, 0, 1, 1] == joined.rewards_per_function[:, 0].tolist()
+    assert joined.output["prompt_ids"].tolist() == [[0, 5], [0, 5], [0, 6], [6, 6]]
+    assert joined.output["prompt_mask"].tolist() == [[0, 1], [0, 1], [0, 1], [1, 1]]
+    assert joined.output["completion_ids"].tolist() == [[9, 0, 0], [7, 7, 7], [9, 0, 0], [8, 8, 8]]
+    assert joined.output["importance_sampling_ratio"][0].tolist() == [0.5, 1.0, 1.0]
+    with pytest.raises(v05.InvalidArgument, match="cannot join 'pixel_values'"):
+        join([batch([0], [[5]], [[7]], pixel_values=torch.zeros(1, 3))] * 2, 0, pad_token=0)
+
+
+def test_figures_of_rounds_are_those_of_all_their_rollouts():
+    def figures(mean, clipped, ended, least, divergence):
+        return {"completions/mean_length": [mean], "completions/clipped_ratio": [clipped], "kl": [divergence],
+                "completions/mean_terminated_length": [ended], "completions/min_terminated_length": [least],
+                "completions/max_length": [mean], "num_tokens": [mean], "rewards/none/mean": [float("nan")]}
+
+    rounds = [Batch({}, np.zeros(count, int), np.zeros(count, int), torch.zeros(count, 1), None, {}, found)
+              for count, found in ((4, figures(10.0, 0.5, 2.0, 1.0, 0.1)), (12, figures(2.0, 1.0, 0.0, 0.0, 0.3)))]
+    found = join(rounds, 0, pad_token=0).metrics
+    assert np.isnan(found.pop("rewards/none/mean"))
+    assert found == {
+        "completions/mean_length": 4.0, "completions/clipped_ratio": 0.875, "kl": pytest.approx((4 + 7.2) / 64),
+        "completions/mean_terminated_length": 2.0, "completions/min_terminated_length": 1.0,
+        "completions/max_length": 10.0, "num_tokens": 2.0}
 
 
 # State
