@@ -531,6 +531,8 @@ def test_unsupported_set_ups(tmp_path):
     made = trainer(V05GRPOTrainer, tmp_path, V05Config())
     with pytest.raises(v05.InvalidArgument, match="key_column must be given for prompts with images"):
         made._gathered_rows([{"prompt": "1+1=", "image": object()}])
+    with pytest.raises(v05.InvalidArgument, match="key_column must be given for rows without a prompt"):
+        made._gathered_rows([{"environment": "chess"}])
 
 
 def test_the_memory_that_allocation_may_need_is_said(tmp_path, caplog):

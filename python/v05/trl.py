@@ -365,6 +365,8 @@ class _V05Trainer:
             keys = [row[columns["key_column"]] for row in inputs]
         elif any(row.get("image") or row.get("images") for row in inputs):
             raise InvalidArgument("key_column must be given for prompts with images: texts do not tell them apart")
+        elif not all("prompt" in row for row in inputs):
+            raise InvalidArgument("key_column must be given for rows without a prompt: nothing else tells them apart")
         else:
             keys = [prompt_key(row["prompt"]) for row in inputs]
         reads_prompts = self.v05_estimator.prior not in ("history", "column", "none")
@@ -374,7 +376,7 @@ class _V05Trainer:
         except ArgumentTypeError as error:
             raise ArgumentTypeError(f"key_column {columns.get('key_column')!r}: {error}") from None
         return [
-            _Row(key, row.get(columns.get("prior_column")), row["prompt"] if reads_prompts else None,
+            _Row(key, row.get(columns.get("prior_column")), row.get("prompt") if reads_prompts else None,
                  row if allocates else None)
             for key, row in zip(keys, inputs)]
 
