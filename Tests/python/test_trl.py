@@ -297,10 +297,11 @@ def test_prompts_that_cannot_be_scored_are_not_asked_for_for_ever(tmp_path):
         return [None if prompt[0] in "57" else reward for prompt, reward in zip(prompts, rewards)]
 
     heard = Heard()
-    config = V05Config(rule="v05", prior="column", allocation="osla", initial=2, maximum=5)
+    config = V05Config(rule="v05", prior="column", allocation="osla", initial=2, maximum=5, budget=20)
     made = trained(V05GRPOTrainer, tmp_path, config, listen=heard, reward_funcs=unscored, logging_steps=4, **ALLOCATED)
     assert made.state.log_history[0]["num_tokens"] == made.state.num_input_tokens_seen  # the last figure, not a mean
     for step in range(4):
+        assert len(heard.steps[step]) <= 20
         for prompt, (rewards, found) in heard.groups(step).items():
             assert len(rewards) <= 5
             assert (found == 0).all() or prompt[0] not in "57"
