@@ -45,7 +45,7 @@ def read_options(algorithm):
     log_every: log the figures every so many steps.
     """
     given = algorithm.get("v05") if algorithm is not None else None
-    options = {} if given is None else OmegaConf.to_container(given, resolve=True) if OmegaConf.is_config(given) else given
+    options = OmegaConf.to_container(given, resolve=True) if OmegaConf.is_config(given) else given or {}
     _known(options, _OPTIONS, "algorithm.v05")
     _known(options.get("allocation") or {}, _ALLOCATION_OPTIONS, "algorithm.v05.allocation")
     return options
@@ -64,8 +64,8 @@ def _prompts_stored(algorithm):
 class Training:
     """An AdvantageEstimator and what it must be told about verl's batches.
 
-    algorithm: verl's configuration `algorithm`. Where it is part of the configuration of a V1 trainer, prompts are looked up
-        in TransferQueue; elsewhere nothing is known of a prompt but a uid that is new at every visit.
+    algorithm: verl's configuration `algorithm`. Where it is part of that of a V1 trainer, prompts are looked up in
+        TransferQueue; elsewhere nothing is known of a prompt but a uid that is new at every visit.
     options: of read_options.
     has_column: the batches have verl's column `reward_baselines`.
     """
@@ -130,14 +130,14 @@ class Training:
         counted = response & (final == rows)
         self._check_groups(uids, counted)
         keys, texts = uids, None
-        if self.prompts_known and self.estimator.prior != "none":
+        if self.prompts_known and self.estimator.prior != "none" and counted.any():
             found = list(dict.fromkeys(uid for uid, real in zip(uids, counted) if real))
             rollouts = stored_rollouts(found)
             self._check_outputs(rollouts, batch_keys)
             facts = self._facts(read_prompts([keys[0] for keys in rollouts.values()], self._reads_prompt()))
             fact_of = dict(zip(rollouts, zip(*facts)))
-            # Rows that do not count have no prompt: their uid is their key.
-            keys, texts, column = zip(*(fact_of.get(uid, (uid, "", None)) for uid in uids))
+            # Groups that do not count have no prompt: any will do.
+            keys, texts, column = zip(*(fact_of.get(uid, fact_of[found[0]]) for uid in uids))
         maximum = None if self.allocation is None else self.allocation.get("maximum", _ALLOCATION_MAXIMUM)
         step = self.estimator.step(
             rewards, uids, keys, prompts=texts, column=column, mask=counted, maximum=maximum)
