@@ -17,6 +17,7 @@ from ._mixture import Mixture, RunningMixture, fit_mixture
 from ._modulation import ModulationStatistics, modulate_advantages
 from .advantage_estimator import AdvantageEstimator
 from .errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument, LibraryError, OutOfMemory
+from .routing import RoutingFrontier, route, route_frontier
 
 __version__ = "0.1.0"
 
@@ -38,7 +39,8 @@ def build_mode():
 
 __all__ = [
     "AdvantageEstimator", "Allocator", "ArgumentTypeError", "Calibration", "CheckpointError", "Error", "Estimate", "History",
-    "InvalidArgument", "LibraryError", "Mixture", "ModulationStatistics", "OutOfMemory", "RunningCalibration",
-    "RunningMixture", "abi_version", "advantages", "allocate", "build_mode", "errors", "estimate", "fit_calibration",
-    "fit_mixture", "library_path", "modulate_advantages", "prior_from_probability",
+    "InvalidArgument", "LibraryError", "Mixture", "ModulationStatistics", "OutOfMemory", "RoutingFrontier",
+    "RunningCalibration", "RunningMixture", "abi_version", "advantages", "allocate", "build_mode", "errors", "estimate",
+    "fit_calibration", "fit_mixture", "library_path", "modulate_advantages", "prior_from_probability", "route",
+    "route_frontier",
 ]
