@@ -1,0 +1,37 @@
+"""What of a prompt's text is kept and looked at."""
+
+from hashlib import blake2b
+
+from ..errors import ArgumentTypeError, InvalidArgument
+
+MOST_CHARACTERS = 16_384
+
+
+def checked_prompts(prompts):
+    """Prompts as a list of strings of at most MOST_CHARACTERS, the middle of longer ones left out.
+
+    Raises ArgumentTypeError for what is no sequence of strings, InvalidArgument for an empty or blank prompt.
+    """
+    if isinstance(prompts, (str, bytes)) or not hasattr(prompts, "__iter__"):
+        raise ArgumentTypeError(f"prompts must be a sequence of strings, got {type(prompts).__name__}")
+    texts = []
+    for row, prompt in enumerate(prompts):
+        if not isinstance(prompt, str):
+            raise ArgumentTypeError(f"prompts[{row}] must be a string, got {type(prompt).__name__}")
+        if not prompt or prompt.isspace():
+            raise InvalidArgument(f"prompts[{row}] must not be empty, got {prompt[:20]!r}")
+        texts.append(shortened(prompt))
+    return texts
+
+
+def shortened(prompt):
+    """Beginning and end of a text of megabytes, where a prompt says what it wants; as characters that UTF-8 can say."""
+    if len(prompt) > MOST_CHARACTERS:
+        half = MOST_CHARACTERS // 2
+        prompt = prompt[:half] + prompt[-half:]
+    return prompt.encode("utf-8", "replace").decode("utf-8")
+
+
+def digest(text, size=16):
+    """The same bytes for the same text everywhere."""
+    return blake2b(text.encode("utf-8"), digest_size=size).digest()
