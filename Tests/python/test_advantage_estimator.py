@@ -313,6 +313,9 @@ def test_keys_of_prompts():
     chat = [{"role": "user", "content": "2 + 2?"}]
     assert prompt_key("2 + 2?") == "2 + 2?" and prompt_key(7) == 7
     assert prompt_key(chat) == prompt_key([{"content": "2 + 2?", "role": "user"}]) != prompt_key(chat * 2)
+    images = [np.full((4, 4), colour, np.uint8) for colour in (1, 1, 2)]
+    first, same, other = (prompt_key([{"role": "user", "content": [{"image": image}]}]) for image in images)
+    assert first == same != other
     assert isinstance(prompt_key(None), str) and isinstance(prompt_key(True), str)
 
 

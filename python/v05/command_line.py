@@ -8,9 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 import v05
 
+from .priors.command import add_command as add_priors
 from .v0.command import add_command as add_v0
 
-DEPENDENCIES = ("numpy", "torch", "transformers", "tabpfn", "trl", "verl", "rich", "matplotlib", "pyarrow")
+DEPENDENCIES = ("numpy", "scikit-learn", "torch", "transformers", "tabpfn", "trl", "verl", "rich", "matplotlib", "pyarrow")
 
 
 def main(arguments=None):
@@ -94,6 +95,7 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"v05 {v05.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_replay(commands)
+    add_priors(commands)
     add_v0(commands)
     info = commands.add_parser("info", help="print versions, the library's path and build mode, dependencies found")
     info.add_argument("--verl", action="store_true", help='check whether the plug-in "v05" is registered in verl')

@@ -14,11 +14,17 @@ def prompt_key(prompt):
     """
     if isinstance(prompt, (int, str)) and not isinstance(prompt, bool):
         return prompt
-    # default=repr: images and other objects in multimodal messages; they only need to be told apart.
-    return json.dumps(prompt, sort_keys=True, ensure_ascii=False, default=repr)
+    return json.dumps(prompt, sort_keys=True, ensure_ascii=False, default=_content)
 
 
 def token_key(tokens):
     """The key of a prompt of which only the tokens are at hand, (n,) integers without padding."""
     data = np.ascontiguousarray(tokens, dtype=np.int64).tobytes()
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _content(value):
+    """What tells an image or an array from others, at every visit: the repr of most holds an address."""
+    if hasattr(value, "tobytes"):
+        return hashlib.blake2b(value.tobytes(), digest_size=16).hexdigest()
+    return repr(value)

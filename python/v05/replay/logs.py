@@ -30,23 +30,24 @@ class RolloutLog:
     prior: np.ndarray  # float64, NaN where the log has none
     file: np.ndarray  # int32, index into files
     line: np.ndarray  # int64, from 1
+    texts: tuple | None  # of each prompt, by number, where asked for
 
     def error(self, row, problem):
         """A `LogError` at the place of one rollout."""
         return LogError(self.files[self.file[row]], self.line[row], problem)
 
 
-def read_log(path, *, reward=(), progress=None):
+def read_log(path, *, reward=(), progress=None, texts=False):
     """Read a log file, or all log files of a directory, into a `RolloutLog`.
 
     The format is recognised by content, gzip is unpacked on the way, and text is read line
-    by line: of each rollout only numbers are kept. `reward` names the fields to add up as
+    by line: of each rollout only numbers are kept, and with `texts` those of prompts. `reward` names the fields to add up as
     the reward (default: those of the format). `progress(stage, done, total)` hears of bytes.
     Raises `LogError`, or `MissingExtra` for a parquet file without pyarrow.
     """
     files = _files(Path(path))
     reader = LogReader(reward, progress, sum(file.stat().st_size for file in files))
-    codes, unscorable = {}, 0
+    codes, kept, unscorable = {}, [], 0
     columns = [array(kind) for kind in "qdddiq"]
     for number, file in enumerate(files):
         for rollout in reader.read(file):
@@ -54,6 +55,8 @@ def read_log(path, *, reward=(), progress=None):
                 unscorable += 1
                 continue
             code = codes.setdefault(rollout.prompt, len(codes))
+            if texts and code == len(kept):
+                kept.append(rollout.text)
             row = code, rollout.step, rollout.reward, rollout.prior, number, rollout.line
             for column, cell in zip(columns, row, strict=True):
                 column.append(cell)
@@ -74,6 +77,7 @@ def read_log(path, *, reward=(), progress=None):
         prior=prior,
         file=file,
         line=line,
+        texts=tuple(kept) if texts else None,
     )
     return _in_time_order(log)
 

@@ -77,7 +77,7 @@ class Report:
         content["allocation"] = [asdict(row) for row in self.allocation]
         content["health"] = [{"rollouts_used": size, **health.as_dict()} for size, health in self.health.items()]
         content["sentence"] = self.sentence
-        return _plain(content)
+        return plain(content)
 
 
 def compare(scores, prompt, *, seed=0):
@@ -145,12 +145,12 @@ def _plural(word, number):
     return word if number == 1 else word + "s"
 
 
-def _plain(value):
+def plain(value):
     """Numpy and NaN taken out, for JSON."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not isfinite(value) else value

@@ -14,6 +14,7 @@ class Rollout(NamedTuple):
 
     line: int
     prompt: str | bytes
+    text: str  # of the prompt
     step: float
     reward: float
     prior: float
@@ -68,7 +69,7 @@ def flat_rollout(path, line, row, layout):
     The reward is the sum of the reward fields that are not missing.
     """
     if PADDING.match(str(row.get("uid", ""))):
-        return Rollout(line, "padding", nan, nan, nan)
+        return Rollout(line, "padding", "", nan, nan, nan)
     if layout.prompt not in row:
         raise LogError(path, line, f"the field {layout.prompt!r} is missing; every row must name its prompt")
     scores = []
@@ -79,7 +80,7 @@ def flat_rollout(path, line, row, layout):
     scored = [score for score in scores if score == score]
     return Rollout(
         line,
-        prompt_key(path, line, layout.prompt, row[layout.prompt]),
+        *_prompt(path, line, layout.prompt, row[layout.prompt]),
         number(path, line, layout.step, row.get(layout.step)),
         sum(scored) if scored else nan,
         number(path, line, layout.prior, row.get(layout.prior)),
@@ -88,7 +89,7 @@ def flat_rollout(path, line, row, layout):
 
 def pass_counts(path, line, row):
     """The rollouts of a row with the number of successes at each visit of one prompt."""
-    prompt = prompt_key(path, line, "prompt", row.get("prompt"))
+    prompt, text = _prompt(path, line, "prompt", row.get("prompt"))
     rollouts, successes = row.get("rollouts"), row.get("successes")
     if type(rollouts) is not int or rollouts < 1:
         raise LogError(path, line, f"rollouts must be a whole number of at least 1, got {rollouts!r}")
@@ -98,7 +99,7 @@ def pass_counts(path, line, row):
         if type(count) is not int or not 0 <= count <= rollouts:
             raise LogError(path, line, f"successes must lie between 0 and {rollouts} rollouts, got {count!r}")
         for rollout in range(rollouts):
-            yield Rollout(line, prompt, float(visit), float(rollout < count), nan)
+            yield Rollout(line, prompt, text, float(visit), float(rollout < count), nan)
 
 
 def number(path, line, field, value):
@@ -114,11 +115,11 @@ def number(path, line, field, value):
     return result
 
 
-def prompt_key(path, line, field, value):
-    """A short hashable name of a prompt: text, a number, or the messages of a chat."""
+def _prompt(path, line, field, value):
+    """A short hashable name of a prompt, and its text: text, a number, or the messages of a chat."""
     if value is None or value == "":
         raise LogError(path, line, f"{field} is empty; every row must name its prompt")
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
     if len(text) <= 32:
-        return text
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        return text, text
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), text

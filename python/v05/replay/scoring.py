@@ -40,7 +40,7 @@ class Scores:
     groups: Groups
 
 
-def score(visits, setting, size):
+def score(visits, setting, size, rules=RULES):
     """Estimate every rule's baseline from `size` rollouts a visit and score it with the others.
 
     With b from `size` random rollouts and, of the k others, mean m and sum of squared
@@ -64,14 +64,14 @@ def score(visits, setting, size):
     splits = []
     for split in range(setting.splits):
         stage = f"{size} of the rollouts, split {split + 1} of {setting.splits}"
-        splits.append(_score_split(visits.shuffled(setting.seed + split), setting, size, stage))
-    errors = {rule: np.mean([part.error[rule] for part in splits], axis=0) for rule in RULES}
+        splits.append(_score_split(visits.shuffled(setting.seed + split), setting, size, rules, stage))
+    errors = {rule: np.mean([part.error[rule] for part in splits], axis=0) for rule in rules}
     return replace(splits[0], error=errors)
 
 
-def _score_split(visits, setting, size, stage):
+def _score_split(visits, setting, size, rules, stage):
     scorable = visits.count >= size + 2
-    estimates = {rule: [] for rule in RULES}
+    estimates = {rule: [] for rule in rules}
     priors = []
     running = v05.RunningCalibration(reward_range=setting.reward_range)
     for batch, prior in walk(visits, setting, None if setting.full_history else size):
@@ -81,7 +81,7 @@ def _score_split(visits, setting, size, stage):
             continue
         rows = _rows(visits, batch, prior, size)
         carried = running.calibration if len(batch) < ENOUGH_GROUPS else None
-        for rule in RULES:
+        for rule in rules:
             calibration = carried if rule in FITTED else None
             estimates[rule].append(
                 v05.estimate(**rows, rule=rule, reward_range=setting.reward_range, calibration=calibration)
