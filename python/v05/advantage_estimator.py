@@ -83,6 +83,9 @@ class AdvantageEstimator:
         self._calibration_discount = calibration_discount
         self._given_range = None if reward_range is None else reward_interval(reward_range)
         self._told = set()
+        #: For adapters in several processes: given a function that asks the source of priors, returns its answer, the same in
+        #: all of them. A function of the user, or a fitted model, may differ between processes in the last digits.
+        self.agree = lambda ask: ask()
         self._start_learning(self._given_range or (0.0, 1.0))
         self.reward_range = self._given_range
         # A wrong option is told now, not after the first rollouts.
@@ -135,7 +138,7 @@ class AdvantageEstimator:
             if len(value) and np.isnan(value).all():
                 self._tell("column", "the prior column holds no number in this batch: its prompts have no prior")
             return value, np.zeros(len(keys))
-        return self.source.predict(keys, prompts, self.steps)
+        return self.agree(lambda: self.source.predict(keys, prompts, self.steps))
 
     def allocator(self, keys, *, prompts=None, column=None, **options):
         """A v05.Allocator for the prompts of a step, (g,) keys, with their priors and what was learnt of them so far.
