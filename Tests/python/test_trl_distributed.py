@@ -88,6 +88,7 @@ def test_both_raise_what_is_wrong_in_one(processes):
     assert "every process must have equally many rows, got [16, 15]" in first["fewer rows"]
     assert "key_column 'name' is not in the dataset, whose columns are 'prompt'" in first["no column"]
     assert "reward" in first["reward"] and "prior" in first["prior"] and first["none"] is None
-    for name in "fewer rows", "no column", "reward", "prior", "none":
+    assert "no prior today" in first["prior function"]  # which is asked in one process
+    for name in "fewer rows", "no column", "reward", "prior", "none", "prior function":
         assert first[name] == second[name]
     assert first["level"] < second["level"]  # one of them warns

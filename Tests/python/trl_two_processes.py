@@ -97,6 +97,13 @@ def errors():
     def late(completions, prompts, **columns):
         return [2.0 if second else 0.0] * len(completions)
 
+    def undecided(prompts):
+        asked.append(len(prompts))
+        if len(asked) > 1:
+            raise v05.InvalidArgument("no prior today")
+        return [0.5] * len(prompts)
+
+    asked = [0] if second else []
     return {
         "fewer rows": message(lambda: made._gathered_rows(rows[:-1] if second else rows)),
         "no column": message(lambda: made._gathered_rows(nameless if second else rows)),
@@ -107,6 +114,8 @@ def errors():
         "none": message(lambda: trained(
             V05GRPOTrainer, FOLDER, V05Config(allocation="osla", initial=2), max_steps=1, **HALF,
             reward_funcs=lambda completions, **columns: [None if second else 1.0] * len(completions))),
+        "prior function": message(lambda: trained(
+            V05GRPOTrainer, FOLDER, V05Config(prior=undecided, reward_range=(0, 1)), max_steps=2, **HALF)),
         "level": logging.getLogger("v05").level,
     }
 

@@ -115,6 +115,8 @@ class _V05Trainer:
                 "multi_objective_aggregation must be 'sum_then_normalize', got "
                 f"{self.multi_objective_aggregation!r}: it takes a mean of its own off each reward before they are "
                 "summed, and leaves no baseline to replace")
+        if self._reads_prompts():  # a model or a function of the user, not the same to the last digit everywhere
+            self.v05_estimator.agree = self._of_main_process
         self._set_group_size(config)
         self._check_columns()
         if config.allocation != "off":
@@ -134,6 +136,10 @@ class _V05Trainer:
         if self.num_generations == 1 and config.rule in _NEEDS_SIBLINGS:
             raise InvalidArgument(f"num_generations must be at least 2 for rule {config.rule!r}, whose baseline is "
                                   "made of the other rollouts of a prompt, got 1")
+
+    def _reads_prompts(self):
+        """Whether priors come from the texts of prompts."""
+        return self.v05_estimator.prior not in ("history", "column", "none")
 
     def _columns(self):
         """The dataset's columns that are read: {option: name}."""
@@ -369,7 +375,7 @@ class _V05Trainer:
             raise InvalidArgument("key_column must be given for rows without a prompt: nothing else tells them apart")
         else:
             keys = [prompt_key(row["prompt"]) for row in inputs]
-        reads_prompts = self.v05_estimator.prior not in ("history", "column", "none")
+        reads_prompts = self._reads_prompts()
         allocates = self.v05_config.allocation != "off"
         try:
             keys = key_array(keys).tolist()
@@ -421,15 +427,25 @@ class _V05Trainer:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is None:
             return
-        # One process reads, so that all go on with the same state or fail with the same error.
-        state = [_read_state(os.path.join(checkpoint, STATE_FILE)) if self.accelerator.is_main_process else None]
-        state, = broadcast_object_list(state)
-        if isinstance(state, Exception):
-            raise state
-        if state is None:
+        try:
+            state = self._of_main_process(lambda: read_state(os.path.join(checkpoint, STATE_FILE)))
+        except FileNotFoundError:
             _log.warning("%s has no %s: what v05 had learnt before is lost, and it starts anew", checkpoint, STATE_FILE)
         else:
             self.v05_estimator.load_state_dict(state)
+
+    def _of_main_process(self, ask):
+        """What `ask` returns in the main process, in all of them, or the error that it raises there."""
+        answer, error = None, None
+        if self.accelerator.is_main_process:
+            try:
+                answer = ask()
+            except Exception as raised:
+                error = raised
+        answer, error = broadcast_object_list([answer, error])
+        if error is not None:
+            raise error
+        return answer
 
 
 class V05GRPOTrainer(_V05Trainer, GRPOTrainer):
@@ -551,13 +567,3 @@ def _group_deviation(rewards, groups):
 
 def _missing_column(option, name, columns):
     return f"{option} {name!r} is not in the dataset, whose columns are {', '.join(map(repr, columns))}"
-
-
-def _read_state(path):
-    """What was saved at path, None where nothing was, or the exception that says why it cannot be read."""
-    try:
-        return read_state(path)
-    except FileNotFoundError:
-        return None
-    except (Error, OSError) as error:
-        return error
