@@ -20,7 +20,7 @@ from v05 import verl_check  # noqa: E402
 from v05.verl import prompts, training  # noqa: E402
 
 PADDING = "pad" + "0123456789abcdef" * 2
-GRPO = {"rule": "grpo", "leave_one_out": False, "scale": "group", "singleton": "raw", "reward_range": [0, 1]}
+GRPO = v05.verl.STOCK | {"reward_range": [0, 1]}
 RLOO = {"rule": "rloo", "singleton": "raw", "reward_range": [0, 1]}
 
 
@@ -210,8 +210,8 @@ def test_a_rejected_rollout_moves_no_baseline():
     assert not found[row].any()
 
 
-def test_key_field_tells_prompts_apart_and_must_be_there(queue):
-    algorithm = trainer_config({"rule": "v05", "key_field": "id", "reward_range": [0, 1]}).algorithm
+def test_id_field_tells_prompts_apart_and_must_be_there(queue):
+    algorithm = trainer_config({"rule": "v05", "id_field": "id", "reward_range": [0, 1]}).algorithm
     given = batch(6)
     queue.put(given[2], lambda name: {"id": name})
     estimate(given, None, algorithm)

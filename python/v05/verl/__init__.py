@@ -6,7 +6,7 @@ verl imports this module by itself, in every process, through the entry point gr
 plug-ins, but `v05 info --verl` tells them. Options and limits: docs/verl.md.
 """
 
-from .advantages import compute_v05_advantage
+from .advantages import STOCK, compute_v05_advantage
 from .checkpoint import V05Checkpoint
 
 
@@ -19,4 +19,4 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["V05AgentLoopManager", "V05Checkpoint", "compute_v05_advantage"]
+__all__ = ["STOCK", "V05AgentLoopManager", "V05Checkpoint", "compute_v05_advantage"]

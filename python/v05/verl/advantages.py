@@ -5,6 +5,9 @@ from verl.trainer.ppo.core_algos import register_adv_est
 from ..errors import InvalidArgument
 from .training import training_of
 
+# With these options verl's own grpo numbers come out (rule="rloo" and singleton="raw": its rloo).
+STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-6, singleton="raw")
+
 
 @register_adv_est("v05")
 def compute_v05_advantage(token_level_rewards, response_mask, index=None, config=None, reward_baselines=None, **_):

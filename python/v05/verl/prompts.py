@@ -52,19 +52,19 @@ def dataset_rows(data, count):
     return [{"extra_info": info or {}, "raw_prompt": prompt} for info, prompt in zip(extra_info, raw_prompt)]
 
 
-def prompt_keys(prompts, key_field):
+def prompt_keys(prompts, id_field):
     """The keys of n prompts, dicts with extra_info and raw_prompt, the same at every visit.
 
-    A key is the value of key_field in extra_info, or without key_field the text of the prompt together with
+    A key is the value of id_field in extra_info, or without id_field the text of the prompt together with
     extra_info["index"], which alone often starts anew in each file.
     """
-    if key_field is None:
+    if id_field is None:
         return [json.dumps([_index(prompt), prompt_text(prompt)]) for prompt in prompts]
-    values = field_values(prompts, key_field)
+    values = field_values(prompts, id_field)
     for value, prompt in zip(values, prompts):
         if value is None:
             raise InvalidArgument(
-                f"extra_info.{key_field} must tell all prompts apart, got none in {prompt['extra_info']!r:.200}")
+                f"extra_info.{id_field} must tell all prompts apart, got none in {prompt['extra_info']!r:.200}")
     return [prompt_key(_number(value)) for value in values]
 
 
@@ -88,7 +88,7 @@ def _index(prompt):
     index = _number(prompt["extra_info"].get("index"))
     if index is None and _has_media(prompt["raw_prompt"]):
         raise InvalidArgument(
-            "prompts with images or sound are told apart by extra_info: give algorithm.v05.key_field, or extra_info.index")
+            "prompts with images or sound are told apart by extra_info: give algorithm.v05.id_field, or extra_info.index")
     return index
 
 

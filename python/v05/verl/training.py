@@ -8,6 +8,7 @@ import logging
 
 import numpy as np
 from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError
 
 from .._allocator import Allocator
 from ..advantage_estimator import _WITHOUT_BOUND, _WITHOUT_PRIOR, AdvantageEstimator
@@ -16,7 +17,7 @@ from .prompts import field_values, final_outputs, prompt_keys, prompt_text, read
 
 _log = logging.getLogger("v05")
 _ESTIMATOR_OPTIONS = tuple(inspect.signature(AdvantageEstimator).parameters)
-_OPTIONS = (*_ESTIMATOR_OPTIONS, "prior_field", "key_field", "allocation", "log_every")
+_OPTIONS = (*_ESTIMATOR_OPTIONS, "prior_field", "id_field", "allocation", "log_every")
 _ALLOCATION_MAXIMUM = inspect.signature(Allocator).parameters["maximum"].default
 _ALLOCATION_OPTIONS = ("rule", "initial", "maximum", "cost", "lookahead", "wave")
 _UID_IS_NEW = ("only the V1 trainer (trainer.use_v1=True) tells. In others a prompt's uid is new at every visit, and an "
@@ -40,7 +41,7 @@ def read_options(algorithm):
     rule, prior, reward_range, leave_one_out, scale, ddof, epsilon, singleton, test, level, discount, capacity,
     calibration_discount: as in v05.AdvantageEstimator; prior may also be the dotted path of a function of prompts.
     prior_field: field of the dataset's extra_info with the prior, in reward units.
-    key_field: field of the dataset's extra_info that is different for every prompt of the dataset.
+    id_field: field of the dataset's extra_info that is different for every prompt of the dataset.
     allocation: rule, initial, maximum, cost, lookahead, wave, as in v05.Allocator, for v05.verl.V05AgentLoopManager.
     log_every: log the figures every so many steps.
     """
@@ -53,7 +54,10 @@ def read_options(algorithm):
 
 def _trainer_option(algorithm, name):
     """An option of verl's whole configuration, seen from its part `algorithm`; None where that is not known."""
-    return OmegaConf.select(algorithm, f"..{name}") if OmegaConf.is_config(algorithm) else None
+    try:
+        return OmegaConf.select(algorithm, f"..{name}") if OmegaConf.is_config(algorithm) else None
+    except ConfigKeyError:  # nothing is above it
+        return None
 
 
 def _prompts_stored(algorithm):
@@ -73,7 +77,7 @@ class Training:
     def __init__(self, algorithm, options, has_column):
         self.prompts_known = _prompts_stored(algorithm)
         self.prior_field = options.get("prior_field")
-        self.key_field = options.get("key_field")
+        self.id_field = options.get("id_field")
         self.allocation = options.get("allocation")
         self.log_every = options.get("log_every")
         self.rollouts = _trainer_option(algorithm, "actor_rollout_ref.rollout.n")
@@ -157,10 +161,10 @@ class Training:
         texts = [prompt_text(prompt) for prompt in prompts]
         if self.estimator.prior == "column":
             return range(len(prompts)), texts, field_values(prompts, self.prior_field)
-        return prompt_keys(prompts, self.key_field), texts, [None] * len(prompts)
+        return prompt_keys(prompts, self.id_field), texts, [None] * len(prompts)
 
     def _reads_prompt(self):
-        return self.estimator.prior != "column" and (self.key_field is None or self.estimator.prior != "history")
+        return self.estimator.prior != "column" and (self.id_field is None or self.estimator.prior != "history")
 
     def _check_groups(self, uids, counted):
         groups = {uid for uid, real in zip(uids, counted) if real}
