@@ -180,6 +180,14 @@ def test_no_context_of_a_log_knows_the_future(tmp_path):
     assert np.concatenate([episode.rows for episode in cases.episodes]).tolist() == list(range(len(cases.texts)))
 
 
+def test_the_mixture_rule_is_left_out_where_rewards_have_more_than_two_values(tmp_path):
+    rows = [{"step": step, "prompt": f"prompt {prompt}", "reward": (prompt + step + rollout) % 3 / 2}
+            for step in range(3) for prompt in range(12) for rollout in range(6)]
+    found = evaluate(write(tmp_path / "log.jsonl", rows), heads=("knn",), rollouts=(2,), splits=1)
+    assert [row.rule for row in found.baselines["history"]] == ["grpo", "v05", "calibrated"]
+    assert any('"mixture" is left out' in note for note in found.notes)
+
+
 def test_prompts_by_number_have_no_text(tmp_path):
     rows = [{"prompt": prompt, "rollouts": 6, "successes": [prompt % 7, 3, 5 * (prompt % 2)]} for prompt in range(20)]
     found = evaluate(write(tmp_path / "log.jsonl", rows), rollouts=(2,), splits=1)

@@ -106,7 +106,8 @@ def _rollouts(share, given):
     if given is None:
         found = next(fits, None)
         if found is None:
-            raise InvalidArgument(f"rollouts must be given: the scores are means of no number of successes up to {MOST_ROLLOUTS}")
+            raise InvalidArgument(
+                f"rollouts must be given: the scores are means of no number of successes up to {MOST_ROLLOUTS}")
         return found
     if given < 1 or not np.allclose(share * given, np.rint(share * given), rtol=0, atol=1e-4):
         raise InvalidArgument(f"rollouts must be what the scores are means of, got {given}, which does not fit them")

@@ -60,7 +60,7 @@ class FunctionEncoder:
         if found.dtype.kind not in "fiu":
             raise ArgumentTypeError(f"embeddings must be numbers, got dtype {found.dtype}")
         if found.ndim != 2 or len(found) != len(prompts) or not found.shape[1]:
-            raise InvalidArgument(f"embeddings must have shape ({len(prompts)}, d) for {len(prompts)} prompts, got {found.shape}")
+            raise InvalidArgument(f"embeddings must have shape ({len(prompts)}, d), one row a prompt, got {found.shape}")
         if self._width not in (None, found.shape[1]):
             raise InvalidArgument(f"embeddings must keep their width, got {found.shape[1]} after {self._width}")
         with np.errstate(over="ignore"):

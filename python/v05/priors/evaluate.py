@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from .. import _prototypes
 from ..errors import InvalidArgument
 from ..replay.report import compare, plain
 from ..replay.scoring import score
@@ -15,7 +14,7 @@ from .heads import HEADS
 from .in_context_prior import InContextPrior
 from .quality import qualities
 
-RULES = tuple(rule for rule in ("grpo", "v05", "calibrated", "mixture") if rule in _prototypes.RULES)
+RULES = ("grpo", "v05", "calibrated", "mixture")
 CONSTANT = "constant of the context"
 
 
@@ -84,20 +83,25 @@ def evaluate(log=None, *, context=None, query=None, prompts=None, reward_range=N
     values, notes = _predictions(cases, encoder, heads, discount, progress)
     values = {name: value for name, value in values.items() if not np.isnan(value).all()}
     if not values:
-        raise InvalidArgument(f"{cases.name}: no prior has a value for any visit: {'; '.join(notes) or 'nothing was visited twice'}")
+        because = "; ".join(notes) or "nothing was visited twice"
+        raise InvalidArgument(f"{cases.name}: no prior has a value for any visit: {because}")
     most = int(visits.count.max()) - 2
     sizes = [size for size in sorted(set(rollouts)) if 1 <= size <= most]
     if len(sizes) < len(set(rollouts)):
         notes.append(f"baselines are made from at most {most} rollouts: two more are needed to judge them, and visits have "
                      f"{most + 2} at most")
     found = tuple(qualities(visits, values, cases.reward_range, baseline=CONSTANT, seed=seed, progress=progress))
+    rules = RULES
+    if not np.isin(visits.reward, cases.reward_range).all():
+        rules = tuple(rule for rule in RULES if rule != "mixture")
+        notes.append('the rule "mixture" is left out: it is for rewards that are each an end of the reward range')
     baselines = {}
     for name, value in values.items():
         setting = Setting(reward_range=cases.reward_range, prior="logged", splits=splits, seed=seed,
                           progress=lambda stage, done, total: progress(f"baselines with {name}, {stage}", done, total))
         rows = []
         for size in sizes:
-            scores = score(replace(visits, logged_prior=value), setting, size, RULES)
+            scores = score(replace(visits, logged_prior=value), setting, size, rules)
             rows += compare(scores, visits.prompt[scores.visit], seed=seed)
         baselines[name] = tuple(rows)
     return Evaluation(

@@ -58,7 +58,8 @@ def _baseline_table(evaluation):
     for size in sizes:
         mean = next(row.error for rows in evaluation.baselines.values() for row in rows
                     if (row.rule, row.rollouts) == ("grpo", size))
-        table.add_row(str(size), "[dim]group mean[/dim]", f"[dim]error {_number(mean, '{:.4f}')}[/dim]", *[""] * (len(rules) - 1))
+        mean = f"[dim]error {_number(mean, '{:.4f}')}[/dim]"
+        table.add_row(str(size), "[dim]group mean[/dim]", mean, *[""] * (len(rules) - 1))
         for prior, rows in evaluation.baselines.items():
             found = {row.rule: row for row in rows if row.rollouts == size}
             cells = ["[dim]–[/dim]" if not found[rule].applied else

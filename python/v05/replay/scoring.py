@@ -55,7 +55,7 @@ def score(visits, setting, size, rules=RULES):
     unless the setting asks for the full history. Errors are means over the setting's random
     splits, all else is of the first split.
 
-    The rules "calibrated" and "james_stein" fit a batch of 256 or more groups by itself.
+    The rules "calibrated", "james_stein" and "mixture" fit a batch of 256 or more groups by itself.
     Smaller ones use the running calibration of the batches before them, once there is one: on
     real pass rates with 16, 32, 64, 128 prompts a step that took the calibrated error, relative
     to the group mean, from 0.32, 0.26, 0.21, 0.20 down to 0.17, 0.18, 0.16, 0.19; with 605 it
@@ -73,20 +73,23 @@ def _score_split(visits, setting, size, rules, stage):
     scorable = visits.count >= size + 2
     estimates = {rule: [] for rule in rules}
     priors = []
-    running = v05.RunningCalibration(reward_range=setting.reward_range)
+    learning = {"calibration": v05.RunningCalibration(reward_range=setting.reward_range)}
+    if "mixture" in rules:
+        learning["mixture"] = v05.RunningMixture(reward_range=setting.reward_range)
     for batch, prior in walk(visits, setting, None if setting.full_history else size):
         setting.progress(stage, batch[-1] + 1, len(visits.count))
         prior, batch = prior[scorable[batch]], batch[scorable[batch]]
         if not batch.size:
             continue
         rows = _rows(visits, batch, prior, size)
-        carried = running.calibration if len(batch) < ENOUGH_GROUPS else None
+        few = len(batch) < ENOUGH_GROUPS
+        carried = {name: getattr(running, name) for name, running in learning.items() if few}
         for rule in rules:
-            calibration = carried if rule in FITTED else None
-            estimates[rule].append(
-                v05.estimate(**rows, rule=rule, reward_range=setting.reward_range, calibration=calibration)
-            )
-        running.update(**rows)
+            name = "mixture" if rule == "mixture" else "calibration" if rule in FITTED else None
+            learnt = {name: carried[name]} if name in carried else {}
+            estimates[rule].append(v05.estimate(**rows, rule=rule, reward_range=setting.reward_range, **learnt))
+        for running in learning.values():
+            running.update(**rows)
         priors.append(prior)
     scored = np.flatnonzero(scorable)
     truth, noise = held_out(visits, scored, size)
