@@ -168,7 +168,7 @@ def test_a_log(tmp_path):
 
 def test_first_visits_of_a_log_have_no_history(tmp_path):
     found = evaluate(log_of(tmp_path), heads=("ridge",), rollouts=(2,), splits=1, only_visits=(1, 1))
-    assert "history" not in [quality.prior for quality in found.qualities]
+    assert [quality.prior for quality in found.qualities] == [CONSTANT, "TF-IDF, ridge", "logged"]
 
 
 def test_no_context_of_a_log_knows_the_future(tmp_path):

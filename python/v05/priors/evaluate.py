@@ -129,7 +129,7 @@ def _predictions(cases, encoder, heads, discount, progress):
             values["logged"] = cases.visits.logged_prior
         setting = Setting(reward_range=cases.reward_range, discount=discount)
         values["history"] = np.concatenate([prior for _, prior in walk(cases.visits, setting)])
-        if cases.texts is not None:
+        if cases.texts is not None and not np.isnan(values["history"]).all():
             guess = values[f"TF-IDF, {heads[0]}"]
             values["history, else TF-IDF"] = np.where(np.isnan(values["history"]), guess, values["history"])
     return values, notes
