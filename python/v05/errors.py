@@ -30,3 +30,10 @@ class CheckpointError(Error, ValueError):
 
 class LibraryError(Error, ImportError):
     """libv05.so is missing, cannot be loaded or is of another version than this package."""
+
+
+class MissingExtra(Error, ImportError):
+    """Something was asked for that needs packages which are not installed."""
+
+    def __init__(self, task, extra):
+        super().__init__(f"{task} needs packages that are not installed: pip install 'v05[{extra}]'")

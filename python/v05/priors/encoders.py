@@ -7,8 +7,7 @@ import numpy as np
 
 from .._arrays import to_numpy
 from .._batch import integer
-from ..errors import ArgumentTypeError, InvalidArgument
-from ..replay.errors import MissingExtra
+from ..errors import ArgumentTypeError, InvalidArgument, MissingExtra
 from .prompt_text import digest
 
 DIMENSIONS = 64

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, MissingExtra
 from ..health import prior_health
 from .allocation import AllocationRow, allocate, compare_allocation
-from .errors import LogError, MissingExtra
+from .errors import LogError
 from .logs import detect_reward_range, read_log
 from .report import Report, Row, compare
 from .scoring import look, score

@@ -8,10 +8,3 @@ class LogError(Error, ValueError):
 
     def __init__(self, path, line, problem):
         super().__init__(f"{path}, line {line}: {problem}" if line else f"{path}: {problem}")
-
-
-class MissingExtra(Error, ImportError):
-    """Something was asked for that needs packages which are not installed."""
-
-    def __init__(self, task, extra):
-        super().__init__(f"{task} needs packages that are not installed: pip install 'v05[{extra}]'")

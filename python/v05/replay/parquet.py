@@ -3,7 +3,8 @@
 import json
 from hashlib import blake2b
 
-from .errors import LogError, MissingExtra
+from ..errors import MissingExtra
+from .errors import LogError
 from .rows import Layout, recognise
 
 TRL = {"prompt", "completion", "advantage"}

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidArgument
-from .errors import MissingExtra
+from ..errors import InvalidArgument, MissingExtra
 from .tables import NAMES
 
 BINS = 12

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from math import isfinite
 
-from .errors import MissingExtra
+from ..errors import MissingExtra
 from .scoring import RULES
 
 NAMES = {

@@ -30,6 +30,6 @@ def __getattr__(name):
     try:
         return getattr(import_module(_MODULES[name], __name__), name)
     except ModuleNotFoundError as error:
-        from ..replay.errors import MissingExtra
+        from ..errors import MissingExtra
 
         raise MissingExtra(f"v05.v0.{name}", "v0") from error

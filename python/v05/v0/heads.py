@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import ArgumentTypeError, InvalidArgument
-from ..replay.errors import MissingExtra
+from ..errors import ArgumentTypeError, InvalidArgument, MissingExtra
 
 NAMES = ("tabpfn", "kernel")
 
