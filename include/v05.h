@@ -555,6 +555,9 @@ v05_status v05_history_merge(v05_history *history, const v05_history *other, v05
 /* Number of keys. Since 0.1.0. */
 v05_status v05_history_count(const v05_history *history, int64_t *count, v05_error *error);
 
+/* options: out, those that it was created with. Since 0.1.0. */
+v05_status v05_history_inspect(const v05_history *history, v05_history_options *options, v05_error *error);
+
 /* As v05_running_calibration_save. Since 0.1.0. */
 v05_status v05_history_save(const v05_history *history, uint8_t *bytes, size_t capacity, size_t *size,
                             v05_error *error);

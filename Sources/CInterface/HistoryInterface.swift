@@ -120,6 +120,17 @@ public func v05_history_count(
     }
 }
 
+@_cdecl("v05_history_inspect") @implementation
+public func v05_history_inspect(
+    _ history: OpaquePointer!, _ options: UnsafeMutablePointer<v05_history_options>!,
+    _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let handle: UnsafeMutablePointer<History> = try opened(history, "history")
+        try CallerStruct(UnsafePointer(options), "options").write(v05_history_options(handle.pointee.options))
+    }
+}
+
 @_cdecl("v05_history_save") @implementation
 public func v05_history_save(
     _ history: OpaquePointer!, _ bytes: UnsafeMutablePointer<UInt8>!, _ capacity: Int,

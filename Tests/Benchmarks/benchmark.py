@@ -94,6 +94,8 @@ def contestants(batch):
     found["v05.advantages, torch, int64 ids, rows shuffled"] = lambda: v05.advantages(*shuffled)
     found["v05.advantages, torch, calibrated, leave-one-out"] = lambda: v05.advantages(
         rewards, groups, prior, rule="calibrated", leave_one_out=True)
+    found["v05.advantages, torch, mixture, leave-one-out"] = lambda: v05.advantages(
+        rewards, groups, prior, rule="mixture", leave_one_out=True)
     if not large:
         found["v05.advantages, torch, uid strings"] = lambda: v05.advantages(rewards, batch.uids, prior)
 
@@ -191,6 +193,22 @@ def measure_native(batch, repeats):
     return seconds[repeats // 5:]
 
 
+def modulation(sequences=512, length=2048, seed=0):
+    """Token-level modulation of float32 arrays, against a copy of all that it reads."""
+    random = np.random.default_rng(seed)
+    shape = (sequences, length)
+    log_prob = -random.exponential(0.7, shape)
+    arrays = [random.normal(size=shape), random.exponential(0.6, shape), log_prob, log_prob + random.normal(0, 0.2, shape)]
+    arrays = [array.astype(np.float32) for array in arrays] + [np.ones(shape, dtype=bool)]
+    copies = [np.empty_like(array) for array in arrays]
+
+    def copy():
+        for source, target in zip(arrays, copies):
+            np.copyto(target, source)
+
+    return {"copy of the five arrays": copy, "v05.modulate_advantages, numpy": lambda: v05.modulate_advantages(*arrays)}
+
+
 def show(name, times, reference, unit="x"):
     ratio = np.quantile(times[: len(reference)] / np.median(reference), [0.1, 0.5, 0.9])
     print(f"  {name:52s} {np.median(times) * 1e6:12,.1f} us   {ratio[1]:9,.2f}{unit}  [{ratio[0]:,.2f}, {ratio[2]:,.2f}]")
@@ -208,6 +226,12 @@ def run(seconds):
         print(f"  Python, ratio to {reference}")
         for name, values in sorted(times.items(), key=lambda item: np.median(item[1])):
             show(name, values, times[reference])
+
+
+    print("\nTokens of 512 x 2048, float32, ratio to a copy of the arrays")
+    times = measure(modulation(), seconds)
+    for name, values in times.items():
+        show(name, values, times["copy of the five arrays"])
 
 
 def install_and_run(arguments):

@@ -22,7 +22,7 @@ its three look-aheads, 4 to 16 rollouts. "neyman threshold": v05.Allocator's rul
 rest get as many rollouts as "osla same_bias" took on average: "equal", groups of equal size; "neyman from 4, 2",
 rule "neyman" with that total as its budget and 4 or 2 rollouts to begin with; "ahead ...", v05.allocate before any
 rollout, 2 to 16 a prompt. The calibrated baseline of groups decided on ahead is fitted on its own batch; sequential
-allocators use the calibration of earlier batches. "discounted_beta" takes the strength of the history, or 8 rewards
+allocators use the calibration or mixture of earlier batches. "discounted_beta" takes the strength of the history, or 8 rewards
 for the other priors.
 
 Columns, each with its standard error over the repeats (jackknife; the prompts and their priors do not vary):

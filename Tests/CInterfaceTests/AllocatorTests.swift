@@ -34,7 +34,7 @@ struct AllocatorTests {
         return options
     }
 
-    private static let variants: [v05_allocator_options] = [
+    private nonisolated(unsafe) static let variants: [v05_allocator_options] = [
         options(), options { $0.look_ahead = Int32(V05_LOOK_AHEAD_SAME_MEAN.rawValue) },
         options { $0.look_ahead = Int32(V05_LOOK_AHEAD_DERIVATIVE.rawValue) }, options { $0.wave = 5 },
         options { ($0.rule, $0.maximum) = (Int32(V05_ALLOCATION_NEYMAN.rawValue), 40) }, options { ($0.initial, $0.budget) = (2, 60) },

@@ -57,7 +57,30 @@ struct StructSizeTests {
         let probability = allocationMemory.input([0.5, 0.5])
         let counts = allocationMemory.output(Int64.self, 2)
         let allocator = allocatorMemory.output(OpaquePointer?.self, 1)
+        let (mixtureCall, _) = batch()
+        let (appliedMixtureCall, _) = batch()
+        let mixtureMemory = Memory()
+        let mixture = mixtureMemory.output(holding: v05_mixture.unset)
         let cases = [
+            Case("options", v05_modulation_options.defaults, in: mixtureMemory) {
+                v05_advantage_modulate_f32($0, 0, 0, nil, 0, nil, nil, nil, nil, nil, nil, $1)
+            },
+            Case("statistics", v05_modulation_statistics.unset, in: Memory(), isOutput: true) {
+                v05_advantage_modulate_f64(nil, 0, 0, nil, 0, nil, nil, nil, nil, nil, $0, $1)
+            },
+            Case("running", v05_running_mixture.empty, in: mixtureMemory) { v05_running_mixture_solve($0, mixture, $1) },
+            Case("mixture", v05_mixture.unset, in: Memory(), isOutput: true) {
+                var running = v05_running_mixture.empty
+                return v05_running_mixture_solve(&running, $0, $1)
+            },
+            Case("mixture", v05_mixture.example, in: mixtureCall.memory) {
+                mixtureCall.options!.pointee.mixture = UnsafePointer($0)
+                return mixtureCall.estimate($1)
+            },
+            Case("estimate.mixture", v05_mixture.unset, in: appliedMixtureCall.memory, isOutput: true) {
+                appliedMixtureCall.estimate!.pointee.mixture = $0
+                return appliedMixtureCall.estimate($1)
+            },
             Case("batch", batchValue, in: batchCall.memory) { batchCall.batch = $0; return batchCall.estimate($1) },
             Case("batch", fitBatch, in: fitCall.memory) { fitCall.batch = $0; return fitCall.fit($1) },
             Case("options", v05_estimation_options.defaults, in: optionsCall.memory) { optionsCall.options = $0; return optionsCall.estimate($1) },
@@ -175,24 +198,50 @@ struct StructSizeTests {
                 #expect(bytes.load(as: Int.self) == shorter)
                 #expect(bytes[shorter...].allSatisfy { $0 == 0xA5 }, "written beyond the caller's struct")
             }
+            let longer = size + 64
+            let room = memory.bytes(longer + 8, isOutput: true)
+            #expect(Outcome { initialize(room.assumingMemoryBound(to: type), longer, $0) }.isOK)
+            let bytes = UnsafeRawBufferPointer(start: room, count: longer + 8)
+            #expect(bytes.load(as: Int.self) == longer)
+            #expect(bytes[size..<longer].allSatisfy { $0 == 0 }, "a newer caller's fields are left as they were")
+            #expect(bytes[longer...].allSatisfy { $0 == 0xA5 }, "written beyond the caller's struct")
         }
         check(v05_estimation_options.self, v05_estimation_options_initialize)
         check(v05_history_options.self, v05_history_options_initialize)
         check(v05_allocation_options.self, v05_allocation_options_initialize)
         check(v05_allocator_options.self, v05_allocator_options_initialize)
+        check(v05_modulation_options.self, v05_modulation_options_initialize)
         check(v05_running_calibration.self) { v05_running_calibration_initialize($0, $1, 0, 1, 0.9, $2) }
+        check(v05_running_mixture.self) { v05_running_mixture_initialize($0, $1, 0, 1, 0.9, $2) }
     }
 
-    /// An error struct of another size is left alone; the status says enough.
+    /// An error struct is filled as far as it reaches, and not at all where its size was never set.
     @Test func errorsOfAnotherSize() {
-        for size in [0, 8, MemoryLayout<v05_error>.size - 8] {
-            let memory = Memory()
-            var empty = v05_error()
-            empty.struct_size = size
-            let error = memory.output(holding: empty)
-            memory.watch()
+        let size = MemoryLayout<v05_error>.size
+        func fill(_ structSize: Int) -> UnsafeRawBufferPointer {
+            let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: size + 64, alignment: 8)
+            memory.initializeMemory(as: UInt8.self, repeating: 0xA5)
+            memory.storeBytes(of: structSize, as: Int.self)
+            let error = memory.baseAddress!.assumingMemoryBound(to: v05_error.self)
             #expect(v05_baseline_estimate(nil, nil, nil, nil, 0, nil, error) == V05_STATUS_NULL_POINTER)
-            #expect(memory.outputsAreUntouched)
+            #expect(memory.load(as: Int.self) == structSize)
+            return UnsafeRawBufferPointer(memory)
+        }
+        for unset in [0, 7, 9, 4104, -8, Int.max] {
+            let bytes = fill(unset)
+            #expect(bytes[8...].allSatisfy { $0 == 0xA5 })
+            bytes.deallocate()
+        }
+        for room in [8, 16, 24, 32, 40, size - 8, size, size + 8, size + 64] {
+            let bytes = fill(room)
+            #expect(bytes[min(room, size)...].allSatisfy { $0 == 0xA5 }, "written beyond the caller's struct")
+            if room >= 16 { #expect(bytes.load(fromByteOffset: 8, as: Int32.self) == 100) }
+            if room >= 32 {
+                let message = bytes[24..<min(room, size)]
+                #expect(message.last == 0)
+                #expect(message.starts(with: Array("batch must not be NULL".utf8).prefix(min(room, size) - 25)))
+            }
+            bytes.deallocate()
         }
     }
 }
@@ -218,5 +267,45 @@ extension v05_allocator_options {
         var options = v05_allocator_options()
         _ = v05_allocator_options_initialize(&options, MemoryLayout<v05_allocator_options>.size, nil)
         return options
+    }
+}
+
+extension v05_modulation_options {
+    static var defaults: v05_modulation_options {
+        var options = v05_modulation_options()
+        _ = v05_modulation_options_initialize(&options, MemoryLayout<v05_modulation_options>.size, nil)
+        return options
+    }
+}
+
+extension v05_modulation_statistics {
+    static var unset: v05_modulation_statistics {
+        var statistics = v05_modulation_statistics()
+        statistics.struct_size = MemoryLayout<v05_modulation_statistics>.size
+        return statistics
+    }
+}
+
+extension v05_mixture {
+    static var unset: v05_mixture {
+        var mixture = v05_mixture()
+        mixture.struct_size = MemoryLayout<v05_mixture>.size
+        return mixture
+    }
+
+    /// Of no batch: equal weights.
+    static var example: v05_mixture {
+        var mixture = unset
+        var running = v05_running_mixture.empty
+        _ = v05_running_mixture_solve(&running, &mixture, nil)
+        return mixture
+    }
+}
+
+extension v05_running_mixture {
+    static var empty: v05_running_mixture {
+        var running = v05_running_mixture()
+        _ = v05_running_mixture_initialize(&running, MemoryLayout<v05_running_mixture>.size, 0, 1, 0.9, nil)
+        return running
     }
 }

@@ -20,7 +20,7 @@ struct BaselineTests {
         options.rule = rule
         options.interval = interval
         options.test = test
-        return BaselineEstimator(options: options, rule: rule, calibration: .empty)
+        return BaselineEstimator(options: options, rule: rule, calibration: .empty, weights: nil)
     }
 
     private func forAll(test: PriorTestKind = .bound, _ body: (Case) -> Void) {

@@ -51,7 +51,7 @@ struct EquivarianceTests {
     /// With epsilon = 0, which is not in reward units. The convention `raw` for groups of one is about the reward
     /// itself, so it is left out.
     private static func options(exact: Bool) -> [EstimationOptions] {
-        let all = AllOptions.over(interval, epsilon: 0).filter { $0.singleton == .zero }
+        let all = AllOptions.over(interval, epsilon: 0, isTwoValued: exact).filter { $0.singleton == .zero }
         guard exact else { return all }
         return all + all.filter { $0.rule == .v05 }.map { options in
             var options = options

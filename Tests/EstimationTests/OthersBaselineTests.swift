@@ -9,13 +9,13 @@ struct OthersBaselineTests {
         intercept: 0.1, slope: 0.8, priorVariance: 0.02, rewardVariance: 0.15, grandMean: 0.4, betweenVariance: 0.05, groups: 20,
         totalGroups: 30)
 
-    @Test(arguments: (Int32(0)...7).compactMap(BaselineRule.init), [PriorTestKind.bound, .exact])
+    @Test(arguments: (Int32(0)...8).compactMap(BaselineRule.init), [PriorTestKind.bound, .exact])
     func equalsTheRuleWithoutTheRow(_ rule: BaselineRule, _ test: PriorTestKind) throws {
         var random = SeededRandom(1)
         for count in 2...9 {
             for hasPrior in [true, false] {
                 let rewards = (0..<count).map { _ in
-                    test == .exact ? Double(Int.random(in: 0...1, using: &random)) : Double.random(in: 0...1, using: &random)
+                    test == .exact || rule == .mixture ? Double(Int.random(in: 0...1, using: &random)) : Double.random(in: 0...1, using: &random)
                 }
                 let rollouts = Rollouts(
                     rewards: rewards, ids: rewards.map { _ in 3 }, priors: rewards.map { _ in hasPrior ? 0.45 : .nan },

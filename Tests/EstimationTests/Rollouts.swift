@@ -199,9 +199,10 @@ struct EstimatedRollouts {
 
 /// Every rule with every way to use it that a random batch allows.
 enum AllOptions {
-    static func over(_ interval: Interval, epsilon: Double = 1e-6) -> [EstimationOptions] {
+    static func over(_ interval: Interval, epsilon: Double = 1e-6, isTwoValued: Bool = false) -> [EstimationOptions] {
         var all: [EstimationOptions] = []
-        for rule in (Int32(0)...).lazy.map(BaselineRule.init).prefix(while: { $0 != nil }).compactMap({ $0 }) {
+        for rule in (Int32(0)...).lazy.map(BaselineRule.init).prefix(while: { $0 != nil }).compactMap({ $0 })
+        where isTwoValued || rule != .mixture {
             for leaveOneOut in [false, true] {
                 for scale in [AdvantageScale.none, .group, .batch] {
                     for singleton in [SingletonConvention.zero, .raw] {

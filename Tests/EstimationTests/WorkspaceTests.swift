@@ -57,8 +57,12 @@ struct WorkspaceTests {
             Rollouts.random(groupCount: 12, largest: 5, in: interval, using: &random),
             Rollouts(rewards: [1, 0, 0.1], offsets: [0, 2, 2, 3], priors: [0.5, 0.2, .nan]),
         ]
-        for rollouts in batches {
-            for options in AllOptions.over(interval) where options.scale == .none && options.singleton == .zero {
+        var twoValued = Rollouts.random(groupCount: 14, largest: 5, in: interval, using: &random)
+        twoValued.rewards = twoValued.rewards.map { $0.rounded() }
+        twoValued.mask = nil
+        for rollouts in batches + [twoValued] {
+            let isTwoValued = rollouts.rewards.allSatisfy { $0 == 0 || $0 == 1 }
+            for options in AllOptions.over(interval, isTwoValued: isTwoValued) where options.scale == .none && options.singleton == .zero {
                 let size = BatchEstimation.workspaceSize(
                     rowCount: rollouts.rewards.count, groupCount: rollouts.offsets.map { $0.count - 1 }, options: options)
                 let expected = try rollouts.estimate(options).advantages

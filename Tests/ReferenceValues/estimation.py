@@ -140,8 +140,75 @@ def shrinkage_rule(rewards, centre, variance, setting):
     return weight, centre + weight * (mean(rewards) - centre), variance * noise / (variance + noise)
 
 
+# ---- Mixture of Beta distributions (method, section 5b) --------------------
+
+STRENGTHS = [mpf(2) ** power for power in range(-1, 9)]
+
+
+def components(prior, setting):
+    """(a, b) of the Beta distributions of a prompt: 30 with a prior, 10 without."""
+    fitted = setting["calibration"]
+    values = [fitted["grand_mean"]]
+    if prior is not None:
+        values = [prior, fitted["intercept"] + fitted["slope"] * prior] + values
+    for value in values:
+        probability = (value - setting["low"]) / (setting["high"] - setting["low"])
+        centre = min(max(probability, mpf("0.02")), mpf("0.98"))
+        for strength in STRENGTHS:
+            yield strength * centre, strength * (1 - centre)
+
+
+def likelihood(a, b, wins, losses):
+    return mpmath.beta(a + wins, b + losses) / mpmath.beta(a, b)
+
+
+def outcome(rewards, setting):
+    assert all(reward in (setting["low"], setting["high"]) for reward in rewards)
+    wins = sum(reward == setting["high"] for reward in rewards)
+    return wins, len(rewards) - wins
+
+
+def fit_weights(groups, last, setting):
+    """Expectation-maximisation for the `last` components of every group."""
+    table = [[likelihood(a, b, *outcome(group["rewards"], setting))
+              for a, b in list(components(group["prior"], setting))[-last:]] for group in groups]
+    weights = [mpf(1) / last] * last
+    for _ in range(40):
+        counts = [mpf("0.05")] * last
+        for row in table:
+            total = mpmath.fsum(weight * value for weight, value in zip(weights, row))
+            for index in range(last):
+                counts[index] += weights[index] * row[index] / total
+        weights = [count / mpmath.fsum(counts) for count in counts]
+    return weights
+
+
+def fit_mixture(groups, setting):
+    present = [group for group in groups if group["rewards"]]
+    predicted = [group for group in present if group["prior"] is not None]
+    return fit_weights(predicted, 30, setting), fit_weights(present, 10, setting)
+
+
+def mixture_rule(rewards, prior, setting):
+    wins, losses = outcome(rewards, setting)
+    table = list(components(prior, setting))
+    shares = [weight * likelihood(a, b, wins, losses)
+              for weight, (a, b) in zip(setting["weights"][prior is None], table)]
+    total = mpmath.fsum(shares)
+    means = [(a + wins) / (a + b + wins + losses) for a, b in table]
+    average = mpmath.fsum(share * mean for share, mean in zip(shares, means)) / total
+    variance = mpmath.fsum(
+        share * (mean * (1 - mean) / (a + b + wins + losses + 1) + (mean - average) ** 2)
+        for share, mean, (a, b) in zip(shares, means, table)) / total
+    weight = mpmath.fsum(share * len(rewards) / (a + b + len(rewards)) for share, (a, b) in zip(shares, table)) / total
+    width = setting["high"] - setting["low"]
+    return weight, setting["low"] + width * average, width ** 2 * variance
+
+
 def apply_rule(rule, rewards, prior, setting):
     fitted = setting["calibration"]
+    if rule == "mixture":
+        return mixture_rule(rewards, prior, setting)
     if rule == "james_stein" or (rule == "calibrated" and prior is None):
         return shrinkage_rule(rewards, fitted["grand_mean"], fitted["between_variance"], setting)
     if rule == "calibrated":
@@ -296,17 +363,19 @@ def estimate(rewards, ids, prior, mask, options, calibration):
 
     fitted = None
     rule = options["rule"]
-    if rule in ("calibrated", "james_stein"):
+    if rule in ("calibrated", "james_stein", "mixture"):
         if calibration is None:
             fitted = fit_calibration(groups, low, high)
         else:
             calibration = {name: mpf(value) for name, value in calibration.items()}
-        enough = "groups" if rule == "calibrated" else "total_groups"
+        enough = "total_groups" if rule == "james_stein" else "groups"
         if (calibration or fitted)[enough] < LEAST_GROUPS:
-            rule = "v05" if rule == "calibrated" else "grpo"
+            rule = "grpo" if rule == "james_stein" else "v05"
 
     setting = {"low": low, "high": high, "half": (high - low) / 2, "test": options["test"],
                "level": mpf(options["level"]), "calibration": calibration or fitted}
+    if rule == "mixture":
+        setting["weights"] = fit_mixture(groups, setting)
 
     values = {name: [] for name in ("weight", "baseline", "mse", "bias_squared", "z",
                                     "p_value", "rejected")}
@@ -424,6 +493,9 @@ def check_group(group, k, rule, half, calibration, options):
         assert min(m, centre) - TINY <= b <= max(m, centre) + TINY
         assert close(mse, w * mpf(calibration["reward_variance"]) / k)
         assert close(mse, (1 - w) * variance) or calibration["reward_variance"] == 0
+    elif rule == "mixture":
+        low, high = (mpf(bound) for bound in options["reward_range"])
+        assert low < b < high and 0 < mse < half ** 2 and 0 < w < 1
     elif rule == "v05":
         assert close(mse, w * noise)
         if V is not None and options["rule"] != "james_stein":
@@ -845,10 +917,28 @@ def hard_numbers(cases):
                   {i: full.random() for i in range(4)}, leave_one_out=leave_one_out, scale="group")
 
 
+def mixtures(cases):
+    """The mixture rule, fitted on the batch, with every odd group; too few groups."""
+    sizes = [1, 2, 3, -2, 4, 2, 1, 5, 3, 2, 4, 3, 40]
+    turn = 0
+    for leave_one_out in (False, True):
+        for reward_range in RANGES:
+            cases.draw(f"mixture: {reward_range}, leave one out {leave_one_out}", sizes,
+                       lambda case: case["expected"]["rule"] == "mixture", reward_range=reward_range,
+                       missing=0.15, masked=0.1, shuffled=turn % 2 == 0,
+                       options={"rule": "mixture", "leave_one_out": leave_one_out,
+                                "scale": ("none", "group", "batch")[turn % 3]})
+            turn += 1
+        cases.draw(f"mixture: exact test beside it, leave one out {leave_one_out}", sizes,
+                   lambda case: case["expected"]["rule"] == "mixture",
+                   options={"rule": "mixture", "test": "exact", "leave_one_out": leave_one_out})
+    cases.draw("mixture: too few groups", [4, 1, 2, 3, 3], options={"rule": "mixture"})
+
+
 def main():
     cases = Cases()
     for part in (every_combination, boundary_and_small, drawn_paper_rule, exact_test, fits,
-                 given_calibrations, many_sizes, hard_numbers):
+                 given_calibrations, many_sizes, hard_numbers, mixtures):
         part(cases)
     lines = ",\n".join(json.dumps(case, separators=(",", ":"), allow_nan=False) for case in cases.all)
     path = Path(__file__).with_suffix(".json")

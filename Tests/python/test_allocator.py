@@ -658,7 +658,7 @@ def test_the_estimate_is_that_of_the_observed_rows(options, calibration):
     np.testing.assert_array_equal(found.groups, np.arange(40))
     assert (found.rule, found.calibration, found.reward_range) == (expected.rule, expected.calibration, expected.reward_range)
     for field in dataclasses.fields(v05.Estimate):
-        if field.name not in ("advantages", "index", "groups", "rule", "calibration", "reward_range"):
+        if field.name not in ("advantages", "index", "groups", "rule", "calibration", "mixture", "reward_range"):
             np.testing.assert_array_equal(getattr(found, field.name)[expected.groups], getattr(expected, field.name), err_msg=field.name)
 
 

@@ -1,5 +1,6 @@
 """Saved objects of every kind: they come back whole or not at all."""
 
+import dataclasses
 import importlib.util
 import io
 import json
@@ -21,7 +22,7 @@ import v05
 
 SAVED = ROOT / "Tests" / "SavedCheckpoints"
 FORMAT = 1
-KINDS = {"running_calibration": 1, "history": 2, "allocator": 3}
+KINDS = {"running_calibration": 1, "history": 2, "allocator": 3, "running_mixture": 4}
 
 
 def running_calibration():
@@ -44,7 +45,14 @@ def allocator():
     return allocator
 
 
-MAKERS = {"running_calibration": running_calibration, "history": history, "allocator": allocator}
+def running_mixture():
+    running = v05.RunningMixture(reward_range=(-1, 1), discount=0.75)
+    running.update([1.0, -1.0, 1.0] * 10, np.repeat(np.arange(10), 3), dict.fromkeys(range(9), 0.25))
+    return running
+
+
+MAKERS = {
+    "running_calibration": running_calibration, "history": history, "allocator": allocator, "running_mixture": running_mixture}
 every_kind = pytest.mark.parametrize("kind", MAKERS)
 
 
@@ -54,6 +62,7 @@ def blank(kind):
         "running_calibration": lambda: v05.RunningCalibration(discount=0),
         "history": lambda: v05.History(1, reward_range=(0, 9)),
         "allocator": lambda: v05.Allocator([1.0], initial=1, maximum=2),
+        "running_mixture": lambda: v05.RunningMixture(discount=0),
     }[kind]()
 
 
@@ -355,7 +364,30 @@ def test_the_first_allocator_is_read_for_ever():
     assert requests == expected["requests"] and allocator.counts.tolist() == expected["final_counts"]
 
 
-@pytest.mark.parametrize("kind", ["history", "allocator"])
+def test_the_first_running_mixture_is_read_for_ever():
+    running, expected = saved("running_mixture")
+    assert [*running.reward_range] == expected["reward_range"]
+    assert (running.discount, running.updates) == (expected["discount"], expected["updates"])
+    found = running.mixture
+    np.testing.assert_allclose(found.weights, expected["mixture"]["weights"], rtol=1e-12)
+    np.testing.assert_allclose(found.grand_weights, expected["mixture"]["grand_weights"], rtol=1e-12)
+    assert dataclasses.asdict(found.calibration) == pytest.approx(expected["mixture"]["calibration"], rel=1e-12)
+
+
+def test_the_first_allocator_with_a_mixture_is_read_for_ever():
+    allocator = blank("allocator")
+    allocator.load_state_dict({"checkpoint": (SAVED / "allocator_mixture_1.bin").read_bytes()})
+    expected = json.loads((SAVED / "allocator_mixture_1.json").read_text())
+    assert allocator.counts.tolist() == expected["counts"]
+    estimate = allocator.estimate()
+    assert estimate.rule == expected["rule"] == "mixture"
+    assert [*estimate.mixture.weights] == expected["weights"]
+    np.testing.assert_allclose(estimate.baseline, expected["baseline"], rtol=1e-12)
+    np.testing.assert_allclose(estimate.mse, expected["mse"], rtol=1e-12)
+    assert allocator.request().tolist() == expected["request"]
+
+
+@pytest.mark.parametrize("kind", ["history", "allocator", "running_mixture", "allocator_mixture"])
 def test_the_saved_checkpoints_are_what_their_scripts_make(kind, tmp_path, monkeypatch):
     """Of this format only: a later one gets files of its own."""
     module = script(kind)

@@ -526,6 +526,8 @@ BAD_KEYS = {
     "floats": ([1.5], "keys must be 64-bit integers or strings: got 1.5"),
     "an array of floats": (np.array([1.0]), "keys must be 64-bit integers or strings: got "),
     "booleans": ([True], "keys must be 64-bit integers or strings: got True"),
+    "a boolean after 1": ([1, True], "keys must be 64-bit integers or strings: got True"),
+    "a float after 1": ([1, 1.0], "keys must be 64-bit integers or strings: got 1.0"),
     "missing": (["a", None], "keys must be 64-bit integers or strings: got None"),
     "beyond 64 bits": ([2**64], "keys must be 64-bit integers or strings: got 18446744073709551616"),
     "pairs": ([(1, 2)], "keys must be 64-bit integers or strings: got (1, 2)"),
@@ -598,3 +600,12 @@ def test_after_close(call):
     with pytest.raises(v05.Error, match="History is closed"):
         call(history)
     history.close()
+
+
+def test_half_precision_is_of_the_historys_own_range():
+    """0.3 of half precision lies below 0.3: taken for the bound that it was rounded from, as in `advantages`."""
+    history = v05.History(reward_range=(0.3, 0.7))
+    assert history.reward_range == (0.3, 0.7)
+    history.record([1, 1, 2, 2], np.array([0.3, 0.3, 0.7, 0.7], np.float16))
+    assert history.predict([1, 2])[0].tolist() == pytest.approx([0.3, 0.7], abs=1e-7)
+    assert pickle.loads(pickle.dumps(history)).reward_range == (0.3, 0.7)

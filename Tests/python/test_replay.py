@@ -67,7 +67,7 @@ def test_scores_by_hand(tmp_path):
     assert scores.weight["v05"].tolist() == [1, 7 / 8]
     assert scores.within.tolist() == [0, 0]
     assert scores.groups.rejected.tolist() == [False, True]
-    assert scores.applied == {"grpo": 1, "james_stein": 0, "prior": 1, "v05": 1, "calibrated": 0}
+    assert scores.applied == {"grpo": 1, "james_stein": 0, "prior": 1, "v05": 1, "calibrated": 0, "mixture": 0}
 
 
 def test_scores_equal_a_plain_loop(tmp_path):
@@ -189,7 +189,7 @@ def test_report_is_plain_json(tmp_path):
     report = replay(random_log(tmp_path / "log"), rollouts=[2, 5])
     content = json.loads(json.dumps(report.as_dict(), allow_nan=False))
     assert content["sentence"] == report.sentence and content["headline"] == 5
-    assert [row["rollouts"] for row in content["rows"]] == [2] * 5 + [5] * 5
+    assert [row["rollouts"] for row in content["rows"]] == [2] * 6 + [5] * 6
     assert [health["rollouts_used"] for health in content["health"]] == [2, 5, None]
     assert content["visits"] == 120 and content["rollouts"] == 840 and content["steps"] == 4
 
@@ -356,3 +356,12 @@ class TestAllocation:
             assert 2 <= row.rollouts <= 6
             np.testing.assert_allclose(row.saved, 1 - row.rollouts / row.worth)
         assert [row["rule"] for row in report.as_dict()["allocation"]] == ["osla", "neyman"]
+
+
+def test_the_mixture_takes_part_where_rewards_are_two_valued(tmp_path):
+    report = replay(random_log(tmp_path / "log", prompts=40, steps=6), rollouts=[4], splits=1)
+    row = report.row("mixture")
+    assert row.applied > 0.7 and 0 < row.relative < 1
+    visits = [(prompt, step, [0, 1, 0.5, 1, 0, 1], None) for prompt in range(9) for step in range(3)]
+    report = replay(write_log(tmp_path / "other", visits), rollouts=[4], splits=1)
+    assert "mixture" not in {row.rule for row in report.rows} and report.row("calibrated")

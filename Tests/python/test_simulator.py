@@ -89,7 +89,7 @@ def test_allocations_of_the_same_average(trial):
         average = trial.row(prior, "osla same_bias", "v05").columns["rollouts"][0]
         kinds = "equal", "neyman from", "ahead"
         same = [row for row in trial.rows if row.prior == prior and row.allocation.startswith(kinds)]
-        assert len(same) == 15
+        assert len(same) == 21
         for row in same:
             assert row.columns["rollouts"][0] == pytest.approx(average, abs=0.5 / len(trial.population))
 

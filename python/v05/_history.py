@@ -55,6 +55,12 @@ class History(Handle):
         self._call("count", byref(count))
         return count.value
 
+    @property
+    def reward_range(self):
+        options = c.HistoryOptions()
+        self._call("inspect", byref(options))
+        return options.reward_low, options.reward_high
+
     def predict(self, keys, *, step=0):
         """(value, strength) of each key: two (n,) float64 arrays; NaN and 0 for keys never recorded.
 
@@ -75,7 +81,7 @@ class History(Handle):
         Raises InvalidArgument and then records nothing.
         """
         keys = key_array(keys)
-        rows = Rewards(rewards, (0.0, 1.0))
+        rows = Rewards(rewards, self.reward_range)
         if len(rows) != len(keys):
             raise InvalidArgument(f"rewards must have one entry a key, got {len(rows)} for {len(keys)} keys")
         mask = mask_rows(mask, len(keys))
@@ -115,6 +121,11 @@ def key_array(keys):
         raise ArgumentTypeError(f"keys must be a sequence of integers or strings, got {keys!r}")
     hashes = _Hashes()
     try:
+        keys = list(keys)
+        # True and 1.0 would pass for a 1 that came before.
+        odd = {kind for kind in set(map(type, keys)) if issubclass(kind, (bool, np.bool_, float, np.floating))}
+        if odd:
+            raise TypeError(f"got {next(key for key in keys if type(key) in odd)!r}")
         return np.array([hashes[key] for key in keys], dtype=np.int64)
     except TypeError as error:
         raise ArgumentTypeError(f"keys must be 64-bit integers or strings: {error}") from error

@@ -264,6 +264,7 @@ FUNCTIONS = {
     "v05_history_start": (c_int32, [_handle, c_void_p, c_void_p, c_void_p, c_int64, c_int64, _error]),
     "v05_history_merge": (c_int32, [_handle, _handle, _error]),
     "v05_history_count": (c_int32, [_handle, _count, _error]),
+    "v05_history_inspect": (c_int32, [_handle, POINTER(HistoryOptions), _error]),
     "v05_history_save": (c_int32, [_handle, c_void_p, c_size_t, _size, _error]),
     "v05_history_load": (c_int32, [_new_handle, c_void_p, c_size_t, _error]),
     "v05_allocation_options_initialize": (c_int32, [POINTER(AllocationOptions), c_size_t, _error]),

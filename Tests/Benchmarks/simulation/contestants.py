@@ -21,7 +21,7 @@ class Batch:
     prior: np.ndarray
     strength: np.ndarray
     rewards: np.ndarray  # (g, MOST), to be taken from the left
-    calibration: object  # v05.Calibration of the batches before
+    mixture: object  # v05.Mixture of the batches before
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ BASELINES = {
     "v05 leave-one-out": dict(rule="v05", leave_one_out=True),
     "calibrated": dict(rule="calibrated"),
     "calibrated leave-one-out": dict(rule="calibrated", leave_one_out=True),
+    "mixture": dict(rule="mixture"),
+    "mixture leave-one-out": dict(rule="mixture", leave_one_out=True),
 }
 WITHOUT_PRIOR = ("grpo", "rloo", "james_stein", "median")
 
@@ -70,22 +72,24 @@ def osla():
     for lookahead in ("same_bias", "same_mean", "derivative"):
         yield _sequential(f"osla {lookahead}", "v05", rule="osla", lookahead=lookahead)
     yield _sequential("osla same_bias", "v05 leave-one-out", rule="osla")
-    # With a calibration the gain does not depend on the rewards, so the look-aheads agree.
+    # With a calibration the gain does not depend on the rewards, with a mixture it is that of its posterior: there is
+    # nothing to hold fixed.
     yield _sequential("osla", "calibrated", rule="osla")
+    yield _sequential("osla", "mixture", rule="osla")
 
 
 def neyman():
     """Rollouts as long as each lowers the noise by more than OSLA's cost."""
-    for baseline in ("v05", "calibrated", "calibrated leave-one-out"):
+    for baseline in ("v05", "calibrated", "calibrated leave-one-out", "mixture"):
         yield _sequential("neyman threshold", baseline, rule="neyman")
 
 
 def equal_average(average):
     """Allocations of `average` rollouts a prompt."""
-    for baseline in ("rloo", "v05", "calibrated", "calibrated leave-one-out"):
+    for baseline in ("rloo", "v05", "calibrated", "calibrated leave-one-out", "mixture", "mixture leave-one-out"):
         yield Contestant("equal", baseline, partial(_play_ahead, baseline, partial(_equal, average)))
     for initial in (INITIAL, 2):
-        for baseline in ("v05", "calibrated", "calibrated leave-one-out"):
+        for baseline in ("v05", "calibrated", "calibrated leave-one-out", "mixture", "mixture leave-one-out"):
             yield _sequential(f"neyman from {initial}", baseline, rule="neyman", initial=initial, average=average)
     for name, options in AHEAD.items():
         play = partial(_play_ahead, "calibrated", partial(_allocated, average, options))
@@ -133,11 +137,13 @@ def _allocated(average, options, batch):
 
 def _play_sequential(baseline, batch, *, rule, lookahead="same_bias", initial=INITIAL, average=None):
     """Rollouts decided on as results come in, one more a prompt at a time."""
-    calibration = batch.calibration if BASELINES[baseline]["rule"] == "calibrated" else None
+    rule_of_baseline = BASELINES[baseline]["rule"]
+    calibration = batch.mixture.calibration if rule_of_baseline == "calibrated" else None
+    mixture = batch.mixture if rule_of_baseline == "mixture" else None
     budget = None if average is None else _total(average, batch)
     with v05.Allocator(
         batch.prior, rule=rule, reward_range=INTERVAL, initial=initial, maximum=MOST, lookahead=lookahead,
-        budget=budget, calibration=calibration,
+        budget=budget, calibration=calibration, mixture=mixture,
     ) as allocator:
         taken = np.zeros(len(batch.prior), np.int64)
         while (wanted := allocator.request()).any():

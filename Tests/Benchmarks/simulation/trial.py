@@ -69,12 +69,12 @@ def hold_trial(log, steps, seed, priors=PRIORS, progress=lambda done, total, nam
             columns = summarise(stage.play(contestant, prior), population.variance)
             rows.append(Row(name, contestant.name, contestant.baseline, columns))
 
-    unknown = stage.with_calibrations(make_prior("constant", population, world))
+    unknown = stage.with_mixtures(make_prior("constant", population, world))
     enter(unknown, fixed_groups(with_prior=False), NO_PRIOR)
     for name in priors:
         prior = make_prior(name, population, believed[PRIORS.index(name)])
         prior_error[name] = float(np.mean((prior.value - population.value) ** 2))
-        known = stage.with_calibrations(prior)
+        known = stage.with_mixtures(prior)
         enter(known, fixed_groups(with_prior=True), name)
         taken = len(rows)
         enter(known, osla(), name)
@@ -99,30 +99,30 @@ class _Stage:
         batches = max(1, round(count / BATCH))
         self.deals = [np.array_split(generator.permutation(count), batches) for _ in range(steps)]
 
-    def with_calibrations(self, prior):
-        """The prior and, for each batch, the calibration of those before it, of `INITIAL` rollouts a prompt."""
-        running = v05.RunningCalibration(reward_range=INTERVAL)
+    def with_mixtures(self, prior):
+        """The prior and, for each batch, the mixture of those before it, of `INITIAL` rollouts a prompt."""
+        running = v05.RunningMixture(reward_range=INTERVAL)
 
         def update(prompts, rewards):
             repeated = np.repeat(prompts, INITIAL)
             return running.update(rewards.ravel(), repeated, prior.value[repeated])
 
-        calibration = update(np.arange(len(self.population)), self.warm_up)
-        calibrations = []
+        mixture = update(np.arange(len(self.population)), self.warm_up)
+        mixtures = []
         for rewards, deal in zip(self.rewards, self.deals, strict=True):
-            calibrations.append([])
+            mixtures.append([])
             for prompts in deal:
-                calibrations[-1].append(calibration)
-                calibration = update(prompts, rewards[prompts, :INITIAL])
-        return prior, calibrations
+                mixtures[-1].append(mixture)
+                mixture = update(prompts, rewards[prompts, :INITIAL])
+        return prior, mixtures
 
     def play(self, contestant, known):
         """What was measured of a contestant, (repeat, quantity, prompt)."""
-        prior, calibrations = known
+        prior, mixtures = known
         outcome = np.empty((len(self.deals), len(QUANTITIES), len(self.population)))
         for repeat, deal in enumerate(self.deals):
-            for prompts, calibration in zip(deal, calibrations[repeat], strict=True):
+            for prompts, mixture in zip(deal, mixtures[repeat], strict=True):
                 batch = Batch(
-                    prior.value[prompts], prior.strength[prompts], self.rewards[repeat, prompts], calibration)
+                    prior.value[prompts], prior.strength[prompts], self.rewards[repeat, prompts], mixture)
                 outcome[repeat][:, prompts] = measure(contestant.play(batch), self.population.value[prompts])
         return outcome

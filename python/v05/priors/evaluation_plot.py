@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..replay.plot import FAINT, check_picture
-from .evaluation_tables import RULE_NAMES
+from ..replay.tables import NAMES
 
 COLOURS = ("#8a97a3", "#2f6fb5", "#c08a3e", "#6aa67c", "#b5344a", "#7a5ba6", "#22303c", "#3aa6a6")
 
@@ -58,4 +58,4 @@ def _draw_errors(axes, baselines, rule):
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.set_xlabel("rollouts a prompt")
-    axes.set_title(f"{RULE_NAMES[rule]}: error / group mean's")
+    axes.set_title(f"{NAMES[rule]}: error / group mean's")

@@ -2,7 +2,6 @@
 
 from ..replay.tables import NAMES, _escape, _number, _table, _with_interval, check_tables
 
-RULE_NAMES = NAMES | {"mixture": "V_0.5 mixture"}
 HOW = (
     "How: AUC is the share of pairs of a prompt solved at least half of the time and another that are put in the right "
     "order; within: pairs of one context (policy and step). The squared error has the sampling noise taken off. A baseline "
@@ -54,7 +53,7 @@ def _baseline_table(evaluation):
     table.add_column("rollouts", justify="right")
     table.add_column("prior")
     for rule in rules:
-        table.add_column(RULE_NAMES[rule], justify="right")
+        table.add_column(NAMES[rule], justify="right")
     for size in sizes:
         mean = next(row.error for rows in evaluation.baselines.values() for row in rows
                     if (row.rule, row.rollouts) == ("grpo", size))

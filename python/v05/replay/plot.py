@@ -18,8 +18,9 @@ COLOURS = {
     "prior": "#6aa67c",
     "v05": "#2f6fb5",
     "calibrated": "#b5344a",
+    "mixture": "#7d55a8",
 }
-MARKERS = {"grpo": "o", "james_stein": "v", "prior": "s", "v05": "D", "calibrated": "o"}
+MARKERS = {"grpo": "o", "james_stein": "v", "prior": "s", "v05": "D", "calibrated": "o", "mixture": "^"}
 
 
 def check_picture(path):

@@ -8,7 +8,8 @@ import v05
 
 from .visits import held_out, walk
 
-RULES = ("grpo", "james_stein", "prior", "v05", "calibrated")
+RULES = ("grpo", "james_stein", "prior", "v05", "calibrated", "mixture")
+TWO_VALUED = ("mixture",)  # rules for rewards that are each an end of their range
 FITTED = ("james_stein", "calibrated")
 ENOUGH_GROUPS = 256  # a batch with fewer groups uses the calibration of the batches before it
 
@@ -40,7 +41,7 @@ class Scores:
     groups: Groups
 
 
-def score(visits, setting, size, rules=RULES):
+def score(visits, setting, size, rules=None):
     """Estimate every rule's baseline from `size` rollouts a visit and score it with the others.
 
     With b from `size` random rollouts and, of the k others, mean m and sum of squared
@@ -55,12 +56,16 @@ def score(visits, setting, size, rules=RULES):
     unless the setting asks for the full history. Errors are means over the setting's random
     splits, all else is of the first split.
 
-    The rules "calibrated", "james_stein" and "mixture" fit a batch of 256 or more groups by itself.
+    rules: None: all of RULES that the rewards allow. The rules "calibrated", "james_stein" and
+    "mixture" fit a batch of 256 or more groups by itself.
     Smaller ones use the running calibration of the batches before them, once there is one: on
     real pass rates with 16, 32, 64, 128 prompts a step that took the calibrated error, relative
     to the group mean, from 0.32, 0.26, 0.21, 0.20 down to 0.17, 0.18, 0.16, 0.19; with 605 it
     would have raised it from 0.16 to 0.18.
     """
+    if rules is None:
+        is_two_valued = np.isin(visits.reward, setting.reward_range).all()
+        rules = [rule for rule in RULES if is_two_valued or rule not in TWO_VALUED]
     splits = []
     for split in range(setting.splits):
         stage = f"{size} of the rollouts, split {split + 1} of {setting.splits}"

@@ -12,6 +12,7 @@ NAMES = {
     "prior": "prior alone",
     "v05": "V_0.5",
     "calibrated": "V_0.5 calibrated",
+    "mixture": "V_0.5 mixture",
 }
 HOW = (
     "How: the baseline from some rollouts of a visit, drawn at random, is compared with the mean of the others, "
@@ -73,6 +74,7 @@ def _error_table(report):
     table.add_column("squared\nerror", justify="right", no_wrap=True)
     table.add_column("relative to the\ngroup mean", justify="right")
     table.add_column("worth a plain\nmean of", justify="right")
+    last = report.rows[-1].rule
     for row in report.rows:
         headline = row.rule in ("v05", "calibrated") and row.rollouts == report.headline
         table.add_row(
@@ -80,7 +82,7 @@ def _error_table(report):
             NAMES[row.rule],
             *_cells(row),
             style="bold" if headline else None,
-            end_section=row.rule == RULES[-1],
+            end_section=row.rule == last,
         )
     return table
 
