@@ -357,6 +357,19 @@ static AnyBatch any_batch(Reader *outer, Range range) {
     return result;
 }
 
+static const v05_mixture *any_mixture(Reader *r, Range range) {
+    uint8_t flags = byte(r);
+    if (flags < 96) return NULL;
+    double h = (range.high - range.low) / 2, sums[2] = {0, 0};
+    v05_mixture m = {.struct_size = sizeof m, .intercept = range.low + h * (byte(r) / 255.0), .slope = byte(r) / 170.0,
+                     .grand_mean = range.low + 2 * h * (byte(r) / 255.0), .groups = 4 + byte(r) % 100, .total_groups = 200};
+    for (int i = 0; i < 40; i++) sums[i >= 30] += m.weights[i] = pow(2, -(byte(r) % 64));
+    for (int i = 0; i < 40; i++) m.weights[i] /= sums[i >= 30];
+    if (flags > 230) m.weights[byte(r) % 40] = any_double(r);
+    if (flags > 220 && flags <= 230) ((double *)&m)[1 + byte(r) % 8] = any_double(r);
+    return sized_struct(r, &m, sizeof m, NULL, 0);
+}
+
 static const v05_estimation_options *any_estimation_options(Reader *r, Range range, v05_estimation_options *seen) {
     v05_estimation_options defaults;
     CHECK(v05_estimation_options_initialize(&defaults, sizeof defaults, NULL) == V05_STATUS_OK, "defaults");
@@ -375,6 +388,10 @@ static const v05_estimation_options *any_estimation_options(Reader *r, Range ran
     if (flags & 32) o.test = any_choice(r, 2);
     if (flags & 64) o.level = any_double(r);
     if (flags == 250) { o.leave_one_out = (int32_t)any_integer(r); o.ddof = (int32_t)any_integer(r); }
+    if (flags & 128 && o.rule == V05_RULE_DISCOUNTED_BETA) {
+        o.rule = V05_RULE_MIXTURE;
+        o.mixture = any_mixture(r, range);
+    }
     *seen = o;
     return sized_struct(r, seen, sizeof o, &defaults, 0);
 }
@@ -465,7 +482,10 @@ static AnyEstimate any_estimate(Reader *r, int64_t rows, int64_t groups, int is_
         memset(&c, 0xA5, sizeof c);
         s.calibration = sized_struct(r, &c, sizeof c, NULL, 1);
     }
-    memset(&s.group_count, 0xA5, sizeof s - offsetof(v05_estimate, group_count));
+    memset(&s.group_count, 0xA5, offsetof(v05_estimate, mixture) - offsetof(v05_estimate, group_count));
+    static v05_mixture applied; /* its address is hashed with the results, so that it must stay the same */
+    applied.struct_size = sizeof applied;
+    if (wanted & 128 && first & 1) s.mixture = &applied;
     e.seen = s;
     e.argument = sized_struct(r, &e.seen, sizeof s, NULL, 1);
     unhashed(e.argument, longest_struct > offsetof(v05_estimate, group_count) ? offsetof(v05_estimate, group_count)
@@ -490,7 +510,7 @@ static void check_estimate(const AnyEstimate *e, int64_t rows, const uint8_t *ma
     v05_estimate out;
     memcpy(&out, e->argument, sizeof out);
     CHECK(out.group_count >= 0 && (s->group_capacity >= out.group_count || !(s->count || s->mean || s->weight || s->mse)), "group_count");
-    CHECK(out.applied_rule >= 0 && out.applied_rule < 8, "applied_rule %d", out.applied_rule);
+    CHECK(out.applied_rule >= 0 && out.applied_rule <= V05_RULE_MIXTURE, "applied_rule %d", out.applied_rule);
     CHECK(out.calibration_applied == 0 || out.calibration_applied == 1, "calibration_applied");
     if (s->row_group)
         for (int64_t i = 0; i < rows; i++)
@@ -700,6 +720,103 @@ static void call_fit(Reader *r) {
     described_options = NULL;
 }
 
+static v05_running_mixture running_mixture;
+
+/* A fit, or an update, a solution, or saved bytes of the running one: accepted back by an estimate. */
+static void call_mixture(Reader *r) {
+    Range range = any_range(r);
+    AnyBatch batch = any_batch(r, range);
+    v05_estimation_options o;
+    v05_estimation_options_initialize(&o, sizeof o, NULL);
+    o.rule = V05_RULE_MIXTURE;
+    o.reward_low = range.low;
+    o.reward_high = range.high;
+    uint8_t which = byte(r) % 4;
+    v05_mixture empty;
+    memset(&empty, 0xA5, sizeof empty);
+    v05_mixture *result = sized_struct(r, &empty, sizeof empty, NULL, 1);
+    v05_running_mixture before = running_mixture;
+    if (before.struct_size == 0 || chance(r, 32))
+        if (v05_running_mixture_initialize(&before, sizeof before, range.low, range.high, byte(r) / 255.0, NULL) != V05_STATUS_OK) return;
+    if (chance(r, 16)) ((double *)&before)[1 + byte(r) % (sizeof before / 8 - 1)] = any_double(r);
+    v05_running_mixture *running = sized_struct(r, &before, sizeof before, NULL, 1);
+    size_t size;
+    void *memory = workspace(r, &batch, &o, &size);
+    v05_error *error = error_argument(r);
+    workspace_begin(r, "v05_mixture_...", memory, size);
+    if (injects) { memory = NULL; size = 0; }
+    v05_status status = which == 0   ? v05_mixture_fit(batch.argument, &o, memory, size, result, error)
+                        : which == 1 ? v05_running_mixture_solve(running, result, error)
+                                     : v05_running_mixture_update(running, batch.argument, memory, size, error);
+    if (!ended(status)) return;
+    if (which >= 2 && running->struct_size == sizeof *running) {
+        uint8_t bytes[1024];
+        size_t length;
+        v05_running_mixture loaded = {.struct_size = sizeof loaded, .calibration.struct_size = sizeof loaded.calibration};
+        CHECK(v05_running_mixture_save(running, bytes, sizeof bytes, &length, NULL) == V05_STATUS_OK, "a running mixture is not saved");
+        CHECK(v05_running_mixture_load(&loaded, bytes, length, NULL) == V05_STATUS_OK, "a saved running mixture is refused");
+        CHECK(memcmp(loaded.counts, running->counts, sizeof loaded.counts) == 0, "a running mixture changes when saved");
+        if (second_time) running_mixture = *running;
+        v05_mixture solved = {.struct_size = sizeof solved};
+        CHECK(v05_running_mixture_solve(running, &solved, NULL) == V05_STATUS_OK, "a running mixture is not solved");
+        result = &solved;
+    }
+    if (result->struct_size != sizeof *result) return;
+    v05_batch none = {.struct_size = sizeof none};
+    v05_estimate estimate = {.struct_size = sizeof estimate};
+    o.mixture = result;
+    v05_error message = {.struct_size = sizeof message};
+    CHECK(v05_baseline_estimate(&none, &o, NULL, NULL, 0, &estimate, &message) == V05_STATUS_OK, "a mixture is not accepted back: %s", message.message);
+}
+
+static void call_modulation(Reader *r) {
+    int64_t sequences = byte(r) % 5, tokens = byte(r) % 40, n = sequences * tokens;
+    uint8_t flags = byte(r);
+    int is_single = flags & 1, per_token = flags >> 1 & 1;
+    size_t width = is_single ? 4 : 8;
+    v05_modulation_options defaults, o;
+    CHECK(v05_modulation_options_initialize(&defaults, sizeof defaults, NULL) == V05_STATUS_OK, "defaults");
+    o = defaults;
+    if (flags & 4) ((double *)&o)[1 + byte(r) % 6] = any_double(r);
+    const void *options = sized_struct(r, &o, sizeof o, &defaults, 0);
+    uint8_t mask[200], arrays[4][200 * 8];
+    for (int64_t i = 0; i < n; i++) {
+        uint8_t kind = byte(r);
+        mask[i] = kind & 3;
+        for (int k = 0; k < 4; k++) {
+            double value = byte(r) / 32.0;
+            if (kind > 240) value = any_double(r);
+            else if (kind > 230) value = kind & 1 ? INFINITY : NAN;
+            if (k == 0) value -= 4;
+            if (k >= 2) value = -value;
+            if (is_single) ((float *)arrays[k])[i] = (float)value;
+            else ((double *)arrays[k])[i] = value;
+        }
+    }
+    const void *given[4], *m = input(n, mask);
+    for (int k = 0; k < 4; k++) given[k] = input((k || per_token ? n : sequences) * width, arrays[k]);
+    void *result = output(n * width);
+    v05_modulation_statistics empty;
+    memset(&empty, 0xA5, sizeof empty);
+    v05_modulation_statistics *statistics = flags & 8 ? sized_struct(r, &empty, sizeof empty, NULL, 1) : NULL;
+    if (chance(r, 4)) sequences = any_integer(r) < 0 ? -1 : 2147483648ll;
+    v05_error *error = error_argument(r);
+    begin(r, "v05_advantage_modulate");
+    v05_status status = is_single
+        ? v05_advantage_modulate_f32(options, sequences, tokens, given[0], per_token, given[1], given[2], given[3], m, result, statistics, error)
+        : v05_advantage_modulate_f64(options, sequences, tokens, given[0], per_token, given[1], given[2], given[3], m, result, statistics, error);
+    if (!ended(status)) return;
+    for (int64_t i = 0; i < n; i++) {
+        double found = is_single ? ((float *)result)[i] : ((double *)result)[i];
+        int64_t place = per_token ? i : i / tokens;
+        double advantage = is_single ? ((float *)given[0])[place] : ((double *)given[0])[place];
+        CHECK(isfinite(found), "modulated[%lld] = %g", (long long)i, found);
+        if (!mask[i]) CHECK(found == (isfinite(advantage) ? advantage : 0), "masked token %lld: %g of %g", (long long)i, found, advantage);
+        else if (advantage > 0) CHECK(found >= advantage * 0 && found >= 0, "%g of %g", found, advantage);
+        else CHECK(found >= advantage * (1 + 1e-6) && found <= 0, "%g of %g", found, advantage);
+    }
+}
+
 static void call_allocation(Reader *r) {
     v05_allocation_options defaults, o;
     CHECK(v05_allocation_options_initialize(&defaults, sizeof defaults, NULL) == V05_STATUS_OK, "defaults");
@@ -759,7 +876,7 @@ static void call_initialize(Reader *r) {
                                    sizeof(v05_allocator_options), sizeof(v05_history_options), sizeof(v05_running_calibration)};
     size_t known = sizes[which % 5], size = byte(r) < 200 ? known : (size_t)any_integer(r);
     if (byte(r) > 128) size = 8 * (1 + byte(r) % (known / 8 + 2));
-    void *memory = chance(r, 8) ? NULL : output(size > 1000 ? known : size);
+    void *memory = chance(r, 8) ? NULL : output(size > 4096 ? known : size);
     Range range = any_range(r);
     double discount = any_double(r);
     v05_error *error = error_argument(r);
@@ -1288,6 +1405,10 @@ static void replace(void **slot, int kind, void *object) {
 static void step(Reader *r) {
     uint8_t code = byte(r), slot = byte(r) & 1;
     void *loaded = NULL;
+    if (code >= 232) {
+        twice(r, code & 1 ? call_mixture : call_modulation);
+        return;
+    }
     switch (code % 32) {
         case 0: case 1: case 2: case 3: twice(r, call_estimate); break;
         case 4: twice(r, call_fit); break;
@@ -1339,6 +1460,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     Reader r = {data, size, 0, 0};
     program = data;
     program_size = size;
+    memset(&running_mixture, 0, sizeof running_mixture);
     v05_running_calibration_initialize(&running, sizeof running, 0, 1, 0.9, NULL);
     for (int steps = 0; r.left > 0 && steps < 24; steps++) step(&r);
     for (int i = 0; i < 2; i++) {

@@ -222,6 +222,9 @@ def use(loaded):
         if isinstance(loaded, v05.RunningCalibration):
             assert np.isfinite(loaded.calibration.slope)
             loaded.update([loaded.reward_range[0]] * 2, [0, 0], None)
+        elif isinstance(loaded, v05.RunningMixture):
+            assert np.isfinite(loaded.mixture.weights).all()
+            loaded.update([loaded.reward_range[0]] * 2, [0, 0], None)
         elif isinstance(loaded, v05.History):
             loaded.predict(["a", "b", 3], step=9)
             loaded.record(["b", "new"], [1.0, 0.5], step=9)

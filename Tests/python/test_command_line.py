@@ -37,7 +37,7 @@ def test_tables(log, capsys, monkeypatch):
 def test_json(log, capsys):
     assert main(["replay", log, "--json", "--rollouts", "2", "4", "--seed", "3"]) == 0
     content = json.loads(capsys.readouterr().out)
-    assert content["prompts"] == 12 and [row["rollouts"] for row in content["rows"]] == [2] * 5 + [4] * 5
+    assert content["prompts"] == 12 and [row["rollouts"] for row in content["rows"]] == [2] * 6 + [4] * 6
 
 
 def test_every_option_reaches_the_replay(log, capsys):
