@@ -732,7 +732,7 @@ static void call_mixture(Reader *r) {
     o.reward_low = range.low;
     o.reward_high = range.high;
     uint8_t which = byte(r) % 4;
-    v05_mixture empty;
+    v05_mixture empty, solved;
     memset(&empty, 0xA5, sizeof empty);
     v05_mixture *result = sized_struct(r, &empty, sizeof empty, NULL, 1);
     v05_running_mixture before = running_mixture;
@@ -749,7 +749,8 @@ static void call_mixture(Reader *r) {
                         : which == 1 ? v05_running_mixture_solve(running, result, error)
                                      : v05_running_mixture_update(running, batch.argument, memory, size, error);
     if (!ended(status)) return;
-    if (which >= 2 && running->struct_size == sizeof *running) {
+    if (which >= 2) {
+        if (running->struct_size != sizeof *running) return;
         uint8_t bytes[1024];
         size_t length;
         v05_running_mixture loaded = {.struct_size = sizeof loaded, .calibration.struct_size = sizeof loaded.calibration};
@@ -757,7 +758,7 @@ static void call_mixture(Reader *r) {
         CHECK(v05_running_mixture_load(&loaded, bytes, length, NULL) == V05_STATUS_OK, "a saved running mixture is refused");
         CHECK(memcmp(loaded.counts, running->counts, sizeof loaded.counts) == 0, "a running mixture changes when saved");
         if (second_time) running_mixture = *running;
-        v05_mixture solved = {.struct_size = sizeof solved};
+        solved.struct_size = sizeof solved;
         CHECK(v05_running_mixture_solve(running, &solved, NULL) == V05_STATUS_OK, "a running mixture is not solved");
         result = &solved;
     }
