@@ -766,6 +766,8 @@ static void call_mixture(Reader *r) {
     v05_batch none = {.struct_size = sizeof none};
     v05_estimate estimate = {.struct_size = sizeof estimate};
     o.mixture = result;
+    o.reward_low = 0;
+    o.reward_high = 1;
     v05_error message = {.struct_size = sizeof message};
     CHECK(v05_baseline_estimate(&none, &o, NULL, NULL, 0, &estimate, &message) == V05_STATUS_OK, "a mixture is not accepted back: %s", message.message);
 }

@@ -30,7 +30,7 @@ def estimate():
 
 def test_fields(estimate):
     names = [field.name for field in dataclasses.fields(v05.Estimate)]
-    assert names == ["advantages", "index", "groups", "count", *FLOATS, *FLAGS, "rule", "calibration", "reward_range"]
+    assert names == ["advantages", "index", "groups", "count", *FLOATS, *FLAGS, "rule", "calibration", "mixture", "reward_range"]
     assert type(estimate.advantages) is np.ndarray and estimate.advantages.shape == (7,)
     assert estimate.index.tolist() == [0, 1, 0, 1, 2, 0, 3] and estimate.index.dtype == np.int64
     assert estimate.groups.tolist() == ["b", "a", "c", "d"]
@@ -109,12 +109,13 @@ def test_advantages_are_those_of_the_estimate(rule, leave_one_out):
     estimate = v05.estimate(*batch.arguments, **options)
     np.testing.assert_array_equal(v05.advantages(*batch.arguments, **options), estimate.advantages)
     assert estimate.rule == rule
-    assert (estimate.calibration is not None) == (rule in ("calibrated", "james_stein"))
+    assert (estimate.calibration is not None) == (rule in ("calibrated", "james_stein", "mixture"))
+    assert (estimate.mixture is not None) == (rule == "mixture")
 
 
 def test_it_says_when_a_rule_had_too_little_to_calibrate():
     batch = simulated(np.random.default_rng(2), 7, 4, noisy)
-    for rule, instead in (("calibrated", "v05"), ("james_stein", "grpo")):
+    for rule, instead in (("calibrated", "v05"), ("mixture", "v05"), ("james_stein", "grpo")):
         fallen = v05.estimate(*batch.arguments, rule=rule)
         assert fallen.rule == instead and fallen.calibration is None
         np.testing.assert_array_equal(fallen.advantages, v05.advantages(*batch.arguments, rule=instead))
