@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import v05
 
+from .demo.command import add_command as add_demo
 from .priors.command import add_command as add_priors
 from .v0.command import add_command as add_v0
 
@@ -94,6 +95,7 @@ def _parser():
     parser = argparse.ArgumentParser(prog="v05", description="V_0.5 baselines for reinforcement learning.")
     parser.add_argument("--version", action="version", version=f"v05 {v05.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_demo(commands)
     _add_replay(commands)
     add_priors(commands)
     add_v0(commands)

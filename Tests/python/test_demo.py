@@ -1,0 +1,191 @@
+"""`v05 demo`: its statistics by hand, its tables and picture from made-up runs, and a few real steps."""
+
+import gzip
+import io
+import json
+from dataclasses import replace
+from math import inf, isnan, sqrt
+
+import pytest
+from v05.command_line import main
+from v05.demo.arms import ARMS, find_arms
+from v05.demo.curve import Point, Run
+from v05.demo.report import interval, report_arms
+from v05.demo.setting import QUICK, RECORDED
+from v05.errors import InvalidArgument
+
+pytest.importorskip("scipy", reason="the intervals of the demo need scipy")
+
+TINY = replace(QUICK, training_per_level=32, held_out_per_level=10, warm_up_questions=1000, width=16, layers=1,
+               warm_up_steps=4, warm_up_batch=8, confused_steps=2, rollouts=96, rollouts_a_step=32, evaluations=3)
+
+
+@pytest.fixture
+def trl():
+    for name in ("trl", "reasoning_gym", "datasets"):
+        pytest.importorskip(name, reason=f"the demo trains with {name}")
+
+
+def run(arm, seed, accuracies, rate=1e-4):
+    points = [Point(0, accuracies[0])]
+    points += [Point(100 * place, accuracy, 0.5, 1.0, 0.7, 4.0, 0.25) for place, accuracy in enumerate(accuracies[1:], 1)]
+    return Run(arm, seed, rate, points)
+
+
+def made_up_runs():
+    return [
+        run("grpo-16", 0, [0.1, 0.2, 0.3]), run("grpo-16", 1, [0.1, 0.3, 0.5]),
+        run("calibrated-4", 0, [0.1, 0.3, 0.4]), run("calibrated-4", 1, [0.1, 0.4, 0.6]),
+        run("calibrated-4", 0, [0.1, 0.3, 0.2], rate=1e-3), run("calibrated-4", 1, [0.1, 0.4, 0.1], rate=1e-3),
+        run("history-1", 0, [0.1, 0.1, 0.2]), run("history-1", 1, [0.1, 0.1, 0.1]),
+    ]
+
+
+def test_interval_by_hand():
+    found = interval([1.0, 2.0, 3.0])
+    assert found.mean == 2
+    assert found.half_width == pytest.approx(4.302653 / sqrt(3), rel=1e-6)
+    assert isnan(interval([1.0]).half_width)
+    assert f"{interval([0.25]):+}" == "+0.250" and f"{interval([0.5, 0.5])}" == "0.500 ± 0.000"
+
+
+def test_report():
+    best, others = report_arms(made_up_runs(), ARMS)
+    grpo, calibrated, history = best
+    assert [row.arm.name for row in best] == ["grpo-16", "calibrated-4", "history-1"]
+    assert grpo.difference is None and grpo.accuracy.mean == pytest.approx(0.4)
+    assert calibrated.learning_rate == 1e-4 and [row.learning_rate for row in others] == [1e-3]
+    assert calibrated.difference.mean == pytest.approx(0.1) and calibrated.difference.half_width == pytest.approx(0, abs=1e-9)
+    # The mean curve is .1, .35, .5 at 0, 100, 200 rollouts and GRPO 16 ends at .4.
+    assert calibrated.to_reference == pytest.approx(100 + 100 / 3)
+    assert history.to_reference == inf
+    assert calibrated.mean("prior_weight") == 0.25
+
+
+def test_report_of_an_interrupted_study():
+    """A sweep compares its learning rates on the seeds that all of them have."""
+    runs = made_up_runs()[:-1]
+    runs.remove(next(one for one in runs if one.learning_rate == 1e-3 and one.seed == 1))
+    calibrated, history = report_arms(runs, ARMS)[0][1:]
+    assert calibrated.seeds == [0] and isnan(calibrated.accuracy.half_width)
+    assert history.seeds == [0] and history.difference.mean == pytest.approx(-0.1)
+
+
+def test_tables_and_picture(tmp_path):
+    pytest.importorskip("matplotlib")
+    from rich.console import Console
+    from v05.demo.plot import draw_report
+    from v05.demo.table import print_report
+
+    best, others = report_arms(made_up_runs(), ARMS)
+    text = io.StringIO()
+    print_report(Console(file=text, width=120), best, others, QUICK)
+    for part in ("GRPO 16", "0.500 ± ", "+0.100 ± 0.000", "133", "never", "Learning rates tried", "2 seeds"):
+        assert part in text.getvalue()
+    draw_report(best, ARMS, tmp_path / "demo.png")
+    assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_arms_share_what_they_must():
+    steps = {arm.name: arm.prompts_a_step(QUICK) * (arm.mean_rollouts or arm.rollouts) for arm in ARMS}
+    assert set(steps.values()) == {QUICK.rollouts_a_step}
+    assert [arm.prompts_a_step(replace(QUICK, prompts_a_step=8)) for arm in ARMS] == [8] * len(ARMS)
+    questions = len(QUICK.levels) * QUICK.training_per_level
+    assert all(questions % arm.prompts_a_step(QUICK) == 0 for arm in ARMS)  # no question is left out of an epoch
+    QUICK.check(ARMS)
+    for wrong in (dict(prompts_a_step=10_000), dict(rollouts_a_step=24)):
+        with pytest.raises(InvalidArgument, match="a_step|a step"):
+            replace(QUICK, **wrong).check(ARMS)
+    with pytest.raises(InvalidArgument, match="grpo-16.*'nonsense'"):
+        find_arms(["nonsense"])
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--arms", "nonsense"], "arms must be among"),
+    (["--seeds", "0"], "seeds must be at least 1"),
+    (["--out", "/nowhere/demo.png"], "no such directory"),
+])
+def test_wrong_arguments(arguments, message, capsys, monkeypatch):
+    monkeypatch.setattr("v05.demo.command.NEEDED", ())
+    assert main(["demo", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_missing_extra(capsys, monkeypatch):
+    monkeypatch.setattr("v05.demo.command.NEEDED", ("no_such_package",))
+    assert main(["demo"]) == 2
+    assert "no_such_package" in (told := capsys.readouterr().err) and "v05[demo]" in told
+
+
+def test_questions_do_not_overlap(trl):
+    from v05.demo.tasks import draw_questions
+
+    one, other = draw_questions(TINY, 0), draw_questions(TINY, 1)
+    held_out = {question.text for question in one.held_out}
+    assert len(held_out) == 5 * 10 and len(one.training) == 5 * 32
+    assert held_out == {question.text for question in other.held_out}
+    warm_up = {text for text, _ in one.warm_up}
+    assert not held_out & one.training.keys() and not warm_up & held_out and not warm_up & one.training.keys()
+    assert one.training.keys() != other.training.keys()
+    for question in one.training.values():
+        assert question.solved_by(question.answer) and not question.solved_by(question.answer + "1")
+
+
+def test_recorded_questions_are_those_of_the_shipped_log(trl):
+    from v05.demo.record import SEED
+    from v05.demo.tasks import draw_questions
+    from v05.replay import shipped_log
+
+    with gzip.open(shipped_log(), "rt") as lines:
+        prompts = {json.loads(line)["prompt"] for line in lines}
+    assert prompts == draw_questions(RECORDED, SEED).training.keys()
+
+
+def test_answer_probability_is_that_of_sampling(trl):
+    """Against the probabilities of the tokens one by one, without padding."""
+    import torch
+    from v05.demo.answers import answer_probability, encode
+    from v05.demo.experiment import prepare
+
+    bench = prepare(TINY, 0)
+    pairs = [(one.text, one.answer) for one in bench.questions.held_out[::9]]
+    found = answer_probability(bench.model, *encode(bench.tokenizer, pairs))
+    for (question, answer), probability in zip(pairs, found):
+        tokens = bench.tokenizer(question)["input_ids"]
+        expected = 1.0
+        for token in [*bench.tokenizer(answer)["input_ids"], bench.tokenizer.eos_token_id]:
+            with torch.no_grad():
+                expected *= bench.model(torch.tensor([tokens])).logits[0, -1].softmax(-1)[token].item()
+            tokens.append(token)
+        assert probability.item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_few_steps(trl, tmp_path, monkeypatch, capsys):
+    """Two arms in two processes: the whole command, and the same numbers with one process."""
+    monkeypatch.setattr("v05.demo.command.QUICK", TINY)
+    found = []
+    for processes in ("2", "1"):
+        figures = tmp_path / processes
+        status = main(["demo", "--arms", "grpo-4", "neyman-2-16", "--seeds", "1", "--processes", processes, "--out",
+                       str(tmp_path / "demo.png"), "--json", str(figures)])
+        assert status == 0
+        found.append(json.loads(figures.read_text()))
+    assert "GRPO 4" in capsys.readouterr().out and (tmp_path / "demo.png").exists()
+    runs = [{one["arm"]: one["points"] for one in each["runs"]} for each in found]
+    assert runs[0].keys() == {"grpo-4", "neyman-2-16"}
+    for points in runs[0].values():
+        assert len(points) == TINY.evaluations + 1 and points[-1]["rollouts"] >= TINY.rollouts
+    assert runs[0] == runs[1]
+    assert runs[0]["grpo-4"][0]["accuracy"] == runs[0]["neyman-2-16"][0]["accuracy"]
+
+
+def test_log_of_a_run(trl, tmp_path, monkeypatch):
+    from v05.demo import record
+
+    monkeypatch.setattr(record, "RECORDED", replace(TINY, held_out_per_level=0, confused_steps=0))
+    record.record_log(tmp_path / "log.jsonl.gz", lambda *_: None)
+    with gzip.open(tmp_path / "log.jsonl.gz", "rt") as lines:
+        rows = [json.loads(line) for line in lines]
+    assert len(rows) == TINY.rollouts and [row["step"] for row in rows] == sorted(row["step"] for row in rows)
+    assert rows[0].keys() == {"step", "prompt", "reward"} and {row["reward"] for row in rows} <= {0.0, 1.0}

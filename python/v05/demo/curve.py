@@ -1,0 +1,36 @@
+"""What is known of a run: points along its rollouts."""
+
+from dataclasses import dataclass
+from math import nan
+
+
+@dataclass(frozen=True)
+class Point:
+    """An evaluation, and means over the steps since the one before; NaN before the first step.
+
+    rollouts: so far.
+    accuracy: probability that a sampled answer to a held-out question is right, mean over the questions.
+    reward: mean of the training rollouts.
+    gradient_norm: before clipping.
+    entropy: of the tokens, in nats.
+    rollouts_a_prompt: of a step.
+    prior_weight: 1 minus the weight of the group mean in the baseline; 0 where no prior is used.
+    """
+
+    rollouts: int
+    accuracy: float
+    reward: float = nan
+    gradient_norm: float = nan
+    entropy: float = nan
+    rollouts_a_prompt: float = nan
+    prior_weight: float = nan
+
+
+@dataclass(frozen=True)
+class Run:
+    """An arm, by name, trained from the warm start of a seed."""
+
+    arm: str
+    seed: int
+    learning_rate: float
+    points: list

@@ -1,0 +1,104 @@
+"""All runs of a study: every arm from the warm start of every seed, spread over processes."""
+
+import signal
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from queue import Empty
+
+from .arms import Arm
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be done; without an arm, the warm-up of its seed."""
+
+    seed: int
+    arm: Arm | None = None
+    learning_rate: float | None = None
+
+    def __str__(self):
+        if self.arm is None:
+            return f"warm-up, seed {self.seed}"
+        return f"{self.arm.label}, rate {self.learning_rate:g}, seed {self.seed}"
+
+
+@dataclass
+class Study:
+    """The runs that are done, and whether the user ended the study before all were."""
+
+    runs: list = field(default_factory=list)
+    interrupted: bool = False
+
+
+def run_study(arms, seeds, learning_rates, setting, *, device, processes, progress):
+    """A `Study` of every arm with every seed. Its numbers do not depend on the number of processes.
+
+    learning_rates: tried with every arm; None: the arm's own.
+    progress(job, done, total, accuracy): called while jobs, told by their names, are under way; accuracy is None where
+        there is none.
+    """
+    context = get_context("spawn")
+    messages, stop = context.Queue(), context.Event()
+    study = Study()
+    pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(messages, stop))
+    pending = {}
+
+    def submit(job, *weights):
+        pending[pool.submit(_work, job, setting, device, *weights)] = job
+
+    try:
+        for seed in seeds:
+            submit(Job(seed))
+        while pending:
+            done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+            for message in _waiting(messages):
+                progress(*message)
+            for future in done:
+                job, result = pending.pop(future), future.result()
+                if job.arm:
+                    study.runs.append(result)
+                    continue
+                for arm in arms:
+                    for rate in learning_rates or (arm.learning_rate,):
+                        submit(Job(job.seed, arm, rate), result)
+    except KeyboardInterrupt:
+        study.interrupted = True
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+    return study
+
+
+class _Stopped(Exception):
+    """The study has been ended while a run was under way."""
+
+
+def _begin(messages, stop):
+    """In every process: Ctrl-C is for the parent, which then sets `stop`."""
+    global _messages, _stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _messages, _stop = messages, stop
+    messages.cancel_join_thread()  # nobody reads what is left when the study ends
+
+
+def _waiting(messages):
+    while True:
+        try:
+            yield messages.get_nowait()
+        except Empty:
+            return
+
+
+def _work(job, setting, device, weights=None):
+    from .experiment import train, warm_start  # takes seconds, which the parent need not wait for
+
+    def report(done, total, accuracy=None):
+        if _stop.is_set():
+            raise _Stopped
+        _messages.put((str(job), done, total, accuracy))
+
+    if job.arm is None:
+        return warm_start(setting, job.seed, device, report)
+    return train(job.arm, job.seed, weights, setting, job.learning_rate, device,
+                 lambda rollouts, accuracy: report(rollouts, setting.rollouts, accuracy))
