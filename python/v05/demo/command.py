@@ -7,8 +7,7 @@ from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 
-from ..errors import InvalidArgument
-from ..replay.errors import MissingExtra
+from ..errors import InvalidArgument, MissingExtra
 from .arms import ARMS, find_arms
 from .setting import FULL, QUICK
 
