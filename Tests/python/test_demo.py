@@ -28,7 +28,8 @@ def trl():
 
 def run(arm, seed, accuracies, rate=1e-4):
     points = [Point(0, accuracies[0])]
-    points += [Point(100 * place, accuracy, 0.5, 1.0, 0.7, 4.0, 0.25) for place, accuracy in enumerate(accuracies[1:], 1)]
+    for place, accuracy in enumerate(accuracies[1:], 1):
+        points.append(Point(100 * place, accuracy, 0.5, 1.0, 0.7, 4.0, 0.25))
     return Run(arm, seed, rate, points)
 
 
@@ -55,7 +56,8 @@ def test_report():
     assert [row.arm.name for row in best] == ["grpo-16", "calibrated-4", "history-1"]
     assert grpo.difference is None and grpo.accuracy.mean == pytest.approx(0.4)
     assert calibrated.learning_rate == 1e-4 and [row.learning_rate for row in others] == [1e-3]
-    assert calibrated.difference.mean == pytest.approx(0.1) and calibrated.difference.half_width == pytest.approx(0, abs=1e-9)
+    assert calibrated.difference.mean == pytest.approx(0.1)
+    assert calibrated.difference.half_width == pytest.approx(0, abs=1e-9)
     # The mean curve is .1, .35, .5 at 0, 100, 200 rollouts and GRPO 16 ends at .4.
     assert calibrated.to_reference == pytest.approx(100 + 100 / 3)
     assert history.to_reference == inf

@@ -21,28 +21,31 @@ def add_command(commands):
         "demo",
         help="train a small transformer with TRL, with V_0.5 and without, and compare",
         description="Trains a small transformer, made on the spot, on arithmetic questions of reasoning-gym: TRL's "
-        "GRPOTrainer as released against V_0.5 with fewer rollouts a prompt, at an equal total of rollouts. Prints a table "
-        "and draws a picture. The quick setting takes less than 10 minutes on 2 cores; nothing is downloaded.",
+        "GRPOTrainer as released against V_0.5 with fewer rollouts a prompt, at an equal total of rollouts. Prints "
+        "tables and draws a picture. The quick setting takes less than 10 minutes on 2 cores; nothing is downloaded.",
     )
     size = demo.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_const", const="quick", dest="size", help="3 seeds (default)")
     size.add_argument("--full", action="store_const", const="full", dest="size",
                       help="8 seeds, 4 times as many rollouts and a sweep of the learning rate: hours")
     demo.set_defaults(size="quick", run=run_demo)
-    demo.add_argument("--arms", nargs="+", metavar="ARM", help=f"of {', '.join(arm.name for arm in ARMS)} (default: all)")
+    demo.add_argument("--arms", nargs="+", metavar="ARM",
+                      help=f"of {', '.join(arm.name for arm in ARMS)} (default: all)")
     demo.add_argument("--seeds", type=int, metavar="N", help="0 to N - 1")
     demo.add_argument("--learning-rates", nargs="+", type=float, metavar="RATE",
                       help="try these with every arm (default: one chosen before for the arm)")
     demo.add_argument("--rollouts", type=int, metavar="N", help="of a run")
     demo.add_argument("--rollouts-a-step", type=int, metavar="N", help="equal for all arms (default: 128)")
-    demo.add_argument("--prompts-a-step", type=int, metavar="N", help="equal for all arms, in place of the rollouts a step")
-    demo.add_argument("--processes", type=int, metavar="N", help="runs at a time (default: the number of cores, at most 8)")
+    demo.add_argument("--prompts-a-step", type=int, metavar="N",
+                      help="equal for all arms, in place of the rollouts a step")
+    demo.add_argument("--processes", type=int, metavar="N",
+                      help="runs at a time (default: the number of cores, at most 8)")
     demo.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
                       help="auto: a GPU for --full if there is one")
     demo.add_argument("--out", default="demo.png", metavar="FILE", help="the picture (default: demo.png)")
     demo.add_argument("--json", metavar="FILE", help="write settings, every run and the report")
     demo.add_argument("--log", metavar="FILE",
-                      help="do something else: record the log that `v05 replay` ships (.jsonl.gz, 6 minutes on one core)")
+                      help="instead of all this record the log that `v05 replay` ships (6 minutes on one core)")
 
 
 def run_demo(options):
@@ -66,8 +69,10 @@ def run_demo(options):
 
 def _record(path):
     from ..command_line import _progress_bar
+    from .experiment import silence
     from .record import record_log
 
+    silence()
     with _progress_bar() as progress:
         record_log(path, progress or (lambda *_: None))
     print(f"log: {path}")

@@ -21,21 +21,25 @@ from .warm_up import warm_up
 
 @dataclass
 class Bench:
-    """What all runs of a seed have in common: questions, tokenizer, and the model with the weights of the warm start."""
+    """What all runs of a seed have in common: questions, tokenizer, and a model."""
 
     questions: object
     tokenizer: object
     model: object
 
 
-def prepare(setting, seed):
-    """The `Bench` of a seed, before the warm-up."""
-    # One thread adds in one order: the numbers do not depend on how many processes there are.
-    torch.set_num_threads(1)
+def silence():
+    """For a process of its own: nothing is printed beside the demo's progress but errors."""
     warnings.simplefilter("ignore")
     logging.set_verbosity_error()
     getLogger("v05").setLevel(ERROR)
     disable_progress_bars()
+
+
+def prepare(setting, seed):
+    """The `Bench` of a seed, before the warm-up."""
+    # One thread adds in one order: the numbers do not depend on how many processes there are.
+    torch.set_num_threads(1)
     set_seed(seed)
     questions = draw_questions(setting, seed)
     tokenizer = make_tokenizer(text for pair in questions.warm_up for text in pair)
@@ -43,7 +47,7 @@ def prepare(setting, seed):
 
 
 def warm_start(setting, seed, device, progress):
-    """Weights, a state dict on the processor, of the model after the warm-up. progress(done, total) after every step."""
+    """Weights after the warm-up, a state dict on the processor. progress(done, total) is called after every step."""
     bench = prepare(setting, seed)
     bench.model.to(device)
     warm_up(bench.model, bench.tokenizer, bench.questions.warm_up, setting, progress)

@@ -43,7 +43,7 @@ def draw_report(best, all_arms, path):
                 _draw_curve(axes, row, name, COLOURS[all_arms.index(row.arm) % len(COLOURS)])
             axes.set_title(title)
             axes.set_xlabel("rollouts")
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value / 1000:g}k" if value else "0"))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value / 1000:g}k"))
             if name == "accuracy":
                 axes.legend(loc="lower right")
             if name in ("gradient_norm", "rollouts_a_prompt"):

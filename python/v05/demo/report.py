@@ -1,9 +1,11 @@
 """What the runs of a study say: means over seeds with intervals, arm by arm."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from math import inf, isnan, nan, sqrt
 
 import numpy as np
+
+from .curve import Point
 
 LEVEL = 0.95
 
@@ -57,7 +59,7 @@ class ArmReport:
 
 
 def report_arms(runs, arms):
-    """(best, others): an `ArmReport` for each arm that has runs, at the best of its learning rates, and the other rates.
+    """(best, others): an `ArmReport` for each arm that has runs, at the best of its learning rates; those at others.
 
     The best is that of the highest mean accuracy at the end. Seeds that not all rates of an arm have are left out, so
     that an interrupted sweep compares like with like.
@@ -85,8 +87,9 @@ def report_arms(runs, arms):
 
 
 def _report(arm, rate, runs, reference):
-    curves = {name: [interval(values) for values in zip(*([getattr(point, name) for point in run.points] for run in runs))]
-              for name in ("rollouts", "accuracy", "gradient_norm", "entropy", "rollouts_a_prompt", "prior_weight")}
+    places = list(zip(*(run.points for run in runs)))
+    curves = {field.name: [interval([getattr(point, field.name) for point in place]) for place in places]
+              for field in fields(Point)}
     last = {run.seed: run.points[-1].accuracy for run in reference}
     differences = [run.points[-1].accuracy - last[run.seed] for run in runs if run.seed in last]
     return ArmReport(

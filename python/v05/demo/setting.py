@@ -57,6 +57,8 @@ class Setting:
             if not 1 <= prompts <= questions:
                 raise InvalidArgument(f"prompts a step must lie between 1 and the {questions} training questions, "
                                       f"got {prompts} for {arm.name}")
+            if arm.rollouts == 1 and prompts % 2:
+                raise InvalidArgument(f"prompts a step must be even for {arm.name}, got {prompts}")
             if not self.prompts_a_step and self.rollouts_a_step % (arm.mean_rollouts or arm.rollouts):
                 raise InvalidArgument(f"rollouts_a_step must be a multiple of the rollouts a prompt of every arm, "
                                       f"got {self.rollouts_a_step} for {arm.name}")

@@ -91,7 +91,9 @@ def _waiting(messages):
 
 
 def _work(job, setting, device, weights=None):
-    from .experiment import train, warm_start  # takes seconds, which the parent need not wait for
+    from .experiment import silence, train, warm_start  # takes seconds, which the parent need not wait for
+
+    silence()
 
     def report(done, total, accuracy=None):
         if _stop.is_set():
