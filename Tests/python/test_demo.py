@@ -58,6 +58,8 @@ def test_report():
     assert calibrated.learning_rate == 1e-4 and [row.learning_rate for row in others] == [1e-3]
     assert calibrated.difference.mean == pytest.approx(0.1)
     assert calibrated.difference.half_width == pytest.approx(0, abs=1e-9)
+    # What the seeds share is off: the three arms' last accuracies are .3 .4 .2 and .5 .6 .1, less .3 and .4, plus .35.
+    assert grpo.accuracy.half_width == pytest.approx(interval([0.35, 0.45]).half_width * sqrt(3 / 2))
     # The mean curve is .1, .35, .5 at 0, 100, 200 rollouts and GRPO 16 ends at .4.
     assert calibrated.to_reference == pytest.approx(100 + 100 / 3)
     assert history.to_reference == inf
@@ -65,12 +67,13 @@ def test_report():
 
 
 def test_report_of_an_interrupted_study():
-    """A sweep compares its learning rates on the seeds that all of them have."""
-    runs = made_up_runs()[:-1]
-    runs.remove(next(one for one in runs if one.learning_rate == 1e-3 and one.seed == 1))
-    calibrated, history = report_arms(runs, ARMS)[0][1:]
-    assert calibrated.seeds == [0] and isnan(calibrated.accuracy.half_width)
-    assert history.seeds == [0] and history.difference.mean == pytest.approx(-0.1)
+    """Arms and learning rates are compared on the seeds that all of them have."""
+    runs = [one for one in made_up_runs() if (one.learning_rate, one.seed) != (1e-3, 1)]
+    best, others = report_arms(runs, ARMS)
+    assert all(row.seeds == [0] and isnan(row.accuracy.half_width) for row in best + others)
+    assert best[2].difference.mean == pytest.approx(-0.1)
+    alone, = report_arms(runs[:2], ARMS)[0]
+    assert alone.accuracy.half_width == interval([0.3, 0.5]).half_width
 
 
 def test_tables_and_picture(tmp_path):
@@ -82,7 +85,7 @@ def test_tables_and_picture(tmp_path):
     best, others = report_arms(made_up_runs(), ARMS)
     text = io.StringIO()
     print_report(Console(file=text, width=120), best, others, QUICK)
-    for part in ("GRPO 16", "0.500 ± ", "+0.100 ± 0.000", "133", "never", "Learning rates tried", "2 seeds"):
+    for part in ("GRPO 16", "0.500 ± 0.778", "+0.100 ± 0.000", "133", "never", "Learning rates tried", "2 seeds"):
         assert part in text.getvalue()
     draw_report(best, ARMS, tmp_path / "demo.png")
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
@@ -191,3 +194,19 @@ def test_log_of_a_run(trl, tmp_path, monkeypatch):
         rows = [json.loads(line) for line in lines]
     assert len(rows) == TINY.rollouts and [row["step"] for row in rows] == sorted(row["step"] for row in rows)
     assert rows[0].keys() == {"step", "prompt", "reward"} and {row["reward"] for row in rows} <= {0.0, 1.0}
+
+
+@pytest.mark.slow
+def test_an_interrupted_study_ends_soon(trl):
+    """As by Ctrl-C: the runs that are done stay, no process goes on."""
+    import multiprocessing
+
+    from v05.demo.study import run_study
+
+    def progress(job, done, total, accuracy):
+        if job.startswith("GRPO") and "seed 2" in job:
+            raise KeyboardInterrupt
+
+    study = run_study(find_arms(["grpo-4"]), range(50), None, TINY, device="cpu", processes=2, progress=progress)
+    assert study.interrupted and 1 <= len(study.runs) < 10
+    assert not multiprocessing.active_children()

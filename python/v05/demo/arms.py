@@ -30,18 +30,19 @@ class Arm:
         return setting.prompts_a_step or setting.rollouts_a_step // (self.mean_rollouts or self.rollouts)
 
 
-# Learning rates: picked from .
+# Learning rates: of 1e-4, 2e-4, 4e-4 and 8e-4 the one with the highest mean held-out accuracy at the end of the quick
+# setting, seeds 100 and 101, which the demo does not use.
 ARMS = (
     Arm("grpo-16", "GRPO 16", 16, 2e-4),
     Arm("grpo-4", "GRPO 4", 4, 2e-4),
     Arm("grpo-4-unscaled", "GRPO 4 unscaled", 4, 2e-4, scale_rewards="none"),
     Arm("v05-4", "V_0.5 4", 4, 2e-4, dict(rule="v05", leave_one_out=False)),
-    Arm("calibrated-4", "calibrated 4", 4, 2e-4, dict(rule="calibrated")),
-    Arm("calibrated-2", "calibrated 2", 2, 2e-4, dict(rule="calibrated")),
+    Arm("calibrated-4", "calibrated 4", 4, 4e-4, dict(rule="calibrated")),
+    Arm("calibrated-2", "calibrated 2", 2, 4e-4, dict(rule="calibrated")),
     Arm("history-1", "history alone 1", 1, 2e-4, dict(rule="prior")),
-    Arm("osla-4-16", "V_0.5 4-16 OSLA", 4, 2e-4,
+    Arm("osla-4-16", "OSLA 4-16", 4, 2e-4,
         dict(rule="v05", leave_one_out=False, allocation="osla", maximum=16), mean_rollouts=8),
-    Arm("neyman-2-16", "calibrated 2-16 Neyman", 2, 2e-4,
+    Arm("neyman-2-16", "Neyman 2-16", 2, 2e-4,
         dict(rule="calibrated", allocation="neyman", maximum=16), mean_rollouts=4),
 )
 

@@ -15,7 +15,7 @@ PANELS = (
 def draw_report(best, all_arms, path):
     """Write the curves of `ArmReport`s against rollouts; an arm has the same colour in every picture.
 
-    The bands are 95 % confidence intervals of the mean over seeds; only accuracy has them.
+    The bands are 95 % confidence intervals; only accuracy has them.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -46,15 +46,15 @@ def _table(title, *columns):
 
 
 def _caption(best, setting):
-    seeds = sorted({len(row.seeds) for row in best})
-    many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    seeds = len(best[0].seeds)
     step = (f"{setting.rollouts_a_step} rollouts a step, so that fewer rollouts a prompt mean more prompts a step; "
             "OSLA's steps are as large as it wants them")
     if setting.prompts_a_step:
         step = f"{setting.prompts_a_step} prompts a step, so that fewer rollouts a prompt mean more steps"
     return (
-        f"Mean and 95 % t-interval over {many} {'seed' if seeds == [1] else 'seeds'}; the arms of a seed begin with "
-        f"the same weights and differences are taken seed by seed. All have the same total of rollouts and {step}. "
+        f"Mean and 95 % t-interval over {seeds} {'seed' if seeds == 1 else 'seeds'}. The arms of a seed begin with the "
+        "same weights: what its seed does to all arms is taken off in the intervals, and differences are taken seed by "
+        f"seed. All have the same total of rollouts and {step}. "
         "Accuracy: probability that a sampled answer to a question never trained on is right. "
         f"Level with {best[0].arm.label}: rollouts after which an arm is as good as that one in the end."
     )
