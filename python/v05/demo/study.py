@@ -3,6 +3,7 @@
 import signal
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing import get_context
 from queue import Empty
 
@@ -47,8 +48,10 @@ def run_study(arms, seeds, learning_rates, setting, *, device, processes, progre
     def submit(job, *weights):
         pending[pool.submit(_work, job, setting, device, *weights)] = job
 
+    # Seed after seed, so that a study that is interrupted has whole seeds.
+    later = iter(seeds)
     try:
-        for seed in seeds:
+        for seed in islice(later, processes):
             submit(Job(seed))
         while pending:
             done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -62,11 +65,16 @@ def run_study(arms, seeds, learning_rates, setting, *, device, processes, progre
                 for arm in arms:
                     for rate in learning_rates or (arm.learning_rate,):
                         submit(Job(job.seed, arm, rate), result)
+                for seed in islice(later, 1):
+                    submit(Job(seed))
     except KeyboardInterrupt:
         study.interrupted = True
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
+    for future, job in pending.items():
+        if job.arm and not future.cancelled() and not future.exception():
+            study.runs.append(future.result())
     return study
 
 
