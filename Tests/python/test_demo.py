@@ -109,6 +109,7 @@ def test_arms_share_what_they_must():
     (["--arms", "nonsense"], "arms must be among"),
     (["--seeds", "0"], "seeds must be at least 1"),
     (["--out", "/nowhere/demo.png"], "no such directory"),
+    (["--out", "demo.txt"], "ends in .png"),
 ])
 def test_wrong_arguments(arguments, message, capsys, monkeypatch):
     monkeypatch.setattr("v05.demo.command.NEEDED", ())

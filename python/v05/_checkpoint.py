@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import ArgumentTypeError
@@ -32,7 +33,9 @@ class Checkpointed:
 
     def save(self, path):
         """Writes the state to a file. A crash in the middle leaves an old file whole."""
-        write_whole(path, self._checkpoint_bytes())
+        data = self._checkpoint_bytes()
+        with whole_file(path) as file:
+            file.write(data)
 
     @classmethod
     def load(cls, path):
@@ -48,13 +51,15 @@ class Checkpointed:
         self.load_state_dict(state)
 
 
-def write_whole(path, data):
-    """Writes a file so that a crash in the middle leaves an old one whole."""
+@contextmanager
+def whole_file(path):
+    """A file to be written, in binary, that takes its place when all is written. A crash in the middle leaves an old one
+    whole."""
     path = Path(path)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

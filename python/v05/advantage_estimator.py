@@ -14,7 +14,7 @@ from ._allocator import Allocator
 from ._arrays import mask_rows, optional_numbers
 from ._batch import choice, number, reward_interval
 from ._calibration import RunningCalibration, fit_calibration
-from ._checkpoint import write_whole
+from ._checkpoint import whole_file
 from ._estimate import Estimate, advantages, estimate
 from ._history import key_array
 from ._mixture import RunningMixture
@@ -24,8 +24,8 @@ from .health import prior_health
 from .prior_source import prior_source
 
 _log = logging.getLogger("v05")
-_WITHOUT_PRIOR = ("grpo", "rloo", "james_stein", "median")
-_WITHOUT_BOUND = ("grpo", "rloo", "median", "james_stein", "prior")
+RULES_WITHOUT_PRIOR = ("grpo", "rloo", "james_stein", "median")
+RULES_WITHOUT_BOUND = ("grpo", "rloo", "median", "james_stein", "prior")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class AdvantageEstimator:
                  calibration_discount=0.9):
         choice("rule", rule, RULES)
         self.rule = rule
-        self.prior = prior if prior is not None else "none" if rule in _WITHOUT_PRIOR else "history"
+        self.prior = prior if prior is not None else "none" if rule in RULES_WITHOUT_PRIOR else "history"
         self.steps = 0
         self._options = dict(leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton,
                              test=test, level=level)
@@ -182,7 +182,7 @@ class AdvantageEstimator:
         metrics = self._metrics(found, rewards, groups, value, mask, maximum)
 
         counted = np.ones(len(rewards), bool) if mask is None else mask.astype(bool)
-        if self.rule not in _WITHOUT_BOUND or self._bounded(rewards[counted]):
+        if self.rule not in RULES_WITHOUT_BOUND or self._bounded(rewards[counted]):
             self.calibration.update(rewards, found.index, value, mask=mask)
             self.source.record(keys, prompts, rewards, mask, self.steps)
         self.steps += 1
@@ -196,7 +196,7 @@ class AdvantageEstimator:
             options["calibration"] = self.calibration
         if self.rule == "mixture":
             options["mixture"] = self.calibration
-        if self.rule in _WITHOUT_PRIOR:
+        if self.rule in RULES_WITHOUT_PRIOR:
             value = None
         reward_range = self.reward_range or (0.0, 1.0)
         return function(rewards, groups, value, rule=self.rule, reward_range=reward_range, mask=mask, **options)
@@ -229,7 +229,7 @@ class AdvantageEstimator:
             return {}
         seen = found.count > 0
         names = ("count", "mean", "prior", "weight", "baseline", "rejected", "constant")
-        prior = value if self.rule not in _WITHOUT_PRIOR else np.full(len(rewards), np.nan)
+        prior = value if self.rule not in RULES_WITHOUT_PRIOR else np.full(len(rewards), np.nan)
         health = prior_health(
             SimpleNamespace(**{name: getattr(found, name)[seen] for name in names}),
             fit_calibration(rewards, found.index, prior, reward_range=reward_range, mask=mask),
@@ -296,7 +296,8 @@ class AdvantageEstimator:
         with zipfile.ZipFile(archive, "w") as file:
             for name, data in self.state_dict().items():
                 file.writestr(zipfile.ZipInfo(name), data)  # no time stamp: the same state gives the same bytes
-        write_whole(path, archive.getvalue())
+        with whole_file(path) as file:
+            file.write(archive.getvalue())
 
     def load(self, path):
         """Loads what `save` wrote into this object."""

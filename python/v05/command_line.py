@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 import v05
@@ -39,7 +38,7 @@ def run_replay(options):
     if options.out:
         check_picture(options.out)
     given = {name: value for name, value in vars(options).items() if name not in ("run", "json", "out", "log")}
-    with _progress_bar() as progress:
+    with progress_bar() as progress:
         report = replay(options.log, progress=progress, **given)
     if options.json:
         print(json.dumps(report.as_dict(), indent=2, allow_nan=False))
@@ -73,22 +72,6 @@ def _version(name):
         return version(name)
     except PackageNotFoundError:
         return "not found"
-
-
-@contextmanager
-def _progress_bar():
-    """A callable progress(stage, done, total) that draws on a terminal's standard error."""
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-    except ImportError:
-        yield None
-        return
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("")
-        yield lambda stage, done, total: bar.update(task, description=stage, completed=done, total=total)
 
 
 def _parser():

@@ -27,7 +27,7 @@ from ._batch import choice
 from ._estimate import advantages
 from ._history import key_array
 from ._prototypes import ALLOCATION_RULES
-from .advantage_estimator import AdvantageEstimator, read_state
+from .advantage_estimator import RULES_WITHOUT_PRIOR, AdvantageEstimator, read_state
 from .errors import ArgumentTypeError, Error, InvalidArgument
 from .prompt_key import prompt_key
 from .trl_rounds import Batch
@@ -35,7 +35,6 @@ from .trl_rounds import Batch
 STATE_FILE = "v05.zip"
 _log = logging.getLogger("v05")
 _OWN_SCALING = ("grpo", "rloo")
-_NEEDS_SIBLINGS = ("grpo", "rloo", "james_stein", "median")
 # Losses of GRPO that are means over rows; the others are means over tokens, where padding has none.
 _MEANS_OVER_ROWS = ("grpo", "sapo", "dr_grpo", "luspo")
 
@@ -133,7 +132,7 @@ class _V05Trainer:
                 raise InvalidArgument("num_generations of V05Config must be a positive divisor of the generation batch "
                                       f"size {batch}, got {size}")
             self.num_generations = size
-        if self.num_generations == 1 and config.rule in _NEEDS_SIBLINGS:
+        if self.num_generations == 1 and config.rule in RULES_WITHOUT_PRIOR:
             raise InvalidArgument(f"num_generations must be at least 2 for rule {config.rule!r}, whose baseline is "
                                   "made of the other rollouts of a prompt, got 1")
 

@@ -53,7 +53,10 @@ def run_demo(options):
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise MissingExtra(f"v05 demo ({', '.join(missing)})", "demo")
-    for name in ("out", "json", "log"):
+    from ..replay.plot import check_picture
+
+    check_picture(options.out)
+    for name in ("json", "log"):
         path = getattr(options, name)
         if path and not Path(path).absolute().parent.is_dir():
             raise InvalidArgument(f"{name}: no such directory: {Path(path).parent}")
@@ -68,12 +71,12 @@ def run_demo(options):
 
 
 def _record(path):
-    from ..command_line import _progress_bar
+    from ..progress import progress_bar
     from .experiment import silence
     from .record import record_log
 
     silence()
-    with _progress_bar() as progress:
+    with progress_bar() as progress:
         record_log(path, progress or (lambda *_: None))
     print(f"log: {path}")
 

@@ -41,7 +41,7 @@ def add_command(commands):
 
 def run_evaluate(options):
     """`v05 priors evaluate`: compare with live progress, print tables or JSON, and draw on request."""
-    from ..command_line import _progress_bar
+    from ..progress import progress_bar
     from ..replay.plot import check_picture
     from ..replay.tables import check_tables
     from .evaluate import evaluate
@@ -53,7 +53,7 @@ def run_evaluate(options):
     if options.out:
         check_picture(options.out)
     given = {name: value for name, value in vars(options).items() if name not in ("run", "json", "out")}
-    with _progress_bar() as progress:
+    with progress_bar() as progress:
         evaluation = evaluate(progress=progress, **given)
     if options.json:
         print(json.dumps(evaluation.as_dict(), indent=2, allow_nan=False))

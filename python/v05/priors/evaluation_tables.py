@@ -1,6 +1,6 @@
 """An Evaluation as tables for a terminal; needs rich."""
 
-from ..replay.tables import NAMES, _escape, _number, _table, _with_interval, check_tables
+from ..replay.tables import NAMES, check_tables, escape, interval_text, number_text, report_table
 
 HOW = (
     "How: AUC is the share of pairs of a prompt solved at least half of the time and another that are put in the right "
@@ -17,7 +17,7 @@ def print_evaluation(evaluation, console=None):
 
     console = console or Console()
     low, high = evaluation.reward_range
-    console.print(f"\n[bold]{_escape(evaluation.name)}[/bold]", soft_wrap=True)
+    console.print(f"\n[bold]{escape(evaluation.name)}[/bold]", soft_wrap=True)
     console.print(f"{evaluation.visits:,} visits of {evaluation.prompts:,} prompts in {evaluation.contexts:,} contexts, "
                   f"{evaluation.rollouts:.1f} rollouts a visit; rewards from {low:g} to {high:g}", highlight=False)
     console.print(Padding(_quality_table(evaluation), (1, 0, 0, 0)))
@@ -25,23 +25,23 @@ def print_evaluation(evaluation, console=None):
         console.print(Padding(_baseline_table(evaluation), (1, 0, 0, 0)))
     console.print(Padding(f"[dim]{HOW}[/dim]", (1, 0)), highlight=False)
     for note in evaluation.notes:
-        console.print(f"Note: {_escape(note)}", highlight=False)
+        console.print(f"Note: {escape(note)}", highlight=False)
 
 
 def _quality_table(evaluation):
-    table = _table("How well the priors predict")
+    table = report_table("How well the priors predict")
     table.add_column("prior")
     for head in ("known", "AUC", "AUC within", "AUC over\nconstant", "squared error", "slope"):
         table.add_column(head, justify="right")
     for quality in evaluation.qualities:
         table.add_row(
-            _escape(quality.prior),
+            escape(quality.prior),
             f"{quality.known:.0%}",
-            _with_interval(quality.auc, quality.auc_interval, "{:.3f}"),
-            _with_interval(quality.auc_within, quality.auc_within_interval, "{:.3f}"),
-            _with_interval(quality.auc_gain, quality.auc_gain_interval, "{:+.3f}"),
-            _with_interval(quality.error, quality.error_interval, "{:.4f}"),
-            _with_interval(quality.slope, quality.slope_interval, "{:.2f}"),
+            interval_text(quality.auc, quality.auc_interval, "{:.3f}"),
+            interval_text(quality.auc_within, quality.auc_within_interval, "{:.3f}"),
+            interval_text(quality.auc_gain, quality.auc_gain_interval, "{:+.3f}"),
+            interval_text(quality.error, quality.error_interval, "{:.4f}"),
+            interval_text(quality.slope, quality.slope_interval, "{:.2f}"),
         )
     return table
 
@@ -49,7 +49,7 @@ def _quality_table(evaluation):
 def _baseline_table(evaluation):
     sizes = sorted({row.rollouts for rows in evaluation.baselines.values() for row in rows})
     rules = list(dict.fromkeys(row.rule for rows in evaluation.baselines.values() for row in rows if row.rule != "grpo"))
-    table = _table("Squared error of the baseline, relative to the group mean")
+    table = report_table("Squared error of the baseline, relative to the group mean")
     table.add_column("rollouts", justify="right")
     table.add_column("prior")
     for rule in rules:
@@ -57,12 +57,12 @@ def _baseline_table(evaluation):
     for size in sizes:
         mean = next(row.error for rows in evaluation.baselines.values() for row in rows
                     if (row.rule, row.rollouts) == ("grpo", size))
-        mean = f"[dim]error {_number(mean, '{:.4f}')}[/dim]"
+        mean = f"[dim]error {number_text(mean, '{:.4f}')}[/dim]"
         table.add_row(str(size), "[dim]group mean[/dim]", mean, *[""] * (len(rules) - 1))
         for prior, rows in evaluation.baselines.items():
             found = {row.rule: row for row in rows if row.rollouts == size}
             cells = ["[dim]–[/dim]" if not found[rule].applied else
-                     _with_interval(found[rule].relative, found[rule].relative_interval, "{:.3f}") for rule in rules]
-            table.add_row("", _escape(prior), *cells)
+                     interval_text(found[rule].relative, found[rule].relative_interval, "{:.3f}") for rule in rules]
+            table.add_row("", escape(prior), *cells)
         table.add_section()
     return table

@@ -36,7 +36,7 @@ def print_report(report, console=None):
 
     console = console or Console()
     console.print()
-    console.print(f"[bold]{_escape(report.log)}[/bold]", soft_wrap=True)
+    console.print(f"[bold]{escape(report.log)}[/bold]", soft_wrap=True)
     for line in _facts(report):
         console.print(line, highlight=False)
     tables = [_error_table(report), _health_table(report)]
@@ -46,9 +46,9 @@ def print_report(report, console=None):
         console.print(Padding(table, (1, 0, 0, 0)))
     console.print(Padding(f"[dim]{HOW}[/dim]", (1, 0)), highlight=False)
     for note in report.notes:
-        console.print(f"Note: {_escape(note)}", highlight=False)
+        console.print(f"Note: {escape(note)}", highlight=False)
     for warning in report.warnings:
-        console.print(f"[yellow]Warning: {_escape(warning)}[/yellow]", highlight=False)
+        console.print(f"[yellow]Warning: {escape(warning)}[/yellow]", highlight=False)
     if report.notes or report.warnings:
         console.print()
     console.print(f"[bold green]{report.sentence}[/bold green]", highlight=False)
@@ -56,7 +56,7 @@ def print_report(report, console=None):
 
 def _facts(report):
     low, high = report.reward_range
-    yield f"{_escape(', '.join(report.formats))}; rewards from {low:g} to {high:g}"
+    yield f"{escape(', '.join(report.formats))}; rewards from {low:g} to {high:g}"
     yield (
         f"{report.prompts:,} prompts, {report.steps:,} steps, {report.visits:,} visits (a prompt at a step), "
         f"{report.rollouts:,} rollouts"
@@ -68,7 +68,7 @@ def _facts(report):
 
 
 def _error_table(report):
-    table = _table("Error of the baseline, mean square in reward units²")
+    table = report_table("Error of the baseline, mean square in reward units²")
     table.add_column("rollouts", justify="right", no_wrap=True)
     table.add_column("rule", no_wrap=True)
     table.add_column("squared\nerror", justify="right", no_wrap=True)
@@ -89,7 +89,7 @@ def _error_table(report):
 
 def _allocation_table(report):
     first = report.allocation[0]
-    table = _table(f"Rollouts where they are needed: {first.initial} or more a visit, as far as the log has them")
+    table = report_table(f"Rollouts where they are needed: {first.initial} or more a visit, as far as the log has them")
     table.add_column("allocation, baseline", no_wrap=True)
     table.add_column("rollouts\nused", justify="right", no_wrap=True)
     table.add_column("squared\nerror", justify="right", no_wrap=True)
@@ -100,8 +100,8 @@ def _allocation_table(report):
             f"{row.rule}, {NAMES[row.baseline]}",
             f"{row.rollouts:.2f}",
             f"{row.error:.5f}",
-            _with_interval(row.worth, row.worth_interval, "{:.1f}"),
-            _with_interval(row.saved, row.saved_interval, "{:.0%}"),
+            interval_text(row.worth, row.worth_interval, "{:.1f}"),
+            interval_text(row.saved, row.saved_interval, "{:.0%}"),
         )
     return table
 
@@ -110,22 +110,22 @@ def _cells(row):
     if row.applied == 0:
         return "[dim]–[/dim]", "", ""
     if row.rule == "grpo":
-        return f"{row.error:.5f}", "1", _number(row.worth, "{:.1f}")
+        return f"{row.error:.5f}", "1", number_text(row.worth, "{:.1f}")
     return (
         f"{row.error:.5f}",
-        _with_interval(row.relative, row.relative_interval, "{:.3f}"),
-        _with_interval(row.worth, row.worth_interval, "{:.1f}"),
+        interval_text(row.relative, row.relative_interval, "{:.3f}"),
+        interval_text(row.worth, row.worth_interval, "{:.1f}"),
     )
 
 
-def _with_interval(value, interval, pattern):
-    low, high = (_number(end, pattern) for end in interval)
+def interval_text(value, interval, pattern):
+    low, high = (number_text(end, pattern) for end in interval)
     known = all(end == end for end in interval)
-    return _number(value, pattern) + (f" [dim]({low}–{high})[/dim]" if known else "")
+    return number_text(value, pattern) + (f" [dim]({low}–{high})[/dim]" if known else "")
 
 
 def _health_table(report):
-    table = _table("Prior, test and signal")
+    table = report_table("Prior, test and signal")
     table.add_column("rollouts")
     for size in report.health:
         table.add_column("all" if size is None else str(size), justify="right", no_wrap=True)
@@ -134,7 +134,7 @@ def _health_table(report):
     return table
 
 
-def _table(title):
+def report_table(title):
     from rich import box
     from rich.table import Table
 
@@ -142,14 +142,14 @@ def _table(title):
 
 
 def _percent(name):
-    return lambda health: _number(getattr(health, name), "{:.1%}")
+    return lambda health: number_text(getattr(health, name), "{:.1%}")
 
 
 def _plain(name, pattern="{:.3f}"):
-    return lambda health: _number(getattr(health, name), pattern)
+    return lambda health: number_text(getattr(health, name), pattern)
 
 
-def _number(value, pattern):
+def number_text(value, pattern):
     if value != value:
         return "[dim]unknown[/dim]"
     return pattern.format(value) if isfinite(value) else "∞"
@@ -171,7 +171,7 @@ HEALTH_LINES = (
 )
 
 
-def _escape(text):
+def escape(text):
     from rich.markup import escape
 
     return escape(text)

@@ -4,13 +4,12 @@ A file of torch.save holds a dict with the weights under `model_state_dict`: `ba
 each behind `module.`, as distributed training leaves it. A .safetensors file holds the weights alone.
 """
 
-import os
 import pickle
-import secrets
 from pathlib import Path
 
 import torch
 
+from .._checkpoint import whole_file
 from ..errors import CheckpointError, InvalidArgument
 
 WEIGHTS = "model_state_dict"
@@ -51,17 +50,8 @@ def load_weights(embedding, weights, path):
 
 def write_checkpoint(path, content):
     """Writes a dict for read_checkpoint. A crash in the middle leaves an old file whole."""
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        torch.save(content, file)
 
 
 def _read_torch(path):

@@ -18,7 +18,7 @@ def add_command(commands):
 
 def run_train(options):
     """`v05 v0 train`: train with live progress, print the figures of the last epoch."""
-    from ..command_line import _progress_bar
+    from ..progress import progress_bar
     from . import PromptEmbedding, TrainingOptions, make_head, read_scores, train
 
     given = {name: value for name, value in vars(options).items() if name in TrainingOptions.__dataclass_fields__}
@@ -30,7 +30,7 @@ def run_train(options):
     embedding = PromptEmbedding.from_pretrained(
         options.embedding_model, device=options.device, batch_size=options.batch_size,
         maximum_tokens=options.maximum_tokens, seed=settings.seed)
-    with _progress_bar() as progress:
+    with progress_bar() as progress:
         history = train(embedding, head, context, queries, options.output, settings, held_out=held_out,
                         resume=options.resume, progress=progress)
     _print(history[-1], options.json)
@@ -39,7 +39,7 @@ def run_train(options):
 
 def run_evaluate(options):
     """`v05 v0 evaluate`: predict the queries from contexts and print how well."""
-    from ..command_line import _progress_bar
+    from ..progress import progress_bar
     from . import V0Prior, evaluate
 
     reward_range = tuple(options.reward_range)
@@ -47,7 +47,7 @@ def run_evaluate(options):
     prior = V0Prior.from_pretrained(
         options.checkpoint, options.embedding_model, options.tabpfn_model, head=options.head, device=options.device,
         batch_size=options.batch_size, maximum_tokens=options.maximum_tokens)
-    with _progress_bar() as progress:
+    with progress_bar() as progress:
         found = evaluate(prior.embedding, prior.head, context, queries, context_size=options.context_size,
                          reward_range=reward_range, seed=options.seed, progress=progress)
     _print(found, options.json)

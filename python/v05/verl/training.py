@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError
 
 from .._allocator import Allocator
-from ..advantage_estimator import _WITHOUT_BOUND, _WITHOUT_PRIOR, AdvantageEstimator
+from ..advantage_estimator import RULES_WITHOUT_BOUND, RULES_WITHOUT_PRIOR, AdvantageEstimator
 from ..errors import ArgumentTypeError, InvalidArgument
 from .prompts import field_values, final_outputs, prompt_keys, prompt_text, read_prompts, stored_rollouts
 
@@ -85,10 +85,10 @@ class Training:
         self.batch_keys = None  # of the rows of the next step in TransferQueue, where the trainer tells them
         self._told = set()
         given = {name: value for name, value in options.items() if name in _ESTIMATOR_OPTIONS}
-        if options.get("prior") is not None or given.get("rule") not in _WITHOUT_PRIOR:
+        if options.get("prior") is not None or given.get("rule") not in RULES_WITHOUT_PRIOR:
             given["prior"] = self._prior(options.get("prior"), has_column)
         unbounded = algorithm is not None and algorithm.get("use_kl_in_reward") and given.get("reward_range") is None
-        if unbounded and given.get("rule") not in _WITHOUT_BOUND:
+        if unbounded and given.get("rule") not in RULES_WITHOUT_BOUND:
             raise InvalidArgument(
                 "algorithm.use_kl_in_reward adds a penalty without bound to the rewards: use the KL loss of the actor "
                 "(actor_rollout_ref.actor.use_kl_loss) instead, or give algorithm.v05.reward_range")
