@@ -42,13 +42,6 @@ public func v05_allocation_solve(
     }
 }
 
-func checkedCount(_ count: Int64, _ argument: Text) throws(Failure) -> Int {
-    guard count >= 0 && count <= Int64(largestRowCount) else {
-        throw Failure(.invalidSize, "@ must lie in 0 to 2147483647", naming: argument, integer: Int(count))
-    }
-    return Int(count)
-}
-
 extension v05_allocation_options {
     fileprivate static var defaults: v05_allocation_options {
         var options = v05_allocation_options()

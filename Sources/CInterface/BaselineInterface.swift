@@ -68,8 +68,10 @@ struct EstimateOutput {
                 .invalidSize, "group_capacity must not be negative",
                 integer: Int(truncatingIfNeeded: estimate.group_capacity))
         }
-        if overlaps(estimate.advantages_f32, batch.batch.rewards_f32, batch.rowCount)
-            || overlaps(estimate.advantages_f64, batch.batch.rewards_f64, batch.rowCount)
+        let singles = batch.rowCount &* MemoryLayout<Float>.stride
+        let doubles = batch.rowCount &* MemoryLayout<Double>.stride
+        if overlaps(estimate.advantages_f32, singles, batch.batch.rewards_f32, singles)
+            || overlaps(estimate.advantages_f64, doubles, batch.batch.rewards_f64, doubles)
         {
             throw Failure(.overlappingArrays, "advantages must not share memory with rewards")
         }
@@ -80,16 +82,6 @@ struct EstimateOutput {
         if estimate.advantages_f32 != nil {
             throw Failure(.invalidOption, "advantages must be of the type of the rewards")
         }
-    }
-
-    private func overlaps<Reward>(
-        _ first: UnsafeMutablePointer<Reward>?, _ second: UnsafePointer<Reward>?, _ count: Int
-    ) -> Bool {
-        guard let first, let second else { return false }
-        let length = UInt(truncatingIfNeeded: count &* MemoryLayout<Reward>.stride)
-        let a = UInt(bitPattern: first)
-        let b = UInt(bitPattern: second)
-        return a < b &+ length && b < a &+ length
     }
 
     var view: EstimationOutput {

@@ -80,20 +80,3 @@ extension EstimationOptions {
         level = options.level
     }
 }
-
-extension Interval {
-    init(checking low: Double, _ high: Double) throws(Failure) {
-        guard low < high && low >= -1e30 && high <= 1e30 else {
-            throw Failure(
-                .invalidOption, "reward_range must be two finite numbers (at most 1e30), the lower one first",
-                reals: low, high)
-        }
-        self.init(low: low, high: high)
-    }
-}
-
-extension Failure {
-    static func option(_ text: Text, _ value: Int) -> Failure {
-        Failure(.invalidOption, text, integer: value)
-    }
-}

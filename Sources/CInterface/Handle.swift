@@ -23,14 +23,3 @@ func destroyHandle<Value>(_ pointer: OpaquePointer?, release: (Value) -> Void) {
     release(memory.pointee)
     free(memory)
 }
-
-func checkedArray<Element>(
-    _ pointer: UnsafeMutablePointer<Element>?, _ argument: Text, _ capacity: Int64, atLeast count: Int
-) throws(Failure) -> UnsafeMutablePointer<Element> {
-    guard let pointer else { throw Failure(.nullPointer, "@ must not be NULL", naming: argument) }
-    guard capacity >= Int64(count) else {
-        throw Failure(
-            .capacityTooSmall, "capacity must be at least the number of results", integers: Int(capacity), count)
-    }
-    return pointer
-}

@@ -84,14 +84,6 @@ private func modulate<Four: TokenVector>(
     }
 }
 
-private func overlaps(
-    _ first: UnsafeRawPointer, _ firstSize: Int, _ second: UnsafeRawPointer, _ secondSize: Int
-) -> Bool {
-    let a = UInt(bitPattern: first)
-    let b = UInt(bitPattern: second)
-    return a < b &+ UInt(truncatingIfNeeded: secondSize) && b < a &+ UInt(truncatingIfNeeded: firstSize)
-}
-
 extension v05_modulation_options {
     fileprivate init(_ options: ModulationOptions) {
         self.init()

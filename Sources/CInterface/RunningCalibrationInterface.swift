@@ -8,7 +8,7 @@ public func v05_running_calibration_initialize(
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         let interval = try Interval(checking: reward_low, reward_high)
-        let moments = try CalibrationMoments(interval: interval, discount: discount).checked()
+        let moments = try RunningCalibration(interval: interval, discount: discount).checked()
         try initialize(running, struct_size, "running", to: v05_running_calibration(moments))
     }
 }
@@ -20,7 +20,7 @@ public func v05_running_calibration_update(
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         let caller = try CallerStruct(UnsafePointer(running), "running")
-        var moments = try CalibrationMoments(checking: caller)
+        var moments = try RunningCalibration(checking: caller)
         let fit = try fitCalibration(try CheckedBatch(batch), moments.interval, workspace, workspace_size)
         moments.merge(fit.moments)
         caller.write(v05_running_calibration(moments))
@@ -33,7 +33,7 @@ public func v05_running_calibration_solve(
     _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
-        let moments = try CalibrationMoments(checking: CallerStruct(running, "running"))
+        let moments = try RunningCalibration(checking: CallerStruct(running, "running"))
         try CallerStruct(UnsafePointer(calibration), "calibration").write(v05_calibration(moments.calibration))
     }
 }
@@ -44,9 +44,9 @@ public func v05_running_calibration_save(
     _ size: UnsafeMutablePointer<Int>!, _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
-        let moments = try CalibrationMoments(checking: CallerStruct(running, "running"))
+        let moments = try RunningCalibration(checking: CallerStruct(running, "running"))
         try save(
-            .runningCalibration, payloadSize: CalibrationMoments.savedSize, to: bytes, capacity: capacity, size: size
+            .runningCalibration, payloadSize: RunningCalibration.savedSize, to: bytes, capacity: capacity, size: size
         ) { moments.write(to: &$0) }
     }
 }
@@ -59,12 +59,12 @@ public func v05_running_calibration_load(
     reporting(to: error) { () throws(Failure) in
         let caller = try CallerStruct(UnsafePointer(running), "running")
         try load(.runningCalibration, bytes, size) { (reader) throws(Failure) in
-            caller.write(v05_running_calibration(try CalibrationMoments(from: &reader)))
+            caller.write(v05_running_calibration(try RunningCalibration(from: &reader)))
         }
     }
 }
 
-extension CalibrationMoments {
+extension RunningCalibration {
     fileprivate init(checking caller: CallerStruct<v05_running_calibration>) throws(Failure) {
         var value = v05_running_calibration()
         caller.read(over: &value)
@@ -111,7 +111,7 @@ extension v05_regression_moments {
 }
 
 extension v05_running_calibration {
-    init(_ moments: CalibrationMoments) {
+    init(_ moments: RunningCalibration) {
         self.init()
         struct_size = MemoryLayout<v05_running_calibration>.size
         reward_low = moments.interval.low

@@ -8,7 +8,7 @@ public func v05_running_mixture_initialize(
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         let interval = try Interval(checking: reward_low, reward_high)
-        let moments = try CalibrationMoments(interval: interval, discount: discount).checked()
+        let moments = try RunningCalibration(interval: interval, discount: discount).checked()
         try initialize(running, struct_size, "running", to: v05_running_mixture(RunningMixture(moments)))
     }
 }
@@ -70,7 +70,7 @@ extension RunningMixture {
     fileprivate init(checking caller: CallerStruct<v05_running_mixture>) throws(Failure) {
         var value = v05_running_mixture()
         caller.read(over: &value)
-        try self.init(try CalibrationMoments(checking: value.calibration), counts: MixtureNumbers(value.counts))
+        try self.init(try RunningCalibration(checking: value.calibration), counts: MixtureNumbers(value.counts))
     }
 }
 

@@ -16,7 +16,3 @@ public func v05_build_mode() -> UnsafePointer<CChar>! {
     staticText("hosted")
     #endif
 }
-
-func staticText(_ text: Text) -> UnsafePointer<CChar> {
-    UnsafeRawPointer(text.start).assumingMemoryBound(to: CChar.self)
-}

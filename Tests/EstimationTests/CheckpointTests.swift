@@ -2,8 +2,8 @@ import Testing
 @testable import Estimation
 
 struct CheckpointTests {
-    private static var moments: CalibrationMoments {
-        var moments = CalibrationMoments(interval: Interval(low: -1, high: 2), discount: 0.9)
+    private static var moments: RunningCalibration {
+        var moments = RunningCalibration(interval: Interval(low: -1, high: 2), discount: 0.9)
         moments.updates = 7
         moments.withinSquares = 1.0 / 3
         moments.withinFreedom = 48
@@ -21,24 +21,24 @@ struct CheckpointTests {
         return moments
     }
 
-    private static func bytes(of moments: CalibrationMoments) -> [UInt8] {
-        let size = CheckpointWriter.size(payload: CalibrationMoments.savedSize)
+    private static func bytes(of moments: RunningCalibration) -> [UInt8] {
+        let size = CheckpointWriter.size(payload: RunningCalibration.savedSize)
         return [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
             var writer = CheckpointWriter(
-                .runningCalibration, payloadSize: CalibrationMoments.savedSize, to: buffer.baseAddress!)
+                .runningCalibration, payloadSize: RunningCalibration.savedSize, to: buffer.baseAddress!)
             moments.write(to: &writer)
             writer.finish()
             count = size
         }
     }
 
-    private static func read(_ bytes: [UInt8]) throws(Failure) -> CalibrationMoments {
+    private static func read(_ bytes: [UInt8]) throws(Failure) -> RunningCalibration {
         // An exact copy on the heap, so that the address sanitizer sees a byte too many.
         let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: max(bytes.count, 1))
         copy.initialize(from: bytes, count: bytes.count)
         defer { copy.deallocate() }
         var reader = try CheckpointReader(.runningCalibration, bytes: copy, size: bytes.count)
-        return try CalibrationMoments(from: &reader)
+        return try RunningCalibration(from: &reader)
     }
 
     @Test func roundTrip() throws {
@@ -51,8 +51,8 @@ struct CheckpointTests {
     /// "v05c", version 1, kind 1, length of the payload; the checksum at the end.
     @Test func layout() {
         let bytes = CheckpointTests.bytes(of: CheckpointTests.moments)
-        #expect(bytes.count == 20 + CalibrationMoments.savedSize + 4)
-        #expect(Array(bytes[0..<20]) == Array("v05c".utf8) + [1, 0, 0, 0, 1, 0, 0, 0, UInt8(CalibrationMoments.savedSize), 0, 0, 0, 0, 0, 0, 0])
+        #expect(bytes.count == 20 + RunningCalibration.savedSize + 4)
+        #expect(Array(bytes[0..<20]) == Array("v05c".utf8) + [1, 0, 0, 0, 1, 0, 0, 0, UInt8(RunningCalibration.savedSize), 0, 0, 0, 0, 0, 0, 0])
         #expect(Array(bytes[20..<28]) == [0, 0, 0, 0, 0, 0, 0xF0, 0xBF], "the lower end of the interval, -1")
     }
 
@@ -87,7 +87,7 @@ struct CheckpointTests {
 
     /// A checksum that matches does not make impossible contents acceptable.
     @Test func impossibleContents() {
-        let changes: [(inout CalibrationMoments) -> Void] = [
+        let changes: [(inout RunningCalibration) -> Void] = [
             { $0.discount = 2 }, { $0.discount = .nan }, { $0.interval = Interval(low: 1, high: 1) },
             { $0.interval = Interval(low: 0, high: .infinity) }, { $0.interval = Interval(low: .nan, high: 1) },
             { $0.withinSquares = -1 }, { $0.groups = .nan }, { $0.totalGroups = -1 }, { $0.updates = -1 },

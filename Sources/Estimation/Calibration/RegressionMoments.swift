@@ -14,8 +14,8 @@ public struct RegressionMoments: Sendable {
 
     public init() {}
 
-    /// Least squares with the slope shrunk by `ridge` and kept in 0...1.5 (method section 5); level where
-    /// `slope` is not wanted or two groups are all there is.
+    /// Least squares with the slope shrunk by `ridge` and kept in 0...1.5 (method section 5); level without
+    /// `hasSlope`, or where two groups are all there is.
     func line(ridge: Double, hasSlope: Bool) -> RegressionLine {
         if !hasSlope || groups < 3 { return RegressionLine(intercept: meanReward, slope: 0) }
         let slope = max(0, min(priorReward / (priorPrior + ridge), 1.5))
@@ -56,4 +56,33 @@ public struct RegressionMoments: Sendable {
 public struct RegressionLine {
     let intercept: Double
     let slope: Double
+}
+
+extension RegressionMoments {
+    var finiteCheck: Double {
+        (groups + meanPrior + meanReward + priorPrior + priorReward + rewardReward + inverseCount) * 0
+    }
+
+    var smallestSum: Double { min(min(groups, priorPrior), min(rewardReward, inverseCount)) }
+
+    func write(to writer: inout CheckpointWriter) {
+        writer.write(groups)
+        writer.write(meanPrior)
+        writer.write(meanReward)
+        writer.write(priorPrior)
+        writer.write(priorReward)
+        writer.write(rewardReward)
+        writer.write(inverseCount)
+    }
+
+    init(from reader: inout CheckpointReader) {
+        self.init()
+        groups = reader.readDouble()
+        meanPrior = reader.readDouble()
+        meanReward = reader.readDouble()
+        priorPrior = reader.readDouble()
+        priorReward = reader.readDouble()
+        rewardReward = reader.readDouble()
+        inverseCount = reader.readDouble()
+    }
 }

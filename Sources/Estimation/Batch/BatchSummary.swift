@@ -1,6 +1,3 @@
-/// Rewards beyond this are refused by every rule: their squares would leave the range of a Double.
-let largestReward = 1e30
-
 /// The first half of an estimation: every row is checked and every group summarised. Nothing of the caller's
 /// is written before all of it has passed.
 struct BatchSummary {

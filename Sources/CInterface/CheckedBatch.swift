@@ -63,26 +63,3 @@ struct CheckedBatch {
         withUnsafePointer(to: self) { UnsafeRawPointer($0).assumingMemoryBound(to: Element.self) }
     }
 }
-
-/// The caller's workspace, or one from malloc that is given back.
-@inline(__always)
-func withWorkspace(
-    _ base: UnsafeMutableRawPointer?, _ size: Int, _ body: (inout Workspace) throws(Failure) -> Void
-) throws(Failure) {
-    guard let base else {
-        var workspace = Workspace()
-        do {
-            try body(&workspace)
-        } catch {
-            workspace.release()
-            throw error
-        }
-        workspace.release()
-        return
-    }
-    guard size >= 0 else {
-        throw Failure(.invalidSize, "workspace_size must not be negative", integer: size)
-    }
-    var workspace = Workspace(base: base, size: size)
-    try body(&workspace)
-}

@@ -29,9 +29,6 @@ struct Grouping {
     func size(_ group: Int) -> Int { Int(truncatingIfNeeded: offsets[group &+ 1] &- offsets[group]) }
 }
 
-/// The largest number of rows of a batch: rows are counted in 32 bits.
-public let largestRowCount = Int(Int32.max)
-
 extension Grouping {
     /// Groups by offsets that the caller has: group g is the rows offsets[g] ..< offsets[g + 1].
     init(offsets: UnsafePointer<Int64>, groupCount: Int, rowCount: Int) throws(Failure) {
@@ -58,7 +55,6 @@ extension Grouping {
         self.init(groupCount: groupCount, offsets: offsets, rows: nil)
     }
 
-    @_optimize(speed)
     /// Memory that `init(ids:)` takes from a workspace.
     static func workspaceSize(rowCount: Int) -> Int {
         2 &* Workspace.size(of: Int64.self, count: rowCount &+ 1)
@@ -68,6 +64,7 @@ extension Grouping {
     /// Groups by ids in any order, in time linear in the rows whatever the ids are: a stable radix sort of
     /// (id - smallest id), or no sort at all where the ids never fall. A hash table would be as fast on
     /// friendly ids but can be made to crawl by unfriendly ones.
+    @_optimize(speed)
     init(ids: UnsafePointer<Int64>, rowCount: Int, workspace: inout Workspace) throws(Failure) {
         if let runs = try Grouping(runsOf: ids, rowCount: rowCount, workspace: &workspace) {
             self = runs

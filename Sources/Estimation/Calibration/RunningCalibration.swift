@@ -1,6 +1,6 @@
 /// Sums over batches that a calibration can be solved from: fitted on one batch, or running, with older
 /// batches discounted.
-public struct CalibrationMoments: Sendable {
+public struct RunningCalibration: Sendable {
     public var interval: Interval
     /// Factor on everything older at each update, in 0...1.
     public var discount: Double
@@ -23,7 +23,7 @@ public struct CalibrationMoments: Sendable {
     /// Keeps the slope from following a handful of nearly equal priors (method section 5).
     static func ridge(_ interval: Interval) -> Double { 0.2 * interval.halfRange * interval.halfRange }
 
-    public mutating func merge(_ newer: CalibrationMoments) {
+    public mutating func merge(_ newer: RunningCalibration) {
         withinSquares = discount * withinSquares + newer.withinSquares
         withinFreedom = discount * withinFreedom + newer.withinFreedom
         groups = discount * groups + newer.groups
@@ -37,7 +37,7 @@ public struct CalibrationMoments: Sendable {
 
     public var calibration: Calibration {
         let line = regression.groups > 0
-            ? regression.line(ridge: CalibrationMoments.ridge(interval), hasSlope: true)
+            ? regression.line(ridge: RunningCalibration.ridge(interval), hasSlope: true)
             : RegressionLine(intercept: interval.middle, slope: 0)
         return Calibration(
             intercept: line.intercept, slope: line.slope,
@@ -51,76 +51,9 @@ public struct CalibrationMoments: Sendable {
     }
 }
 
-/// The calibration of one batch and the moments it came from.
-public struct CalibrationFit {
-    public let calibration: Calibration
-    public let moments: CalibrationMoments
-
-    /// Of no batch at all.
-    public static func empty(_ interval: Interval) -> CalibrationFit {
-        let moments = CalibrationMoments(interval: interval, discount: 1)
-        return CalibrationFit(calibration: moments.calibration, moments: moments)
-    }
-
-    private init(calibration: Calibration, moments: CalibrationMoments) {
-        self.calibration = calibration
-        self.moments = moments
-    }
-
-    static func workspaceSize(groupCount: Int) -> Int {
-        2 &* AreaRegression.workspaceSize(groupCount: groupCount)
-            &+ Workspace.size(of: Double.self, count: groupCount)
-    }
-
-    init(
-        summaries: UnsafePointer<GroupSummary>, groupCount: Int, interval: Interval, workspace: inout Workspace
-    ) throws(Failure) {
-        var moments = CalibrationMoments(interval: interval, discount: 1)
-        let squares = try workspace.take(Double.self, count: groupCount)
-        var freedom = 0
-        var withPrior = 0
-        var total = 0
-        var group = 0
-        while group < groupCount {
-            let summary = summaries[group]
-            squares[group] = summary.sumOfSquares
-            if summary.count >= 2 {
-                freedom &+= summary.count &- 1
-                total &+= 1
-                if !summary.prior.value.isNaN { withPrior &+= 1 }
-            }
-            group &+= 1
-        }
-        moments.withinSquares = reproducibleSum(squares, count: groupCount)
-        moments.withinFreedom = Double(freedom)
-        moments.groups = Double(withPrior)
-        moments.totalGroups = Double(total)
-        moments.updates = 1
-
-        let ridge = CalibrationMoments.ridge(interval)
-        let regression = try AreaRegression(
-            summaries: summaries, groupCount: groupCount, rewardVariance: moments.rewardVariance, ridge: ridge,
-            hasSlope: true, workspace: &workspace
-        ).fit()
-        let grand = try AreaRegression(
-            summaries: summaries, groupCount: groupCount, rewardVariance: moments.rewardVariance, ridge: ridge,
-            hasSlope: false, workspace: &workspace
-        ).fit()
-        moments.regression = regression.moments
-        moments.grand = grand.moments
-        self.moments = moments
-
-        // The variances of one batch come from the residuals themselves, which lose nothing to cancellation.
-        var calibration = moments.calibration
-        calibration.priorVariance = regression.variance
-        calibration.betweenVariance = grand.variance
-        self.calibration = calibration
-    }
-}
-
-extension CalibrationMoments {
+extension RunningCalibration {
     /// Refuses numbers that no batch can have produced.
-    public func checked() throws(Failure) -> CalibrationMoments {
+    public func checked() throws(Failure) -> RunningCalibration {
         guard discount >= 0 && discount <= 1 else {
             throw Failure(.invalidOption, "discount must lie in [0, 1]", real: discount)
         }
@@ -163,34 +96,5 @@ extension CalibrationMoments {
         grand = RegressionMoments(from: &reader)
         try reader.finish()
         self = try checked()
-    }
-}
-
-extension RegressionMoments {
-    fileprivate var finiteCheck: Double {
-        (groups + meanPrior + meanReward + priorPrior + priorReward + rewardReward + inverseCount) * 0
-    }
-
-    fileprivate var smallestSum: Double { min(min(groups, priorPrior), min(rewardReward, inverseCount)) }
-
-    fileprivate func write(to writer: inout CheckpointWriter) {
-        writer.write(groups)
-        writer.write(meanPrior)
-        writer.write(meanReward)
-        writer.write(priorPrior)
-        writer.write(priorReward)
-        writer.write(rewardReward)
-        writer.write(inverseCount)
-    }
-
-    fileprivate init(from reader: inout CheckpointReader) {
-        self.init()
-        groups = reader.readDouble()
-        meanPrior = reader.readDouble()
-        meanReward = reader.readDouble()
-        priorPrior = reader.readDouble()
-        priorReward = reader.readDouble()
-        rewardReward = reader.readDouble()
-        inverseCount = reader.readDouble()
     }
 }

@@ -2,19 +2,19 @@ import SeededRandom
 import Testing
 @testable import Estimation
 
-struct CalibrationMomentsTests {
+struct RunningCalibrationTests {
     private static let interval = Interval(low: 0, high: 1)
 
     private func fit(_ count: Int, _ random: inout SeededRandom) throws -> CalibrationFit {
-        try Rollouts.random(groupCount: count, largest: 6, in: CalibrationMomentsTests.interval, using: &random)
-            .calibrate(CalibrationMomentsTests.interval)
+        try Rollouts.random(groupCount: count, largest: 6, in: RunningCalibrationTests.interval, using: &random)
+            .calibrate(RunningCalibrationTests.interval)
     }
 
     @Test func oneUpdateIsTheFit() throws {
         var random = SeededRandom(1)
         for count in [1, 2, 5, 40] {
             let fit = try fit(count, &random)
-            var running = CalibrationMoments(interval: CalibrationMomentsTests.interval, discount: 0.9)
+            var running = RunningCalibration(interval: RunningCalibrationTests.interval, discount: 0.9)
             running.merge(fit.moments)
             let solved = running.calibration
             #expect(solved.groups == fit.calibration.groups && solved.totalGroups == fit.calibration.totalGroups)
@@ -28,7 +28,7 @@ struct CalibrationMomentsTests {
     @Test func discountZeroForgetsEverything() throws {
         var random = SeededRandom(2)
         let newest = try fit(30, &random).moments
-        var running = CalibrationMoments(interval: CalibrationMomentsTests.interval, discount: 0)
+        var running = RunningCalibration(interval: RunningCalibrationTests.interval, discount: 0)
         for _ in 0..<3 { running.merge(try fit(30, &random).moments) }
         running.merge(newest)
         #expect(abs(running.calibration.slope - newest.calibration.slope) <= 1e-12)
@@ -68,17 +68,17 @@ struct CalibrationMomentsTests {
     }
 
     @Test func beforeAnyUpdate() {
-        let calibration = CalibrationMoments(interval: Interval(low: 2, high: 6), discount: 0.5).calibration
+        let calibration = RunningCalibration(interval: Interval(low: 2, high: 6), discount: 0.5).calibration
         #expect(calibration.intercept == 4 && calibration.slope == 0 && calibration.grandMean == 4)
         #expect(calibration.groups == 0 && calibration.priorVariance == 0 && calibration.betweenVariance == 0)
     }
 
     @Test func emptyBatchesChangeNothing() throws {
         var random = SeededRandom(4)
-        var running = CalibrationMoments(interval: CalibrationMomentsTests.interval, discount: 1)
+        var running = RunningCalibration(interval: RunningCalibrationTests.interval, discount: 1)
         running.merge(try fit(20, &random).moments)
         let before = running.calibration
-        running.merge(CalibrationFit.empty(CalibrationMomentsTests.interval).moments)
+        running.merge(CalibrationFit.empty(RunningCalibrationTests.interval).moments)
         #expect(running.calibration.slope == before.slope && running.calibration.groups == before.groups)
     }
 }

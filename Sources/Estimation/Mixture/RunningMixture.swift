@@ -1,13 +1,13 @@
 /// The mixture of a training run so far: calibration and expected counts, older batches discounted in both.
 public struct RunningMixture: Sendable {
-    public private(set) var moments: CalibrationMoments
+    public private(set) var moments: RunningCalibration
     /// Expected number of groups of each component.
     public private(set) var counts = MixtureNumbers()
 
-    public init(_ moments: CalibrationMoments) { self.moments = moments }
+    public init(_ moments: RunningCalibration) { self.moments = moments }
 
     /// Refuses counts that no batch can have produced.
-    public init(_ moments: CalibrationMoments, counts: MixtureNumbers) throws(Failure) {
+    public init(_ moments: RunningCalibration, counts: MixtureNumbers) throws(Failure) {
         self.moments = moments
         self.counts = counts
         if !counts.areCounts(upTo: moments.grand.groups * (1 + 1e-6)) {
@@ -29,7 +29,7 @@ public struct RunningMixture: Sendable {
     }
 
     /// Bytes of `write`.
-    public static let savedSize: Int = CalibrationMoments.savedSize &+ MixtureNumbers.savedSize
+    public static let savedSize: Int = RunningCalibration.savedSize &+ MixtureNumbers.savedSize
 
     public func write(to writer: inout CheckpointWriter) {
         writer.write(counts)
@@ -38,6 +38,6 @@ public struct RunningMixture: Sendable {
 
     public init(from reader: inout CheckpointReader) throws(Failure) {
         let counts = reader.readMixtureNumbers()
-        try self.init(try CalibrationMoments(from: &reader), counts: counts)
+        try self.init(try RunningCalibration(from: &reader), counts: counts)
     }
 }
