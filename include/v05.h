@@ -19,6 +19,7 @@
  *         fprintf(stderr, "%s\n", error.message);
  *
  * This file is the whole published interface. What it does not say is not promised.
+ * Formulas, their sources and measured limits: python/docs/method.md.
  *
  * Notation. Rewards lie in [lo, hi]; h = (hi - lo) / 2. A group (the rollouts of one prompt) has k counted
  * rewards with mean m and a prior value V in reward units; noise = h^2 / k is the largest variance that m

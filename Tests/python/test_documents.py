@@ -1,0 +1,93 @@
+"""Nothing in the documents, or in comments that cite them, points nowhere."""
+
+import re
+
+import pytest
+from conftest import ROOT
+
+OWN = ("include", "Sources", "Tests", "python")
+TEXT = {".md", ".h", ".c", ".cpp", ".swift", ".py", ".toml"}
+METHOD = ROOT / "python" / "docs" / "method.md"
+# "method section 5b", "method sections 1, 3 and 7", also where a line of comment ends in between.
+CITATION = re.compile(r"\b[Mm]ethod[\s/#*]+sections?[\s/#*]+(\d+b?(?:(?:,|[\s/#*]+and|[\s/#*]+to)[\s/#*]+\d+b?)*)")
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def texts():
+    """Every text file of the project: (path, text)."""
+    files = list(ROOT.glob("*.md")) + [path for folder in OWN for path in (ROOT / folder).rglob("*")]
+    for path in sorted(files):
+        inside = path.relative_to(ROOT).parts
+        if path.suffix in TEXT and not any(part.startswith(".") or part in ("build", "lib") for part in inside):
+            yield path, path.read_text(encoding="utf-8")
+
+
+def headings(text):
+    """Headings of a Markdown text, without those in blocks of code."""
+    return re.findall(r"^#+ +(.+?) *$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), flags=re.M)
+
+
+def anchor(heading):
+    """The name that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def sections(text):
+    return {number for number in re.findall(r"^## (\d+b?)\. ", text, flags=re.M)}
+
+
+def cited(text):
+    """Section numbers that a text cites; "13 to 15" cites its ends."""
+    return [number for found in CITATION.findall(text) for number in re.findall(r"\d+b?", found)]
+
+
+def dangling_links(path, text):
+    """Relative links of a Markdown file that lead to no file, or to no heading of one."""
+    for target in LINK.findall(text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, fragment = target.partition("#")
+        goal = (path.parent / name).resolve() if name else path
+        if not goal.exists() or fragment and fragment not in map(anchor, headings(goal.read_text(encoding="utf-8"))):
+            yield target
+
+
+@pytest.mark.parametrize("text, numbers", [
+    ("(method section 5b)", ["5b"]),
+    ("Method sections 1, 3, 5 and 7.", ["1", "3", "5", "7"]),
+    ("/// as in method\n/// section 12 says", ["12"]),
+    ("# method sections 13 to 15", ["13", "15"]),
+    ("a method, section 5", []),
+])
+def test_how_a_section_is_cited(text, numbers):
+    assert cited(text) == numbers
+
+
+def test_sections_that_are_cited_exist():
+    found = [(path, number) for path, text in texts() if path.name != "test_documents.py" for number in cited(text)]
+    assert len({path for path, _ in found}) > 20, "citations are not found any more"
+    known = sections(METHOD.read_text(encoding="utf-8"))
+    assert known == {str(number) for number in range(17)} | {"5b"}
+    assert [(str(path.relative_to(ROOT)), number) for path, number in found if number not in known] == []
+
+
+def test_what_counts_as_a_dangling_link(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# The page: `one`\n\n```\n# no heading\n```\n")
+    links = "[a](page.md) [b](#the-page-one) [c](none.md) ![d](none.png) [e](page.md#no-heading) [f](https://v05.example/x)"
+    assert list(dangling_links(page, links)) == ["none.md", "none.png", "page.md#no-heading"]
+
+
+def test_links_of_documents_lead_somewhere():
+    pages = [(path, text) for path, text in texts() if path.suffix == ".md"]
+    assert len(pages) > 15
+    assert [(str(path.relative_to(ROOT)), target) for path, text in pages for target in dangling_links(path, text)] == []
+
+
+def test_pages_that_code_names_exist():
+    """A message or a docstring that sends a reader to "docs/verl.md"."""
+    pages = {path.name for path, _ in texts() if path.suffix == ".md"}
+    named = [(path, name) for path, text in texts() if path.suffix != ".md" and path.name != "test_documents.py"
+             for name in re.findall(r"\bdocs/([\w-]+\.md)\b", text)]
+    assert named
+    assert [(str(path.relative_to(ROOT)), name) for path, name in named if name not in pages] == []
