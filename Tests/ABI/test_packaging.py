@@ -126,6 +126,15 @@ def test_wheel_installs_without_swift(wheel, tmp_path):
     assert str(tmp_path / "installed") in information
 
 
+@pytest.mark.parametrize("pip", ["22.3", "24.2", "25.3"])
+def test_wheel_installs_with_pip(pip, wheel, tmp_path):
+    """24.1 to 25.3 took an extra named like a version for one; 22.3 is what Python 3.10 came with at the end."""
+    python = new_environment(tmp_path)
+    run(python, "-m", "pip", "install", "-q", f"pip=={pip}")
+    run(python, "-m", "pip", "install", "-q", wheel)
+    run(python, "-c", "import v05", cwd=tmp_path)
+
+
 def test_source_distribution_is_complete(source_distribution, checkout):
     """Everything that `swift build` and the tests need, and nothing that a build leaves behind."""
     with tarfile.open(source_distribution) as archive:

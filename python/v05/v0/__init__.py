@@ -1,6 +1,6 @@
 """V_0: how likely the current policy solves a prompt, judged in context from (prompt, score) pairs (method section 10).
 
-Needs the extra `v05[v0]`: PyTorch, transformers and, for the official head, tabpfn. Source: arXiv 2602.03584.
+Needs the extra `v05[value-model]`: PyTorch, transformers and, for the official head, tabpfn. Source: arXiv 2602.03584.
 """
 
 from importlib import import_module
@@ -32,4 +32,4 @@ def __getattr__(name):
     except ModuleNotFoundError as error:
         from ..errors import MissingExtra
 
-        raise MissingExtra(f"v05.v0.{name}", "v0") from error
+        raise MissingExtra(f"v05.v0.{name}", "value-model") from error

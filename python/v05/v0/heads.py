@@ -30,7 +30,7 @@ class TabPFNHead:
         try:
             from tabpfn import TabPFNClassifier
         except ImportError as error:
-            raise MissingExtra("head='tabpfn'", "v0") from error
+            raise MissingExtra("head='tabpfn'", "value-model") from error
         if model is None or not Path(model).is_file():
             raise InvalidArgument(f"tabpfn_model must be the file of a TabPFN classifier, got {model!r}")
         self._classifier = TabPFNClassifier(
