@@ -91,3 +91,11 @@ def test_pages_that_code_names_exist():
              for name in re.findall(r"\bdocs/([\w-]+\.md)\b", text)]
     assert named
     assert [(str(path.relative_to(ROOT)), name) for path, name in named if name not in pages] == []
+
+
+def test_first_screen_of_the_readme_is_short():
+    """A reader sees code after 150 words and 10 numbers at most."""
+    before = re.split(r"^```", (ROOT / "README.md").read_text(encoding="utf-8"), maxsplit=1, flags=re.M)[0]
+    words = re.sub(r"\]\([^)]*\)", "]", before).split()
+    assert len(words) <= 150
+    assert sum(bool(re.search(r"(?<!v)\d", word)) for word in words) <= 10
