@@ -10,7 +10,7 @@ import pytest
 from v05.command_line import main
 from v05.demo.arms import ARMS, find_arms
 from v05.demo.curve import Point, Run
-from v05.demo.report import interval, report_arms
+from v05.demo.report import interval, mean_areas, report_arms
 from v05.demo.setting import QUICK, RECORDED
 from v05.errors import InvalidArgument
 
@@ -36,9 +36,8 @@ def run(arm, seed, accuracies, rate=1e-4):
 def made_up_runs():
     return [
         run("grpo-16", 0, [0.1, 0.2, 0.3]), run("grpo-16", 1, [0.1, 0.3, 0.5]),
+        run("batch-mean-1", 0, [0.1, 0.1, 0.2]), run("batch-mean-1", 1, [0.1, 0.1, 0.1]),
         run("calibrated-4", 0, [0.1, 0.3, 0.4]), run("calibrated-4", 1, [0.1, 0.4, 0.6]),
-        run("calibrated-4", 0, [0.1, 0.3, 0.2], rate=1e-3), run("calibrated-4", 1, [0.1, 0.4, 0.1], rate=1e-3),
-        run("history-1", 0, [0.1, 0.1, 0.2]), run("history-1", 1, [0.1, 0.1, 0.1]),
     ]
 
 
@@ -51,44 +50,90 @@ def test_interval_by_hand():
 
 
 def test_report():
-    best, others = report_arms(made_up_runs(), ARMS)
-    grpo, calibrated, history = best
-    assert [row.arm.name for row in best] == ["grpo-16", "calibrated-4", "history-1"]
-    assert grpo.difference is None and grpo.accuracy.mean == pytest.approx(0.4)
-    assert calibrated.learning_rate == 1e-4 and [row.learning_rate for row in others] == [1e-3]
-    assert calibrated.difference.mean == pytest.approx(0.1)
-    assert calibrated.difference.half_width == pytest.approx(0, abs=1e-9)
+    reports = report_arms(made_up_runs(), ARMS)
+    grpo, batch_mean, calibrated = reports
+    assert [row.arm.name for row in reports] == ["grpo-16", "batch-mean-1", "calibrated-4"]
+    assert grpo.to_reference is None and grpo.accuracy.mean == pytest.approx(0.4)
+    assert calibrated.to_reference.accuracy.mean == pytest.approx(0.1)
+    assert calibrated.to_reference.accuracy.half_width == pytest.approx(0, abs=1e-9)
     # What the seeds share is off: the three arms' last accuracies are .3 .4 .2 and .5 .6 .1, less .3 and .4, plus .35.
     assert grpo.accuracy.half_width == pytest.approx(interval([0.35, 0.45]).half_width * sqrt(3 / 2))
     # The mean curve is .1, .35, .5 at 0, 100, 200 rollouts and GRPO 16 ends at .4.
-    assert calibrated.to_reference == pytest.approx(100 + 100 / 3)
-    assert history.to_reference == inf
+    assert calibrated.reaches_reference == pytest.approx(100 + 100 / 3)
+    assert calibrated.area == pytest.approx((0.225 + 0.425) / 2)
+    assert batch_mean.reaches_reference == inf
     assert calibrated.mean("prior_weight") == 0.25
 
 
+def test_every_arm_is_compared_with_its_control():
+    runs = made_up_runs() + [run(name, seed, [0.1, 0.2, last]) for name, seed, last in (
+        ("batch-mean-1-x4", 0, 0.3), ("batch-mean-1-x4", 1, 0.5), ("history-1-x4", 0, 0.4), ("history-1-x4", 1, 0.4),
+        ("grpo-4-x2", 0, 0.1), ("grpo-4-x2", 1, 0.1))]
+    found = {row.arm.name: row.to_control for row in report_arms(runs, ARMS)}
+    assert found["batch-mean-1"] is None and found["batch-mean-1-x4"] is None
+    assert found["grpo-4-x2"] is None  # its control was not run
+    assert found["calibrated-4"].accuracy.mean == pytest.approx(0.35)
+    assert found["calibrated-4"].area.mean == pytest.approx(0.325 - 0.1125)
+    assert found["calibrated-4"].better == 2
+    reused = found["history-1-x4"]
+    assert reused.accuracy.mean == pytest.approx(0) and reused.better == 1
+    assert reused.accuracy.half_width == pytest.approx(12.7062 * 0.1, rel=1e-4)
+
+
 def test_report_of_an_interrupted_study():
-    """Arms and learning rates are compared on the seeds that all of them have."""
-    runs = [one for one in made_up_runs() if (one.learning_rate, one.seed) != (1e-3, 1)]
-    best, others = report_arms(runs, ARMS)
-    assert all(row.seeds == [0] and isnan(row.accuracy.half_width) for row in best + others)
-    assert best[2].difference.mean == pytest.approx(-0.1)
-    alone, = report_arms(runs[:2], ARMS)[0]
+    """Arms are compared on the seeds that all of them have; where there is none, those of one seed."""
+    reports = report_arms(made_up_runs()[:-1], ARMS)
+    assert all(row.seeds == [0] and isnan(row.accuracy.half_width) for row in reports)
+    assert reports[2].to_reference.accuracy.mean == pytest.approx(0.1)
+    alone, = report_arms(made_up_runs()[:2], ARMS)
     assert alone.accuracy.half_width == interval([0.3, 0.5]).half_width
+    apart = report_arms([made_up_runs()[0], made_up_runs()[3]], ARMS)
+    assert [row.arm.name for row in apart] == ["grpo-16"]
+
+
+def test_rates_by_area():
+    runs = [run("grpo-4", seed, accuracies, rate) for seed in (100, 101) for rate, accuracies in (
+        (1e-4, [0.1, 0.2, 0.6]), (2e-4, [0.1, 0.5, 0.5]), (4e-4, [0.1, 0.1, 0.1]))]
+    found = mean_areas(runs)
+    assert max(found["grpo-4"], key=found["grpo-4"].get) == 2e-4  # the best at the end is 1e-4
+    assert found["grpo-4"] == pytest.approx({1e-4: 0.275, 2e-4: 0.4, 4e-4: 0.1})
+    assert mean_areas(runs[:4])["grpo-4"].keys() == {1e-4, 2e-4, 4e-4}  # the whole seed alone
 
 
 def test_tables_and_picture(tmp_path):
     pytest.importorskip("matplotlib")
     from rich.console import Console
-    from v05.demo.plot import draw_report
-    from v05.demo.table import print_report
+    from v05.demo.plot import COLOURS, draw_report
+    from v05.demo.table import print_report, print_tuning
 
-    best, others = report_arms(made_up_runs(), ARMS)
     text = io.StringIO()
-    print_report(Console(file=text, width=120), best, others, QUICK)
-    for part in ("GRPO 16", "0.500 ± 0.778", "+0.100 ± 0.000", "133", "never", "Learning rates tried", "2 seeds"):
+    console = Console(file=text, width=120)
+    reports = report_arms(made_up_runs(), ARMS)
+    print_report(console, reports, QUICK)
+    print_tuning(console, ARMS, {"grpo-4": {1e-4: 0.123, 2e-4: 0.234}})
+    for part in ("GRPO 16", "0.500 ± 0.778", "+0.100 ± 0.000", "133", "never", "2 seeds", "2 of 2", "0.234"):
         assert part in text.getvalue()
-    draw_report(best, ARMS, tmp_path / "demo.png")
+    draw_report(reports, tmp_path / "demo.png")
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
+    draw_report(report_arms(made_up_runs()[:1], ARMS), tmp_path / "one.png")
+    assert {arm.name.removesuffix(f"-x{arm.updates}") for arm in ARMS} <= COLOURS.keys()
+
+
+def test_progress_without_a_terminal():
+    pytest.importorskip("rich")
+    from rich.console import Console
+    from v05.demo.progress import live_progress
+
+    text = io.StringIO()
+    with live_progress(Console(file=text), 3) as progress:
+        for done in (1, 2):
+            progress("warm-up, seed 0", done, 2, None)
+        for done in (64, 128, 130):
+            progress("GRPO 4, rate 0.0002, seed 0", done, 128, done / 1000)
+    lines = text.getvalue().splitlines()
+    assert len(lines) == 2
+    assert lines[0].endswith("1 of 3: warm-up, seed 0")
+    assert lines[1].endswith("2 of 3: GRPO 4, rate 0.0002, seed 0, accuracy 0.128")
 
 
 def test_arms_share_what_they_must():
@@ -101,6 +146,7 @@ def test_arms_share_what_they_must():
     for wrong in (dict(prompts_a_step=10_000), dict(rollouts_a_step=24)):
         with pytest.raises(InvalidArgument, match="a_step|a step"):
             replace(QUICK, **wrong).check(ARMS)
+    assert {arm.control for arm in ARMS} <= {arm.name for arm in ARMS}
     with pytest.raises(InvalidArgument, match="grpo-16.*'nonsense'"):
         find_arms(["nonsense"])
 
@@ -108,6 +154,7 @@ def test_arms_share_what_they_must():
 @pytest.mark.parametrize("arguments, message", [
     (["--arms", "nonsense"], "arms must be among"),
     (["--seeds", "0"], "seeds must be at least 1"),
+    (["--tuning-seeds", "0"], "tuning_seeds must be at least 1"),
     (["--out", "/nowhere/demo.png"], "no such directory"),
     (["--out", "demo.txt"], "ends in .png"),
 ])
@@ -198,6 +245,22 @@ def test_log_of_a_run(trl, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_rollouts_are_used_again(trl, tmp_path, monkeypatch, capsys):
+    """Rates tried on tuning seeds, four updates per batch, as many generations, rollouts and points as with one."""
+    monkeypatch.setattr("v05.demo.command.QUICK", TINY)
+    figures = tmp_path / "figures.json"
+    assert main(["demo", "--arms", "grpo-4", "history-1-x4", "--seeds", "1", "--tuning-seeds", "1", "--learning-rates",
+                 "1e-3", "1e-2", "--processes", "1", "--out", str(tmp_path / "demo.png"), "--json", str(figures)]) == 0
+    found = json.loads(figures.read_text())
+    assert {one["seed"] for one in found["tuning"]} == {100} and len(found["tuning"]) == 4
+    once, again = (one["points"] for one in sorted(found["runs"], key=lambda one: one["arm"]))
+    assert [point["rollouts"] for point in once] == [point["rollouts"] for point in again] == [0, 32, 64, 96]
+    assert once[0]["accuracy"] == again[0]["accuracy"]
+    assert all(point["rollouts_a_prompt"] == 1 and 0 <= point["reward"] <= 1 for point in again[1:])
+    assert "Learning rates tried" in (told := capsys.readouterr().out) and "history 1 ×4, rate" in told
+
+
+@pytest.mark.slow
 def test_an_interrupted_study_ends_soon(trl):
     """As by Ctrl-C: the runs that are done stay, no process goes on."""
     import multiprocessing
@@ -208,6 +271,6 @@ def test_an_interrupted_study_ends_soon(trl):
         if job.startswith("GRPO") and "seed 2" in job:
             raise KeyboardInterrupt
 
-    study = run_study(find_arms(["grpo-4"]), range(50), None, TINY, device="cpu", processes=2, progress=progress)
+    study = run_study(find_arms(["grpo-4"]), range(50), TINY, device="cpu", processes=2, progress=progress)
     assert study.interrupted and 1 <= len(study.runs) < 10
     assert not multiprocessing.active_children()

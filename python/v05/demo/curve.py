@@ -34,3 +34,11 @@ class Run:
     seed: int
     learning_rate: float
     points: list
+
+    @property
+    def area(self):
+        """Mean accuracy over the run: the area under its curve, as a share of all."""
+        rollouts = [point.rollouts for point in self.points]
+        accuracy = [point.accuracy for point in self.points]
+        parts = zip(rollouts, rollouts[1:], accuracy, accuracy[1:])
+        return sum((end - start) * (one + other) / 2 for start, end, one, other in parts) / rollouts[-1]

@@ -54,7 +54,7 @@ def warm_start(setting, seed, device, progress):
     return bench.model.to("cpu").state_dict()
 
 
-def train(arm, seed, weights, setting, learning_rate, device, progress, log=None):
+def train(arm, seed, weights, setting, device, progress, log=None):
     """The `Run` of an arm. progress(rollouts, accuracy) is called after every step.
 
     log: a list that gets one dict a rollout, in time order: step, prompt and reward.
@@ -62,18 +62,19 @@ def train(arm, seed, weights, setting, learning_rate, device, progress, log=None
     bench = prepare(setting, seed)
     bench.model.load_state_dict(weights)
     steps = _Steps(bench.questions.training, log)
-    watch = _Watch(bench, setting, steps, progress)
+    watch = _Watch(bench, setting, steps, arm.updates, progress)
     prompts = arm.prompts_a_step(setting)
     with tempfile.TemporaryDirectory() as scratch:
         options = GRPOConfig(
             output_dir=scratch,
             num_generations=max(arm.rollouts, 2),
             per_device_train_batch_size=prompts * arm.rollouts,
-            scale_rewards=arm.scale_rewards,
             gradient_accumulation_steps=1,
+            num_iterations=arm.updates,
+            max_grad_norm=arm.largest_norm,
             max_steps=setting.rollouts,  # the watch ends it earlier
             max_completion_length=setting.completion_tokens,
-            learning_rate=learning_rate,
+            learning_rate=arm.learning_rate,
             lr_scheduler_type="constant",
             gradient_checkpointing=False,
             bf16=False,
@@ -96,7 +97,7 @@ def train(arm, seed, weights, setting, learning_rate, device, progress, log=None
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    return Run(arm.name, seed, learning_rate, watch.points)
+    return Run(arm.name, seed, arm.learning_rate, watch.points)
 
 
 def _trainer(arm, prompts, **arguments):
@@ -128,12 +129,16 @@ class _Steps:
 
 
 class _Watch(TrainerCallback):
-    """Evaluates the model on its way, averages what the trainer logged since, and ends the run."""
+    """Evaluates the model on its way, averages what the trainer logged since, and ends the run.
 
-    def __init__(self, bench, setting, steps, progress):
+    updates: on each batch of rollouts. What is due waits for the last of them.
+    """
+
+    def __init__(self, bench, setting, steps, updates, progress):
         self.bench = bench
         self.setting = setting
         self.steps = steps
+        self.updates = updates
         self.progress = progress
         self.held_out = None
         if bench.questions.held_out:
@@ -148,16 +153,19 @@ class _Watch(TrainerCallback):
     def on_log(self, args, state, control, logs, **_):
         if "grad_norm" not in logs:  # the summary after the last step
             return
+        step = {"gradient_norm": logs["grad_norm"], "entropy": logs["entropy"]}
         rollouts = self.steps.rollouts - self.counted
-        self.counted = self.steps.rollouts
-        self.since.append({
-            "reward": logs["reward"],
-            "gradient_norm": logs["grad_norm"],
-            "entropy": logs["entropy"],
-            "rollouts_a_prompt": rollouts / len(self.steps.prompts),
-            "prior_weight": 1 - logs.get("v05/weight", 1.0),
-        })
-        self.steps.prompts.clear()
+        if rollouts:  # else the batch is used again, and of rewards nothing is logged
+            step |= {
+                "reward": logs["reward"],
+                "rollouts_a_prompt": rollouts / len(self.steps.prompts),
+                "prior_weight": 1 - logs.get("v05/weight", 1.0),
+            }
+            self.counted = self.steps.rollouts
+            self.steps.prompts.clear()
+        self.since.append(step)
+        if state.global_step % self.updates:
+            return
         if self.held_out is not None and self._due():
             self._evaluate()
         control.should_training_stop = self.counted >= self.setting.rollouts
@@ -173,8 +181,9 @@ class _Watch(TrainerCallback):
             return
         accuracy = float(answer_probability(self.bench.model, *self.held_out).mean())
         means = {}
-        if self.since:
-            means = {name: sum(step[name] for step in self.since) / len(self.since) for name in self.since[0]}
+        for name in {name for step in self.since for name in step}:
+            logged = [step[name] for step in self.since if name in step]
+            means[name] = sum(logged) / len(logged)
         # A step that passes several evaluations counts for each: all runs have equally many points.
         self.points += [Point(self.counted, accuracy, **means)] * self._due()
         self.since.clear()

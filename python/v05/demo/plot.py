@@ -1,21 +1,27 @@
 """The report as a picture; needs matplotlib."""
 
+from math import isnan
+
 import numpy as np
 
-COLOURS = ("#22303c", "#8a97a3", "#c9b28a", "#2f6fb5", "#b5344a", "#e0708a", "#6aa67c", "#7b5ea7", "#c08a3e")
+COLOURS = {
+    "grpo-16": "#22303c", "grpo-4": "#8a97a3", "grpo-2": "#b9c2ca", "rloo-4": "#c9b28a",
+    "batch-mean-1": "#e08a1e", "no-baseline-1": "#e6c15c",
+    "v05-4": "#2f6fb5", "calibrated-4": "#7fb2e5", "calibrated-2": "#5aa9a3", "history-1": "#6aa67c",
+    "weighted-batch-mean-1": "#e0708a", "weighted-history-1": "#b5344a", "weighted-calibrated-2": "#7b5ea7",
+    "osla-4-16": "#a0522d", "neyman-2-16": "#c08a3e",
+}
 PANELS = (
-    ("accuracy", "Held-out accuracy"),
     ("gradient_norm", "Norm of the gradient"),
     ("entropy", "Entropy of the tokens, nats"),
-    ("rollouts_a_prompt", "Rollouts a prompt"),
-    ("prior_weight", "Weight of the prior"),
 )
 
 
-def draw_report(best, all_arms, path):
-    """Write the curves of `ArmReport`s against rollouts; an arm has the same colour in every picture.
+def draw_report(reports, path):
+    """Write the curves of `ArmReport`s against rollouts, and what each arm gains over its control.
 
-    The bands are 95 % confidence intervals; only accuracy has them.
+    Stock arms are dashed, controls dotted, arms that use their rollouts again thick. Bands and bars are 95 %
+    confidence intervals; of the curves only accuracy has them.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -36,26 +42,47 @@ def draw_report(best, all_arms, path):
         figure = Figure(figsize=(13, 8), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
         grid = figure.add_gridspec(2, 4)
-        places = (grid[:, :2], grid[0, 2], grid[0, 3], grid[1, 2], grid[1, 3])
-        for (name, title), place in zip(PANELS, places):
-            axes = figure.add_subplot(place)
-            for row in best:
-                _draw_curve(axes, row, name, COLOURS[all_arms.index(row.arm) % len(COLOURS)])
+        accuracy = figure.add_subplot(grid[:, :2])
+        _draw_gains(figure.add_subplot(grid[0, 2:]), reports)
+        panels = [(accuracy, "accuracy", "Held-out accuracy")]
+        panels += [(figure.add_subplot(grid[1, 2 + place]), *panel) for place, panel in enumerate(PANELS)]
+        for axes, name, title in panels:
+            for row in reports:
+                _draw_curve(axes, row, name)
             axes.set_title(title)
             axes.set_xlabel("rollouts")
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value / 1000:g}k"))
-            if name == "accuracy":
-                axes.legend(loc="lower right")
-            if name in ("gradient_norm", "rollouts_a_prompt"):
-                axes.set_ylim(0, None)
+        accuracy.legend(loc="upper left", fontsize=9)
+        panels[1][0].set_ylim(0, None)
         figure.savefig(path, dpi=100)
 
 
-def _draw_curve(axes, row, name, colour):
+def _colour(arm):
+    return COLOURS.get(arm.name.removesuffix(f"-x{arm.updates}"), "#444444")
+
+
+def _draw_curve(axes, row, name):
     rollouts = np.array([value.mean for value in row.curve["rollouts"]])
     mean = np.array([value.mean for value in row.curve[name]])
-    style = "--" if row.arm.v05 is None else "-"
-    axes.plot(rollouts, mean, style, color=colour, linewidth=1.8, label=row.arm.label)
+    style = "--" if row.arm.v05 is None else ":" if row.arm.name == row.arm.control else "-"
+    axes.plot(rollouts, mean, style, color=_colour(row.arm), linewidth=1.4 if row.arm.updates == 1 else 2.6,
+              label=row.arm.label)
     if name == "accuracy":
         half = np.array([value.half_width for value in row.curve[name]])
-        axes.fill_between(rollouts, mean - half, mean + half, color=colour, alpha=0.13, linewidth=0)
+        axes.fill_between(rollouts, mean - half, mean + half, color=_colour(row.arm), alpha=0.13, linewidth=0)
+
+
+def _draw_gains(axes, reports):
+    """Of every arm over its control at the end, seed by seed."""
+    rows = [row for row in reports if row.to_control]
+    for place, row in enumerate(reversed(rows)):
+        gain = row.to_control.accuracy
+        half = 0 if isnan(gain.half_width) else gain.half_width
+        axes.errorbar(gain.mean, place, xerr=half, fmt="o", color=_colour(row.arm), markersize=5, capsize=2,
+                      linewidth=1.4 if row.arm.updates == 1 else 2.6)
+    axes.axvline(0, color="#22303c", linewidth=1, linestyle=":")
+    axes.set_yticks(range(len(rows)), [row.arm.label for row in reversed(rows)], fontsize=9)
+    axes.set_ylim(-0.6, max(len(rows), 1) - 0.4)
+    axes.set_title("Accuracy at the end over that of the control", fontsize=10)
+    if not rows:
+        axes.text(0.5, 0.5, "control not run", transform=axes.transAxes, ha="center", color="#8a97a3")

@@ -21,7 +21,7 @@ def record_log(path, progress):
 
     weights = warm_start(RECORDED, SEED, "cpu", lambda done, total: progress("warm-up", done, total))
     rows = []
-    train(ARM, SEED, weights, RECORDED, ARM.learning_rate, "cpu",
+    train(ARM, SEED, weights, RECORDED, "cpu",
           lambda rollouts, _: progress("training", rollouts, RECORDED.rollouts), log=rows)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     # mtime=0: the time of the recording would change the bytes.

@@ -33,74 +33,107 @@ def interval(values, factor=1.0):
 
 
 @dataclass(frozen=True)
+class Difference:
+    """Of an arm to another, seed by seed.
+
+    accuracy: at the end.
+    area: over the run (`Run.area`).
+    better: seeds on which the arm is better at the end.
+    """
+
+    accuracy: Interval
+    area: Interval
+    better: int
+
+
+@dataclass(frozen=True)
 class ArmReport:
-    """An arm at one learning rate.
+    """What the runs of an arm say.
 
     curve: {name of a field of `Point`: [Interval]}, along the evaluations, over the seeds. Those of accuracy are for
         comparing arms: what the seeds have in common for all arms is taken off (Cousineau's intervals for repeated
         measures, with Morey's factor).
     accuracy: on held-out questions at the end.
-    difference: of that accuracy to the first arm, seed by seed; None for the first arm.
-    to_reference: rollouts after which the mean curve reaches the first arm's last mean accuracy; inf: never.
+    area: mean accuracy over the run.
+    to_reference: to the first arm; None for that arm.
+    to_control: to `Arm.control`; None for a control, and where that was not run.
+    reaches_reference: rollouts after which the mean curve reaches the first arm's last mean accuracy; inf: never.
     """
 
     arm: object
-    learning_rate: float
     seeds: list
     curve: dict
     accuracy: Interval
-    difference: Interval | None
-    to_reference: float
+    area: float
+    to_reference: Difference | None
+    to_control: Difference | None
+    reaches_reference: float
 
     def mean(self, name):
         """Mean of a figure over all steps."""
         return float(np.mean([value.mean for value in self.curve[name][1:]]))
 
     def as_dict(self):
-        return asdict(self) | {"arm": self.arm.name}
+        return asdict(self) | {"arm": self.arm.name, "learning_rate": self.arm.learning_rate}
 
 
 def report_arms(runs, arms):
-    """(best, others): an `ArmReport` for each arm that has runs, at the best of its learning rates; those at others.
-
-    The best is that of the highest mean accuracy at the end. Of an interrupted study only the seeds count that all of
-    them have.
-    """
-    of_arm = {}
-    for run in sorted(runs, key=lambda run: run.seed):
-        of_arm.setdefault((run.arm, run.learning_rate), []).append(run)
-    seeds = set.intersection(*({run.seed for run in kept} for kept in of_arm.values()))
-    best, others = [], []
-    for arm in arms:
-        rates = [kept for (name, _), kept in sorted(of_arm.items()) if name == arm.name]
-        rates = [[run for run in kept if run.seed in seeds] for kept in rates]
-        rates.sort(key=lambda kept: np.mean([run.points[-1].accuracy for run in kept]), reverse=True)
-        best += [(arm, kept) for kept in rates[:1]]
-        others += [(arm, kept) for kept in rates[1:]]
-    reference = best[0][1]
-    accuracy = np.array([_accuracies(kept) for _, kept in best])
+    """An `ArmReport` for each arm that has runs. Of an interrupted study only whole seeds count."""
+    of_seed = {}
+    for run in runs:
+        of_seed.setdefault(run.seed, {})[run.arm] = run
+    whole = max((kept.keys() for kept in of_seed.values()), key=len)
+    seeds = sorted(seed for seed, kept in of_seed.items() if kept.keys() >= whole)
+    of_arm = {arm.name: [of_seed[seed][arm.name] for seed in seeds] for arm in arms if arm.name in whole}
+    reference = next(iter(of_arm))
+    accuracy = np.array([_accuracies(kept) for kept in of_arm.values()])
     common = accuracy.mean(axis=0) - accuracy.mean(axis=(0, 1))  # of every seed, at every evaluation
-    if len(best) == 1:
+    if len(of_arm) == 1:
         common = np.zeros_like(common)
-    return tuple([_report(*one, reference, common, len(best)) for one in found] for found in (best, others))
+    return [_report(arm, of_arm, reference, common, seeds) for arm in arms if arm.name in whole]
 
 
-def _report(arm, runs, reference, common, arms):
+def _report(arm, of_arm, reference, common, seeds):
+    runs = of_arm[arm.name]
     curve = {}
     for field in fields(Point):
         values = np.array([[getattr(point, field.name) for point in run.points] for run in runs])
         curve[field.name] = [interval(place) for place in values.T]
-    factor = sqrt(arms / max(arms - 1, 1))
+    factor = sqrt(len(of_arm) / max(len(of_arm) - 1, 1))
     curve["accuracy"] = [interval(place, factor) for place in (_accuracies(runs) - common).T]
+
+    def difference_to(name):
+        return None if name == arm.name or name not in of_arm else _difference(runs, of_arm[name])
+
     return ArmReport(
         arm=arm,
-        learning_rate=runs[0].learning_rate,
-        seeds=[run.seed for run in runs],
+        seeds=seeds,
         curve=curve,
         accuracy=curve["accuracy"][-1],
-        difference=None if runs is reference else interval((_accuracies(runs) - _accuracies(reference))[:, -1]),
-        to_reference=_first_reach(curve, _accuracies(reference)[:, -1].mean()),
+        area=float(np.mean([run.area for run in runs])),
+        to_reference=difference_to(reference),
+        to_control=difference_to(arm.control),
+        reaches_reference=_first_reach(curve, _accuracies(of_arm[reference])[:, -1].mean()),
     )
+
+
+def _difference(runs, others):
+    at_the_end = (_accuracies(runs) - _accuracies(others))[:, -1]
+    area = [run.area - other.area for run, other in zip(runs, others)]
+    return Difference(interval(at_the_end), interval(area), int((at_the_end > 0).sum()))
+
+
+def mean_areas(runs):
+    """{name of an arm: {learning rate: mean area}} of runs that try rates. Of an interrupted study: of whole seeds."""
+    of_seed = {}
+    for run in runs:
+        of_seed.setdefault(run.seed, {})[run.arm, run.learning_rate] = run.area
+    whole = max((kept.keys() for kept in of_seed.values()), key=len)
+    found = {}
+    for arm, rate in sorted(whole):
+        areas = [kept[arm, rate] for kept in of_seed.values() if kept.keys() >= whole]
+        found.setdefault(arm, {})[rate] = float(np.mean(areas))
+    return found
 
 
 def _accuracies(runs):

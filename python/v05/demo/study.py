@@ -16,12 +16,11 @@ class Job:
 
     seed: int
     arm: Arm | None = None
-    learning_rate: float | None = None
 
     def __str__(self):
         if self.arm is None:
             return f"warm-up, seed {self.seed}"
-        return f"{self.arm.label}, rate {self.learning_rate:g}, seed {self.seed}"
+        return f"{self.arm.label}, rate {self.arm.learning_rate:g}, seed {self.seed}"
 
 
 @dataclass
@@ -32,10 +31,9 @@ class Study:
     interrupted: bool = False
 
 
-def run_study(arms, seeds, learning_rates, setting, *, device, processes, progress):
+def run_study(arms, seeds, setting, *, device, processes, progress):
     """A `Study` of every arm with every seed. Its numbers do not depend on the number of processes.
 
-    learning_rates: tried with every arm; None: the arm's own.
     progress(job, done, total, accuracy): called while jobs, told by their names, are under way; accuracy is None where
         there is none.
     """
@@ -63,8 +61,7 @@ def run_study(arms, seeds, learning_rates, setting, *, device, processes, progre
                     study.runs.append(result)
                     continue
                 for arm in arms:
-                    for rate in learning_rates or (arm.learning_rate,):
-                        submit(Job(job.seed, arm, rate), result)
+                    submit(Job(job.seed, arm), result)
                 for seed in islice(later, 1):
                     submit(Job(seed))
     except KeyboardInterrupt:
@@ -110,5 +107,5 @@ def _work(job, setting, device, weights=None):
 
     if job.arm is None:
         return warm_start(setting, job.seed, device, report)
-    return train(job.arm, job.seed, weights, setting, job.learning_rate, device,
+    return train(job.arm, job.seed, weights, setting, device,
                  lambda rollouts, accuracy: report(rollouts, setting.rollouts, accuracy))
