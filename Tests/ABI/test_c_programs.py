@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tools import STRICT, each, needs, run
-
 import v05
+from tools import STRICT, each, needs, run
 
 HERE = Path(__file__).parent
 LIBRARY_FOLDER = Path(v05.library_path()).parent

@@ -4,12 +4,10 @@ import platform
 import re
 from pathlib import Path
 
-import pytest
+import v05
 import v05_header
 from conftest import ROOT
 from tools import needs, run
-
-import v05
 
 LIBRARY = Path(v05.library_path())
 

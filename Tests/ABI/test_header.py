@@ -8,12 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
+import v05
 import v05_header
 from tools import STRICT, any_compiler, each, run
-
-import v05
-from v05 import _prototypes as prototypes
-from v05._library import library
+from v05._core import prototypes as prototypes
+from v05._core.library import library
 
 STATUSES = {
     "V05_STATUS_OK": 0,

@@ -5,11 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools import any_compiler, run
-
 import v05
-from v05._library import load
-from v05._prototypes import ABI_VERSION
+from tools import any_compiler, run
+from v05._core.library import load
+from v05._core.prototypes import ABI_VERSION
 
 LIBRARY = Path(v05.library_path())
 
@@ -56,7 +55,7 @@ def test_truncated(tmp_path, part):
     content = LIBRARY.read_bytes()
     path.write_bytes(content[: int(part * len(content))])
     program = (
-        "import pathlib, sys, v05\nfrom v05._library import load\n"
+        "import pathlib, sys, v05\nfrom v05._core.library import load\n"
         "try: load(pathlib.Path(sys.argv[1]))\nexcept v05.LibraryError as error: print(error)\n")
     message = run(sys.executable, "-c", program, path)
     assert str(path) in message

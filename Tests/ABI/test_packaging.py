@@ -14,10 +14,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import v05
 from conftest import ROOT
 from tools import needs, run
-
-import v05
 
 PLATFORM = sysconfig.get_platform().replace("-", "_").replace(".", "_")
 VERSION = v05.__version__

@@ -11,9 +11,8 @@ import textwrap
 import threading
 from pathlib import Path
 
-from sample import batch
-
 import v05
+from sample import batch
 
 SETUP = """
 import json, os, threading

@@ -11,10 +11,9 @@ import re
 from pathlib import Path
 
 import pytest
+import v05
 from conftest import ROOT
 from tools import any_compiler, needs, run
-
-import v05
 
 TRAP = {"x86_64": "ud2", "aarch64": "brk"}[platform.machine()]
 RUNTIME = re.compile(r"(\$es\d+|_)?swift_\w+|\.text\.\.L__unnamed_\d+")

@@ -18,9 +18,8 @@ import uuid
 from pathlib import Path
 
 import numpy as np
-
 import v05
-from v05 import _prototypes
+from v05._core import prototypes
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINERS = [
@@ -178,7 +177,7 @@ def measure_native(batch, repeats):
     groups = batch.groups.astype(np.int64)
     advantages = np.empty_like(batch.rewards)
     means = np.empty(len(batch.sizes))
-    struct = _prototypes.Batch(row_count=len(groups), rewards_f32=batch.rewards.ctypes.data, group_ids=groups.ctypes.data)
+    struct = prototypes.Batch(row_count=len(groups), rewards_f32=batch.rewards.ctypes.data, group_ids=groups.ctypes.data)
     size = ctypes.c_size_t()
     v05._library.v05_estimation_workspace_size(ctypes.byref(struct), None, ctypes.byref(size), None)
     workspace = np.empty(size.value, np.uint8)

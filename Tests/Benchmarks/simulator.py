@@ -56,16 +56,15 @@ import argparse
 import json
 import sys
 
+import v05
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-import v05
 from simulation.picture import draw_trial
 from simulation.population import PRIORS
 from simulation.tables import print_trial
 from simulation.trial import hold_trial
-from v05.replay import shipped_log
-from v05.replay.plot import check_picture
+from v05.commands.replay import shipped_log
+from v05.commands.replay.plot import check_picture
 
 
 def main(arguments=None):

@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
 import tiny_trl
 from transformers import Qwen2Config, Qwen2ForCausalLM, TrainerCallback
 from trl import GRPOTrainer
-
 from v05.trl import V05Config, V05GRPOTrainer
 
 

@@ -13,9 +13,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import ROOT, reference_values
-
 import v05
+from conftest import ROOT, reference_values
 
 CONTRACTS = ROOT / "Tests" / "python" / "trainer_contracts"
 

@@ -5,7 +5,6 @@ import zipfile
 
 import numpy as np
 import pytest
-
 import v05
 
 
@@ -308,7 +307,7 @@ def test_an_allocator_with_priors_and_what_was_learnt(generator, rule):
 
 
 def test_keys_of_prompts():
-    from v05.prompt_key import prompt_key
+    from v05._core.prompt_key import prompt_key
 
     chat = [{"role": "user", "content": "2 + 2?"}]
     assert prompt_key("2 + 2?") == "2 + 2?" and prompt_key(7) == 7

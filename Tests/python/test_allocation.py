@@ -7,9 +7,8 @@ import time
 
 import numpy as np
 import pytest
-from scipy.special import beta as beta_function
-
 import v05
+from scipy.special import beta as beta_function
 
 NAN = math.nan
 

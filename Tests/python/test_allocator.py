@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 import pytest
-
 import v05
 
 NAN = math.nan
@@ -25,12 +24,12 @@ def half(reward_range):
 # Plain second implementations of method sections 1, 3, 5 and 7.
 
 
-def threshold(lookahead, k, cost):
+def threshold(look_ahead, k, cost):
     """|m - V| above which OSLA goes on after k rollouts, for h = 1."""
     s = math.sqrt(1 + 4 / cost)
-    if lookahead == "same_bias":
+    if look_ahead == "same_bias":
         return math.sqrt(2 / (s - (2 * k + 1)) + 1 / k) if 2 * k + 1 < s else math.inf
-    if lookahead == "same_mean":
+    if look_ahead == "same_mean":
         room = 1 - cost * k * (k + 1)
         return math.sqrt((2 * k + 1) / (k * (k + 1) * room)) if room > 0 else math.inf
     room = 1 / math.sqrt(cost) - k
@@ -65,7 +64,7 @@ def noise_variance(mean, k, prior, reward_range, calibration=None):
     return max(0.0, h * h - (value - (reward_range[0] + reward_range[1]) / 2) ** 2 - mse)
 
 
-def gain(rule, lookahead, mean, k, prior, reward_range, calibration=None):
+def gain(rule, look_ahead, mean, k, prior, reward_range, calibration=None):
     """What one more rollout is expected to be worth."""
     h2 = half(reward_range) ** 2
     if rule == "neyman":
@@ -78,9 +77,9 @@ def gain(rule, lookahead, mean, k, prior, reward_range, calibration=None):
     bias = squared - 1 / k
     if bias <= 0:
         return 0.0
-    if lookahead == "same_bias":
+    if look_ahead == "same_bias":
         return h2 * (bias / (1 + k * bias) - bias / (1 + (k + 1) * bias))
-    if lookahead == "same_mean":
+    if look_ahead == "same_mean":
         now, then = (1 / n - 1 / (n * n * squared) for n in (k, k + 1))
         return h2 * (now - then)
     return h2 * (bias / (1 + k * bias)) ** 2
@@ -130,39 +129,39 @@ PRIORS = np.concatenate([np.linspace(0, 1, 17), np.random.default_rng(1).random(
 
 
 @pytest.mark.parametrize("reward_range", RANGES)
-@pytest.mark.parametrize("lookahead", LOOK_AHEADS)
+@pytest.mark.parametrize("look_ahead", LOOK_AHEADS)
 @pytest.mark.parametrize("cost", [None, 1 / 64, 0.003, 1e-4])
-def test_osla_goes_on_above_the_thresholds_of_the_method(lookahead, reward_range, cost):
+def test_osla_goes_on_above_the_thresholds_of_the_method(look_ahead, reward_range, cost):
     h = half(reward_range)
     for k in range(1, 17):
         prior, successes, mean = every_state(k, reward_range, PRIORS)
         found = going_on(
-            prior, successes, k, reward_range, lookahead=lookahead, cost=None if cost is None else cost * h * h)
-        limit = threshold(lookahead, k, 1 / 256 if cost is None else cost) if k < 16 else math.inf
+            prior, successes, k, reward_range, look_ahead=look_ahead, cost=None if cost is None else cost * h * h)
+        limit = threshold(look_ahead, k, 1 / 256 if cost is None else cost) if k < 16 else math.inf
         np.testing.assert_array_equal(found, np.abs(mean - prior) / h > limit, err_msg=f"k = {k}")
 
 
 def test_the_thresholds_of_the_method():
     table = {4: (0.5804, 0.6987, 0.5774), 8: (0.5081, 0.5732, 0.5), 15: (1.4269, 1.4376, 1.0328)}
     for k, row in table.items():
-        for lookahead, limit in zip(LOOK_AHEADS, row):
-            assert threshold(lookahead, k, 1 / 256) == pytest.approx(limit, abs=5e-5)
+        for look_ahead, limit in zip(LOOK_AHEADS, row):
+            assert threshold(look_ahead, k, 1 / 256) == pytest.approx(limit, abs=5e-5)
             # A mean halfway between the ends, priors on both sides of the threshold.
             if limit < 0.9:
                 prior, successes = np.array([-limit - 1e-4, -limit + 1e-4]), np.array([k / 2, k / 2])
-                assert going_on(prior, successes, k, (-1.0, 1.0), lookahead=lookahead).tolist() == [True, False]
+                assert going_on(prior, successes, k, (-1.0, 1.0), look_ahead=look_ahead).tolist() == [True, False]
     for k in (1, 2, 4, 8, 12):
         noise = math.sqrt(1 / k)
-        assert all(threshold(lookahead, k, 1 / 256) > noise for lookahead in LOOK_AHEADS)  # accepted priors always stop
+        assert all(threshold(look_ahead, k, 1 / 256) > noise for look_ahead in LOOK_AHEADS)  # accepted priors always stop
 
 
 @pytest.mark.parametrize("reward_range", RANGES)
-@pytest.mark.parametrize("lookahead", LOOK_AHEADS)
-def test_osla_without_prior(lookahead, reward_range):
+@pytest.mark.parametrize("look_ahead", LOOK_AHEADS)
+def test_osla_without_prior(look_ahead, reward_range):
     for k in range(1, 16):
         for cost, expected in ((1 / 256, True), (1.01 / (k * (k + 1)), False), (0.99 / (k * (k + 1)), True)):
             found = going_on(
-                np.full(k + 1, NAN), np.arange(k + 1), k, reward_range, lookahead=lookahead,
+                np.full(k + 1, NAN), np.arange(k + 1), k, reward_range, look_ahead=look_ahead,
                 cost=cost * half(reward_range) ** 2)
             assert (found == expected).all()
 
@@ -218,7 +217,7 @@ def test_other_ceilings_have_other_costs():
 # What the decisions add up to.
 
 
-def expectation(prior, p, lookahead, initial=4, maximum=16):
+def expectation(prior, p, look_ahead, initial=4, maximum=16):
     """Means and standard deviations of rollouts and squared error of the baseline, by an exact walk over (rollouts,
     successes); 0/1 rewards."""
     chances = {s: math.comb(initial, s) * p**s * (1 - p) ** (initial - s) for s in range(initial + 1)}
@@ -228,7 +227,7 @@ def expectation(prior, p, lookahead, initial=4, maximum=16):
         for s, chance in chances.items():
             more = k < maximum and (
                 0.25 / (k * (k + 1)) > 0.25 / maximum**2 if math.isnan(prior)
-                else 2 * abs(s / k - prior) > threshold(lookahead, k, 1 / maximum**2))
+                else 2 * abs(s / k - prior) > threshold(look_ahead, k, 1 / maximum**2))
             if more:
                 after[s] = after.get(s, 0) + chance * (1 - p)
                 after[s + 1] = after.get(s + 1, 0) + chance * p
@@ -241,8 +240,8 @@ def expectation(prior, p, lookahead, initial=4, maximum=16):
     return means, [math.sqrt(chance @ (figure - mean) ** 2) for figure, mean in zip(figures, means)]
 
 
-@pytest.mark.parametrize("lookahead", LOOK_AHEADS)
-def test_expected_rollouts_and_error(lookahead):
+@pytest.mark.parametrize("look_ahead", LOOK_AHEADS)
+def test_expected_rollouts_and_error(look_ahead):
     """25 cells, 2 figures, 3 look-aheads: 150 comparisons within 4 standard errors fail by chance, with other seeds, in
     1 % of all runs."""
     cells = [(prior, p) for prior in (0.0, 0.3, 0.5, 0.9, NAN) for p in (0.05, 0.3, 0.5, 0.8, 1.0)]
@@ -250,25 +249,25 @@ def test_expected_rollouts_and_error(lookahead):
     generator = np.random.default_rng(3)
     prior, p = np.repeat(cells, trials, axis=0).T
     rewards = (generator.random((len(p), 16)) < p[:, None]).astype(float)
-    allocator = run(v05.Allocator(prior, lookahead=lookahead), rewards)
+    allocator = run(v05.Allocator(prior, look_ahead=look_ahead), rewards)
     rollouts = allocator.counts.reshape(len(cells), trials)
     errors = ((allocator.estimate().baseline - p) ** 2).reshape(len(cells), trials)
     for cell, *found in zip(cells, rollouts, errors):
-        for values, mean, deviation in zip(found, *expectation(*cell, lookahead)):
+        for values, mean, deviation in zip(found, *expectation(*cell, look_ahead)):
             assert abs(values.mean() - mean) <= 4 * deviation / math.sqrt(trials) + 1e-12, cell
 
 
-@pytest.mark.parametrize("lookahead", LOOK_AHEADS)
-def test_expected_rollouts_and_error_exactly(lookahead):
+@pytest.mark.parametrize("look_ahead", LOOK_AHEADS)
+def test_expected_rollouts_and_error_exactly(look_ahead):
     """Every sequence of rewards that there is, each with its probability."""
     sequences = ((np.arange(2**12)[:, None] >> np.arange(12)) & 1).astype(float)
     for prior in (0.0, 0.3, 0.9, NAN):
-        allocator = run(v05.Allocator(np.full(2**12, prior), initial=2, maximum=12, lookahead=lookahead), sequences)
+        allocator = run(v05.Allocator(np.full(2**12, prior), initial=2, maximum=12, look_ahead=look_ahead), sequences)
         baseline = allocator.estimate().baseline
         for p in (0.1, 0.5, 0.7):
             chance = np.prod(np.where(sequences == 1, p, 1 - p), axis=1)
             found = chance @ allocator.counts, chance @ (baseline - p) ** 2
-            assert found == pytest.approx(tuple(expectation(prior, p, lookahead, 2, 12)[0]), rel=1e-12)
+            assert found == pytest.approx(tuple(expectation(prior, p, look_ahead, 2, 12)[0]), rel=1e-12)
 
 
 # Order, portions, interruptions.
@@ -337,7 +336,7 @@ def interrupted(allocator, generator):
 
 
 CONFIGURATIONS = [
-    dict(), dict(lookahead="derivative", wave=3), dict(lookahead="same_mean", budget=60), dict(cost=0.0),
+    dict(), dict(look_ahead="derivative", wave=3), dict(look_ahead="same_mean", budget=60), dict(cost=0.0),
     dict(rule="neyman"), dict(rule="neyman", budget=60, wave=2), dict(calibration=CALIBRATION, cost=0.001),
     dict(rule="neyman", calibration=CALIBRATION, reward_range=(-1, 3)),
     dict(initial=np.arange(1, 9), maximum=np.arange(8, 16), wave=2)]
@@ -398,7 +397,7 @@ class Plain:
     ceilings: list
     reward_range: tuple
     rule: str
-    lookahead: str
+    look_ahead: str
     wave: int
     budget: object
     calibration: object
@@ -428,7 +427,7 @@ class Plain:
             k = len(self.rewards[i])
             if self.flying[i] == 0 and self.floors[i] <= k < self.ceilings[i] and share[i] > 0:
                 mean = math.fsum(self.rewards[i]) / k
-                gains[i] = gain(self.rule, self.lookahead, mean, k, self.prior[i], self.reward_range, self.calibration)
+                gains[i] = gain(self.rule, self.look_ahead, mean, k, self.prior[i], self.reward_range, self.calibration)
         for i in sorted(gains, key=lambda i: (-gains[i], i)):
             if gains[i] > cost:
                 wanted[i] = min(self.wave, share[i], self.ceilings[i] - len(self.rewards[i]), left)
@@ -474,7 +473,7 @@ def test_thousands_of_random_runs():
         budget = None if generator.random() < 0.3 else int(generator.integers(sum(floors), sum(ceilings) + 2))
         choices = dict(
             reward_range=reward_range, rule=str(generator.choice(["osla", "neyman"])),
-            lookahead=str(generator.choice(LOOK_AHEADS)), wave=int(generator.integers(1, 5)), budget=budget,
+            look_ahead=str(generator.choice(LOOK_AHEADS)), wave=int(generator.integers(1, 5)), budget=budget,
             calibration=CALIBRATION if generator.random() < 0.3 else None)
         allocator = v05.Allocator(prior, initial=floors, maximum=ceilings, **choices)
         plain = Plain(prior.tolist(), floors, ceilings, **choices)
@@ -751,7 +750,7 @@ BAD = {
     "negative budget": (dict(budget=-1), VALUE, "cost and budget must not be NaN or negative (None: no limit), got None and -1"),
     "fractional budget": (dict(budget=8.5), TYPE, "budget must be an integer, got 8.5"),
     "unknown rule": (dict(rule="v05"), VALUE, "rule must be one of 'osla', 'neyman', got 'v05'"),
-    "unknown look-ahead": (dict(lookahead="none"), VALUE, "lookahead must be one of 'same_bias', 'same_mean', 'derivative', got 'none'"),
+    "unknown look-ahead": (dict(look_ahead="none"), VALUE, "look_ahead must be one of 'same_bias', 'same_mean', 'derivative', got 'none'"),
     "range the wrong way round": (dict(reward_range=(1, 0)), VALUE, "reward_range must be two finite numbers (at most 1e30), the lower one first, got 1 and 0"),
     "range of NaN": (dict(reward_range=(0, NAN)), VALUE, "the lower one first, got 0 and nan"),
     "range of one": (dict(reward_range=(1,)), TYPE, "reward_range must be two numbers (low, high), got (1,)"),

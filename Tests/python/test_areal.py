@@ -9,10 +9,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from adapter_cases import (
-    Batch, Reference, batches, check_resume, check_rules, definitions, host, recorded, released, warnings)
-
 import v05
+from adapter_cases import (
+    Batch,
+    Reference,
+    batches,
+    check_resume,
+    check_rules,
+    definitions,
+    host,
+    recorded,
+    released,
+    warnings,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -131,7 +140,7 @@ def test_rows_without_a_trained_token_count_nowhere(areal):
 
 
 def test_resume_and_metrics(areal, tmp_path, logged):
-    check_resume(lambda name: adapter(areal, state_path=tmp_path / name / "v05.state"))
+    check_resume(lambda name: adapter(areal, state_path=tmp_path / name / "v05.zip"))
     assert logged["v05/groups"] == 16
 
 
@@ -172,7 +181,7 @@ def test_two_processes_are_one(areal, tmp_path):
         for rank in range(2):
             found[share(batch, rank)] = np.load(tmp_path / f"{rank}-{step}.npy")
         np.testing.assert_allclose(found, advantages, atol=1e-6)
-    assert (tmp_path / "v05.state").exists()
+    assert (tmp_path / "v05.zip").exists()
 
 
 def share(batch, rank):
@@ -187,13 +196,13 @@ def worker(folder):
                   areal__utils__stats_tracker={"scalar": lambda **_: None})
     actor = SimpleNamespace(
         reward_bias=0.0, reward_scaling=1.0, reward_clip=20.0, engine=SimpleNamespace(data_parallel_group=None))
-    normalization = module.RewardNormalization(actor, rule="v05", reward_range=(0, 1), state_path=f"{folder}/v05.state")
+    normalization = module.RewardNormalization(actor, rule="v05", reward_range=(0, 1), state_path=f"{folder}/v05.zip")
     for step, batch in enumerate(batches()):
         rows = share(batch, rank)
         own = Batch([batch.rewards[row] for row in rows], [], [batch.keys[row] for row in rows])
         normalization.batch = rollouts(own)
         np.save(f"{folder}/{rank}-{step}.npy", normalization(normalization.batch["rewards"]).numpy())
-    assert normalization.estimator.writes == (rank == 0)
+    assert normalization.v05_estimator.writes == (rank == 0)
     torch.distributed.destroy_process_group()
 
 

@@ -4,7 +4,6 @@ import copy
 
 import numpy as np
 import pytest
-
 import v05
 
 REWARDS = [1, 0, 1, 1, 0, 0, 1, 0]

@@ -8,12 +8,11 @@ import subprocess
 
 import numpy as np
 import pytest
-
 import v05
-from v05 import _prototypes as c
-from v05._batch import PreparedBatch, default_options
-from v05._call import call
-from v05._library import library, load
+from v05._core import prototypes as c
+from v05._core.batch import PreparedBatch, default_options
+from v05._core.call import call
+from v05._core.library import library, load
 
 REWARDS = [0.0, 1.0, 1.0, 0.0]
 GROUPS = [5, 5, 6, 6]

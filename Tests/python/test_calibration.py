@@ -11,10 +11,9 @@ import zlib
 
 import numpy as np
 import pytest
+import v05
 from batches import noisy, simulated
 from conftest import ROOT
-
-import v05
 
 SAVED = ROOT / "Tests" / "SavedCheckpoints"
 

@@ -16,9 +16,8 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import ROOT
-
 import v05
+from conftest import ROOT
 
 SAVED = ROOT / "Tests" / "SavedCheckpoints"
 FORMAT = 1

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import v05
-from v05.command_line import main
+from v05.commands.command_line import main
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_mistakes_are_one_line_and_status_2(arguments, message, log, capsys):
     "module, package, arguments", [("tables", "rich", []), ("plot", "matplotlib", ["--json", "--out", "report.png"])]
 )
 def test_missing_extra(module, package, arguments, log, capsys, monkeypatch):
-    monkeypatch.setattr(f"v05.replay.{module}.find_spec", lambda name: None)
+    monkeypatch.setattr(f"v05.commands.replay.{module}.find_spec", lambda name: None)
     assert main(["replay", log, *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == "" and "pip install 'v05[replay]'" in err and err.count("\n") == 1
@@ -104,7 +104,7 @@ def test_missing_pyarrow(tmp_path, capsys, monkeypatch):
 
 
 def test_json_needs_no_extra(log):
-    block = "import sys; sys.modules.update(rich=None, matplotlib=None, pyarrow=None); import v05.command_line as c; "
+    block = "import sys; sys.modules.update(rich=None, matplotlib=None, pyarrow=None); import v05.commands.command_line as c; "
     code = f"{block} sys.exit(c.main(['replay', {log!r}, '--json', '--splits', '1']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["prompts"] == 12 and done.stderr == ""

@@ -7,11 +7,11 @@ from dataclasses import replace
 from math import inf, isnan, sqrt
 
 import pytest
-from v05.command_line import main
-from v05.demo.arms import ARMS, find_arms
-from v05.demo.curve import Point, Run
-from v05.demo.report import interval, mean_areas, report_arms
-from v05.demo.setting import QUICK, RECORDED
+from v05.commands.command_line import main
+from v05.commands.demo.arms import ARMS, find_arms
+from v05.commands.demo.curve import Point, Run
+from v05.commands.demo.report import interval, mean_areas, report_arms
+from v05.commands.demo.setting import QUICK, RECORDED
 from v05.errors import InvalidArgument
 
 pytest.importorskip("scipy", reason="the intervals of the demo need scipy")
@@ -103,8 +103,8 @@ def test_rates_by_area():
 def test_tables_and_picture(tmp_path):
     pytest.importorskip("matplotlib")
     from rich.console import Console
-    from v05.demo.plot import COLOURS, draw_report
-    from v05.demo.table import print_report, print_tuning
+    from v05.commands.demo.plot import COLOURS, draw_report
+    from v05.commands.demo.table import print_report, print_tuning
 
     text = io.StringIO()
     console = Console(file=text, width=120)
@@ -122,7 +122,7 @@ def test_tables_and_picture(tmp_path):
 def test_progress_without_a_terminal():
     pytest.importorskip("rich")
     from rich.console import Console
-    from v05.demo.progress import live_progress
+    from v05.commands.demo.progress import live_progress
 
     text = io.StringIO()
     with live_progress(Console(file=text), 3) as progress:
@@ -159,19 +159,19 @@ def test_arms_share_what_they_must():
     (["--out", "demo.txt"], "ends in .png"),
 ])
 def test_wrong_arguments(arguments, message, capsys, monkeypatch):
-    monkeypatch.setattr("v05.demo.command.NEEDED", ())
+    monkeypatch.setattr("v05.commands.demo.command.NEEDED", ())
     assert main(["demo", *arguments]) == 2
     assert message in capsys.readouterr().err
 
 
 def test_missing_extra(capsys, monkeypatch):
-    monkeypatch.setattr("v05.demo.command.NEEDED", ("no_such_package",))
+    monkeypatch.setattr("v05.commands.demo.command.NEEDED", ("no_such_package",))
     assert main(["demo"]) == 2
     assert "no_such_package" in (told := capsys.readouterr().err) and "v05[demo]" in told
 
 
 def test_questions_do_not_overlap(trl):
-    from v05.demo.tasks import draw_questions
+    from v05.commands.demo.tasks import draw_questions
 
     one, other = draw_questions(TINY, 0), draw_questions(TINY, 1)
     held_out = {question.text for question in one.held_out}
@@ -185,9 +185,9 @@ def test_questions_do_not_overlap(trl):
 
 
 def test_recorded_questions_are_those_of_the_shipped_log(trl):
-    from v05.demo.record import SEED
-    from v05.demo.tasks import draw_questions
-    from v05.replay import shipped_log
+    from v05.commands.demo.record import SEED
+    from v05.commands.demo.tasks import draw_questions
+    from v05.commands.replay import shipped_log
 
     with gzip.open(shipped_log(), "rt") as lines:
         prompts = {json.loads(line)["prompt"] for line in lines}
@@ -197,8 +197,8 @@ def test_recorded_questions_are_those_of_the_shipped_log(trl):
 def test_answer_probability_is_that_of_sampling(trl):
     """Against the probabilities of the tokens one by one, without padding."""
     import torch
-    from v05.demo.answers import answer_probability, encode
-    from v05.demo.experiment import prepare
+    from v05.commands.demo.answers import answer_probability, encode
+    from v05.commands.demo.experiment import prepare
 
     bench = prepare(TINY, 0)
     pairs = [(one.text, one.answer) for one in bench.questions.held_out[::9]]
@@ -216,7 +216,7 @@ def test_answer_probability_is_that_of_sampling(trl):
 @pytest.mark.slow
 def test_a_few_steps(trl, tmp_path, monkeypatch, capsys):
     """Two arms in two processes: the whole command, and the same numbers with one process."""
-    monkeypatch.setattr("v05.demo.command.QUICK", TINY)
+    monkeypatch.setattr("v05.commands.demo.command.QUICK", TINY)
     found = []
     for processes in ("2", "1"):
         figures = tmp_path / processes
@@ -234,7 +234,7 @@ def test_a_few_steps(trl, tmp_path, monkeypatch, capsys):
 
 
 def test_log_of_a_run(trl, tmp_path, monkeypatch):
-    from v05.demo import record
+    from v05.commands.demo import record
 
     monkeypatch.setattr(record, "RECORDED", replace(TINY, held_out_per_level=0, confused_steps=0))
     record.record_log(tmp_path / "log.jsonl.gz", lambda *_: None)
@@ -247,7 +247,7 @@ def test_log_of_a_run(trl, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_rollouts_are_used_again(trl, tmp_path, monkeypatch, capsys):
     """Rates tried on tuning seeds, four updates per batch, as many generations, rollouts and points as with one."""
-    monkeypatch.setattr("v05.demo.command.QUICK", TINY)
+    monkeypatch.setattr("v05.commands.demo.command.QUICK", TINY)
     figures = tmp_path / "figures.json"
     assert main(["demo", "--arms", "grpo-4", "history-1-x4", "--seeds", "1", "--tuning-seeds", "1", "--learning-rates",
                  "1e-3", "1e-2", "--processes", "1", "--out", str(tmp_path / "demo.png"), "--json", str(figures)]) == 0
@@ -265,7 +265,7 @@ def test_an_interrupted_study_ends_soon(trl):
     """As by Ctrl-C: the runs that are done stay, no process goes on."""
     import multiprocessing
 
-    from v05.demo.study import run_study
+    from v05.commands.demo.study import run_study
 
     def progress(job, done, total, accuracy):
         if job.startswith("GRPO") and "seed 2" in job:

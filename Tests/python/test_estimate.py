@@ -7,11 +7,10 @@ import pickle
 
 import numpy as np
 import pytest
-from batches import noisy, simulated
-
 import v05
-from v05 import _prototypes as c
-from v05._batch import DEFAULTS
+from batches import noisy, simulated
+from v05._core import prototypes as c
+from v05._core.batch import DEFAULTS
 
 FLOATS = ["mean", "prior", "weight", "baseline", "bias_squared", "mse", "z", "p_value"]
 FLAGS = ["rejected", "constant"]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import v05
-from v05.health import prior_error_limit, prior_health, rejection_probability
+from v05.training.health import prior_error_limit, prior_health, rejection_probability
 
 
 def groups(mean, prior, count=4, weight=0.5, baseline=None, rejected=False, constant=False):

@@ -5,7 +5,6 @@ import pickle
 
 import numpy as np
 import pytest
-
 import v05
 
 special = pytest.importorskip("scipy.special", reason="scipy is not installed")

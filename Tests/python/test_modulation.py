@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 import pytest
-
 import v05
 
 DEFAULTS = dict(alpha=0.2, floor=0.6, steepness=50.0, threshold=0.99, clip_low=0.2, clip_high=0.2)
@@ -214,7 +213,7 @@ def torch():
 @pytest.fixture
 def by_torch(torch, monkeypatch):
     """As if the tensors were on another device."""
-    monkeypatch.setattr("v05._modulation._fits_core", lambda given: False)
+    monkeypatch.setattr("v05._core.modulation._fits_core", lambda given: False)
 
 
 def tensors(torch, given, dtype=None):
@@ -263,7 +262,7 @@ def test_half_precision(torch, name):
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_no_gradient_flows(torch, elsewhere, monkeypatch):
     if elsewhere:
-        monkeypatch.setattr("v05._modulation._fits_core", lambda given: False)
+        monkeypatch.setattr("v05._core.modulation._fits_core", lambda given: False)
     given = tensors(torch, tokens(12, 3, 10))
     log_prob = torch.where(given["mask"], given["log_prob"], -1.0).requires_grad_()
     entropy = torch.where(given["mask"], given["entropy"], 1.0).requires_grad_()

@@ -9,10 +9,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from adapter_cases import (
-    Batch, batches, check_resume, check_rules, contract, definitions, host, recorded, released, warnings)
-
 import v05
+from adapter_cases import (
+    Batch,
+    batches,
+    check_resume,
+    check_rules,
+    contract,
+    definitions,
+    host,
+    recorded,
+    released,
+    warnings,
+)
 
 torch = pytest.importorskip("torch")
 

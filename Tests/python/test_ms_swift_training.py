@@ -80,7 +80,7 @@ def test_training_and_resuming(tmp_path):
     run(MODEL)
     # Two steps are an epoch: no prompt has been seen.
     assert [line["v05/without_prior"] for line in train("--max_steps", "2")] == [1, 1]
-    assert (tmp_path / "out" / "checkpoint-2" / "v05.state").exists()
+    assert (tmp_path / "out" / "checkpoint-2" / "v05.zip").exists()
     check_without_prior(tmp_path / "out" / "completions.jsonl")
     # The history of the checkpoint knows them all in the second epoch.
     resumed = train("--max_steps", "4", "--resume_from_checkpoint", "out/checkpoint-2")

@@ -5,9 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from adapter_cases import Batch, batches, check_parameters, check_resume, check_rules, contract, host, stock, warnings
-
 import v05
+from adapter_cases import Batch, batches, check_parameters, check_resume, check_rules, contract, host, stock, warnings
 from v05 import nemo_rl
 
 torch = pytest.importorskip("torch")
@@ -71,7 +70,7 @@ def test_rows_that_are_not_valid_count_nowhere():
 
 
 def test_resume(tmp_path):
-    check_resume(lambda name: adapter(state_path=tmp_path / name / "v05.state"))
+    check_resume(lambda name: adapter(state_path=tmp_path / name / "v05.zip"))
 
 
 def test_id_and_prior_from_the_environment_info():

@@ -10,10 +10,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from adapter_cases import (
-    Batch, batches, check_resume, check_rules, contract, definitions, host, recorded, released, warnings)
-
 import v05
+from adapter_cases import (
+    Batch,
+    batches,
+    check_resume,
+    check_rules,
+    contract,
+    definitions,
+    host,
+    recorded,
+    released,
+    warnings,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -126,7 +135,7 @@ def test_metrics_are_in_the_info_of_every_row(openrlhf):
 
 
 def test_resume(openrlhf, tmp_path):
-    check_resume(lambda name: adapter(openrlhf, state_path=tmp_path / name / "v05.state"))
+    check_resume(lambda name: adapter(openrlhf, state_path=tmp_path / name / "v05.zip"))
 
 
 def test_prompts_with_other_labels_or_images_are_other_prompts(openrlhf):
@@ -176,7 +185,7 @@ def test_install_replaces_the_actors_of_both_trainers(monkeypatch, openrlhf, rel
     for actor in (ppo_trainer.PPOTrainer, ppo_trainer_async.TrainingActor):
         trainer = actor.__ray_metadata__.modified_class("name", strategy=strategy())
         made = trainer.experience_maker
-        assert isinstance(made, openrlhf.V05ExperienceMaker) and made.v05.rule == "rloo" and trainer.name == "name"
+        assert isinstance(made, openrlhf.V05ExperienceMaker) and made.v05_estimator.rule == "rloo" and trainer.name == "name"
         assert (made.actor_model_group, made.initial_model_group) == ("actor", "initial")
         assert (made.kl_ctl, made.tokenizer) == ("kl", "tokenizer")
 
@@ -208,7 +217,7 @@ STAND_INS = {
                 self.experience_maker = RemoteExperienceMaker(*"abcdefg")
 
             def tell(self):
-                return repr(self.experience_maker.v05)
+                return repr(self.experience_maker.v05_estimator)
 
         @ray.remote
         class PPOTrainer(BasePPOTrainer):

@@ -5,7 +5,6 @@ from hashlib import blake2b
 
 import numpy as np
 import pytest
-
 import v05
 from v05.priors import ContextBuffer
 

@@ -5,17 +5,16 @@ import json
 
 import numpy as np
 import pytest
-
 import v05
-from v05.command_line import main
+from v05.commands.command_line import main
 
 pytest.importorskip("sklearn", reason="in-context priors need scikit-learn")
 
-from v05.priors.cases import cases_of_log, cases_of_scores
-from v05.priors.evaluate import CONSTANT, RULES, evaluate
-from v05.priors.quality import qualities
-from v05.replay import LogError
-from v05.replay.visits import Visits
+from v05.commands.prior_evaluation.cases import cases_of_log, cases_of_scores
+from v05.commands.prior_evaluation.evaluate import CONSTANT, RULES, evaluate
+from v05.commands.prior_evaluation.quality import qualities
+from v05.commands.replay import LogError
+from v05.commands.replay.visits import Visits
 
 TOPICS = ("sum of small integers", "eigenvalues of a large matrix")
 

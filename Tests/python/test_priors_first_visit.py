@@ -5,7 +5,6 @@ import warnings
 
 import numpy as np
 import pytest
-
 import v05
 
 pytest.importorskip("sklearn", reason="in-context priors need scikit-learn")

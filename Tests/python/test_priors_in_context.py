@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import v05
 
 pytest.importorskip("sklearn", reason="in-context priors need scikit-learn")

@@ -7,11 +7,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+import v05
 from batches import adversarial, constant, noisy, perfect, simulated
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-
-import v05
 
 RULES = ["v05", "calibrated", "grpo", "rloo", "james_stein", "prior", "median", "discounted_beta"]
 SCALES = ["none", "group", "batch"]

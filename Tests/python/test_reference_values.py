@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import reference_values
-
 import v05
+from conftest import reference_values
 
 CASES = reference_values("estimation.json")
 PER_GROUP = ("mean", "prior", "weight", "baseline", "bias_squared", "mse", "z", "p_value")

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import v05
+from v05.commands.replay import LogError, replay, shipped_log
+from v05.commands.replay.allocation import allocate
+from v05.commands.replay.logs import read_log
+from v05.commands.replay.report import compare
+from v05.commands.replay.scoring import RULES, Scores, score
+from v05.commands.replay.visits import Setting, gather_visits, walk
 from v05.errors import InvalidArgument
-from v05.replay import LogError, replay, shipped_log
-from v05.replay.allocation import allocate
-from v05.replay.logs import read_log
-from v05.replay.report import compare
-from v05.replay.scoring import RULES, Scores, score
-from v05.replay.visits import Setting, gather_visits, walk
 
 SHARED_LOG = Path(__file__).resolve().parents[3] / "shared" / "data" / "one-shot-rlvr" / "pass_rates.jsonl"
 

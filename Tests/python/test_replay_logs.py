@@ -7,10 +7,10 @@ from math import nan
 
 import numpy as np
 import pytest
+from v05.commands.replay import LogError
+from v05.commands.replay.logs import detect_reward_range, earlier_occurrences, read_log
+from v05.commands.replay.visits import gather_visits
 from v05.errors import InvalidArgument
-from v05.replay import LogError
-from v05.replay.logs import detect_reward_range, earlier_occurrences, read_log
-from v05.replay.visits import gather_visits
 
 # prompt, step, reward of a run with two prompts, two steps and four rollouts a visit
 ROLLOUTS = [

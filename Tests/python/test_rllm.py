@@ -5,9 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from adapter_cases import batches, check_parameters, check_resume, check_rules, contract, host, stock, warnings
-
 import v05
+from adapter_cases import batches, check_parameters, check_resume, check_rules, contract, host, stock, warnings
 
 
 class Estimator(str, enum.Enum):
@@ -77,7 +76,7 @@ def test_an_entry_of_the_user_under_other_stays(monkeypatch, registry, caplog):
 
 
 def adapter(rllm, **options):
-    rllm.configure(reward_range=(0, 1), **options)
+    rllm.install(reward_range=(0, 1), **options)
     return lambda batch: call(rllm.compute_advantages, batch)
 
 
@@ -93,7 +92,7 @@ def test_rllms_convention(rllm):
 
 def test_resume(rllm, tmp_path):
     def stored(name):
-        rllm.configure(reward_range=(0, 1), state_path=tmp_path / name / "v05.state")
+        rllm.install(reward_range=(0, 1), state_path=tmp_path / name / "v05.zip")
         kept = dict(rllm._options), dict(rllm._estimators)
 
         def advantages_of(batch):
@@ -111,7 +110,7 @@ def test_resume(rllm, tmp_path):
 
 
 def test_roles_are_kept_apart(rllm, tmp_path):
-    rllm.configure(rule="prior", prior="history", reward_range=(0, 1))
+    rllm.install(rule="prior", prior="history", reward_range=(0, 1))
 
     def step(role, reward):
         rewards = [np.array([reward, reward])]
@@ -124,13 +123,13 @@ def test_roles_are_kept_apart(rllm, tmp_path):
 
 
 def test_tasks_of_each_kind(rllm):
-    rllm.configure(
+    rllm.install(
         id_field="id", prior="column", prior_field="pass_rate", rule="prior", reward_range=(0, 1))
     task = SimpleNamespace(id="row 7", instruction="add", metadata={"pass_rate": 0.5})
     found, _ = rllm.compute_advantages([np.ones(2), np.ones(1)], None, traj_groups=[
         group("u:x", task), group("v:x", {"id": 8, "pass_rate": 0.25})])
     assert [part.tolist() for part in found] == [[0.5, 0.5], [0.75]]
-    rllm.configure(rule="rloo")
+    rllm.install(rule="rloo")
     found, _ = rllm.compute_advantages([np.array([1.0, 0.0])], None, traj_groups=[group("u:x", None)])
     assert found[0].tolist() == [1.0, -1.0]
     assert rllm.compute_advantages([], None, traj_groups=[]) == ([], [])
@@ -144,7 +143,7 @@ def test_prompts_that_cannot_be_told_apart_are_an_error(rllm):
 
 
 def test_groups_of_one_warn_once(rllm, caplog):
-    rllm.configure(reward_range=(0, 1))
+    rllm.install(reward_range=(0, 1))
     for _ in range(2):
         rllm.compute_advantages([np.ones(1)] * 9, None, traj_groups=[group(f"{n}:x", {"q": n}) for n in range(9)])
     assert len(warnings(caplog, "single rollout")) == 1

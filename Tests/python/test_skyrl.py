@@ -5,11 +5,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from adapter_cases import (
-    Batch, batches, check_parameters, check_resume, check_rules, contract, definitions, host, recorded, released,
-    warnings)
-
 import v05
+from adapter_cases import (
+    Batch,
+    batches,
+    check_parameters,
+    check_resume,
+    check_rules,
+    contract,
+    definitions,
+    host,
+    recorded,
+    released,
+    warnings,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -50,7 +59,7 @@ def compute(batch, config=None, padding=0, name="v05"):
 
 def adapter(skyrl, padding=0, **options):
     name = f"v05 {len(skyrl.AdvantageEstimatorRegistry.list_available())}"
-    skyrl.register(name, reward_range=(0, 1), **options)
+    skyrl.install(name, reward_range=(0, 1), **options)
     return lambda batch: compute(batch, padding=padding, name=name)
 
 
@@ -60,7 +69,7 @@ def test_formulas(skyrl):
 
 def test_skyrls_numbers(skyrl):
     for scale, function in (("group", "compute_grpo_outcome_advantage"), ("none", "compute_grpo_outcome_advantage")):
-        skyrl.register(**skyrl.STOCK | {"scale": scale})
+        skyrl.install(**skyrl.STOCK | {"scale": scale})
         for case in recorded("skyrl", function, scale=scale):
             found = compute(Batch(case["rewards"], case["groups"], [str(group) for group in case["groups"]]))
             np.testing.assert_allclose(found, case["advantages"], atol=case["tolerance"])
@@ -75,14 +84,14 @@ def test_padding_counts_nowhere(skyrl):
 
 
 def test_resume(skyrl, tmp_path):
-    check_resume(lambda name: adapter(skyrl, state_path=tmp_path / name / "v05.state"))
+    check_resume(lambda name: adapter(skyrl, state_path=tmp_path / name / "v05.zip"))
 
 
 def test_what_goes_to_other_processes(skyrl):
-    estimator = skyrl.register(rule="rloo", reward_range=(0, 1))
+    estimator = skyrl.install(rule="rloo", reward_range=(0, 1))
     estimator(torch.ones(2, 1), torch.ones(2, 1), ["0", "0"])
     copy = pickle.loads(pickle.dumps(estimator))
-    assert copy.estimator.rule == "rloo" and copy.estimator.steps == 0
+    assert copy.v05_estimator.rule == "rloo" and copy.v05_estimator.steps == 0
     check_parameters(copy, dict.fromkeys(contract("skyrl")["calls"]["estimator"]))
 
 
@@ -95,19 +104,19 @@ def test_callback_logs_and_saves(skyrl, tmp_path, caplog):
     def event(**fields):
         return SimpleNamespace(**{"global_step": 0, "ckpt_path": None, "logs": {}, **fields})
 
-    callback, estimator = skyrl.Callback(), skyrl.register(reward_range=(0, 1))
+    callback, estimator = skyrl.Callback(), skyrl.install(reward_range=(0, 1))
     steps = list(batches())
     callback.on_train_start(trainer(), event(), None)
     for batch in steps[:3]:
         compute(batch)
     logs = event()
     callback.on_log(trainer(), logs, None)
-    assert logs.logs["v05/groups"] == 16 and set(logs.logs) == set(estimator.estimator.metrics)
+    assert logs.logs["v05/groups"] == 16 and set(logs.logs) == set(estimator.v05_estimator.metrics)
     (tmp_path / "global_step_3").mkdir()
     callback.on_save(trainer(), event(ckpt_path=str(tmp_path / "global_step_3")), None)
     expected = compute(steps[3])
 
-    skyrl.register(reward_range=(0, 1))
+    skyrl.install(reward_range=(0, 1))
     callback.on_train_start(trainer(), event(global_step=3), None)
     np.testing.assert_array_equal(compute(steps[3]), expected)
 
@@ -118,12 +127,12 @@ def test_callback_logs_and_saves(skyrl, tmp_path, caplog):
 
 def test_set_ups_that_cannot_work(skyrl, caplog):
     with pytest.raises(v05.InvalidArgument, match="id_field 'id' needs the columns .* SkyRL does not hand over"):
-        skyrl.register(id_field="id")
+        skyrl.install(id_field="id")
     with pytest.raises(v05.InvalidArgument, match='prior "column" needs'):
-        skyrl.register(prior="column")
+        skyrl.install(prior="column")
     with pytest.raises(v05.InvalidArgument, match="needs the texts of prompts, which SkyRL does not hand over"):
-        skyrl.register(prior=len)
-    skyrl.register()
+        skyrl.install(prior=len)
+    skyrl.install()
     with pytest.raises(v05.InvalidArgument, match="use_kl_in_reward must be false"):
         compute(next(batches()), config=SimpleNamespace(use_kl_in_reward=True))
     for step in range(2):

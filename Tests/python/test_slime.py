@@ -5,9 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from adapter_cases import batches, check_resume, check_rules, contract, stock, warnings
-
 import v05
+from adapter_cases import batches, check_resume, check_rules, contract, stock, warnings
 from v05 import slime
 
 CONTRACT = contract("slime")
@@ -31,7 +30,7 @@ def samples_of(batch):
 
 def adapter(**options):
     # slime loads the function by its path; the estimator of another adapter must not come in between.
-    estimator = slime.configure(reward_range=(0, 1), **options)
+    estimator = slime.install(reward_range=(0, 1), **options)
 
     def advantages_of(batch):
         slime._estimator = estimator
@@ -62,11 +61,11 @@ def test_slimes_convention():
 
 
 def test_resume(tmp_path):
-    check_resume(lambda name: adapter(state_path=tmp_path / name / "v05.state"))
+    check_resume(lambda name: adapter(state_path=tmp_path / name / "v05.zip"))
 
 
 def test_what_is_said_when_a_run_starts_or_goes_on(tmp_path, caplog):
-    path = tmp_path / "v05.state"
+    path = tmp_path / "v05.zip"
     adapter(state_path=path)(next(batches()))
     assert len(warnings(caplog, "there is no state at")) == 1
     adapter(state_path=path, rule="v05")
@@ -86,7 +85,7 @@ def test_options_from_the_custom_config(tmp_path):
 
 def test_parts_of_a_rollout_count_once():
     rewards, rollouts = [1.0, 1.0, 0.0, 0.0, 0.0], [7, 7, 8, 9, 9]
-    slime.configure(rule="rloo")
+    slime.install(rule="rloo")
     parts = [sample(group_index=3, rollout_id=rollout, reward=reward, prompt=f"turn {row}")
              for row, (rollout, reward) in enumerate(zip(rollouts, rewards))]
     _, advantages = slime.post_process_rewards(SimpleNamespace(), parts)
@@ -94,7 +93,7 @@ def test_parts_of_a_rollout_count_once():
 
 
 def test_id_and_prior_from_the_metadata(caplog):
-    estimator = slime.configure(
+    estimator = slime.install(
         rule="prior", prior="column", id_field="id", prior_field="pass_rate", reward_range=(0, 1))
     records = [{"id": 5, "pass_rate": 0.25}, {"id": 5, "pass_rate": 0.25}, {"id": 6}]
     samples = [sample(group_index=record["id"], reward=1.0, metadata=record) for record in records]
@@ -105,7 +104,7 @@ def test_id_and_prior_from_the_metadata(caplog):
 
 
 def test_warnings_once(caplog):
-    slime.configure(reward_range=(0, 1))
+    slime.install(reward_range=(0, 1))
     for step in range(2):
         slime.post_process_rewards(SimpleNamespace(), [
             sample(group_index=100 * step + row, reward=None if row == 3 else 1.0, prompt="p") for row in range(30)])
@@ -123,13 +122,13 @@ def test_a_state_that_cannot_be_written_and_a_log_that_fails_do_not_stop_trainin
 
 
 def test_reward_outside_the_given_range_is_an_error_and_changes_nothing():
-    estimator = slime.configure(reward_range=(0, 1))
+    estimator = slime.install(reward_range=(0, 1))
     with pytest.raises(v05.InvalidArgument, match="reward"):
         slime.post_process_rewards(SimpleNamespace(), [sample(group_index=0, reward=reward) for reward in (2.0, 0.0)])
     assert estimator.steps == 0
 
 
 def test_a_prior_made_of_texts():
-    slime.configure(rule="prior", prior=lambda prompts: [0.25 if "easy" in prompt else None for prompt in prompts])
+    slime.install(rule="prior", prior=lambda prompts: [0.25 if "easy" in prompt else None for prompt in prompts])
     samples = [sample(group_index=0, reward=1.0, prompt=[{"role": "user", "content": "easy"}])] * 2
     assert slime.post_process_rewards(SimpleNamespace(), samples)[1] == [0.75, 0.75]

@@ -4,9 +4,8 @@ import importlib.util
 
 import numpy as np
 import pytest
-from conftest import ROOT, reference_values
-
 import v05
+from conftest import ROOT, reference_values
 
 RECORDED = [
     pytest.param(case, id=f"{trainer}: {case['name']}")

@@ -10,13 +10,12 @@ trl = pytest.importorskip("trl", reason="TRL is not installed: pip install './py
 pandas = pytest.importorskip("pandas")
 
 import tiny_trl
+import v05
 from datasets import IterableDataset
 from tiny_trl import trained, trainer, weights
 from trl import GRPOTrainer, RLOOTrainer
-
-import v05
 from v05.trl import V05Config, V05GRPOTrainer, V05RLOOTrainer
-from v05.trl_rounds import Batch, join, spread
+from v05.trl.rounds import Batch, join, spread
 
 
 class Heard:
@@ -166,7 +165,7 @@ def test_ids_of_the_dataset_tell_prompts_apart(tmp_path):
     """Two prompts of one text but with ids of their own have a history each."""
     same = tiny_trl.dataset(8)
     same = same.remove_columns("prompt").add_column("prompt", ["1+1="] * 8)
-    made = trained(V05GRPOTrainer, tmp_path, V05Config(key_column="name"), train_dataset=same, max_steps=2)
+    made = trained(V05GRPOTrainer, tmp_path, V05Config(id_field="name"), train_dataset=same, max_steps=2)
     assert len(made.v05_estimator.source.history) == 8
     made = trained(V05GRPOTrainer, tmp_path, V05Config(), train_dataset=same, max_steps=2)
     assert len(made.v05_estimator.source.history) == 1
@@ -406,7 +405,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, config):
     """Within an epoch: TRL orders the prompts anew in a later one. Ids repeat, so that the history matters."""
     prompts = tiny_trl.dataset(64)
     prompts = prompts.remove_columns("name").add_column("name", [row % 4 for row in range(64)])
-    config = V05Config(key_column="name", **config)
+    config = V05Config(id_field="name", **config)
     options = dict(max_steps=6, save_strategy="steps", save_steps=3, per_device_train_batch_size=16,
                    train_dataset=prompts)
     whole = trained(V05GRPOTrainer, tmp_path, config, **options)
@@ -447,15 +446,15 @@ def test_resuming_without_state_or_with_other_options_warns_once(tmp_path, caplo
 
 def test_missing_columns(tmp_path):
     bare = tiny_trl.dataset().remove_columns(["prior", "name"])
-    with pytest.raises(v05.InvalidArgument, match="prior_column 'prior' is not in the dataset, whose .* 'prompt'"):
+    with pytest.raises(v05.InvalidArgument, match="prior_field 'prior' is not in the dataset, whose .* 'prompt'"):
         trainer(V05GRPOTrainer, tmp_path, V05Config(prior="column"), train_dataset=bare)
-    with pytest.raises(v05.InvalidArgument, match="key_column 'uid' is not in the dataset, whose .*'prompt'"):
-        trainer(V05RLOOTrainer, tmp_path, V05Config(key_column="uid"))
+    with pytest.raises(v05.InvalidArgument, match="id_field 'uid' is not in the dataset, whose .*'prompt'"):
+        trainer(V05RLOOTrainer, tmp_path, V05Config(id_field="uid"))
     with pytest.raises(v05.InvalidArgument, match="remove_unused_columns must be False"):
         trainer(V05GRPOTrainer, tmp_path, V05Config(prior="column"), remove_unused_columns=True)
     # The columns of a stream are not known before its first rows.
     stream = IterableDataset.from_generator(lambda: ({"prompt": f"{row}+1="} for row in range(32)))
-    with pytest.raises(v05.InvalidArgument, match="prior_column 'prior' is not in the dataset, whose .* 'prompt'"):
+    with pytest.raises(v05.InvalidArgument, match="prior_field 'prior' is not in the dataset, whose .* 'prompt'"):
         trained(V05GRPOTrainer, tmp_path, V05Config(prior="column"), train_dataset=stream)
 
 
@@ -514,10 +513,10 @@ def test_wrong_options(tmp_path, options, message):
 
 def test_ids_that_are_none_or_not_of_one_prompt(tmp_path, caplog):
     with_ids = lambda ids: tiny_trl.dataset().remove_columns("name").add_column("name", ids)
-    config, halves = V05Config(key_column="name"), [row // 2 for row in range(16)]
+    config, halves = V05Config(id_field="name"), [row // 2 for row in range(16)]
     trainer(V05GRPOTrainer, tmp_path, config, train_dataset=with_ids(halves))
-    assert "key_column 'name' has 8 ids for 16 different prompts" in caplog.text
-    with pytest.raises(v05.ArgumentTypeError, match="key_column 'name': keys must be .* got None"):
+    assert "id_field 'name' has 8 ids for 16 different prompts" in caplog.text
+    with pytest.raises(v05.ArgumentTypeError, match="id_field 'name': keys must be .* got None"):
         trained(V05GRPOTrainer, tmp_path, config, train_dataset=with_ids([None] * 16))
 
 
@@ -530,9 +529,9 @@ def test_unsupported_set_ups(tmp_path):
     with pytest.raises(v05.InvalidArgument, match="allocation must be 'off' with images"):
         trainer(V05GRPOTrainer, tmp_path, V05Config(allocation="osla"), train_dataset=pictures)
     made = trainer(V05GRPOTrainer, tmp_path, V05Config())
-    with pytest.raises(v05.InvalidArgument, match="key_column must be given for prompts with images"):
+    with pytest.raises(v05.InvalidArgument, match="id_field must be given for prompts with images"):
         made._gathered_rows([{"prompt": "1+1=", "image": object()}])
-    with pytest.raises(v05.InvalidArgument, match="key_column must be given for rows without a prompt"):
+    with pytest.raises(v05.InvalidArgument, match="id_field must be given for rows without a prompt"):
         made._gathered_rows([{"environment": "chess"}])
 
 

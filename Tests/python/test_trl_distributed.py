@@ -86,7 +86,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(processes):
 def test_both_raise_what_is_wrong_in_one(processes):
     first, second = (found["errors"] for found in processes)
     assert "every process must have equally many rows, got [16, 15]" in first["fewer rows"]
-    assert "key_column 'name' is not in the dataset, whose columns are 'prompt'" in first["no column"]
+    assert "id_field 'name' is not in the dataset, whose columns are 'prompt'" in first["no column"]
     assert "reward" in first["reward"] and "prior" in first["prior"] and first["none"] is None
     assert "no prior today" in first["prior function"]  # which is asked in one process
     for name in "fewer rows", "no column", "reward", "prior", "none", "prior function":

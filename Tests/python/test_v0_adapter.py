@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from v05.errors import ArgumentTypeError, InvalidArgument
 from v0_models import WIDTH, make_embedding, random_prompts, stirred, torch
-
+from v05.errors import ArgumentTypeError, InvalidArgument
 from v05.v0 import ResidualQueryAdapter
 from v05.v0.pooling import last_token_pool
 

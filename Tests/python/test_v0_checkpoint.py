@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from v05.errors import CheckpointError, InvalidArgument
 from v0_models import make_embedding, random_prompts, save_backbone, stirred, torch
-
+from v05.errors import CheckpointError, InvalidArgument
 from v05.v0 import V0Prior
 from v05.v0.checkpoint import load_weights, read_checkpoint, write_checkpoint
 

@@ -7,9 +7,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from v05.errors import InvalidArgument
 from v0_models import make_embedding, torch  # noqa: F401
-
+from v05.errors import InvalidArgument
 from v05.v0 import KernelHead, Score, evaluate, read_scores
 from v05.v0.episodes import ContextPool, judging_episodes, training_episodes
 from v05.v0.evaluation import metrics

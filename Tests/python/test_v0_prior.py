@@ -4,9 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
-from v05.errors import ArgumentTypeError, InvalidArgument
 from v0_models import make_embedding, random_prompts, save_backbone, save_tabpfn, stirred, torch
-
+from v05.errors import ArgumentTypeError, InvalidArgument
 from v05.v0 import ClassifierHead, KernelHead, TabPFNHead, V0Prior, make_head
 
 linear_model = pytest.importorskip("sklearn.linear_model", reason="tests of heads need scikit-learn")

@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from v05.command_line import main
-from v05.errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument
 from v0_models import make_embedding, save_backbone, save_tabpfn, torch
-
+from v05.commands.command_line import main
+from v05.errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument
 from v05.v0 import KernelHead, Score, TabPFNHead, TrainingOptions, V0Prior, evaluate, read_scores, train
 from v05.v0.training import training_loss
 

@@ -10,14 +10,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("verl", reason="verl is not installed: it needs an environment of its own (bash Tests/run slow)")
-from omegaconf import OmegaConf  # noqa: E402
-from verl.trainer.ppo import core_algos  # noqa: E402
-from verl.trainer.ppo.ray_trainer import compute_advantage  # noqa: E402
-
 import v05  # noqa: E402
 import v05.verl  # noqa: E402
+from omegaconf import OmegaConf  # noqa: E402
 from v05 import verl_check  # noqa: E402
 from v05.verl import prompts, training  # noqa: E402
+from verl.trainer.ppo import core_algos  # noqa: E402
+from verl.trainer.ppo.ray_trainer import compute_advantage  # noqa: E402
 
 PADDING = "pad" + "0123456789abcdef" * 2
 GRPO = v05.verl.STOCK | {"reward_range": [0, 1]}
@@ -411,7 +410,7 @@ def test_resume_from_a_given_path_with_another_rule_warns(resumable, queue, tmp_
     config.trainer.resume_from_path = str(tmp_path / "global_step_3")
     with caplog.at_level(logging.WARNING, "v05"):
         callback, _ = run(config, queue, [])
-    assert callback.estimator.steps == 3
+    assert callback.v05_estimator.steps == 3
     assert any("saved with rule 'calibrated' and goes on with 'v05'" in record.message for record in caplog.records)
 
 

@@ -7,11 +7,10 @@ import sys
 
 import tiny_trl
 import torch
+import v05
 from accelerate.utils import gather_object
 from tiny_trl import trained, trainer, weights
 from trl import GRPOTrainer, RLOOTrainer
-
-import v05
 from v05.trl import V05Config, V05GRPOTrainer, V05RLOOTrainer
 
 PATH, FOLDER = sys.argv[1], sys.argv[2]
@@ -46,7 +45,7 @@ def heard(config, kind=V05GRPOTrainer, **options):
 
 
 def swapped():
-    rows, made = heard(V05Config(rule="v05", prior="column", key_column="name"), max_steps=2)
+    rows, made = heard(V05Config(rule="v05", prior="column", id_field="name"), max_steps=2)
     return {"rows": rows, "state": digest(made.v05_estimator.state_dict()), "weights": weights(made).sum().item(),
             "logged": list(made._logs["advantages"])}
 
@@ -69,7 +68,7 @@ def allocated():
 
 
 def resumed():
-    config = V05Config(rule="v05", key_column="name", allocation="osla", initial=2, reward_range=(0, 1))
+    config = V05Config(rule="v05", id_field="name", allocation="osla", initial=2, reward_range=(0, 1))
     prompts = tiny_trl.dataset(96)
     prompts = prompts.remove_columns("name").add_column("name", [row % 4 for row in range(96)])
     options = HALF | dict(max_steps=4, save_strategy="steps", save_steps=2, train_dataset=prompts)
@@ -89,7 +88,7 @@ def errors():
             return f"{type(error).__name__}: {error}"
 
     second = torch.distributed.get_rank() == 1
-    made = trainer(V05GRPOTrainer, FOLDER, V05Config(key_column="name"), **HALF)
+    made = trainer(V05GRPOTrainer, FOLDER, V05Config(id_field="name"), **HALF)
     rows = list(tiny_trl.dataset())
     nameless = [{"prompt": row["prompt"]} for row in rows]
     range_of_one = tiny_trl.dataset().remove_columns("prior").add_column("prior", [0.5] * 8 + [3.0] * 8)

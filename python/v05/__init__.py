@@ -6,18 +6,18 @@ takes the place of GRPO's `rewards - group_mean` (V_0.5, arXiv 2603.10848). See 
 """
 
 from . import errors
-from ._allocation import allocate
-from ._allocator import Allocator
-from ._calibration import Calibration, RunningCalibration, fit_calibration
-from ._estimate import Estimate, advantages, estimate, prior_from_probability
-from ._history import History
-from ._library import PATH as _PATH
-from ._library import library as _library
-from ._mixture import Mixture, RunningMixture, fit_mixture
-from ._modulation import ModulationStatistics, modulate_advantages
-from .advantage_estimator import AdvantageEstimator
+from ._core.allocation import allocate
+from ._core.allocator import Allocator
+from ._core.calibration import Calibration, RunningCalibration, fit_calibration
+from ._core.estimate import Estimate, advantages, estimate, prior_from_probability
+from ._core.history import History
+from ._core.library import PATH as _PATH
+from ._core.library import library as _library
+from ._core.mixture import Mixture, RunningMixture, fit_mixture
+from ._core.modulation import ModulationStatistics, modulate_advantages
 from .errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument, LibraryError, OutOfMemory
-from .routing import RoutingFrontier, route, route_frontier
+from .priors.routing import RoutingFrontier, route, route_frontier
+from .training.advantage_estimator import AdvantageEstimator
 
 __version__ = "0.1.0"
 

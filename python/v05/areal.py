@@ -9,10 +9,10 @@ import torch.distributed
 from areal.trainer.ppo import actor as ppo_actor
 from areal.utils import stats_tracker
 
-from ._arrays import optional_numbers
+from ._core.arrays import optional_numbers
+from ._core.prompt_key import prompt_key, token_key
 from .errors import InvalidArgument
-from .prompt_key import prompt_key, token_key
-from .stored_estimator import StoredEstimator
+from .training.stored_estimator import StoredEstimator
 
 # Options with which AReaL's own numbers come out (reward_norm with mean_level and std_level "group").
 STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-5)
@@ -24,7 +24,7 @@ class RewardNormalization:
     actor: a PPOActor; its reward_bias, reward_scaling and reward_clip apply before this.
     reward_range, and priors: in the units of the verifier, before bias and scaling.
     id_field, prior_field: tensors (n,) that the workflow adds to its results.
-    options: of v05.stored_estimator.StoredEstimator.
+    options: of v05.training.StoredEstimator.
     """
 
     def __init__(self, actor, *, reward_range=None, **options):
@@ -32,8 +32,8 @@ class RewardNormalization:
         self.batch = None
         if reward_range is not None:
             reward_range = tuple(sorted(self._in_actors_units(np.array(reward_range, dtype=np.float64)).tolist()))
-        self.estimator = StoredEstimator(reward_range=reward_range, **options)
-        self.estimator.refuse("AReaL", texts=True)
+        self.v05_estimator = StoredEstimator(reward_range=reward_range, **options)
+        self.v05_estimator.refuse("AReaL", texts=True)
 
     def __call__(self, rewards, loss_mask=None, **_):
         """(n,) float32 advantages of (n,) rewards. `batch` holds the rollouts they belong to: input_ids, attention_mask
@@ -45,10 +45,10 @@ class RewardNormalization:
         column = self._column()
         rows, own = self._of_all_processes(list(zip(rewards.tolist(), keys, trained, column)))
         rewards_of_all, keys_of_all, trained_of_all, column_of_all = map(list, zip(*rows)) if rows else ([],) * 4
-        found = self.estimator.advantages(
+        found = self.v05_estimator.advantages(
             rewards_of_all, keys_of_all, keys_of_all, mask=np.array(trained_of_all, dtype=bool),
-            column=column_of_all if self.estimator.prior == "column" else None)
-        stats_tracker.scalar(**self.estimator.metrics)
+            column=column_of_all if self.v05_estimator.prior == "column" else None)
+        stats_tracker.scalar(**self.v05_estimator.metrics)
         return torch.as_tensor(found[own], dtype=torch.float32, device=rewards.device)
 
     def _in_actors_units(self, values):
@@ -58,11 +58,11 @@ class RewardNormalization:
     def _keys(self):
         """The key of each row's prompt, and whether the row has tokens to train on."""
         trained = self.batch["loss_mask"].bool().cpu().numpy()
-        if self.estimator.id_field is not None:
-            if self.estimator.id_field not in self.batch:
+        if self.v05_estimator.id_field is not None:
+            if self.v05_estimator.id_field not in self.batch:
                 raise InvalidArgument(
-                    f"id_field {self.estimator.id_field!r} must be in the batch, which holds {sorted(self.batch)}")
-            ids = self.batch[self.estimator.id_field].tolist()
+                    f"id_field {self.v05_estimator.id_field!r} must be in the batch, which holds {sorted(self.batch)}")
+            ids = self.batch[self.v05_estimator.id_field].tolist()
             return [prompt_key(number) for number in ids], trained.any(axis=1).tolist()
         tokens = self.batch["input_ids"].cpu().numpy()
         present = self.batch["attention_mask"].bool().cpu().numpy()
@@ -71,17 +71,17 @@ class RewardNormalization:
         return [token_key(prompt) for prompt in prompts], trained.any(axis=1).tolist()
 
     def _column(self):
-        values = self.batch.get(self.estimator.prior_field) if self.estimator.prior == "column" else None
+        values = self.batch.get(self.v05_estimator.prior_field) if self.v05_estimator.prior == "column" else None
         if values is None:
             return [None] * len(self.batch["loss_mask"])
-        return self._in_actors_units(optional_numbers(values, self.estimator.prior_field, (0.0, 1.0))).tolist()
+        return self._in_actors_units(optional_numbers(values, self.v05_estimator.prior_field, (0.0, 1.0))).tolist()
 
     def _of_all_processes(self, rows):
         """The rows of all data parallel processes, in the same order in each, and which of them are this one's."""
         distributed = torch.distributed
         if not (distributed.is_available() and distributed.is_initialized()):
             return rows, slice(None)
-        self.estimator.writes = distributed.get_rank() == 0
+        self.v05_estimator.writes = distributed.get_rank() == 0
         group = self.actor.engine.data_parallel_group
         parts = [None] * distributed.get_world_size(group)
         distributed.all_gather_object(parts, rows, group=group)

@@ -4,6 +4,8 @@
 class Error(Exception):
     """Root of all exceptions of v05."""
 
+    __module__ = "v05"
+
 
 class InvalidArgument(Error, ValueError):
     """An argument breaks a rule. The message names argument, rule and value; nothing was computed.
@@ -11,19 +13,27 @@ class InvalidArgument(Error, ValueError):
     `status` is the v05_status of v05.h where the core found it, else None.
     """
 
+    __module__ = "v05"
+
     status = None
 
 
 class ArgumentTypeError(Error, TypeError):
     """An argument is of a kind that cannot be used."""
 
+    __module__ = "v05"
+
 
 class OutOfMemory(Error, MemoryError):
     """Scratch memory could not be allocated."""
 
+    __module__ = "v05"
+
 
 class CheckpointError(Error, ValueError):
     """Saved bytes are truncated, damaged, of another format or of another object. Nothing was changed."""
+
+    __module__ = "v05"
 
     status = None
 
@@ -31,9 +41,13 @@ class CheckpointError(Error, ValueError):
 class LibraryError(Error, ImportError):
     """libv05.so is missing, cannot be loaded or is of another version than this package."""
 
+    __module__ = "v05"
+
 
 class MissingExtra(Error, ImportError):
     """Something was asked for that needs packages which are not installed."""
+
+    __module__ = "v05"
 
     def __init__(self, task, extra):
         super().__init__(f"{task} needs packages that are not installed: pip install 'v05[{extra}]'")

@@ -11,9 +11,9 @@ from accelerate.utils import gather_object
 from swift.rlhf_trainers import GRPOTrainer
 from swift.trainers import TrainerFactory
 
+from ._core.prompt_key import prompt_key
 from .errors import InvalidArgument
-from .prompt_key import prompt_key
-from .stored_estimator import StoredEstimator
+from .training.stored_estimator import StoredEstimator
 
 # Options with which ms-swift's own numbers come out (advantage_estimator grpo, scale_rewards group).
 STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-4)
@@ -33,7 +33,7 @@ class V05GRPOTrainer(GRPOTrainer):
         super().__init__(*arguments, **others)
         if self.kl_in_reward and self.beta != 0.0:
             raise InvalidArgument("kl_in_reward must be false for v05: the penalty takes rewards out of their range")
-        self.v05 = StoredEstimator(**self.options | {"log": lambda metrics: None})
+        self.v05_estimator = StoredEstimator(**self.options | {"log": lambda metrics: None})
 
     def _add_prompt_id_to_inputs(self, samples):
         """The prompt id that groups go by is made of the prompt, so that it is the same in every batch."""
@@ -52,35 +52,35 @@ class V05GRPOTrainer(GRPOTrainer):
         rewards = torch.where(unscored, float("nan"), weighted.nansum(dim=1))
 
         records = [sample.extra for sample in samples]
-        own = list(zip(self.v05.keys(records, [sample.prompt_id for sample in samples]),
-                       self.v05.column(records) or [None] * len(samples), [sample.request_id for sample in samples],
-                       [str(sample.messages) if self.v05.reads_texts else None for sample in samples]))
+        own = list(zip(self.v05_estimator.keys(records, [sample.prompt_id for sample in samples]),
+                       self.v05_estimator.column(records) or [None] * len(samples), [sample.request_id for sample in samples],
+                       [str(sample.messages) if self.v05_estimator.reads_texts else None for sample in samples]))
         rows = gather_object(own)
         if len(rows) != len(rewards):
             raise InvalidArgument(f"samples and rewards must be of one length over all processes, got {len(rows)} and "
                                   f"{len(rewards)}")
         keys, column, requests, prompts = map(list, zip(*rows))
-        found = self.v05.advantages(
-            rewards, keys, keys, rollouts=requests, column=column if self.v05.prior == "column" else None,
-            prompts=prompts if self.v05.reads_texts else None)
-        for name, value in self.v05.metrics.items():
+        found = self.v05_estimator.advantages(
+            rewards, keys, keys, rollouts=requests, column=column if self.v05_estimator.prior == "column" else None,
+            prompts=prompts if self.v05_estimator.reads_texts else None)
+        for name, value in self.v05_estimator.metrics.items():
             self._metrics["train"][name].append(value)
         return stock.new_tensor(found)
 
     def _save_checkpoint(self, *arguments, **others):
         result = super()._save_checkpoint(*arguments, **others)
         if self.args.should_save:
-            self.v05.save_in(Path(self.args.output_dir, f"checkpoint-{self.state.global_step}"))
+            self.v05_estimator.save_in(Path(self.args.output_dir, f"checkpoint-{self.state.global_step}"))
         return result
 
     def _load_optimizer_and_scheduler(self, checkpoint, *arguments, **others):
         super()._load_optimizer_and_scheduler(checkpoint, *arguments, **others)
         if checkpoint is not None and not self.args.resume_only_model:
-            self.v05.resume_from(checkpoint)
+            self.v05_estimator.resume_from(checkpoint)
 
 
 def install(**options):
-    """Makes --rlhf_type grpo train with V05GRPOTrainer and these options of v05.stored_estimator.StoredEstimator."""
+    """Makes --rlhf_type grpo train with V05GRPOTrainer and these options of v05.training.StoredEstimator."""
     if "state_path" in options or "log" in options:
         raise InvalidArgument("state_path and log must not be given: ms-swift has checkpoints and a log of its own")
     StoredEstimator(**options)  # a wrong option is told now

@@ -6,9 +6,9 @@
 import importlib
 import sys
 
+from ._core.prompt_key import token_key
 from .errors import InvalidArgument
-from .prompt_key import token_key
-from .stored_estimator import StoredEstimator
+from .training.stored_estimator import StoredEstimator
 
 # Options with which NeMo-RL's own numbers come out (normalize_rewards and use_leave_one_out_baseline as by default).
 STOCK = dict(rule="grpo", leave_one_out=True, scale="group", ddof=1, epsilon=1e-6)
@@ -19,14 +19,14 @@ class V05AdvantageEstimator:
 
     pad_token_id: of the tokenizer. Prompts come as tokens, padded to the longest of the batch; without the padding they
         are the same in every batch, and that is how they are known. None: the lengths that come with the batch count.
-    options: of v05.stored_estimator.StoredEstimator. id_field and prior_field are looked up in the extra_env_info of
+    options: of v05.training.StoredEstimator. id_field and prior_field are looked up in the extra_env_info of
         the batch, where NeMo-RL hands it over.
     """
 
     def __init__(self, *, pad_token_id=None, **options):
         self.pad_token_id = pad_token_id
-        self.estimator = StoredEstimator(**options)
-        self.estimator.refuse("NeMo-RL", texts=True)
+        self.v05_estimator = StoredEstimator(**options)
+        self.v05_estimator.refuse("NeMo-RL", texts=True)
 
     def compute_advantage(self, prompt_ids, rewards, mask, *, valid_mask=None, repeated_batch=None, **_):
         """(n, tokens) advantages, the same for all tokens of a response.
@@ -40,11 +40,11 @@ class V05AdvantageEstimator:
         prompts = self._prompts(prompt_ids, batch.get("length"))
         records = batch.get("extra_env_info")
         if records is None:
-            self.estimator.refuse("this trainer of NeMo-RL", columns=True)
+            self.v05_estimator.refuse("this trainer of NeMo-RL", columns=True)
             records = [{}] * len(prompts)
         records = [record or {} for record in records]
-        found = self.estimator.advantages(
-            rewards, prompts, self.estimator.keys(records, prompts), column=self.estimator.column(records),
+        found = self.v05_estimator.advantages(
+            rewards, prompts, self.v05_estimator.keys(records, prompts), column=self.v05_estimator.column(records),
             mask=None if valid_mask is None else valid_mask.cpu().numpy() != 0)
         return rewards.new_tensor(found).unsqueeze(-1).expand(mask.shape)
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker, apply_length_penalties
 
+from ._core.prompt_key import prompt_key
 from .errors import InvalidArgument
-from .prompt_key import prompt_key
-from .stored_estimator import StoredEstimator
+from .training.stored_estimator import StoredEstimator
 
 # Options with which OpenRLHF's own numbers come out (--algo.advantage.estimator group_norm).
 STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-9)
@@ -34,8 +34,8 @@ class V05ExperienceMaker(RemoteExperienceMaker):
         if self.advantage_estimator not in _ESTIMATORS:
             raise InvalidArgument(f"algo.advantage.estimator must be one of {', '.join(_ESTIMATORS)} for v05, "
                                   f"got {self.advantage_estimator}")
-        self.v05 = StoredEstimator(**v05 or {})
-        self.v05.refuse("OpenRLHF", columns=True)
+        self.v05_estimator = StoredEstimator(**v05 or {})
+        self.v05_estimator.refuse("OpenRLHF", columns=True)
 
     @torch.no_grad()
     def compute_advantages_and_returns(self, experiences):
@@ -47,7 +47,7 @@ class V05ExperienceMaker(RemoteExperienceMaker):
         rewards = torch.cat(penalised)
         keys = [key for experience in experiences for key in _keys(experience)]
         prompts = list(itertools.chain.from_iterable(experience.prompts for experience in experiences))
-        found = self.v05.step(rewards, keys, keys, prompts=prompts)
+        found = self.v05_estimator.step(rewards, keys, keys, prompts=prompts)
         sizes = [len(part) for part in penalised]
         advantages = rewards.new_tensor(found.advantages).split(sizes)
         spreads = rewards.new_tensor(_spread(rewards, found)).split(sizes)
@@ -98,7 +98,7 @@ def _already_shaped(arguments):
 
 def install(**options):
     """Makes the trainers that OpenRLHF starts from this process use V05ExperienceMaker, with the options of
-    v05.stored_estimator.StoredEstimator."""
+    v05.training.StoredEstimator."""
     StoredEstimator(**options | {"state_path": None})  # a wrong option is told here, not in another process
     from openrlhf.trainer import ppo_trainer, ppo_trainer_async
 

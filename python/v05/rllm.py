@@ -12,7 +12,7 @@ import numpy as np
 from rllm.trainer.algorithms.advantage import RLLM_ADV_ESTIMATOR_REGISTRY, register_rllm_adv_estimator
 
 from .errors import InvalidArgument
-from .stored_estimator import StoredEstimator
+from .training.stored_estimator import StoredEstimator
 
 # Options with which rLLM's own numbers come out (adv_estimator: grpo).
 STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=0, epsilon=1e-6, singleton="raw")
@@ -21,8 +21,8 @@ _options = {}
 _estimators = {}
 
 
-def configure(**options):
-    """Starts anew with the options of v05.stored_estimator.StoredEstimator, for every role of trajectories."""
+def install(**options):
+    """Starts anew with the options of v05.training.StoredEstimator, for every role of trajectories."""
     StoredEstimator(**options | {"state_path": None})  # a wrong option is told now
     _options.clear()
     _options.update(options)

@@ -1,6 +1,6 @@
 """SkyRL: an advantage estimator in its registry, and a callback that logs and saves with it.
 
-`trainer.algorithm.advantage_estimator=v05` after `register`. SkyRL hands over rewards and uids only; its uid is the row
+`trainer.algorithm.advantage_estimator=v05` after `install`. SkyRL hands over rewards and uids only; its uid is the row
 of the dataset, the same in every epoch, so it tells prompts apart. See python/docs/skyrl.md.
 """
 
@@ -11,7 +11,7 @@ from skyrl.backends.skyrl_train.utils.ppo_utils import AdvantageEstimatorRegistr
 from skyrl.train.utils.callbacks import TrainingCallback
 
 from .errors import InvalidArgument
-from .stored_estimator import StoredEstimator
+from .training.stored_estimator import StoredEstimator
 
 # Options with which SkyRL's own numbers come out (advantage_estimator=grpo).
 STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-6, singleton="raw")
@@ -19,8 +19,8 @@ STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e
 _PADDING = re.compile(r"pad\d+")  # the uids of rows that fill a batch up
 
 
-def register(name="v05", **options):
-    """Registers an estimator with the options of v05.stored_estimator.StoredEstimator, in place of an earlier one of
+def install(name="v05", **options):
+    """Registers an estimator with the options of v05.training.StoredEstimator, in place of an earlier one of
     that name. Call it before the configuration is validated. Returns it."""
     estimator = SkyRLEstimator(**options)
     if name in AdvantageEstimatorRegistry.list_available():
@@ -37,8 +37,8 @@ class SkyRLEstimator:
 
     def __init__(self, **options):
         self.options = options
-        self.estimator = StoredEstimator(**options)
-        self.estimator.refuse("SkyRL", columns=True, texts=True)
+        self.v05_estimator = StoredEstimator(**options)
+        self.v05_estimator.refuse("SkyRL", columns=True, texts=True)
 
     def __reduce__(self):
         return _with_options, (self.options,)
@@ -53,7 +53,7 @@ class SkyRLEstimator:
         rewards = token_level_rewards.sum(dim=-1)
         uids = [str(uid) for uid in index]
         counts = np.array([_PADDING.fullmatch(uid) is None for uid in uids], dtype=bool)
-        found = self.estimator.advantages(rewards, uids, uids, mask=counts)
+        found = self.v05_estimator.advantages(rewards, uids, uids, mask=counts)
         advantages = rewards.new_tensor(found).unsqueeze(-1) * response_mask
         return advantages, advantages
 
@@ -78,7 +78,7 @@ class Callback(TrainingCallback):
 
 
 def _of(trainer):
-    return AdvantageEstimatorRegistry.get(trainer.cfg.trainer.algorithm.advantage_estimator).estimator
+    return AdvantageEstimatorRegistry.get(trainer.cfg.trainer.algorithm.advantage_estimator).v05_estimator
 
 
 def _with_options(options):

@@ -2,12 +2,12 @@
 
     --custom-reward-post-process-path v05.slime.post_process_rewards
 
-Options come from `configure`, else from the entry `v05` of the YAML file given as --custom-config-path, which slime
+Options come from `install`, else from the entry `v05` of the YAML file given as --custom-config-path, which slime
 turns into args.v05. See python/docs/slime.md.
 """
 
-from .prompt_key import prompt_key
-from .stored_estimator import StoredEstimator
+from ._core.prompt_key import prompt_key
+from .training.stored_estimator import StoredEstimator
 
 # Options with which slime's own numbers come out (--advantage-estimator grpo).
 STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-6)
@@ -15,8 +15,8 @@ STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e
 _estimator = None
 
 
-def configure(**options):
-    """Starts anew with the options of v05.stored_estimator.StoredEstimator. Returns the estimator."""
+def install(**options):
+    """Starts anew with the options of v05.training.StoredEstimator. Returns the estimator."""
     global _estimator
     _estimator = StoredEstimator(**options)
     return _estimator
@@ -29,7 +29,7 @@ def post_process_rewards(args, samples):
     Samples with one rollout_id are parts of one rollout: they count once and share its advantage. The prompt is known
     by the field `id_field` of Sample.metadata, else by Sample.prompt. A reward of None or NaN counts nowhere.
     """
-    estimator = _estimator or configure(**(getattr(args, "v05", None) or {}))
+    estimator = _estimator or install(**(getattr(args, "v05", None) or {}))
     name = getattr(args, "reward_key", None)
     rewards = [sample.reward[name] if name and sample.reward is not None else sample.reward for sample in samples]
     # The parts of an agent's rollout can have prompts of their own; the first sample's is that of the group.
@@ -53,3 +53,6 @@ def post_process_rewards(args, samples):
 def _rollout(row, sample):
     rollout = getattr(sample, "rollout_id", None)
     return ("row", row) if rollout is None else ("rollout", rollout)
+
+
+configure = install  # its name in programs of before the first release

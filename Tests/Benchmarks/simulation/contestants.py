@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-
 import v05
 
 from .population import INTERVAL
@@ -69,8 +68,8 @@ def fixed_groups(*, with_prior):
 
 def osla():
     """The paper's allocator. The average of the first one is what `equal_average` is for."""
-    for lookahead in ("same_bias", "same_mean", "derivative"):
-        yield _sequential(f"osla {lookahead}", "v05", rule="osla", lookahead=lookahead)
+    for look_ahead in ("same_bias", "same_mean", "derivative"):
+        yield _sequential(f"osla {look_ahead}", "v05", rule="osla", look_ahead=look_ahead)
     yield _sequential("osla same_bias", "v05 leave-one-out", rule="osla")
     # With a calibration the gain does not depend on the rewards, with a mixture it is that of its posterior: there is
     # nothing to hold fixed.
@@ -135,14 +134,14 @@ def _allocated(average, options, batch):
         seen=np.full(len(batch.prior), INITIAL), strength=batch.strength, **options)
 
 
-def _play_sequential(baseline, batch, *, rule, lookahead="same_bias", initial=INITIAL, average=None):
+def _play_sequential(baseline, batch, *, rule, look_ahead="same_bias", initial=INITIAL, average=None):
     """Rollouts decided on as results come in, one more a prompt at a time."""
     rule_of_baseline = BASELINES[baseline]["rule"]
     calibration = batch.mixture.calibration if rule_of_baseline == "calibrated" else None
     mixture = batch.mixture if rule_of_baseline == "mixture" else None
     budget = None if average is None else _total(average, batch)
     with v05.Allocator(
-        batch.prior, rule=rule, reward_range=INTERVAL, initial=initial, maximum=MOST, lookahead=lookahead,
+        batch.prior, rule=rule, reward_range=INTERVAL, initial=initial, maximum=MOST, look_ahead=look_ahead,
         budget=budget, calibration=calibration, mixture=mixture,
     ) as allocator:
         taken = np.zeros(len(batch.prior), np.int64)

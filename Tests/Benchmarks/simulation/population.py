@@ -6,10 +6,9 @@ All values are on the scale of rewards -1 and 1, so that squares are in units of
 from dataclasses import dataclass
 
 import numpy as np
-
 import v05
-from v05.replay.logs import detect_reward_range, read_log
-from v05.replay.visits import gather_visits
+from v05.commands.replay.logs import detect_reward_range, read_log
+from v05.commands.replay.visits import gather_visits
 
 INTERVAL = (-1.0, 1.0)
 WINDOW = 4  # visits before and after that are averaged into the success rate at a visit

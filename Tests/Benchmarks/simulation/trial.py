@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-
 import v05
 
 from .columns import QUANTITIES, measure, summarise

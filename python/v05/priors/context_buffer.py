@@ -6,10 +6,9 @@ import zlib
 
 import numpy as np
 
-from .._batch import integer
-from .._checkpoint import Checkpointed
+from .._core.arguments import checked_range, checked_scores, integer
+from .._core.checkpoint import Checkpointed
 from ..errors import CheckpointError, InvalidArgument
-from ..v0.scores import checked_range, checked_scores
 from .prompt_text import checked_prompts, digest
 
 _FORMAT = b"v05 context 1"

@@ -5,8 +5,8 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from .._arrays import to_numpy
-from .._batch import integer
+from .._core.arguments import integer
+from .._core.arrays import to_numpy
 from ..errors import ArgumentTypeError, InvalidArgument, MissingExtra
 from .prompt_text import digest
 

@@ -5,9 +5,8 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from .._batch import choice
+from .._core.arguments import checked_range, checked_scores, choice
 from ..errors import InvalidArgument, MissingExtra
-from ..v0.scores import checked_range, checked_scores
 from .context_buffer import ContextBuffer
 from .encoders import EncodingCache, make_encoder
 from .heads import HEADS

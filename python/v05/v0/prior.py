@@ -7,12 +7,12 @@ from collections import OrderedDict
 import numpy as np
 import torch
 
-from .._batch import integer
+from .._core.arguments import checked_range, checked_scores, integer
 from ..errors import InvalidArgument
 from .checkpoint import WEIGHTS, load_weights, read_checkpoint
 from .embedding import PromptEmbedding, check_prompts
 from .heads import make_head
-from .scores import checked_range, checked_scores, solved
+from .scores import solved
 
 SHORT_CONTEXT = 128
 FOLDS = 5

@@ -12,10 +12,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from .._arrays import optional_numbers
-from .._batch import reward_interval
+from .._core.arguments import checked_range
 from ..errors import InvalidArgument
 
 FIELDS = ("dataset", "id", "model", "step", "score")
@@ -78,28 +75,6 @@ def by_context(scores):
     for score in scores:
         groups.setdefault(score.context, []).append(score)
     return groups
-
-
-def checked_range(reward_range):
-    """(lo, hi), finite with lo < hi."""
-    low, high = reward_interval(reward_range)
-    if not -np.inf < low < high < np.inf:
-        raise InvalidArgument(f"reward_range must be finite with low < high, got {reward_range!r}")
-    return low, high
-
-
-def checked_scores(scores, count, reward_range):
-    """(count,) float64 within reward_range, but for a rounding of 1e-6 of its width, which is cut."""
-    low, high = reward_range
-    array = optional_numbers(scores, "scores", reward_range)
-    if array.shape != (count,):
-        raise InvalidArgument(f"scores must have one entry a prompt, got shape {array.shape} for {count} prompts")
-    slack = 1e-6 * (high - low)
-    bad = ~((array >= low - slack) & (array <= high + slack))  # NaN too
-    if bad.any():
-        row = int(bad.argmax())
-        raise InvalidArgument(f"scores[{row}] must lie in [{low:g}, {high:g}], got {array[row]}")
-    return array.clip(low, high)
 
 
 def solved(score, reward_range):

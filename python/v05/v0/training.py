@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
+from .._core.arguments import checked_range
 from ..errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument
 from .checkpoint import WEIGHTS, load_weights, read_checkpoint, write_checkpoint
 from .episodes import ContextPool, training_episodes
 from .evaluation import episode_log_odds, evaluate
-from .scores import checked_range
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
 
 from ..errors import InvalidArgument
+from ..training.advantage_estimator import STATE_FILE
 from .training import training_of
 
 _log = logging.getLogger("v05")
-FILE = "v05.zip"
+
 
 
 class V05Checkpoint(CheckpointCallback):
@@ -30,19 +31,19 @@ class V05Checkpoint(CheckpointCallback):
             known = ", ".join(sorted(ADV_ESTIMATOR_REGISTRY))
             raise InvalidArgument(
                 f"V05Checkpoint goes with algorithm.adv_estimator=v05, got {name!r}; registered are {known}")
-        self.estimator = training_of(config.algorithm).estimator
+        self.v05_estimator = training_of(config.algorithm).v05_estimator
         folder = _resumed(config.trainer)
         if folder is None:
             return
-        path = os.path.join(folder, FILE)
+        path = os.path.join(folder, STATE_FILE)
         if os.path.exists(path):
-            self.estimator.load(path)
+            self.v05_estimator.load(path)
         else:
-            _log.warning("%s has no %s: history and calibration start anew", folder, FILE)
+            _log.warning("%s has no %s: history and calibration start anew", folder, STATE_FILE)
 
     def on_save(self, trainer, global_step, checkpoint_dir, async_save=False, **kwargs):
         os.makedirs(checkpoint_dir, exist_ok=True)
-        self.estimator.save(os.path.join(checkpoint_dir, FILE))
+        self.v05_estimator.save(os.path.join(checkpoint_dir, STATE_FILE))
 
 
 def _resumed(trainer):

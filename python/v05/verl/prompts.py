@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
+from .._core.prompt_key import prompt_key
 from ..errors import InvalidArgument
-from ..prompt_key import prompt_key
 
 _PARTITION = "train"
 

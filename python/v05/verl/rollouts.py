@@ -11,7 +11,7 @@ from tensordict import NonTensorData
 from verl.trainer.ppo.v1 import AgentLoopManagerTQ, AgentLoopWorkerTQ
 from verl.trainer.ppo.v1.agent_loop_tq import apply_greedy_sampling_params
 
-from .._allocator import Allocator
+from .._core.allocator import Allocator
 from ..errors import Error, InvalidArgument
 from .prompts import dataset_rows
 from .training import training_of

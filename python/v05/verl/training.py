@@ -10,16 +10,18 @@ import numpy as np
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError
 
-from .._allocator import Allocator
-from ..advantage_estimator import RULES_WITHOUT_BOUND, RULES_WITHOUT_PRIOR, AdvantageEstimator
+from .._core.allocator import Allocator
+from .._core.arguments import choice
+from .._core.rules import RULES
 from ..errors import ArgumentTypeError, InvalidArgument
+from ..training import AdvantageEstimator
 from .prompts import field_values, final_outputs, prompt_keys, prompt_text, read_prompts, stored_rollouts
 
 _log = logging.getLogger("v05")
 _ESTIMATOR_OPTIONS = tuple(inspect.signature(AdvantageEstimator).parameters)
 _OPTIONS = (*_ESTIMATOR_OPTIONS, "prior_field", "id_field", "allocation", "log_every")
 _ALLOCATION_MAXIMUM = inspect.signature(Allocator).parameters["maximum"].default
-_ALLOCATION_OPTIONS = ("rule", "initial", "maximum", "cost", "lookahead", "wave")
+_ALLOCATION_OPTIONS = ("rule", "initial", "maximum", "cost", "look_ahead", "wave")
 _UID_IS_NEW = ("only the V1 trainer (trainer.use_v1=True) tells. In others a prompt's uid is new at every visit, and an "
                "estimator is told nothing else of it.")
 
@@ -42,7 +44,7 @@ def read_options(algorithm):
     calibration_discount: as in v05.AdvantageEstimator; prior may also be the dotted path of a function of prompts.
     prior_field: field of the dataset's extra_info with the prior, in reward units.
     id_field: field of the dataset's extra_info that is different for every prompt of the dataset.
-    allocation: rule, initial, maximum, cost, lookahead, wave, as in v05.Allocator, for v05.verl.V05AgentLoopManager.
+    allocation: rule, initial, maximum, cost, look_ahead, wave, as in v05.Allocator, for v05.verl.V05AgentLoopManager.
     log_every: log the figures every so many steps.
     """
     given = algorithm.get("v05") if algorithm is not None else None
@@ -85,14 +87,15 @@ class Training:
         self.batch_keys = None  # of the rows of the next step in TransferQueue, where the trainer tells them
         self._told = set()
         given = {name: value for name, value in options.items() if name in _ESTIMATOR_OPTIONS}
-        if options.get("prior") is not None or given.get("rule") not in RULES_WITHOUT_PRIOR:
+        rule = choice("algorithm.v05.rule", given.get("rule", "calibrated"), RULES)
+        if options.get("prior") is not None or rule.uses_prior:
             given["prior"] = self._prior(options.get("prior"), has_column)
         unbounded = algorithm is not None and algorithm.get("use_kl_in_reward") and given.get("reward_range") is None
-        if unbounded and given.get("rule") not in RULES_WITHOUT_BOUND:
+        if unbounded and rule.bounded:
             raise InvalidArgument(
                 "algorithm.use_kl_in_reward adds a penalty without bound to the rewards: use the KL loss of the actor "
                 "(actor_rollout_ref.actor.use_kl_loss) instead, or give algorithm.v05.reward_range")
-        self.estimator = AdvantageEstimator(**given)
+        self.v05_estimator = AdvantageEstimator(**given)
         if self.allocation is not None:
             if given.get("reward_range") is None:
                 raise InvalidArgument("algorithm.v05.allocation needs algorithm.v05.reward_range")
@@ -120,7 +123,7 @@ class Training:
 
     def allocation_options(self):
         """The options of a prompt's v05.Allocator, as they are now."""
-        return {"reward_range": self.estimator.reward_range} | self.estimator.learnt() | self.allocation
+        return {"reward_range": self.v05_estimator.reward_range} | self.v05_estimator.learnt() | self.allocation
 
     def step(self, rewards, uids, response, column=None):
         """The v05 Step of n rollouts.
@@ -134,7 +137,7 @@ class Training:
         counted = response & (final == rows)
         self._check_groups(uids, counted)
         keys, texts = uids, None
-        if self.prompts_known and self.estimator.prior != "none" and counted.any():
+        if self.prompts_known and self.v05_estimator.prior != "none" and counted.any():
             found = list(dict.fromkeys(uid for uid, real in zip(uids, counted) if real))
             rollouts = stored_rollouts(found)
             self._check_outputs(rollouts, batch_keys)
@@ -143,32 +146,32 @@ class Training:
             # Groups that do not count have no prompt: any will do.
             keys, texts, column = zip(*(fact_of.get(uid, fact_of[found[0]]) for uid in uids))
         maximum = None if self.allocation is None else self.allocation.get("maximum", _ALLOCATION_MAXIMUM)
-        step = self.estimator.step(
+        step = self.v05_estimator.step(
             rewards, uids, keys, prompts=texts, column=column, mask=counted, maximum=maximum)
         self.metrics = step.metrics
-        if self.log_every and self.estimator.steps % self.log_every == 0:
+        if self.log_every and self.v05_estimator.steps % self.log_every == 0:
             _log.setLevel(logging.INFO)
-            _log.info("step %d: %s", self.estimator.steps, json.dumps(step.metrics))
+            _log.info("step %d: %s", self.v05_estimator.steps, json.dumps(step.metrics))
         return dataclasses.replace(step, advantages=step.advantages[final])
 
     def predict(self, prompts):
         """(n,) prior values of n prompts: dicts with the fields extra_info and raw_prompt of their rows in the dataset."""
         keys, texts, column = self._facts(prompts)
-        return self.estimator.predict(keys, prompts=texts, column=column)[0]
+        return self.v05_estimator.predict(keys, prompts=texts, column=column)[0]
 
     def _facts(self, prompts):
         """(keys, texts, values of the prior's column) of n prompts."""
         texts = [prompt_text(prompt) for prompt in prompts]
-        if self.estimator.prior == "column":
+        if self.v05_estimator.prior == "column":
             return range(len(prompts)), texts, field_values(prompts, self.prior_field)
         return prompt_keys(prompts, self.id_field), texts, [None] * len(prompts)
 
     def _reads_prompt(self):
-        return self.estimator.prior != "column" and (self.id_field is None or self.estimator.prior != "history")
+        return self.v05_estimator.prior != "column" and (self.id_field is None or self.v05_estimator.prior != "history")
 
     def _check_groups(self, uids, counted):
         groups = {uid for uid, real in zip(uids, counted) if real}
-        meant = self.rollouts == 1 and self.estimator.prior != "none"  # one rollout a prompt against its prior
+        meant = self.rollouts == 1 and self.v05_estimator.prior != "none"  # one rollout a prompt against its prior
         if 1 < counted.sum() == len(groups) and not meant:
             self._tell("uids", f"every one of {len(groups)} rollouts has a uid of its own: no group has a mean. The rollouts "
                                "of a prompt must share one uid.")

@@ -1,0 +1,172 @@
+"""Rollouts where they are needed, decided while they come in (method section 3)."""
+
+import ctypes
+import math
+from ctypes import byref
+
+import numpy as np
+
+from ..errors import InvalidArgument
+from . import prototypes as c
+from .arguments import choice, integer, number, reward_interval
+from .arrays import address, column
+from .batch import estimation_options
+from .calibration import calibration_struct
+from .call import call
+from .estimate import EstimateArrays
+from .handle import Handle
+from .library import library
+from .mixture import mixture_struct
+
+
+class Allocator(Handle):
+    """Says, wave by wave, which prompts of a step need more rollouts.
+
+        allocator = v05.Allocator(prior)
+        while not allocator.done:
+            counts = allocator.request()                     # start counts[i] more rollouts of prompt i
+            ...
+            allocator.observe(prompt_index, rewards)         # results, in any order and portions
+        estimate = allocator.estimate()
+
+    A prompt starts with `initial` rollouts. When all of them are back, it goes on while the expected gain of one more
+    exceeds the cost, up to `maximum` and the budget. Decisions depend on the set of a prompt's rewards only: the same
+    on every rank.
+
+    prior: (g,) prior values in reward units, NaN or None for none.
+    rule: "osla"    the paper's one-step look-ahead (arXiv 2603.10848): gain mse(k) - mse(k + 1). For good priors, such as
+                    a history. With weak ones it spends rollouts where p is near 0 or 1 and stops by luck near 1/2: worse
+                    than equal groups of the same total.
+          "neyman"  gain E[h^2 - (mu - mid)^2] / (k (k + 1)), the drop of gradient noise. With a budget all of it is
+                    spent, where it gains most by what is known at each request. For any prior.
+    initial, maximum: floor and ceiling, numbers or (g,).
+    cost: gain that a further rollout must exceed, squared reward units; None: h^2 / maximum^2, but 0 for "neyman" with a
+        budget.
+    look_ahead: what "osla" holds fixed: "same_bias", "same_mean" or "derivative".
+    wave: the most that a prompt that goes on asks for at once, for engines that generate in waves.
+    budget: rollouts of all prompts together, never exceeded; None: no limit. Where it binds, larger gains come first,
+        ties by index.
+    calibration: Calibration or RunningCalibration: allocate for the calibrated baseline; None, or one that rests on
+        fewer than 8 groups: for the paper's.
+    mixture: Mixture or RunningMixture in place of a calibration: allocate for the rule "mixture". "osla" then goes by the
+        expected drop of the posterior variance. Rewards must be two-valued.
+
+    Optional stopping makes a prompt's mean slightly biased, and leave-one-out is then no longer exactly unbiased. One
+    thread at a time.
+    """
+
+    __module__ = "v05"
+
+    _name = "allocator"
+
+    def __init__(self, prior, *, rule="osla", reward_range=(0.0, 1.0), initial=4, maximum=16, cost=None,
+                 look_ahead="same_bias", wave=1, budget=None, calibration=None, mixture=None):
+        low, high = reward_interval(reward_range)
+        prior = column(prior, "prior", np.float64)
+        initials = None if np.ndim(initial) == 0 else column(initial, "initial", np.int64, len(prior))
+        maxima = None if np.ndim(maximum) == 0 else column(maximum, "maximum", np.int64, len(prior))
+        options = c.AllocatorOptions(
+            rule=choice("rule", rule, c.ALLOCATION_RULES),
+            look_ahead=choice("look_ahead", look_ahead, c.LOOK_AHEADS),
+            reward_low=low,
+            reward_high=high,
+            initial=integer("initial", initial) if initials is None else 1,
+            maximum=integer("maximum", maximum) if maxima is None else int(max(maxima, default=2**31 - 1)),
+            wave=integer("wave", wave),
+            cost=math.nan if cost is None else number("cost", cost),
+            budget=-1 if budget is None else integer("budget", budget),
+        )
+        mixture = mixture_struct(mixture, (low, high))
+        options.mixture = None if mixture is None else ctypes.addressof(mixture)
+        if cost is not None and math.isnan(options.cost) or budget is not None and options.budget < 0:
+            raise InvalidArgument(f"cost and budget must not be NaN or negative (None: no limit), got {cost!r} and {budget!r}")
+        handle = ctypes.c_void_p()
+        call(library.v05_allocator_create, byref(options), len(prior), address(prior), address(initials),
+             address(maxima), calibration_struct(calibration, (low, high)), byref(handle))
+        self._adopt(handle)
+
+    def request(self):
+        """How many rollouts of each prompt to start now, (g,) int64; they count as in flight from here on. 0 for prompts
+        whose rollouts are not all back."""
+        counts = np.empty(len(self), np.int64)
+        self._call("request", address(counts), len(counts), None)
+        return counts
+
+    def observe(self, prompt_index, rewards):
+        """Takes results of rollouts in flight: (m,) prompt indices and their rewards, or one of each. All or nothing.
+        Accepted after a stop, too."""
+        indices = column(prompt_index, "prompt_index", np.int64)
+        rewards = column(rewards, "rewards", np.float64, len(indices))
+        self._call("observe", address(indices), address(rewards), len(indices))
+
+    def cancel(self, prompt_index):
+        """Takes back rollouts in flight that failed: they count for nothing, and are asked for again up to `initial`."""
+        indices = column(prompt_index, "prompt_index", np.int64)
+        self._call("cancel", address(indices), len(indices))
+
+    def stop(self):
+        """Requests nothing from here on; results in flight are still accepted and counted."""
+        self._call("stop")
+
+    def __len__(self):
+        """Number of prompts."""
+        count = ctypes.c_int64()
+        self._call("status", byref(count), None, None, 0, None, None)
+        return count.value
+
+    @property
+    def done(self):
+        """Nothing is in flight and nothing would be requested."""
+        done = ctypes.c_int32()
+        self._call("status", None, None, None, 0, byref(done), None)
+        return bool(done.value)
+
+    @property
+    def counts(self):
+        """(g,) int64 observed rollouts of each prompt."""
+        counts = np.empty(len(self), np.int64)
+        self._call("status", None, address(counts), None, len(counts), None, None)
+        return counts
+
+    @property
+    def in_flight(self):
+        """(g,) int64 rollouts of each prompt that were requested and have neither been observed nor cancelled."""
+        in_flight = np.empty(len(self), np.int64)
+        self._call("status", None, None, address(in_flight), len(in_flight), None, None)
+        return in_flight
+
+    def observations(self):
+        """(prompt_index, rewards) of all that was observed, in the order of arrival."""
+        count = ctypes.c_int64()
+        self._call("observations", None, None, 0, byref(count))
+        indices = np.empty(count.value, np.int64)
+        rewards = np.empty(count.value)
+        self._call("observations", address(indices), address(rewards), count.value, byref(count))
+        return indices, rewards
+
+    def estimate(self, *, rule=None, leave_one_out=False, scale="none", ddof=1, epsilon=None, singleton="zero",
+                 test="bound", level=0.05):
+        """Estimate of all that was observed. Rows are in the order of arrival; groups are all prompts, by index.
+
+        rule: as in v05.estimate; None: "mixture" or "calibrated" where the allocator has a mixture or a calibration, else
+        "v05". Further options as there.
+        """
+        calibrated = ctypes.c_int32()
+        row_count = ctypes.c_int64()
+        self._call("status", None, None, None, 0, None, byref(calibrated))
+        self._call("observations", None, None, 0, byref(row_count))
+        if rule is None:
+            rule = ("v05", "calibrated", "mixture")[calibrated.value]
+        options = estimation_options(
+            (0.0, 1.0), rule=rule, leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon,
+            singleton=singleton, test=test, level=level)
+        advantages = np.empty(row_count.value)
+        output = EstimateArrays(row_count.value, len(self))
+        output.struct.advantages_f64 = address(advantages)
+        self._call("estimate", byref(options), byref(output.struct))
+        return output.estimate(advantages, lambda ids: ids, rule)
+
+    def __repr__(self):
+        if self.closed:
+            return "Allocator(closed)"
+        return f"Allocator({len(self)} prompts, {self.counts.sum()} rollouts observed, {self.in_flight.sum()} in flight)"

@@ -1,0 +1,228 @@
+"""Lists, numpy arrays and torch tensors on the way to the core and back.
+
+The core reads contiguous float32 or float64 rewards, int64 group ids, float64 priors and a byte mask. Arrays
+that are that already are passed as they are; everything else is converted once.
+"""
+
+import collections
+import itertools
+import sys
+
+import numpy as np
+
+from ..errors import ArgumentTypeError, InvalidArgument
+
+
+def is_tensor(value):
+    """Whether value is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def to_numpy(value, name):
+    """A numpy array over value; tensors come to the CPU, detached."""
+    if is_tensor(value):
+        try:
+            tensor = value.detach().cpu()
+            if tensor.is_floating_point() and tensor.dtype.itemsize < 4:
+                tensor = tensor.float()
+            return tensor.resolve_neg().numpy()
+        except Exception as error:
+            raise ArgumentTypeError(
+                f"{name} must be a dense tensor that can be copied to the CPU, got {value.dtype} on {value.device}: {error}"
+            ) from error
+    try:
+        return np.asarray(value)
+    except Exception as error:
+        raise ArgumentTypeError(f"{name} must be an array of numbers, got {type(value).__name__}: {error}") from error
+
+
+def in_reward_units(value, name, interval):
+    """A numpy array over value, with half precision as float32.
+
+    Half precision cannot say 0.3: what equals a bound of the interval, rounded alike, is taken for that bound.
+    """
+    array = to_numpy(value, name)
+    if is_tensor(value) and value.is_floating_point() and value.dtype.itemsize < 4:
+        rounded = value.detach().new_tensor(interval, device="cpu").float().numpy()
+    elif array.dtype == np.float16:
+        with np.errstate(over="ignore"):
+            rounded = np.array(interval).astype(np.float16)
+    else:
+        return array
+    array = array.astype(np.float32)
+    for bound, near in zip(interval, rounded):
+        array[np.isfinite(array) & (array == near)] = bound
+    return array
+
+
+class Rewards:
+    """Rewards as the core reads them, and how to give results back in their kind, dtype and device.
+
+    Floating dtypes are kept; half precision is computed as float32; integers and booleans as float64.
+    """
+
+    def __init__(self, rewards, interval):
+        self.original = rewards
+        if isinstance(rewards, np.ma.MaskedArray):
+            raise ArgumentTypeError("rewards must not be a masked array: pass its data, and mask=~rewards.mask")
+        array = in_reward_units(rewards, "rewards", interval)
+        if array.dtype.kind not in "fiub" and array.size:
+            raise ArgumentTypeError(
+                f"rewards must be numbers, got dtype {array.dtype} (an unscorable rollout belongs in the mask)"
+            )
+        if array.ndim != 1:
+            raise InvalidArgument(f"rewards must have one dimension (rollouts), got shape {array.shape}")
+        self.single = array.dtype.kind == "f" and array.dtype.itemsize <= 4
+        self.array = np.ascontiguousarray(array, dtype=np.float32 if self.single else np.float64)
+
+    def __len__(self):
+        return len(self.array)
+
+    @property
+    def address(self):
+        return self.array.ctypes.data
+
+    def output(self):
+        """Memory for the advantages that the core writes; `like_original` makes the result of it."""
+        return np.empty_like(self.array)
+
+    def like_original(self, array):
+        original = self.original
+        if is_tensor(original):
+            import torch
+
+            dtype = original.dtype if original.is_floating_point() else torch.get_default_dtype()
+            return torch.from_numpy(array).to(device=original.device, dtype=dtype)
+        if isinstance(original, np.ndarray):
+            return array.astype(original.dtype, copy=False) if original.dtype.kind == "f" else array
+        return array.tolist() if isinstance(original, (list, tuple)) else array
+
+
+class Groups:
+    """Group ids as int64 for the core; any hashables are numbered in order of first appearance."""
+
+    def __init__(self, groups, count):
+        self.dtype = np.dtype(np.int64)
+        self.numbers = None
+        if is_tensor(groups) or isinstance(groups, np.ndarray) and groups.dtype.kind in "iubfc":
+            array = to_numpy(groups, "groups")
+            if array.ndim != 1 or array.dtype.kind not in "iub":
+                raise ArgumentTypeError(
+                    f"groups must be one-dimensional integers or hashables, got {array.dtype} of shape {array.shape}"
+                )
+            if array.dtype.kind == "u":
+                self.dtype = array.dtype
+            self.ids = np.ascontiguousarray(array).astype(np.int64, copy=False)
+        else:
+            self.ids = self.number(groups)
+        if len(self.ids) != count:
+            raise InvalidArgument(f"groups must have one entry a reward, got {len(self.ids)} for {count} rewards")
+
+    def number(self, groups):
+        if isinstance(groups, np.ndarray):
+            groups = groups.tolist()
+        if isinstance(groups, (str, bytes, dict)) or not hasattr(groups, "__iter__"):
+            raise ArgumentTypeError(f"groups must have one entry a reward, got {type(groups).__name__}")
+        if not hasattr(groups, "__len__"):
+            groups = list(groups)
+        numbers = collections.defaultdict(itertools.count().__next__)
+        try:
+            ids = np.fromiter(map(numbers.__getitem__, groups), np.int64, len(groups))
+        except TypeError as error:
+            raise ArgumentTypeError(f"groups must be integers or hashables: {error}") from error
+        for label in dict(zip(map(type, numbers), numbers)).values():
+            # NaN and tensors equal nothing, so that each row would be a group of its own.
+            if isinstance(label, (float, np.floating)) or is_tensor(label):
+                raise ArgumentTypeError(f"groups must be integers or hashables, neither floats nor tensors, got {label!r}")
+        self.numbers = numbers
+        return ids
+
+    def labels(self, ids):
+        """The caller's ids of the groups that the core lists."""
+        if self.numbers is None:
+            return ids.astype(self.dtype, copy=False)
+        labels = list(self.numbers)
+        dtype = np.int64 if all(map(_is_int64, labels)) else object
+        return np.fromiter((labels[number] for number in ids), dtype, len(ids))
+
+    def label(self, row):
+        """The caller's id of the group of one row."""
+        return self.labels(self.ids[row : row + 1]).tolist()[0]
+
+    def distinct(self):
+        """The caller's ids, each once, and which of them each row has."""
+        if self.numbers is not None:
+            return list(self.numbers), self.ids
+        ids, rows = np.unique(self.ids, return_inverse=True)
+        return self.labels(ids).tolist(), rows
+
+
+def _is_int64(label):
+    return type(label) is int and -(2**63) <= label < 2**63
+
+
+def optional_numbers(value, name, interval):
+    """Numbers as float64, NaN for None."""
+    array = in_reward_units(value, name, interval)
+    try:
+        if array.dtype.kind not in "fiubO":
+            raise TypeError("a number is needed")
+        return array.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ArgumentTypeError(f"{name} must be numbers, got dtype {array.dtype}: {error}") from error
+
+
+def column(values, name, dtype, count=None):
+    """One number a prompt as a contiguous array, a single number as one of length 1; None becomes NaN."""
+    given = to_numpy(values, name)
+    try:
+        if given.dtype.kind not in "fiubO":
+            raise TypeError("numbers are needed")
+        array = np.ascontiguousarray(given, dtype=dtype)
+        if dtype == np.int64 and given.size and (given.dtype.kind == "f" or not np.array_equal(array, np.atleast_1d(given))):
+            raise TypeError("64-bit integers are needed")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ArgumentTypeError(f"{name} must be numbers, got dtype {given.dtype}: {error}") from error
+    if array.ndim != 1 or count is not None and len(array) != count:
+        wanted = "one dimension (prompts)" if count is None else f"one entry a prompt ({count})"
+        raise InvalidArgument(f"{name} must have {wanted}, got shape {array.shape}")
+    return array
+
+
+def prior_rows(prior, groups, interval, name="prior"):
+    """Prior values (or strengths) a row as float64, or None: from a scalar, a value a row, or a dict by group id."""
+    if prior is None:
+        return None
+    count = len(groups.ids)
+    if isinstance(prior, dict):
+        labels, rows = groups.distinct()
+        array = optional_numbers([prior.get(label) for label in labels], name, interval)[rows]
+    else:
+        array = optional_numbers(prior, name, interval)
+    if array.ndim == 0:
+        return np.full(count, array)
+    if array.shape != (count,):
+        raise InvalidArgument(
+            f"{name} must be a number, a dict by group or one value a reward, got shape {array.shape} for {count} rewards"
+        )
+    return np.ascontiguousarray(array)
+
+
+def mask_rows(mask, count):
+    """A byte a row, 0 takes the row out; or None."""
+    if mask is None:
+        return None
+    array = to_numpy(mask, "mask")
+    if array.dtype.kind not in "biuf":
+        raise ArgumentTypeError(f"mask must be booleans, got dtype {array.dtype}")
+    if array.shape != (count,):
+        raise InvalidArgument(f"mask must have one entry a reward, got shape {array.shape} for {count} rewards")
+    others = array[(array != 0) & (array != 1)]
+    if others.size:
+        raise InvalidArgument(f"mask must be booleans, or 0 and 1, got {others[0]}")
+    return np.ascontiguousarray(array, dtype=np.uint8)
+
+
+def address(array):
+    return None if array is None else array.ctypes.data

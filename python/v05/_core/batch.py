@@ -1,0 +1,70 @@
+"""The arguments of an estimation, checked for kind and shape and laid out for the core."""
+
+from ctypes import addressof, byref
+
+from ..errors import InvalidArgument
+from . import prototypes as c
+from .arguments import choice, integer, number
+from .arrays import Groups, Rewards, address, mask_rows, prior_rows
+from .call import call
+from .library import library
+
+
+class PreparedBatch:
+    """A batch in the core's layout. Holds the arrays that the struct points to."""
+
+    def __init__(self, rewards, groups, prior, mask, interval, prior_strength=None):
+        self.rewards = Rewards(rewards, interval)
+        count = len(self.rewards)
+        self.groups = Groups(groups, count)
+        self.prior = prior_rows(prior, self.groups, interval)
+        # A number of rewards: the ends of an interval of reward units mean nothing to it.
+        self.prior_strength = prior_rows(prior_strength, self.groups, (0.0, 1.0), "prior_strength")
+        self.mask = mask_rows(mask, count)
+        self.struct = c.Batch(
+            row_count=count,
+            group_ids=address(self.groups.ids),
+            prior=address(self.prior),
+            prior_strength=address(self.prior_strength),
+            mask=address(self.mask),
+        )
+        setattr(self.struct, "rewards_f32" if self.rewards.single else "rewards_f64", self.rewards.address)
+
+    def call(self, function, *arguments):
+        """Calls the core; a message about a row also names its group."""
+        try:
+            call(function, *arguments)
+        except InvalidArgument as error:
+            if error.status in ("V05_STATUS_PRIOR_DISAGREES", "V05_STATUS_INVALID_PRIOR") and error.index >= 0:
+                error.args = (f"{error.args[0]} (group {self.groups.label(error.index)!r})",)
+            raise
+
+
+def estimation_options(interval, *, rule, leave_one_out, scale, ddof, epsilon, singleton, test, level, mixture=None):
+    """The options struct of the core. Numbers are checked there, names and kinds here.
+
+    mixture: its struct, which must be kept as long as the options are used.
+    """
+    return c.EstimationOptions(
+        rule=choice("rule", rule, c.RULES),
+        leave_one_out=choice("leave_one_out", leave_one_out, {False: 0, True: 1}),
+        reward_low=interval[0],
+        reward_high=interval[1],
+        scale=choice("scale", scale, c.SCALES),
+        ddof=integer("ddof", ddof),
+        epsilon=DEFAULTS.epsilon if epsilon is None else number("epsilon", epsilon),
+        singleton=choice("singleton", singleton, c.SINGLETONS),
+        test=choice("test", test, c.TESTS),
+        level=number("level", level),
+        mixture=None if mixture is None else addressof(mixture),
+    )
+
+
+def default_options():
+    """The defaults that the core decides."""
+    options = c.EstimationOptions()
+    call(library.v05_estimation_options_initialize, byref(options), options.struct_size)
+    return options
+
+
+DEFAULTS = default_options()

@@ -1,0 +1,168 @@
+"""How good the priors are: fitted on one batch, or running over many (empirical Bayes, method section 5)."""
+
+import ctypes
+import dataclasses
+from ctypes import byref
+
+from ..errors import ArgumentTypeError, InvalidArgument
+from . import prototypes as c
+from .arguments import number, reward_interval
+from .batch import PreparedBatch, default_options
+from .call import call
+from .checkpoint import Checkpointed
+from .library import library
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """The Fay-Herriot model of a batch: mean_i ~ intercept + slope prior_i + u_i + e_i.
+
+    A value: keep it, pickle it, pass it as `calibration=` to later calls. With `leave_one_out=True` and a calibration
+    from earlier batches the policy gradient is exactly unbiased; fitted on the same batch it depends on a row's own
+    reward by O(1 / number of groups).
+
+    intercept: a, in reward units.
+    slope: beta, 0 to 1.5; 1 for priors that are right, 0 for priors that say nothing.
+    prior_variance: tau^2 = Var u, true values around the calibrated prior; 0 for priors that need no rollouts.
+    reward_variance: s^2 = k_i Var e_i, pooled within the groups.
+    grand_mean, between_variance: weighted mean of all groups and variance of the true values around it, for groups
+        without prior and for the rule "james_stein".
+    groups: groups with a prior and two rewards that it rests on (a float: discounted in a running calibration). The
+        rule "calibrated" needs 8.
+    total_groups: groups with two rewards, with or without prior. The rule "james_stein" needs 8.
+    """
+
+    __module__ = "v05"
+
+    intercept: float
+    slope: float
+    prior_variance: float
+    reward_variance: float
+    grand_mean: float
+    between_variance: float
+    groups: float
+    total_groups: float
+
+    def _numbers(self):
+        return {name: number(name, value) for name, value in dataclasses.asdict(self).items()}
+
+    def _struct(self):
+        return c.Calibration(**self._numbers())
+
+    @classmethod
+    def _from_struct(cls, struct):
+        return cls(*(getattr(struct, field.name) for field in dataclasses.fields(cls)))
+
+
+def fit_calibration(rewards, groups, prior, *, reward_range=(0.0, 1.0), mask=None):
+    """Fits a Calibration on one batch.
+
+    Arguments as in `advantages`. Rewards and priors must lie in `reward_range`. Few groups are no error: the result
+    then has a small `groups`, and rules that are given it fit or fall back.
+    """
+    interval = reward_interval(reward_range)
+    batch = PreparedBatch(rewards, groups, prior, mask, interval)
+    options = default_options()
+    options.reward_low, options.reward_high = interval
+    struct = c.Calibration()
+    batch.call(library.v05_calibration_fit, byref(batch.struct), byref(options), None, 0, byref(struct))
+    return Calibration._from_struct(struct)
+
+
+class Running(Checkpointed):
+    """What is fitted over many batches, older ones discounted: a struct of the core.
+
+    Subclasses say `_name`, the prefix of their C functions, `_struct_type`, and where its `_moments` are.
+    """
+
+    def __init__(self, *, reward_range=(0.0, 1.0), discount=0.9):
+        low, high = reward_interval(reward_range)
+        self._struct = self._struct_type()
+        self._core("initialize", self._struct, self._struct.struct_size, low, high, number("discount", discount))
+
+    @property
+    def reward_range(self):
+        return self._moments.reward_low, self._moments.reward_high
+
+    @property
+    def discount(self):
+        return self._moments.discount
+
+    @property
+    def updates(self):
+        """Number of batches added."""
+        return self._moments.updates
+
+    def check_range(self, interval, name):
+        if self.reward_range != interval:
+            raise InvalidArgument(
+                f"{name} must have the reward_range of the call, got {self.reward_range} and {interval}")
+
+    def _core(self, name, struct, *arguments):
+        call(getattr(library, f"v05_{self._name}_{name}"), byref(struct), *arguments)
+
+    def _update(self, rewards, groups, prior, mask):
+        batch = PreparedBatch(rewards, groups, prior, mask, self.reward_range)
+        batch.call(
+            getattr(library, f"v05_{self._name}_update"), byref(self._struct), byref(batch.struct), None, 0)
+
+    def _checkpoint_bytes(self):
+        size = ctypes.c_size_t()
+        self._core("save", self._struct, None, 0, byref(size))
+        data = ctypes.create_string_buffer(size.value)
+        self._core("save", self._struct, data, size.value, byref(size))
+        return data.raw
+
+    def _restore(self, data):
+        loaded = self._struct_type()
+        self._core("load", loaded, data, len(data))
+        self._struct = loaded
+
+
+class RunningCalibration(Running):
+    """A calibration over many batches, in which a batch counts `discount` times the one after it.
+
+        running = v05.RunningCalibration()
+        for step in training:
+            advantages = v05.advantages(..., rule="calibrated", leave_one_out=True, calibration=running)
+            running.update(rewards, groups, prior)
+
+    After one update it equals `fit_calibration` of that batch, to rounding.
+    """
+
+    __module__ = "v05"
+
+    _name = "running_calibration"
+    _struct_type = c.RunningCalibration
+
+    @property
+    def _moments(self):
+        return self._struct
+
+    @property
+    def calibration(self):
+        """The Calibration that the batches so far amount to; before any, one with groups = 0."""
+        struct = c.Calibration()
+        call(library.v05_running_calibration_solve, byref(self._struct), byref(struct))
+        return Calibration._from_struct(struct)
+
+    def update(self, rewards, groups, prior, *, mask=None):
+        """Adds a batch (arguments as in `advantages`) and returns the new Calibration."""
+        self._update(rewards, groups, prior, mask)
+        return self.calibration
+
+    def __repr__(self):
+        return f"RunningCalibration(updates={self.updates}, discount={self.discount:g}, calibration={self.calibration})"
+
+
+def calibration_struct(calibration, interval):
+    """The core's struct of a Calibration or RunningCalibration, None for None."""
+    if calibration is None:
+        return None
+    if isinstance(calibration, RunningCalibration):
+        calibration.check_range(interval, "calibration")
+        calibration = calibration.calibration
+    if not isinstance(calibration, Calibration):
+        raise ArgumentTypeError(
+            f"calibration must be a Calibration, a RunningCalibration or None, got {type(calibration).__name__}")
+    return byref(calibration._struct())

@@ -1,0 +1,219 @@
+"""Rewards to baselines and advantages."""
+
+import dataclasses
+import math
+from ctypes import addressof, byref
+
+import numpy as np
+
+from ..errors import InvalidArgument
+from . import prototypes as c
+from .arguments import reward_interval
+from .arrays import address, is_tensor, optional_numbers
+from .batch import PreparedBatch, estimation_options
+from .calibration import Calibration, calibration_struct
+from .library import library
+from .mixture import Mixture, mixture_struct
+
+_RULE_NAMES = {number: name for name, number in c.RULES.items()}
+_PER_GROUP = {
+    "group_ids": np.int64, "count": np.int64, "mean": np.float64, "prior": np.float64, "weight": np.float64,
+    "baseline": np.float64, "bias_squared": np.float64, "mse": np.float64, "z": np.float64, "p_value": np.float64,
+    "rejected": np.bool_, "constant": np.bool_,
+}
+
+
+def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.0), leave_one_out=False, scale="none",
+               ddof=1, epsilon=None, singleton="zero", mask=None, calibration=None, mixture=None, prior_strength=None,
+               test="bound", level=0.05):
+    """Advantages A = (r - b) / divisor of a batch of rollouts, with the baseline b of `rule`.
+
+    rewards: (n,) list, numpy array or torch tensor; the result has its kind, dtype and device (integers and booleans
+        give floats). Must be finite where counted, and within `reward_range` for the rules "v05", "calibrated" and
+        "discounted_beta"; exactly an end of it for "mixture".
+    groups: (n,) integers or any hashables but floats (such as verl's uid strings), in any order: which rows are
+        rollouts of the same prompt. Integers in arrays are fastest, ascending ones most of all.
+    prior: value of each prompt before its rollouts were seen, in reward units: None, a number, (n,) values that agree
+        within a group, or a dict by group id. NaN or a missing key: no prior for that prompt.
+    rule: "v05"          w m + (1 - w) V with w = d / (d + noise), d = max(0, (m - V)^2 - noise), noise = h^2 / k, for a
+                         group of k rewards with mean m, prior V, and h half the length of reward_range
+                         (arXiv 2603.10848). Without prior: m.
+          "calibrated"   empirical Bayes: the batch, or `calibration`, tells how good the priors are. The safe choice
+                         where that is unknown. With fewer than 8 groups that have a prior and two rewards: "v05".
+          "grpo"         m (arXiv 2402.03300).
+          "rloo"         mean of the other rewards (arXiv 2402.14740); "grpo" with leave_one_out.
+          "james_stein"  shrinkage to the mean of the batch, no prior (arXiv 2511.03710).
+          "prior"        V.
+          "median"       median of the group (arXiv 2601.22582).
+          "discounted_beta"  (n V + k m) / (n + k): the prior as a Beta distribution worth n = prior_strength rewards, merged
+                         with the group (arXiv 2603.18444). Without strength: m.
+          "mixture"      for rewards that are each an end of reward_range: posterior mean of the success probability under a
+                         mixture of Beta distributions around the prior, the calibrated prior and the batch mean, whose
+                         weights the batch, or `mixture`, tells. A test per prompt in effect: better than "calibrated"
+                         where single priors are far off. With fewer than 8 groups that have a prior and two rewards: "v05".
+    reward_range: (lo, hi) of a reward.
+    leave_one_out: the baseline of a row is made from the other rewards of its group, which keeps the gradient unbiased.
+    scale: "none"; "group", "batch": divided by the standard deviation of the group's, the batch's counted rewards plus
+        epsilon; with leave_one_out the group's is that of the other rewards. Rewards without spread divide by nothing.
+    ddof: 0 or 1, degrees of freedom taken from the count in the standard deviation.
+    epsilon: added to the standard deviation; None: 1e-6 (decided by the core).
+    singleton: a group of one that no prior helps gets 0 ("zero"; TRL, NeMo-RL) or its reward ("raw"; verl).
+    mask: (n,) booleans; False takes a row out: no statistic, advantage 0, its reward and prior are not looked at.
+    calibration: Calibration or RunningCalibration for "calibrated" and "james_stein"; None: fitted on this batch.
+    mixture: Mixture or RunningMixture for "mixture"; None: fitted on this batch.
+    prior_strength: how many rewards the prior of a prompt is worth, laid out like prior; History.predict gives it. For
+        "discounted_beta".
+    test, level: "bound", or "exact" for the two-sided binomial test of the prior at `level` in rule "v05", for rewards
+        that are each an end of reward_range.
+
+    Raises InvalidArgument or ArgumentTypeError (both v05.Error) with argument, value and rule. The result does not
+    depend on the order of rows, bit for bit. Time is linear in n.
+    """
+    batch, options, calibration = _prepare(
+        rewards, groups, prior, prior_strength, mask, calibration, mixture, rule=rule, reward_range=reward_range,
+        leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton, test=test, level=level)
+    result = batch.rewards.output()
+    struct = c.Estimate()
+    setattr(struct, "advantages_f32" if batch.rewards.single else "advantages_f64", result.ctypes.data)
+    batch.call(library.v05_baseline_estimate, byref(batch.struct), byref(options), calibration, None, 0, byref(struct))
+    return batch.rewards.like_original(result)
+
+
+def estimate(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.0), leave_one_out=False, scale="none",
+             ddof=1, epsilon=None, singleton="zero", mask=None, calibration=None, mixture=None, prior_strength=None,
+             test="bound", level=0.05):
+    """Like `advantages`, with everything that was found about every group: an Estimate."""
+    batch, options, calibration = _prepare(
+        rewards, groups, prior, prior_strength, mask, calibration, mixture, rule=rule, reward_range=reward_range,
+        leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton, test=test, level=level)
+    row_count = len(batch.rewards)
+    result = batch.rewards.output()
+    output = EstimateArrays(row_count, row_count)
+    setattr(output.struct, "advantages_f32" if batch.rewards.single else "advantages_f64", address(result))
+    batch.call(
+        library.v05_baseline_estimate, byref(batch.struct), byref(options), calibration, None, 0, byref(output.struct))
+    return output.estimate(batch.rewards.like_original(result), batch.groups.labels, rule)
+
+
+class EstimateArrays:
+    """Memory for the results of an estimation, and the Estimate made of it."""
+
+    def __init__(self, row_count, group_capacity):
+        self.index = np.empty(row_count, np.int64)
+        self.arrays = {name: np.empty(group_capacity, dtype) for name, dtype in _PER_GROUP.items()}
+        self.calibration = c.Calibration()
+        self.mixture = c.Mixture()
+        self.struct = c.Estimate(
+            row_group=address(self.index), group_capacity=group_capacity, calibration=addressof(self.calibration),
+            mixture=addressof(self.mixture), **{name: address(array) for name, array in self.arrays.items()})
+
+    def estimate(self, advantages, labels, rule):
+        found = {name: array[: self.struct.group_count].copy() for name, array in self.arrays.items()}
+        return Estimate(
+            advantages=advantages,
+            index=self.index,
+            groups=labels(found.pop("group_ids")),
+            **found,
+            rule="rloo" if rule == "rloo" else _RULE_NAMES[self.struct.applied_rule],
+            calibration=Calibration._from_struct(self.calibration) if self.struct.calibration_applied else None,
+            mixture=Mixture._from_struct(self.mixture) if self.struct.applied_rule == c.RULES["mixture"] else None,
+            reward_range=(self.struct.reward_low, self.struct.reward_high),
+        )
+
+
+def _prepare(rewards, groups, prior, prior_strength, mask, calibration, mixture, reward_range, **options):
+    interval = reward_interval(reward_range)
+    batch = PreparedBatch(rewards, groups, prior, mask, interval, prior_strength)
+    batch.mixture = mixture_struct(mixture, interval)
+    options = estimation_options(interval, mixture=batch.mixture, **options)
+    return batch, options, calibration_struct(calibration, interval)
+
+
+def prior_from_probability(probability, *, reward_range=(0.0, 1.0)):
+    """Prior value lo + (hi - lo) p in reward units of a predicted success probability p in [0, 1].
+
+    Takes a number, list, numpy array or torch tensor and returns a float or the same kind (lists give arrays). NaN
+    stays NaN: no prior.
+    """
+    low, high = reward_interval(reward_range)
+    if not -math.inf < low < high < math.inf:
+        raise InvalidArgument(f"reward_range must be two finite numbers, the lower one first, got {low:g} and {high:g}")
+    values = optional_numbers(probability, "probability", (0.0, 1.0))
+    outside = values[(values < 0) | (values > 1)]
+    if outside.size:
+        raise InvalidArgument(f"probability must lie in [0, 1], got {outside[0]:g}")
+    if is_tensor(probability) or isinstance(probability, np.ndarray) and probability.dtype.kind == "f":
+        values = probability
+    value = low + (high - low) * values
+    return value if is_tensor(value) or value.ndim else float(value)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Estimate:
+    """What `estimate` found. Arrays a row have n entries, arrays a group are in order of first appearance; all are
+    numpy arrays but `advantages`, which is of the kind of the rewards. `baseline[index]` is the baseline of each row
+    (without leave_one_out).
+
+    advantages: (n,).
+    index: (n,) int64, the row's group.
+    groups: the ids.
+    count: k, counted rewards.
+    mean: m; NaN where no row counts; exactly the reward where all are equal.
+    prior: V in reward units; NaN for none.
+    weight: w of the mean in the baseline, 0 to 1.
+    baseline: b.
+    bias_squared: d = max(0, (m - V)^2 - h^2 / k), estimated squared bias of the prior; NaN without prior.
+    mse: estimated mean squared error of b; NaN where the rule has none.
+    z: |m - V| / sqrt(h^2 / k); NaN without prior.
+    p_value: of the exact test, else NaN.
+    rejected: the rewards contradict the prior.
+    constant: all counted rewards are equal (such a group has no signal under GRPO).
+    rule: the rule that was applied: "v05" for "calibrated" and "mixture", "grpo" for "james_stein" where there was too
+        little to calibrate.
+    calibration: the Calibration that was applied, or None; for "mixture" that of the mixture.
+    mixture: the Mixture that was applied, or None.
+    reward_range: (lo, hi).
+    """
+
+    __module__ = "v05"
+
+    advantages: object
+    index: np.ndarray
+    groups: np.ndarray
+    count: np.ndarray
+    mean: np.ndarray
+    prior: np.ndarray
+    weight: np.ndarray
+    baseline: np.ndarray
+    bias_squared: np.ndarray
+    mse: np.ndarray
+    z: np.ndarray
+    p_value: np.ndarray
+    rejected: np.ndarray
+    constant: np.ndarray
+    rule: str
+    calibration: object
+    mixture: object
+    reward_range: tuple
+
+    def __len__(self):
+        """Number of groups."""
+        return len(self.groups)
+
+    def __str__(self):
+        lines = [
+            f"Estimate: {len(self.index)} rollouts of {len(self)} prompts, rule {self.rule}, "
+            f"{int(self.rejected.sum())} priors rejected, {int(self.constant.sum())} groups with all rewards equal",
+            f"{'group':>20} {'count':>5} {'mean':>8} {'prior':>8} {'weight':>7} {'baseline':>8} {'mse':>9} {'z':>6}",
+        ]
+        shown = 10
+        for g in range(min(shown, len(self))):
+            flag = (" rejected" if self.rejected[g] else "") + (" constant" if self.constant[g] else "")
+            lines.append(
+                f"{str(self.groups[g])[:20]:>20} {self.count[g]:5d} {self.mean[g]:8.4f} {self.prior[g]:8.4f} "
+                f"{self.weight[g]:7.4f} {self.baseline[g]:8.4f} {self.mse[g]:9.6f} {self.z[g]:6.2f}{flag}")
+        if len(self) > shown:
+            lines.append(f"{'...':>20} and {len(self) - shown} more")
+        return "\n".join(lines)
+
+    __repr__ = __str__

@@ -1,0 +1,159 @@
+"""What the same prompts did before: the best prior there is once a prompt has been seen (method section 9)."""
+
+import ctypes
+from ctypes import byref
+
+import numpy as np
+
+from ..errors import ArgumentTypeError, InvalidArgument
+from . import prototypes as c
+from .arguments import integer, number, reward_interval
+from .arrays import Rewards, address, column, is_tensor, mask_rows, to_numpy
+from .call import call
+from .handle import Handle
+from .library import library
+
+
+class History(Handle):
+    """Prior values of prompts from their earlier rollouts.
+
+        history = v05.History()
+        for step in training:
+            value, strength = history.predict(keys)            # before recording: the prior must not know the rewards
+            advantages = v05.advantages(rewards, keys, value, rule="calibrated")
+            history.record(keys, rewards)
+
+    At each visit of a prompt with k rewards r:  a <- decay a + sum (r - lo) / (hi - lo),  n <- decay n + k,  with decay =
+    discount * step_decay^(steps since the visit before). The value is lo + (hi - lo) a / n, the strength n.
+
+    discount: in [0, 1]; 1 keeps all visits alike, 0 only the last.
+    capacity: prompts kept, those recorded longest ago go first; None: all. 1,000,000 prompts take 46 MB.
+    step_decay: in [0, 1], factor a step; None: time does not matter.
+    reward_range: (lo, hi).
+
+    Keys are integers (64 bits) or strings, which are hashed to 64 bits the same way everywhere. One thread at a time.
+    """
+
+    __module__ = "v05"
+
+    _name = "history"
+
+    def __init__(self, discount=0.8, capacity=None, step_decay=None, *, reward_range=(0.0, 1.0)):
+        if capacity is not None and integer("capacity", capacity) < 1:
+            raise InvalidArgument(f"capacity must be at least 1, or None for no limit, got {capacity!r}")
+        low, high = reward_interval(reward_range)
+        options = c.HistoryOptions(
+            reward_low=low, reward_high=high, discount=number("discount", discount),
+            step_decay=1.0 if step_decay is None else number("step_decay", step_decay),
+            capacity=0 if capacity is None else integer("capacity", capacity))
+        handle = ctypes.c_void_p()
+        call(library.v05_history_create, byref(options), byref(handle))
+        self._adopt(handle)
+
+    def __len__(self):
+        """Number of prompts."""
+        count = ctypes.c_int64()
+        self._call("count", byref(count))
+        return count.value
+
+    @property
+    def reward_range(self):
+        options = c.HistoryOptions()
+        self._call("inspect", byref(options))
+        return options.reward_low, options.reward_high
+
+    def predict(self, keys, *, step=0):
+        """(value, strength) of each key: two (n,) float64 arrays; NaN and 0 for keys never recorded.
+
+        keys: (n,) integers or strings; a key may come more than once, as in a batch of rollouts.
+        step: the strength decays to it.
+        """
+        keys = key_array(keys)
+        value = np.empty(len(keys))
+        strength = np.empty(len(keys))
+        self._call("predict", address(keys), len(keys), integer("step", step), address(value), address(strength))
+        return value, strength
+
+    def record(self, keys, rewards, *, mask=None, step=0):
+        """Records one visit of every key that occurs.
+
+        keys, rewards: (n,) a rollout each; rewards finite and within reward_range where counted.
+        mask: (n,) booleans; False takes a rollout out.
+        Raises InvalidArgument and then records nothing.
+        """
+        keys = key_array(keys)
+        rows = Rewards(rewards, self.reward_range)
+        if len(rows) != len(keys):
+            raise InvalidArgument(f"rewards must have one entry a key, got {len(rows)} for {len(keys)} keys")
+        mask = mask_rows(mask, len(keys))
+        batch = c.Batch(row_count=len(keys), group_ids=address(keys), mask=address(mask))
+        setattr(batch, "rewards_f32" if rows.single else "rewards_f64", rows.address)
+        self._call("record", byref(batch), integer("step", step))
+
+    def start(self, keys, value, strength, *, step=0):
+        """Gives keys that were never recorded a value (reward units; NaN: none) and a strength (the rewards it is worth),
+        as from a prior for prompts never seen. Other keys keep theirs."""
+        keys = key_array(keys)
+        value = number_per_key(value, "value", len(keys))
+        strength = number_per_key(strength, "strength", len(keys))
+        self._call("start", address(keys), address(value), address(strength), len(keys), integer("step", step))
+
+    def merge(self, other):
+        """Adds what another History of the same reward_range knows, such as that of another process: the sums of both
+        where both know a key."""
+        if not isinstance(other, History):
+            raise ArgumentTypeError(f"other must be a History, got {type(other).__name__}")
+        if other.closed:
+            raise InvalidArgument("other must not be closed")
+        self._call("merge", other._address)
+
+    def __repr__(self):
+        return "History(closed)" if self.closed else f"History({len(self)} prompts)"
+
+
+def key_array(keys):
+    """Keys as int64: integers as they are, strings hashed."""
+    if is_tensor(keys) or isinstance(keys, np.ndarray) and keys.dtype.kind in "iu":
+        array = to_numpy(keys, "keys")
+        if array.dtype.kind not in "iu" or array.ndim != 1:
+            raise ArgumentTypeError(f"keys must be one-dimensional integers or strings, got {array.dtype} of shape {array.shape}")
+        return np.ascontiguousarray(array).astype(np.int64, copy=False)
+    if isinstance(keys, (str, bytes)) or not hasattr(keys, "__iter__"):
+        raise ArgumentTypeError(f"keys must be a sequence of integers or strings, got {keys!r}")
+    hashes = _Hashes()
+    try:
+        keys = list(keys)
+        # True and 1.0 would pass for a 1 that came before.
+        odd = {kind for kind in set(map(type, keys)) if issubclass(kind, (bool, np.bool_, float, np.floating))}
+        if odd:
+            raise TypeError(f"got {next(key for key in keys if type(key) in odd)!r}")
+        return np.array([hashes[key] for key in keys], dtype=np.int64)
+    except TypeError as error:
+        raise ArgumentTypeError(f"keys must be 64-bit integers or strings: {error}") from error
+
+
+def number_per_key(values, name, count):
+    """A float64 a key, from as many or from one number for all."""
+    array = column(values, name, np.float64)
+    if len(array) not in (1, count):
+        raise InvalidArgument(f"{name} must be a number or have one entry a key ({count}), got shape {array.shape}")
+    return np.ascontiguousarray(np.broadcast_to(array, count))
+
+
+class _Hashes(dict):
+    """The 64-bit key of each distinct key, found once."""
+
+    def __missing__(self, key):
+        if isinstance(key, str):
+            data = key.encode("utf-8", "surrogatepass")
+        elif isinstance(key, bytes):
+            data = key
+        elif isinstance(key, (int, np.integer)) and not isinstance(key, bool) and -(2**63) <= key < 2**63:
+            self[key] = int(key)
+            return self[key]
+        else:
+            raise TypeError(f"got {key!r}")
+        result = ctypes.c_int64()
+        call(library.v05_key_hash, data, len(data), byref(result))
+        self[key] = result.value
+        return result.value

@@ -1,0 +1,51 @@
+"""Finds libv05.so, loads it and checks that it is the one this package was made for."""
+
+import ctypes
+import struct
+from pathlib import Path
+
+from ..errors import LibraryError
+from .prototypes import ABI_VERSION, declare
+
+PATH = Path(__file__).parents[1] / "lib" / "libv05.so"
+
+
+def load(path=PATH):
+    """The loaded library with all prototypes declared.
+
+    Raises LibraryError with the path and the cure where it is missing, unusable or of another ABI.
+    """
+    if not path.exists():
+        raise LibraryError(
+            f"{path} does not exist. Install v05 with pip (`pip install ./python` in a checkout builds it, which "
+            "needs Swift 6.3); importing from the source folder without installing does not work."
+        )
+    try:
+        check_length(path)
+        library = ctypes.CDLL(str(path))
+        library.v05_abi_version.restype = ctypes.c_uint32
+        found = library.v05_abi_version()
+        if found == ABI_VERSION:
+            declare(library)
+    except (OSError, AttributeError) as error:
+        raise LibraryError(f"{path} cannot be loaded: {error}. Reinstall v05 on this machine.") from error
+    if found != ABI_VERSION:
+        raise LibraryError(
+            f"{path} has ABI version {found}, this package needs {ABI_VERSION}: the library and the Python files come "
+            "from different releases. Reinstall v05."
+        )
+    return library
+
+
+def check_length(path):
+    """Raises OSError where the file ends before its section table, which the linker puts last. The system's loader does
+    not look and dies of a bus error."""
+    with path.open("rb") as file:
+        header = file.read(64)
+    if len(header) == 64 and header.startswith(b"\x7fELF"):
+        (start,), (entry_size, entries) = struct.unpack_from("<Q", header, 40), struct.unpack_from("<HH", header, 58)
+        if path.stat().st_size < start + entry_size * entries:
+            raise OSError("the file is cut short")
+
+
+library = load()

@@ -1,0 +1,93 @@
+"""The arms of the study: they share everything but the baseline, the rollouts per prompt, reuse and learning rate."""
+
+from dataclasses import dataclass, replace
+
+from ...errors import InvalidArgument
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train.
+
+    name: for the command line.
+    label: for people.
+    rollouts: per prompt; where they are allocated, the first ones.
+    learning_rate: the best of those tried for this arm; see `ARMS`.
+    v05: arguments of V05Config; None: TRL's own GRPOTrainer, as released.
+    mean_rollouts: per prompt, expected, where they are allocated.
+    updates: on each batch of rollouts (TRL's num_iterations): with more than 1 they are used again.
+    largest_norm: to which the gradient is clipped (max_grad_norm).
+    """
+
+    name: str
+    label: str
+    rollouts: int
+    learning_rate: float
+    v05: dict | None = None
+    mean_rollouts: int | None = None
+    updates: int = 1
+    largest_norm: float = 1.0
+
+    def prompts_a_step(self, setting):
+        return setting.prompts_a_step or setting.rollouts_a_step // (self.mean_rollouts or self.rollouts)
+
+    @property
+    def control(self):
+        """Name of the arm without which a gain of this one says nothing of its baseline.
+
+        One rollout per prompt with the mean of the batch as baseline, its rollouts used as often.
+        """
+        return _reused_name("batch-mean-1", self.updates)
+
+
+def no_value(prompts):
+    """A prior that knows nothing: with it the advantage is the reward itself."""
+    return [0.0] * len(prompts)
+
+
+def _reused_name(name, updates):
+    return name if updates == 1 else f"{name}-x{updates}"
+
+
+def _reused(arm, updates, learning_rate, largest_norm=1.0):
+    return replace(arm, name=_reused_name(arm.name, updates), label=f"{arm.label} ×{updates}", updates=updates,
+                   learning_rate=learning_rate, largest_norm=largest_norm)
+
+
+GRPO_16 = Arm("grpo-16", "GRPO 16", 16, 2e-4)
+GRPO_4 = Arm("grpo-4", "GRPO 4", 4, 2e-4)
+BATCH_MEAN_1 = Arm("batch-mean-1", "batch mean 1", 1, 2e-4, dict(rule="batch_mean"))
+HISTORY_1 = Arm("history-1", "history 1", 1, 2e-4, dict(rule="prior"))
+
+ARMS = (
+    GRPO_16,
+    GRPO_4,
+    Arm("grpo-2", "GRPO 2", 2, 2e-4),
+    Arm("rloo-4", "RLOO 4", 4, 2e-4, dict(rule="rloo", scale="none")),
+    BATCH_MEAN_1,
+    Arm("no-baseline-1", "no baseline 1", 1, 2e-4, dict(rule="prior", prior=no_value)),
+    Arm("v05-4", "V_0.5 4", 4, 2e-4, dict(rule="v05", leave_one_out=False)),
+    Arm("calibrated-4", "calibrated 4", 4, 2e-4, dict(rule="calibrated")),
+    Arm("calibrated-2", "calibrated 2", 2, 4e-4, dict(rule="calibrated")),
+    HISTORY_1,
+    Arm("osla-4-16", "OSLA 4-16", 4, 2e-4,
+        dict(rule="v05", leave_one_out=False, allocation="osla", maximum=16), mean_rollouts=8),
+    Arm("neyman-2-16", "Neyman 2-16", 2, 2e-4,
+        dict(rule="calibrated", allocation="neyman", maximum=16), mean_rollouts=4),
+    _reused(GRPO_16, 4, 1e-4),
+    _reused(GRPO_4, 2, 2e-4),
+    _reused(GRPO_4, 4, 1e-4),
+    _reused(BATCH_MEAN_1, 2, 2e-4),
+    _reused(BATCH_MEAN_1, 4, 2e-4, largest_norm=0.2),
+    _reused(HISTORY_1, 2, 2e-4),
+    _reused(HISTORY_1, 4, 2e-4, largest_norm=0.2),
+)
+
+
+def find_arms(names):
+    """The arms of these names, in the order of `ARMS`; None: all."""
+    known = [arm.name for arm in ARMS]
+    for name in names or ():
+        if name not in known:
+            raise InvalidArgument(f"arms must be among {', '.join(known)}, got {name!r}")
+    return [arm for arm in ARMS if names is None or arm.name in names]

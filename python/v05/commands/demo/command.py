@@ -1,0 +1,170 @@
+"""`v05 demo`."""
+
+import json
+import os
+from dataclasses import asdict, replace
+from functools import partial
+from importlib.util import find_spec
+from math import isfinite
+from pathlib import Path
+
+from ...errors import InvalidArgument, MissingExtra
+from .arms import ARMS, find_arms
+from .setting import FULL, QUICK
+from .study import Study, run_study
+
+NEEDED = ("torch", "transformers", "trl", "datasets", "accelerate", "reasoning_gym", "rich", "matplotlib", "scipy")
+FULL_RATES = (5e-5, 1e-4, 2e-4, 4e-4, 8e-4)
+FIRST_TUNING_SEED = 100
+
+
+def add_command(commands):
+    """Adds `v05 demo`."""
+    demo = commands.add_parser(
+        "demo",
+        help="train a small transformer with TRL, with V_0.5 and without, and compare",
+        description="Trains a small transformer, made on the spot, on arithmetic questions of reasoning-gym: TRL's "
+        "GRPOTrainer as released against V_0.5 with fewer rollouts per prompt, at an equal total of rollouts. Prints "
+        "tables and draws a picture. The quick setting takes less than 10 minutes on 2 cores; nothing is downloaded.",
+    )
+    size = demo.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_const", const="quick", dest="size", help="3 seeds (default)")
+    size.add_argument("--full", action="store_const", const="full", dest="size",
+                      help="8 seeds, 4 times as many rollouts and learning rates tried on other seeds: hours")
+    demo.set_defaults(size="quick", run=run_demo)
+    demo.add_argument("--arms", nargs="+", metavar="ARM",
+                      help=f"of {', '.join(arm.name for arm in ARMS)} (default: all)")
+    demo.add_argument("--seeds", type=int, metavar="N", help="0 to N - 1")
+    demo.add_argument("--learning-rates", nargs="+", type=float, metavar="RATE",
+                      help="of several every arm takes the one with the best mean accuracy over the run on the tuning "
+                           "seeds (default: one chosen before for the arm; with --full "
+                           f"{', '.join(f'{rate:g}' for rate in FULL_RATES)})")
+    demo.add_argument("--tuning-seeds", type=int, default=4, metavar="N",
+                      help=f"{FIRST_TUNING_SEED} to {FIRST_TUNING_SEED - 1} + N, for learning rates only (default: 4)")
+    demo.add_argument("--rollouts", type=int, metavar="N", help="of a run")
+    demo.add_argument("--rollouts-a-step", type=int, metavar="N", help="equal for all arms (default: 128)")
+    demo.add_argument("--prompts-a-step", type=int, metavar="N",
+                      help="equal for all arms, in place of the rollouts a step")
+    demo.add_argument("--processes", type=int, metavar="N",
+                      help="runs at a time (default: the number of cores, at most 8)")
+    demo.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
+                      help="auto: a GPU for --full if there is one")
+    demo.add_argument("--out", default="demo.png", metavar="FILE", help="the picture (default: demo.png)")
+    demo.add_argument("--json", metavar="FILE", help="write settings, every run and the report")
+    demo.add_argument("--log", metavar="FILE",
+                      help="instead of all this record the log that `v05 replay` ships (6 minutes on one core)")
+
+
+def run_demo(options):
+    """`v05 demo`: run with live progress, then print tables and draw."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise MissingExtra(f"v05 demo ({', '.join(missing)})", "demo")
+    from ..replay.plot import check_picture
+
+    check_picture(options.out)
+    for name in ("json", "log"):
+        path = getattr(options, name)
+        if path and not Path(path).absolute().parent.is_dir():
+            raise InvalidArgument(f"{name}: no such directory: {Path(path).parent}")
+    for name in ("seeds", "tuning_seeds", "rollouts", "rollouts_a_step", "prompts_a_step", "processes"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise InvalidArgument(f"{name} must be at least 1, got {getattr(options, name)}")
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    if options.log:
+        _record(options.log)
+    else:
+        _compare(options)
+
+
+def _record(path):
+    from ..progress import progress_bar
+    from .experiment import silence
+    from .record import record_log
+
+    silence()
+    with progress_bar() as progress:
+        record_log(path, progress or (lambda *_: None))
+    print(f"log: {path}")
+
+
+def _compare(options):
+    from rich.console import Console
+
+    from .plot import draw_report
+    from .report import report_arms
+    from .table import print_report
+
+    full = options.size == "full"
+    arms = find_arms(options.arms)
+    sizes = {name: getattr(options, name) for name in ("rollouts", "rollouts_a_step", "prompts_a_step")}
+    setting = replace(FULL if full else QUICK, **{name: size for name, size in sizes.items() if size})
+    setting.check(arms)
+    console = Console()
+    run = partial(_run, console, setting, _device(options.device, full), options.processes)
+    tuning = Study()
+    if rates := options.learning_rates or (FULL_RATES if full else None):
+        arms, tuning = _tuned(console, run, arms, rates, options.tuning_seeds)
+    if tuning.interrupted:
+        return
+    study = run(arms, range(options.seeds or (8 if full else 3)))
+    if not study.runs:
+        return
+    reports = report_arms(study.runs, arms)
+    print_report(console, reports, setting)
+    draw_report(reports, options.out)
+    console.print(f"picture: {options.out}", highlight=False)
+    if options.json:
+        found = {"setting": asdict(setting), "arms": [row.as_dict() for row in reports],
+                 "runs": [asdict(run) for run in study.runs], "tuning": [asdict(run) for run in tuning.runs]}
+        Path(options.json).write_text(json.dumps(_unknown_as_null(found), indent=1, allow_nan=False))
+        console.print(f"figures: {options.json}", highlight=False)
+
+
+def _run(console, setting, device, processes, arms, seeds):
+    """The `Study` of the arms with the seeds, with live progress."""
+    from .progress import live_progress
+
+    jobs = len(seeds) * len(arms)
+    with live_progress(console, jobs + len(seeds)) as progress:
+        study = run_study(arms, seeds, setting, device=device, progress=progress,
+                          processes=processes or min(os.cpu_count() or 1, 8, jobs))
+    if study.interrupted:
+        console.print("[yellow]Interrupted: this is what was done so far.[/yellow]")
+    return study
+
+
+def _tuned(console, run, arms, rates, seeds):
+    """(the arms at the best of the rates, the `Study` that tried them)."""
+    from .report import mean_areas
+    from .table import print_tuning
+
+    if len(rates) == 1:
+        return [replace(arm, learning_rate=rates[0]) for arm in arms], Study()
+    tried = [replace(arm, learning_rate=rate) for arm in arms for rate in rates]
+    study = run(tried, range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + seeds))
+    if study.runs:
+        areas = mean_areas(study.runs)
+        print_tuning(console, arms, areas)
+        if not study.interrupted:
+            arms = [replace(arm, learning_rate=max(areas[arm.name], key=areas[arm.name].get)) for arm in arms]
+    return arms, study
+
+
+def _unknown_as_null(found):
+    """JSON knows no NaN and no infinity."""
+    if isinstance(found, dict):
+        return {name: _unknown_as_null(value) for name, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_unknown_as_null(value) for value in found]
+    return None if isinstance(found, float) and not isfinite(found) else found
+
+
+def _device(wanted, full):
+    if wanted != "auto":
+        return wanted
+    if not full:  # its runs are so small that a GPU would only wait
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

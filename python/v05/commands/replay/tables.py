@@ -1,0 +1,177 @@
+"""The report as tables for a terminal; needs rich."""
+
+from importlib.util import find_spec
+from math import isfinite
+
+from ...errors import MissingExtra
+from .scoring import RULES
+
+NAMES = {
+    "grpo": "group mean",
+    "james_stein": "James-Stein",
+    "prior": "prior alone",
+    "v05": "V_0.5",
+    "calibrated": "V_0.5 calibrated",
+    "mixture": "V_0.5 mixture",
+}
+HOW = (
+    "How: the baseline from some rollouts of a visit, drawn at random, is compared with the mean of the others, "
+    "less the sampling noise of that mean. Steps of fewer than 256 prompts are calibrated on the steps before, "
+    "larger ones on themselves; a dash says that there was too little to calibrate. In brackets: 95% bootstrap "
+    "intervals over prompts."
+)
+
+
+def check_tables():
+    """Raise `MissingExtra` where tables cannot be printed."""
+    if find_spec("rich") is None:
+        raise MissingExtra("printing the report as tables (--json does without)", "replay")
+
+
+def print_report(report, console=None):
+    """Print a `Report` for people, to a `rich.console.Console` or to standard output."""
+    check_tables()
+    from rich.console import Console
+    from rich.padding import Padding
+
+    console = console or Console()
+    console.print()
+    console.print(f"[bold]{escape(report.log)}[/bold]", soft_wrap=True)
+    for line in _facts(report):
+        console.print(line, highlight=False)
+    tables = [_error_table(report), _health_table(report)]
+    if report.allocation:
+        tables.insert(1, _allocation_table(report))
+    for table in tables:
+        console.print(Padding(table, (1, 0, 0, 0)))
+    console.print(Padding(f"[dim]{HOW}[/dim]", (1, 0)), highlight=False)
+    for note in report.notes:
+        console.print(f"Note: {escape(note)}", highlight=False)
+    for warning in report.warnings:
+        console.print(f"[yellow]Warning: {escape(warning)}[/yellow]", highlight=False)
+    if report.notes or report.warnings:
+        console.print()
+    console.print(f"[bold green]{report.sentence}[/bold green]", highlight=False)
+
+
+def _facts(report):
+    low, high = report.reward_range
+    yield f"{escape(', '.join(report.formats))}; rewards from {low:g} to {high:g}"
+    yield (
+        f"{report.prompts:,} prompts, {report.steps:,} steps, {report.visits:,} visits (a prompt at a step), "
+        f"{report.rollouts:,} rollouts"
+    )
+    if report.prior == "logged":
+        yield "prior: as logged"
+    else:
+        yield f"prior: history of each prompt, discount {report.discount:g} a visit"
+
+
+def _error_table(report):
+    table = report_table("Error of the baseline, mean square in reward units²")
+    table.add_column("rollouts", justify="right", no_wrap=True)
+    table.add_column("rule", no_wrap=True)
+    table.add_column("squared\nerror", justify="right", no_wrap=True)
+    table.add_column("relative to the\ngroup mean", justify="right")
+    table.add_column("worth a plain\nmean of", justify="right")
+    last = report.rows[-1].rule
+    for row in report.rows:
+        headline = row.rule in ("v05", "calibrated") and row.rollouts == report.headline
+        table.add_row(
+            str(row.rollouts) if row.rule == RULES[0] else "",
+            NAMES[row.rule],
+            *_cells(row),
+            style="bold" if headline else None,
+            end_section=row.rule == last,
+        )
+    return table
+
+
+def _allocation_table(report):
+    first = report.allocation[0]
+    table = report_table(f"Rollouts where they are needed: {first.initial} or more a visit, as far as the log has them")
+    table.add_column("allocation, baseline", no_wrap=True)
+    table.add_column("rollouts\nused", justify="right", no_wrap=True)
+    table.add_column("squared\nerror", justify="right", no_wrap=True)
+    table.add_column("worth a plain\nmean of", justify="right")
+    table.add_column("saved at\nequal error", justify="right")
+    for row in report.allocation:
+        table.add_row(
+            f"{row.rule}, {NAMES[row.baseline]}",
+            f"{row.rollouts:.2f}",
+            f"{row.error:.5f}",
+            interval_text(row.worth, row.worth_interval, "{:.1f}"),
+            interval_text(row.saved, row.saved_interval, "{:.0%}"),
+        )
+    return table
+
+
+def _cells(row):
+    if row.applied == 0:
+        return "[dim]–[/dim]", "", ""
+    if row.rule == "grpo":
+        return f"{row.error:.5f}", "1", number_text(row.worth, "{:.1f}")
+    return (
+        f"{row.error:.5f}",
+        interval_text(row.relative, row.relative_interval, "{:.3f}"),
+        interval_text(row.worth, row.worth_interval, "{:.1f}"),
+    )
+
+
+def interval_text(value, interval, pattern):
+    low, high = (number_text(end, pattern) for end in interval)
+    known = all(end == end for end in interval)
+    return number_text(value, pattern) + (f" [dim]({low}–{high})[/dim]" if known else "")
+
+
+def _health_table(report):
+    table = report_table("Prior, test and signal")
+    table.add_column("rollouts")
+    for size in report.health:
+        table.add_column("all" if size is None else str(size), justify="right", no_wrap=True)
+    for label, write in HEALTH_LINES:
+        table.add_row(label, *(write(health) for health in report.health.values()))
+    return table
+
+
+def report_table(title):
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _percent(name):
+    return lambda health: number_text(getattr(health, name), "{:.1%}")
+
+
+def _plain(name, pattern="{:.3f}"):
+    return lambda health: number_text(getattr(health, name), pattern)
+
+
+def number_text(value, pattern):
+    if value != value:
+        return "[dim]unknown[/dim]"
+    return pattern.format(value) if isfinite(value) else "∞"
+
+
+HEALTH_LINES = (
+    ("groups with all rewards equal", _percent("constant")),
+    ("  of these, with a V_0.5 signal", _percent("constant_with_signal")),
+    ("    its mean size, in h", _plain("constant_advantage")),
+    ("groups without a prior", _percent("without_prior")),
+    ("priors rejected by the test", _percent("rejected")),
+    ("  expected if all were right", _percent("rejected_expected")),
+    ("mean weight of the group mean", _plain("weight")),
+    ("error of the prior, in h²", _plain("error", "{:.4f}")),
+    ("  limit: V_0.5 worse than the mean", _plain("error_limit")),
+    ("differences of prompts explained", _percent("explained_variance")),
+    ("line from prior to mean: slope", _plain("slope")),
+    ("  intercept", _plain("intercept")),
+)
+
+
+def escape(text):
+    from rich.markup import escape
+
+    return escape(text)

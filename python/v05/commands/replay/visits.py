@@ -1,0 +1,124 @@
+"""A log as visits: all rollouts of one prompt at one step."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+import v05
+
+from ...errors import InvalidArgument
+from .errors import LogError
+from .logs import earlier_occurrences
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a log is replayed; the same for every rule and number of rollouts."""
+
+    reward_range: tuple = (0.0, 1.0)
+    prior: str = "history"  # or "logged"
+    discount: float = 0.8  # of the history, for each visit
+    full_history: bool = False  # the history knows all recorded rollouts of earlier visits
+    splits: int = 1  # random splits into estimating and scoring rollouts
+    seed: int = 0  # of the first split; the next one has the next seed
+    progress: object = lambda stage, done, total: None  # hears how far the replay is
+
+
+@dataclass(frozen=True)
+class Visits:
+    """The visits of a log in time order, (v,) arrays; the visits of one step are one batch."""
+
+    prompt: np.ndarray  # int64
+    count: np.ndarray  # int64, rollouts of the visit
+    start: np.ndarray  # int64, where its rewards begin
+    reward: np.ndarray  # (n,) float64, visit by visit
+    logged_prior: np.ndarray  # float64, NaN where the log has none
+    earlier: np.ndarray  # int64, how many visits its prompt had before
+    batches: np.ndarray  # int64, where each batch begins, and the end
+
+    def shuffled(self, seed):
+        """The same with the rollouts of each visit in random order.
+
+        Its first m rollouts are then a random sample of the visit, the rest an independent one.
+        """
+        owner = np.repeat(np.arange(len(self.count)), self.count)
+        order = np.lexsort((np.random.default_rng(seed).random(len(owner)), owner))
+        return replace(self, reward=self.reward[order])
+
+    def rewards(self, visits, skip=0, take=None):
+        """The rewards of some visits one after the other, without the first `skip` of each and at most `take`.
+
+        skip, take: a number, or one a visit.
+        """
+        length = self.count[visits] - skip
+        if take is not None:
+            length = np.minimum(length, take)
+        ends = np.cumsum(length)
+        start = self.start[visits] + skip
+        return self.reward[np.arange(length.sum()) + np.repeat(start - ends + length, length)]
+
+
+def gather_visits(log, only=None):
+    """The `Visits` of a `RolloutLog`; `only` = (first, last) keeps these visits of each prompt.
+
+    They are counted from 1; the others are as if they had never been logged.
+    """
+    order = np.lexsort((log.prompt, log.step))
+    prompt, step, prior = log.prompt[order], log.step[order], log.prior[order]
+    begins = (np.diff(prompt, prepend=-1) != 0) | (np.diff(step, prepend=np.nan) != 0)
+    start = np.flatnonzero(begins)
+    _check_priors(log, order, prior, prior[start][np.cumsum(begins) - 1])
+    count = np.diff(start, append=len(prompt))
+    earlier = earlier_occurrences(prompt[start])
+    first, last = only or (1, np.inf)
+    if not 1 <= first <= last:
+        raise InvalidArgument(f"visits are counted from 1 and go from a first to a last one, got {first} to {last}")
+    kept = (earlier >= first - 1) & (earlier < last)
+    if not kept.any():
+        raise LogError(log.name, None, f"no prompt has visits {first} to {last}, counted from 1")
+    count, steps = count[kept], step[start][kept]
+    return Visits(
+        prompt=prompt[start][kept],
+        count=count,
+        start=np.cumsum(count) - count,
+        reward=log.reward[order][np.repeat(kept, np.diff(start, append=len(prompt)))],
+        logged_prior=prior[start][kept],
+        earlier=earlier[kept] - (first - 1),
+        batches=np.append(np.flatnonzero(np.diff(steps, prepend=np.nan) != 0), len(steps)),
+    )
+
+
+def walk(visits, setting, size=None):
+    """Yield (visits of the batch, their priors) batch by batch in time order.
+
+    The prior is the logged one, or a `v05.History` of the first `size` rollouts (all of
+    them without a size) of every earlier visit. It knows nothing of the batch itself.
+    """
+    history = v05.History(setting.discount, reward_range=setting.reward_range)
+    for first, last in zip(visits.batches[:-1], visits.batches[1:], strict=True):
+        batch = np.arange(first, last)
+        if setting.prior == "logged":
+            yield batch, visits.logged_prior[batch]
+            continue
+        prompt = visits.prompt[batch]
+        yield batch, history.predict(prompt)[0]
+        taken = visits.count[batch] if size is None else np.minimum(visits.count[batch], size)
+        history.record(np.repeat(prompt, taken), visits.rewards(batch, take=size))
+
+
+def held_out(visits, which, skip):
+    """Mean of each visit's rewards after the first `skip`, and the variance of that mean."""
+    count = visits.count[which] - skip
+    rewards = visits.rewards(which, skip=skip)
+    starts = np.cumsum(count) - count
+    mean = np.add.reduceat(rewards, starts) / count
+    squares = np.add.reduceat((rewards - np.repeat(mean, count)) ** 2, starts)
+    return mean, squares / (count * (count - 1))
+
+
+def _check_priors(log, order, prior, first):
+    differs = np.flatnonzero((prior != first) & ~(np.isnan(prior) & np.isnan(first)))
+    if differs.size:
+        row = differs[0]
+        problem = f"prior {prior[row]} differs from {first[row]} on another rollout of the same prompt and step"
+        raise log.error(order[row], problem)

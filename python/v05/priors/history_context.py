@@ -1,0 +1,156 @@
+"""A prior for every visit of a prompt: its own past, and what similar prompts gave where it has none."""
+
+import logging
+
+import numpy as np
+
+from .._core.arguments import integer
+from .._core.history import History, key_array
+from .._core.prompt_key import prompt_key
+from ..errors import CheckpointError, InvalidArgument
+from .context_buffer import ContextBuffer
+from .in_context_prior import SHORT_CONTEXT, InContextPrior
+from .prompt_text import shortened
+
+_log = logging.getLogger("v05")
+MOST_STRENGTH = 16.0
+
+
+def start_strength(value, standard_deviation, reward_range=(0.0, 1.0), maximum=MOST_STRENGTH):
+    """Rewards that a predicted value is worth, for History.start: (n,) float64 in [0, maximum].
+
+    A Beta distribution with mean p and standard deviation s is worth  p (1 - p) / s^2 - 1  counts; p and s are value and
+    standard_deviation, (n,) in reward units, on the scale from 0 to 1. 0 where s is larger than any Beta distribution's,
+    and where either is NaN.
+    """
+    low, high = reward_range
+    p = (np.asarray(value, dtype=np.float64) - low) / (high - low)
+    s = np.asarray(standard_deviation, dtype=np.float64) / (high - low)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        strength = p * (1 - p) / s**2 - 1
+    return np.nan_to_num(np.clip(strength, 0.0, maximum), nan=0.0)
+
+
+class HistoryContextPrior:
+    """Source of priors "history+context" (see v05.priors.sources): the history of a prompt, and at its first visit what
+    `model` says from a context of recently visited prompts, with which its history then starts.
+
+    Whatever becomes of context and model, training goes on: with too little context, without the prompt's text, or where
+    the model fails (a warning, once) a prompt never seen has no prior.
+
+    reward_range: (lo, hi) of the rewards. discount, capacity: of the History.
+    model: with fit(prompts, scores) and predict(prompts) -> (value, standard_deviation), such as v05.v0.V0Prior;
+        None: InContextPrior. It is fitted at most once a step.
+    context: a ContextBuffer; None: one of 256 prompts.
+    minimum: prompts in the context below which there is no prior.
+    """
+
+    def __init__(self, *, reward_range=(0.0, 1.0), discount=0.8, capacity=None, model=None, context=None,
+                 minimum=SHORT_CONTEXT):
+        self.history = History(discount, capacity, reward_range=reward_range)
+        self.context = ContextBuffer(reward_range=reward_range) if context is None else context
+        self.model = InContextPrior(reward_range=reward_range) if model is None else model
+        for name, part in (("context", self.context), ("model", self.model)):
+            if tuple(part.reward_range) != tuple(reward_range):
+                raise InvalidArgument(f"{name} must have the reward_range {tuple(reward_range)}, got {part.reward_range}")
+        self.reward_range = tuple(reward_range)
+        self.minimum = integer("minimum", minimum)
+        self._step = None  # at which fitting was tried last
+        self._ready = False
+        self._told = False
+
+    def predict(self, keys, prompts, step):
+        """(value, strength) of each key: two (n,) float64 arrays; NaN and 0 for none.
+
+        keys: (n,) integers or strings. prompts: (n,) texts (chat messages count as their text), None where unknown; or None.
+        step: of training.
+        """
+        hashes = key_array(keys)
+        value, strength = self.history.predict(hashes, step=step)
+        new = np.flatnonzero(np.isnan(value))
+        if len(new) and prompts is not None:
+            value[new], strength[new] = self._guess([prompts[row] for row in new], step)
+        return value, strength
+
+    def record(self, keys, prompts, rewards, mask, step):
+        """Learns from the rewards of a step, (n,) within reward_range where mask, (n,) booleans or None, is not False.
+
+        Raises as History.record does, and then learns nothing.
+        """
+        hashes = key_array(keys)
+        visit = History(reward_range=self.reward_range)  # raises for what cannot be recorded, before anything is
+        visit.record(hashes, rewards, mask=mask, step=step)
+        distinct, first = np.unique(hashes, return_index=True)
+        mean, _ = visit.predict(distinct, step=step)
+        visited = ~np.isnan(mean)
+        distinct, first, mean = distinct[visited], first[visited], mean[visited]
+        if prompts is not None:
+            texts = [prompts[row] for row in first]
+            new = np.flatnonzero(np.isnan(self.history.predict(distinct, step=step)[0]))
+            self.history.start(distinct[new], *self._guess([texts[row] for row in new], step), step=step)
+            self._learn(texts, mean, step)
+        self.history.record(hashes, rewards, mask=mask, step=step)
+
+    def state_dict(self):
+        """{"history": bytes, "context": bytes}."""
+        return {name: getattr(self, name).state_dict()["checkpoint"] for name in ("history", "context")}
+
+    def load_state_dict(self, state):
+        """Goes on where state_dict was taken. Raises CheckpointError or KeyError and then changes nothing."""
+        history, context = History(), ContextBuffer()
+        history.load_state_dict({"checkpoint": state["history"]})
+        context.load_state_dict({"checkpoint": state["context"]})
+        if context.reward_range != self.reward_range:
+            raise CheckpointError(f"the saved context has the reward_range {context.reward_range}, not {self.reward_range}")
+        self.history, self.context = history, context
+        self._step, self._ready = None, False
+
+    def _guess(self, prompts, step):
+        """What the model says of prompts never seen: (value, strength), NaN and 0 where it says nothing."""
+        value, strength = np.full(len(prompts), np.nan), np.zeros(len(prompts))
+        texts = list(map(_text, prompts))
+        rows = [row for row, text in enumerate(texts) if text]
+        if not rows:
+            return value, strength
+        distinct = sorted({texts[row] for row in rows})  # a model may be slow, and rollouts share prompts
+        try:
+            self._fit(step)
+            if self._ready:
+                guess, deviation = self.model.predict(distinct)
+                place_of = {text: place for place, text in enumerate(distinct)}
+                place = [place_of[texts[row]] for row in rows]
+                value[rows] = np.clip(guess, *self.reward_range)[place]
+                strength[rows] = start_strength(guess, deviation, self.reward_range)[place]
+        except Exception as error:
+            self._tell(error)
+        return value, strength
+
+    def _fit(self, step):
+        if step == self._step:
+            return
+        self._step, self._ready = step, False
+        if len(self.context) >= self.minimum:
+            prompts, scores, _ = self.context.pairs()
+            self.model.fit(prompts, scores)
+            self._ready = True
+
+    def _learn(self, prompts, scores, step):
+        texts = list(map(_text, prompts))
+        rows = [row for row, text in enumerate(texts) if text]
+        try:
+            self.context.add([texts[row] for row in rows], scores[rows], step)
+        except Exception as error:
+            self._tell(error)
+
+    def _tell(self, error):
+        if not self._told:
+            self._told = True
+            _log.warning("prompts never seen have no prior for now: %s: %s", type(error).__name__, error)
+
+
+def _text(prompt):
+    """The text of a prompt, "" for none: chat messages and other values in their canonical form."""
+    if prompt is None:
+        return ""
+    text = str(prompt_key(prompt))
+    return "" if text.isspace() else shortened(text)

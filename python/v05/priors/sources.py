@@ -1,0 +1,96 @@
+"""Where the prior values of prompts come from while a trainer runs: history, a column, a function, or nowhere.
+
+Every source has
+
+    predict(keys, prompts, step) -> (value, strength)   (n,) float64 each; NaN and 0: no prior
+    record(keys, prompts, rewards, mask, step)          called after the step, with the rewards seen
+    state_dict() / load_state_dict(state)               dict of bytes
+
+for n rollouts with their prompts' keys (integers or strings) and texts (or None). Values are in reward units. A source
+only reads in `predict`, so that the prior of a step never knows its rewards.
+"""
+
+import numpy as np
+
+from .._core.arrays import optional_numbers
+from .._core.history import History
+from ..errors import ArgumentTypeError, InvalidArgument
+
+NAMES = ("history", "history+context", "column", "none")
+
+
+class NoPrior:
+    """No prompt has a prior."""
+
+    def predict(self, keys, prompts, step):
+        return np.full(len(keys), np.nan), np.zeros(len(keys))
+
+    def record(self, keys, prompts, rewards, mask, step):
+        pass
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+class HistoryPrior(NoPrior):
+    """What earlier visits of the same prompt gave (v05.History)."""
+
+    def __init__(self, reward_range, discount=0.8, capacity=None):
+        self.history = History(discount, capacity, reward_range=reward_range)
+
+    def predict(self, keys, prompts, step):
+        return self.history.predict(keys, step=step)
+
+    def record(self, keys, prompts, rewards, mask, step):
+        self.history.record(keys, rewards, mask=mask, step=step)
+
+    def state_dict(self):
+        return {"history": self.history.state_dict()["checkpoint"]}
+
+    def load_state_dict(self, state):
+        self.history.load_state_dict({"checkpoint": state["history"]})
+
+
+class CallablePrior(NoPrior):
+    """What a function of the user says of the prompts' texts: values in reward units, NaN or None for none."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def predict(self, keys, prompts, step):
+        if prompts is None:
+            raise InvalidArgument("prior is a function of prompts, but the batch came without prompts")
+        # Once a prompt, not once a rollout: the function may be a model.
+        prompt_of = dict(zip(keys, prompts))
+        values = optional_numbers(self.function(list(prompt_of.values())), "prior", (-np.inf, np.inf))
+        if values.shape != (len(prompt_of),):
+            raise InvalidArgument(
+                f"prior must give one value a prompt, got shape {values.shape} for {len(prompt_of)} prompts")
+        value_of = dict(zip(prompt_of, values))
+        rows = np.array([value_of[key] for key in keys], dtype=np.float64)
+        return rows, np.zeros(len(rows))
+
+
+def prior_source(prior, reward_range, *, discount, capacity):
+    """The source that an adapter's option `prior` names: one of NAMES, a function of prompts, or a source.
+
+    "column" has none: the adapter hands over the column's values with each batch.
+    """
+    if prior in ("none", "column"):
+        return NoPrior()
+    if prior == "history":
+        return HistoryPrior(reward_range, discount, capacity)
+    if prior == "history+context":
+        from . import HistoryContextPrior  # needs the extra v05[priors]
+
+        return HistoryContextPrior(reward_range=reward_range, discount=discount, capacity=capacity)
+    if hasattr(prior, "predict") and hasattr(prior, "record"):
+        return prior
+    if callable(prior):
+        return CallablePrior(prior)
+    raise ArgumentTypeError(
+        f"prior must be one of {', '.join(map(repr, NAMES))}, a function of prompts or a prior source, got {prior!r}")
+

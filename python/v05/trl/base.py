@@ -1,0 +1,406 @@
+"""What V05GRPOTrainer and V05RLOOTrainer share."""
+
+import logging
+import os
+from collections import defaultdict, deque
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from accelerate.utils import broadcast_object_list, gather_object
+from trl.trainer.utils import nanstd
+
+from .._core.allocator import Allocator
+from .._core.arguments import choice
+from .._core.estimate import advantages
+from .._core.history import key_array
+from .._core.prompt_key import prompt_key
+from .._core.prototypes import ALLOCATION_RULES
+from .._core.rules import RULES
+from ..errors import ArgumentTypeError, Error, InvalidArgument
+from ..training.advantage_estimator import STATE_FILE, AdvantageEstimator, read_state
+from .config import V05Config
+from .deviation import group_deviation
+from .rounds import Batch, add_meaningless_rows, join, spread
+
+_log = logging.getLogger("v05")
+_OWN_SCALING = ("grpo", "rloo")
+# Losses of GRPO that are means over rows; the others are means over tokens, where padding has none.
+_MEANS_OVER_ROWS = ("grpo", "sapo", "dr_grpo", "luspo")
+
+
+class V05Trainer:
+    """What both trainers share; stands before the TRL trainer among the bases.
+
+    Every process holds an estimator and gives it the gathered batch, so that all hold the same state, plan the same
+    rounds and raise the same errors: no process waits for one that has failed.
+    """
+
+    def __init__(self, *args, v05=None, **kwargs):
+        config = V05Config() if v05 is None else v05
+        if not isinstance(config, V05Config):
+            raise ArgumentTypeError(f"v05 must be a V05Config, got {config!r}")
+        self.v05_config = config
+        self.v05_estimator = AdvantageEstimator(
+            rule=config.rule, prior=config.prior, reward_range=config.reward_range,
+            leave_one_out=config.leave_one_out and config.rule != "grpo", scale=config.scale or "none",
+            test=config.test, level=config.level, discount=config.discount, capacity=config.capacity)
+        self._own_scaling = config.scale is None and config.rule in _OWN_SCALING
+        super().__init__(*args, **kwargs)
+        if not self.accelerator.is_main_process:
+            _log.setLevel(logging.ERROR)  # all processes see the same: one tells
+        if getattr(self, "multi_objective_aggregation", "sum_then_normalize") != "sum_then_normalize":
+            raise InvalidArgument(
+                "multi_objective_aggregation must be 'sum_then_normalize', got "
+                f"{self.multi_objective_aggregation!r}: it takes a mean of its own off each reward before they are "
+                "summed, and leaves no baseline to replace")
+        if self._reads_prompts():  # a model or a function of the user, not the same to the last digit everywhere
+            self.v05_estimator.agree = self._of_main_process
+        self._set_group_size(config)
+        self._check_columns()
+        if config.allocation != "off":
+            self._check_allocation(config)
+        self._modulation = self._modulation_options(config) if config.modulation is not False else None
+
+    def _set_group_size(self, config):
+        sizes = {size for size in (config.num_generations, config.initial) if size is not None}
+        if len(sizes) > 1:
+            raise InvalidArgument(f"initial must be num_generations, got {config.initial} and {config.num_generations}")
+        for size in sizes:
+            batch = self.args.generation_batch_size
+            if size < 1 or batch % size:
+                raise InvalidArgument("num_generations of V05Config must be a positive divisor of the generation batch "
+                                      f"size {batch}, got {size}")
+            self.num_generations = size
+        if self.num_generations == 1 and RULES[config.rule].needs_siblings:
+            raise InvalidArgument(f"num_generations must be at least 2 for rule {config.rule!r}, whose baseline is "
+                                  "made of the other rollouts of a prompt, got 1")
+
+    def _reads_prompts(self):
+        """Whether priors come from the texts of prompts."""
+        return self.v05_estimator.prior not in ("history", "column", "none")
+
+    def _columns(self):
+        """The dataset's columns that are read: {option: name}."""
+        columns = {"id_field": self.v05_config.id_field}
+        if self.v05_estimator.prior == "column":
+            columns["prior_field"] = self.v05_config.prior_field
+        return {option: name for option, name in columns.items() if name is not None}
+
+    def _check_columns(self):
+        names = getattr(self.train_dataset, "column_names", None)
+        for option, name in self._columns().items():
+            if names is not None and name not in names:
+                raise InvalidArgument(_missing_column(option, name, names))
+            if self.args.remove_unused_columns:
+                raise InvalidArgument(
+                    f"remove_unused_columns must be False: it removes {option} {name!r} from the dataset")
+        if names is not None and self.v05_config.id_field is not None:
+            self._check_keys(self.train_dataset)
+
+    def _check_keys(self, dataset):
+        name = self.v05_config.id_field
+        keys = len(set(dataset[name]))
+        if keys < len(dataset):
+            prompts = len({prompt_key(prompt) for prompt in dataset["prompt"]})
+            if keys < prompts:
+                _log.warning("id_field %r has %d ids for %d different prompts: prompts of one id share a history",
+                             name, keys, prompts)
+
+    def _check_allocation(self, config):
+        choice("allocation", config.allocation, {"off": None} | ALLOCATION_RULES)
+        choice("weigh", config.weigh, dict.fromkeys(("prompts", "rollouts")))
+        if getattr(self, "environment_factories", None) is not None:
+            raise InvalidArgument("allocation must be 'off' with environments, whose state cannot be asked for again")
+        columns = getattr(self.train_dataset, "column_names", None) or ()
+        if "image" in columns or "images" in columns:
+            raise InvalidArgument("allocation must be 'off' with images, whose tensors cannot be joined")
+        batch = self.args.generation_batch_size
+        if config.budget is not None and config.budget < batch:
+            raise InvalidArgument(f"budget must be at least the {batch} rollouts of a generation batch's first round, "
+                                  f"got {config.budget}")
+        Allocator([0.5], **self._allocator_options())  # a wrong option is told now
+        most = batch // self.num_generations * config.maximum
+        most = most if config.budget is None else min(most, config.budget)
+        rows = -(-most // (self.accelerator.num_processes * self.args.steps_per_generation))
+        if rows > self.args.per_device_train_batch_size:
+            _log.warning("allocation: a training step of a process may hold %d rollouts instead of %d. If memory does "
+                         "not hold them, lower budget, or per_device_train_batch_size and raise "
+                         "gradient_accumulation_steps.", rows, self.args.per_device_train_batch_size)
+
+    def _allocator_options(self):
+        config = self.v05_config
+        return dict(rule=config.allocation, initial=self.num_generations, maximum=config.maximum, budget=config.budget,
+                    wave=config.wave)
+
+    def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
+        self._rewards_per_function = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        return self._rewards_per_function
+
+    def _generate_and_score_completions(self, inputs):
+        if not self.model.training:  # evaluation neither learns nor has a use for another baseline
+            return super()._generate_and_score_completions(inputs)
+        rows = self._gathered_rows(inputs)
+        prompt = np.arange(len(rows)) // self.num_generations
+        prompts = rows[::self.num_generations]
+        if self.v05_config.allocation == "off":
+            batch = self._generate_round(inputs, prompt)
+        else:
+            batch = self._generate_rounds(inputs, prompt, prompts)
+        found, metrics = self._advantages(batch, prompts)
+        if self.v05_config.allocation != "off":
+            found = found * self._weights(batch).to(found)
+            metrics = batch.metrics | self._reward_metrics(batch) | metrics
+
+        here = torch.from_numpy(batch.of(self.accelerator.process_index)).to(found.device)
+        padding = len(batch.output["completion_ids"]) - len(here)
+        batch.output["advantages"] = torch.cat([found[here], found.new_zeros(padding)])
+        self._replace_logged_advantages(found)
+        if "num_tokens" in metrics:  # of which TRL keeps the last
+            self._metrics["train"]["num_tokens"].clear()
+        for name, value in metrics.items():
+            self._metrics["train"][name].append(value)
+        return batch.output
+
+    def _generate_round(self, inputs, prompt):
+        """The Batch that TRL makes of `inputs`, equally many in every process; prompt: (n,) of all processes."""
+        output = super()._generate_and_score_completions(inputs)
+        processes = self.accelerator.num_processes
+        return Batch(output, prompt, np.repeat(np.arange(processes), len(inputs)), self._rewards_per_function,
+                     self._penalty(output))
+
+    def _generate_rounds(self, inputs, prompt, prompts):
+        """The Batch of a first round with every prompt and of further rounds where the allocator wants them."""
+        me = self.accelerator.process_index
+        rounds = [self._generate_round_apart(inputs, prompt)]
+        generated = np.bincount(prompt)
+        allocator = self._first_allocator(rounds[0], prompts)
+        while allocator is not None:
+            wanted = self._wanted(allocator, generated)
+            if not wanted.any():
+                break
+            plan = spread(wanted, self._held(rounds))
+            generated += wanted
+            # Padding generates something, too: every process takes part in every round.
+            mine = [dict(prompts[max(number, 0)].example) for number in plan[me]]
+            rounds.append(self._generate_round_apart(mine, plan.reshape(-1), group_size=1))
+            if not self._observe(allocator, rounds[-1]):
+                break
+        batch = join(rounds, me, self._tokenizer.pad_token_id)
+        steps = self.args.steps_per_generation
+        held = self._held([batch])
+        rows = -(-int(held.max()) // steps) * steps
+        batch.output = add_meaningless_rows(batch.output, rows - int(held[me]))
+        if "num_items_in_batch" in rounds[0].output:
+            mask = batch.output["completion_mask"] * batch.output.get("tool_mask", 1)
+            batch.output["num_items_in_batch"] = self.accelerator.gather(mask.sum()).sum()
+
+        self._keep_logs(batch.logs)
+        padding = sum(int((each.prompt < 0).sum()) for each in rounds)
+        batch.metrics |= {"v05/rounds": float(len(rounds)), "v05/padding": padding / (padding + len(batch.prompt))}
+        return batch
+
+    def _generate_round_apart(self, inputs, prompt, group_size=None):
+        """A round whose logs and metrics are kept apart. TRL's own advantages, of no use here, need a group size."""
+        logs, metrics, size = self._logs, self._metrics["train"], self.num_generations
+        self._logs = {
+            name: deque() if isinstance(kept, deque) else defaultdict(deque) for name, kept in logs.items()}
+        self._metrics["train"] = defaultdict(list)
+        self.num_generations = group_size or size
+        try:
+            batch = self._generate_round(inputs, prompt)
+            batch.logs, batch.metrics = self._logs, self._metrics["train"]
+        finally:
+            self._logs, self._metrics["train"], self.num_generations = logs, metrics, size
+        return batch
+
+    def _first_allocator(self, first, prompts):
+        """The allocator that has seen the first round; None where nothing of it could be scored."""
+        self.v05_estimator.detect_range(self._scored(first.rewards_per_function))
+        if self.v05_estimator.reward_range is None:
+            return None
+        allocator = self.v05_estimator.allocator(**_about(prompts), **self._allocator_options())
+        allocator.request()
+        self._observe(allocator, first)
+        return allocator
+
+    def _observe(self, allocator, batch):
+        """Whether the allocator can go on after it has seen the rewards of a round."""
+        rewards = self._scored(batch.rewards_per_function).double().cpu().numpy()
+        counted = batch.prompt >= 0
+        before = self.v05_estimator.reward_range
+        self.v05_estimator.detect_range(rewards[counted])
+        if self.v05_estimator.reward_range != before:
+            return False
+        scored = ~np.isnan(rewards)
+        allocator.observe(batch.prompt[counted & scored], rewards[counted & scored])
+        allocator.cancel(batch.prompt[counted & ~scored])
+        return True
+
+    def _wanted(self, allocator, generated):
+        """Rollouts of each prompt in the next round. Unscored ones count here, or would be asked for again for ever."""
+        wanted = np.minimum(allocator.request(), self.v05_config.maximum - generated)
+        if self.v05_config.budget is not None:
+            others = generated.sum() + np.cumsum(wanted) - wanted
+            wanted = np.clip(self.v05_config.budget - others, 0, wanted)
+        return wanted
+
+    def _held(self, batches):
+        """How many rollouts each process holds, padding left out."""
+        return sum(np.bincount(batch.process[batch.prompt >= 0], minlength=self.accelerator.num_processes)
+                   for batch in batches)
+
+    def _weights(self, batch):
+        """What a rollout's advantage is multiplied by, so that the loss weighs as `weigh` says, padding or not."""
+        rows = len(batch.prompt)
+        if getattr(self, "loss_type", "grpo") in _MEANS_OVER_ROWS:
+            rows = self.accelerator.num_processes * len(batch.output["completion_ids"])
+        if self.v05_config.weigh == "rollouts":
+            return torch.full((len(batch.prompt),), rows / len(batch.prompt))
+        counts = np.bincount(batch.prompt)
+        return torch.from_numpy(rows / (len(counts) * counts[batch.prompt]))
+
+    def _reward_metrics(self, batch):
+        """TRL's figures of the rewards, of all rounds together."""
+        metrics = {}
+        for name, rewards in zip(self.reward_func_names, batch.rewards_per_function.T):
+            metrics[f"rewards/{name}/mean"] = torch.nanmean(rewards).item()
+            metrics[f"rewards/{name}/std"] = nanstd(rewards).item()
+        rewards = self._scored(batch.rewards_per_function, clipped=False)
+        deviation = group_deviation(rewards, torch.from_numpy(batch.prompt).to(rewards.device))
+        metrics["reward"] = torch.nanmean(rewards).item()
+        metrics["reward_std"] = nanstd(rewards).item()
+        metrics["frac_reward_zero_std"] = torch.isclose(deviation, torch.zeros_like(deviation)).float().mean().item()
+        return metrics
+
+    def _keep_logs(self, logs):
+        """The table of completions holds the last generation batch, as TRL's does."""
+        def table(values):
+            return deque(values, maxlen=max(len(values), self.args.generation_batch_size))
+
+        for name, values in logs.items():
+            if isinstance(values, dict):
+                values = defaultdict(lambda: table([]), {column: table(part) for column, part in values.items()})
+            else:
+                values = table(values)
+            self._logs[name] = values
+
+    def _gathered_rows(self, inputs):
+        """The _Row of every row of all processes, in the order of gathered rewards. Raises on every process alike."""
+        try:
+            here = self._rows(inputs), None
+        except Error as error:
+            here = [], error
+        gathered = gather_object([here])
+        for _, error in gathered:
+            if error is not None:
+                raise error
+        counts = [len(rows) for rows, _ in gathered]
+        if len(set(counts)) > 1:
+            raise InvalidArgument(f"every process must have equally many rows, got {counts}")
+        return [row for rows, _ in gathered for row in rows]
+
+    def _rows(self, inputs):
+        columns = self._columns()
+        for option, name in columns.items():
+            for row in inputs:
+                if name not in row:
+                    raise InvalidArgument(_missing_column(option, name, row))
+        if "id_field" in columns:
+            keys = [row[columns["id_field"]] for row in inputs]
+        elif any(row.get("image") or row.get("images") for row in inputs):
+            raise InvalidArgument("id_field must be given for prompts with images: texts do not tell them apart")
+        elif not all("prompt" in row for row in inputs):
+            raise InvalidArgument("id_field must be given for rows without a prompt: nothing else tells them apart")
+        else:
+            keys = [prompt_key(row["prompt"]) for row in inputs]
+        reads_prompts = self._reads_prompts()
+        allocates = self.v05_config.allocation != "off"
+        try:
+            keys = key_array(keys).tolist()
+        except ArgumentTypeError as error:
+            raise ArgumentTypeError(f"id_field {columns.get('id_field')!r}: {error}") from None
+        return [
+            _Row(key, row.get(columns.get("prior_field")), row.get("prompt") if reads_prompts else None,
+                 row if allocates else None)
+            for key, row in zip(keys, inputs)]
+
+    def _scored(self, rewards_per_function, clipped=True):
+        """One reward a row, (n,) float32, as the trainer makes it; NaN where no function gave one."""
+        weighted = rewards_per_function * self.reward_weights.to(rewards_per_function.device).unsqueeze(0)
+        rewards = weighted.nansum(dim=1)
+        rewards[torch.isnan(rewards_per_function).all(dim=1)] = torch.nan
+        return rewards
+
+    def _advantages(self, batch, prompts):
+        """(advantages of a Batch, (n,) float32 on the trainer's device; metrics). Learns from it."""
+        rewards = self._scored(batch.rewards_per_function)
+        allocates = self.v05_config.allocation != "off"
+        step = self.v05_estimator.step(
+            rewards, batch.prompt, **_about([prompts[number] for number in batch.prompt]),
+            maximum=self.v05_config.maximum if allocates else None)
+        if self._own_scaling:
+            found = rewards - torch.from_numpy(step.baseline).to(rewards)
+        else:
+            found = torch.from_numpy(step.advantages).to(rewards)
+        if batch.penalty is not None:
+            found = found + advantages(
+                batch.penalty, batch.prompt, rule="rloo", singleton="raw", mask=~torch.isnan(rewards))
+        if self._own_scaling:
+            found = self._scale(found, rewards, torch.from_numpy(batch.prompt).to(rewards.device))
+        return torch.nan_to_num(found, nan=0.0), step.metrics
+
+    def _replace_logged_advantages(self, found):
+        logged = self._logs["advantages"]
+        for _ in range(len(found)):
+            logged.pop()
+        logged.extend(found.tolist())
+
+    def _save_optimizer_and_scheduler(self, output_dir):
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.args.should_save:
+            os.makedirs(output_dir, exist_ok=True)
+            self.v05_estimator.save(os.path.join(output_dir, STATE_FILE))
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        try:
+            state = self._of_main_process(lambda: read_state(os.path.join(checkpoint, STATE_FILE)))
+        except FileNotFoundError:
+            _log.warning("%s has no %s: what v05 had learnt before is lost, and it starts anew", checkpoint, STATE_FILE)
+        else:
+            self.v05_estimator.load_state_dict(state)
+
+    def _of_main_process(self, ask):
+        """What `ask` returns in the main process, in all of them, or the error that it raises there."""
+        answer, error = None, None
+        if self.accelerator.is_main_process:
+            try:
+                answer = ask()
+            except Exception as raised:
+                error = raised
+        answer, error = broadcast_object_list([answer, error])
+        if error is not None:
+            raise error
+        return answer
+
+
+class _Row(NamedTuple):
+    """What a row of the dataset says of its prompt; the row itself where more rollouts may be asked for."""
+
+    key: int
+    prior: object
+    prompt: object
+    example: dict | None
+
+
+def _about(rows):
+    """The arguments of the estimator that describe the prompts of rows."""
+    return {"keys": [row.key for row in rows], "prompts": [row.prompt for row in rows],
+            "column": [row.prior for row in rows]}
+
+
+def _missing_column(option, name, columns):
+    return f"{option} {name!r} is not in the dataset, whose columns are {', '.join(map(repr, columns))}"

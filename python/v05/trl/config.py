@@ -1,0 +1,53 @@
+"""The options of the trainers."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class V05Config:
+    """What a V_0.5 trainer does in place of TRL's group mean. The defaults suit a first run.
+
+    rule, reward_range, test, level, discount, capacity: as in v05.AdvantageEstimator.
+    leave_one_out: a rollout's baseline does not know its own reward. Rule "grpo" is the mean of all whatever it says;
+        with one left out its name is "rloo".
+    prior: "history" (None: where the rule uses priors), "history+context", "column", "none", a function of a list of
+        prompts or a prior source.
+    prior_field: the dataset's column of prior values in reward units, for prior "column"; None or NaN in it: no prior.
+    id_field: the dataset's column of ids that tell prompts apart; None: the text of the prompt does.
+    scale: "none", "group" or "batch" as in v05.AdvantageEstimator; None: "none", but for rules "grpo" and "rloo" what
+        the trainer does with its own advantages (`scale_rewards`, `normalize_advantages`).
+    num_generations: rollouts a prompt in training, in place of the TRL config's, which forbids 1; None: the TRL
+        config's. 1 is for rules whose baseline does not need other rollouts of the prompt.
+    allocation: "off": every prompt gets num_generations rollouts. "osla", "neyman": that many first, then more in
+        rounds, where this rule of v05.Allocator wants them.
+    initial: num_generations by its name in v05.Allocator; None: as there.
+    maximum: rollouts a prompt at most.
+    budget: rollouts a generation batch at most; None: no limit. It bounds the memory of a training step.
+    wave: the most that a prompt asks for in a round. A round costs a call of the generation engine: few large waves are
+        fast, many small ones spend fewer rollouts.
+    weigh: "prompts": whatever their sizes, all groups of a generation batch have the same weight in the gradient.
+        "rollouts": every rollout has, so that groups count by their size.
+    modulation: True or options of v05.modulate_advantages: GRPO's loss weighs the tokens of a rollout as DynaMO does,
+        with the log-probabilities and entropies that the loss itself computes; the trainer's own epsilons where
+        `clip_low` and `clip_high` are not given.
+    """
+
+    rule: str = "calibrated"
+    prior: object = None
+    prior_field: str = "prior"
+    id_field: str | None = None
+    reward_range: tuple | None = None
+    leave_one_out: bool = True
+    scale: str | None = None
+    test: str = "bound"
+    level: float = 0.05
+    discount: float = 0.8
+    capacity: int | None = None
+    num_generations: int | None = None
+    allocation: str = "off"
+    initial: int | None = None
+    maximum: int = 16
+    budget: int | None = None
+    wave: int = 4
+    weigh: str = "prompts"
+    modulation: bool | dict = False
