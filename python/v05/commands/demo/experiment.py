@@ -11,7 +11,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from transformers.utils import logging
 from trl import GRPOConfig, GRPOTrainer
 
-from ...trl.trainer import V05Config, V05GRPOTrainer
+from ...trl import V05Config, V05GRPOTrainer
 from .answers import answer_probability, encode
 from .curve import Point, Run
 from .model import make_model, make_tokenizer
