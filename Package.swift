@@ -35,7 +35,7 @@ let package = Package(
                     [
                         "-use-ld=lld",
                         "-Xlinker", "-T", "-Xlinker", "\(Context.packageDirectory)/Sources/CInterface/library.ld",
-                        "-Xlinker", "-soname", "-Xlinker", "libv05.so",
+                        "-Xlinker", "-soname", "-Xlinker", "libv05.so.1",  // V05_ABI_VERSION
                         "-Xlinker", "-z", "-Xlinker", "defs",
                         "-Xlinker", "-z", "-Xlinker", "now",
                         "-Xlinker", "--gc-sections",

@@ -1,5 +1,6 @@
-"""Builds libv05.so with Swift and bundles it, its header and its pkg-config file with the package."""
+"""Builds libv05.so with Swift and bundles it with its header and the files by which pkg-config and CMake find both."""
 
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -18,25 +19,59 @@ Libs: -L${{libdir}} -lv05 -Wl,-rpath,${{libdir}}
 Cflags: -I${{includedir}}
 """
 
+CMAKE_CONFIG = """get_filename_component(v05_prefix "${{CMAKE_CURRENT_LIST_DIR}}/../../.." ABSOLUTE)
+if(NOT TARGET v05::v05)
+    add_library(v05::v05 SHARED IMPORTED)
+    set_target_properties(v05::v05 PROPERTIES
+        IMPORTED_LOCATION "${{v05_prefix}}/lib/libv05.so"
+        IMPORTED_SONAME "libv05.so.{abi}"
+        INTERFACE_INCLUDE_DIRECTORIES "${{v05_prefix}}/include")
+endif()
+unset(v05_prefix)
+"""
+
+# A program that was written for a release runs with every later one of the same ABI.
+CMAKE_VERSION = """set(PACKAGE_VERSION "{version}")
+if(PACKAGE_FIND_VERSION VERSION_LESS_EQUAL PACKAGE_VERSION)
+    set(PACKAGE_VERSION_COMPATIBLE TRUE)
+endif()
+if(PACKAGE_FIND_VERSION VERSION_EQUAL PACKAGE_VERSION)
+    set(PACKAGE_VERSION_EXACT TRUE)
+endif()
+"""
+
 
 class BuildLibrary(BuildHookInterface):
     def initialize(self, version, build_data):
         root = self.package_root()
         library = self.build(root)
-        package = Path(self.root) / "v05"
-        (package / "lib" / "pkgconfig").mkdir(parents=True, exist_ok=True)
-        (package / "include").mkdir(exist_ok=True)
-        # A copy under another name, then a rename: a process that has the old library mapped keeps it.
-        copy = package / "lib" / "libv05.so.new"
-        shutil.copyfile(library, copy)
-        copy.replace(package / "lib" / "libv05.so")
-        shutil.copyfile(root / "include" / "v05.h", package / "include" / "v05.h")
-        (package / "lib" / "pkgconfig" / "v05.pc").write_text(PKG_CONFIG.format(version=self.metadata.version))
+        header = root / "include" / "v05.h"
+        self.bundle(library, header, Path(self.root) / "v05")
         # Above the project's folder, where pyproject.toml cannot reach; in an sdist beside it.
         metadata = f"{self.metadata.name}-{self.metadata.version}.dist-info"
         build_data["force_include"][str(root / "LICENSE")] = f"{metadata}/licenses/LICENSE"
         build_data["pure_python"] = False
         build_data["tag"] = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
+
+    def bundle(self, library, header, package):
+        """Puts into `package` what a C program or Python needs of the library."""
+        abi = re.search(r"#define V05_ABI_VERSION (\d+)", header.read_text())[1]
+        numbers = {"version": self.metadata.version, "abi": abi}
+        for folder in ("lib/pkgconfig", "lib/cmake/v05", "include"):
+            (package / folder).mkdir(parents=True, exist_ok=True)
+        # A copy under another name, then a rename: a process that has the old library mapped keeps it.
+        copy = package / "lib" / "libv05.so.new"
+        shutil.copyfile(library, copy)
+        copy.replace(package / "lib" / "libv05.so")
+        # The name by which programs linked with libv05.so ask for it. A wheel, which holds no links, gets a copy: half of
+        # a linker script could not be loaded by name, and 70 KB are little. A process still maps the library once.
+        link = package / "lib" / f"libv05.so.{abi}"
+        link.unlink(missing_ok=True)
+        link.symlink_to("libv05.so")
+        shutil.copyfile(header, package / "include" / "v05.h")
+        (package / "lib" / "pkgconfig" / "v05.pc").write_text(PKG_CONFIG.format_map(numbers))
+        (package / "lib" / "cmake" / "v05" / "v05Config.cmake").write_text(CMAKE_CONFIG.format_map(numbers))
+        (package / "lib" / "cmake" / "v05" / "v05ConfigVersion.cmake").write_text(CMAKE_VERSION.format_map(numbers))
 
     def package_root(self):
         """The folder of Package.swift: above this one in the repository, this one in an sdist."""

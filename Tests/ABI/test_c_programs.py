@@ -1,7 +1,8 @@
-"""example.c and example.cpp: built as the README says, through v05.pc, and right."""
+"""example.c and example.cpp: built as the README says, through v05.pc or CMake, and right."""
 
 import os
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,27 @@ import v05
 from tools import STRICT, each, needs, run
 
 HERE = Path(__file__).parent
-LIBRARY_FOLDER = Path(v05.library_path()).parent
-
-pytestmark = needs("pkg-config")
+LIBRARY = Path(v05.library_path())
 
 
-def output_of(compiler, standard, source, folder):
-    """What the example prints: one list of lines for each part."""
-    environment = {**os.environ, "PKG_CONFIG_PATH": str(LIBRARY_FOLDER / "pkgconfig")}
+@pytest.fixture(autouse=True)
+def installed():
+    """Programs ask for the library by the name with the ABI's number."""
+    name = LIBRARY.with_name(f"libv05.so.{v05.abi_version()}")
+    assert name.exists() and name.read_bytes() == LIBRARY.read_bytes(), (
+        "v05 was installed from another state: pip install -e python")
+
+
+def built_with_pkg_config(compiler, standard, source, folder):
+    environment = {**os.environ, "PKG_CONFIG_PATH": str(LIBRARY.parent / "pkgconfig")}
     flags = shlex.split(run("pkg-config", "--cflags", "--libs", "v05", env=environment))
     run(compiler, standard, *STRICT, HERE / source, *flags, "-o", folder / "example")
-    return [part.splitlines() for part in run(folder / "example").split("\n\n")]
+    return folder / "example"
+
+
+def parts(output):
+    """What an example prints: one list of lines for each part."""
+    return [part.splitlines() for part in output.split("\n\n")]
 
 
 def table(lines):
@@ -33,9 +44,8 @@ def assert_printed(printed, expected):
     np.testing.assert_allclose(printed, expected, rtol=0, atol=5.1e-7)
 
 
-@pytest.mark.parametrize("compiler", each("gcc", "clang"))
-def test_c_example(compiler, tmp_path):
-    groups, rows = map(table, output_of(compiler, "-std=c11", "example.c", tmp_path))
+def assert_right_c_example(program):
+    groups, rows = map(table, parts(run(program)))
     expected = v05.estimate(rows["reward"], rows["prompt"].astype(np.int64), rows["prior"])
     assert len(rows["reward"]) == 10
     assert_printed(rows["advantage"], expected.advantages)
@@ -44,9 +54,8 @@ def test_c_example(compiler, tmp_path):
         assert_printed(groups[name], getattr(expected, name))
 
 
-@pytest.mark.parametrize("compiler", each("g++", "clang++"))
-def test_cpp_example(compiler, tmp_path):
-    rows, mistake = output_of(compiler, "-std=c++17", "example.cpp", tmp_path)
+def assert_right_cpp_example(program):
+    rows, mistake = parts(run(program))
     rows = table(rows)
     expected = v05.advantages(
         rows["reward"].astype(np.float32), rows["prompt"].astype(np.int64), rows["prior"], leave_one_out=True, scale="batch")
@@ -55,3 +64,42 @@ def test_cpp_example(compiler, tmp_path):
     with pytest.raises(v05.InvalidArgument) as raised:
         v05.advantages([1.0, 5.0], [7, 7], 0.5)
     assert mistake == [str(raised.value)]
+
+
+@needs("pkg-config")
+@pytest.mark.parametrize("compiler", each("gcc", "clang"))
+def test_c_example(compiler, tmp_path):
+    assert_right_c_example(built_with_pkg_config(compiler, "-std=c11", "example.c", tmp_path))
+
+
+@needs("pkg-config")
+@pytest.mark.parametrize("compiler", each("g++", "clang++"))
+def test_cpp_example(compiler, tmp_path):
+    assert_right_cpp_example(built_with_pkg_config(compiler, "-std=c++17", "example.cpp", tmp_path))
+
+
+@needs("cmake")
+def test_examples_with_cmake(tmp_path):
+    run("cmake", "-S", HERE, "-B", tmp_path, "-D", f"CMAKE_PREFIX_PATH={LIBRARY.parents[1]}")
+    run("cmake", "--build", tmp_path)
+    assert_right_c_example(tmp_path / "example_c")
+    assert_right_cpp_example(tmp_path / "example_cpp")
+
+
+@needs("cmake")
+@pytest.mark.parametrize("wanted, found", [("0.1", True), ("99.0", False)])
+def test_cmake_refuses_a_release_older_than_wanted(wanted, found, tmp_path):
+    (tmp_path / "CMakeLists.txt").write_text(
+        f"cmake_minimum_required(VERSION 3.18)\nproject(program NONE)\nfind_package(v05 {wanted} QUIET CONFIG)\n"
+        'message(STATUS "found ${v05_FOUND} ${v05_VERSION}")\n')
+    output = run("cmake", "-S", tmp_path, "-B", tmp_path / "build", "-D", f"CMAKE_PREFIX_PATH={LIBRARY.parents[1]}")
+    assert (f"found 1 {v05.__version__}" in output) == found
+
+
+def test_program_and_python_in_one_process_share_the_library():
+    """An extension module linked with it asks for the name with the number; Python has loaded the other."""
+    program = (
+        "import ctypes, v05\n"
+        "by_number = ctypes.CDLL(f'libv05.so.{v05.abi_version()}')\n"
+        "assert by_number._handle == ctypes.CDLL(v05.library_path())._handle\n")
+    run(sys.executable, "-c", program)

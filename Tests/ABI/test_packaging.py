@@ -20,8 +20,15 @@ from tools import needs, run
 
 PLATFORM = sysconfig.get_platform().replace("-", "_").replace(".", "_")
 VERSION = v05.__version__
+SONAME = f"libv05.so.{v05.abi_version()}"
 
 pytestmark = [pytest.mark.slow, needs("swift")]
+
+
+@pytest.fixture(autouse=True)
+def installed_packages_only(monkeypatch):
+    """A PYTHONPATH that leads to this checkout would hide them."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -94,13 +101,16 @@ def test_wheel_carries_library_header_and_license(wheel, checkout):
     files = content(wheel)
     assert files["v05/lib/libv05.so"].startswith(b"\x7fELF")
     assert files["v05/include/v05.h"] == (checkout / "include" / "v05.h").read_bytes()
+    assert files[f"v05/lib/{SONAME}"] == files["v05/lib/libv05.so"]
     assert f"Version: {VERSION}".encode() in files["v05/lib/pkgconfig/v05.pc"]
+    assert VERSION.encode() in files["v05/lib/cmake/v05/v05ConfigVersion.cmake"]
     assert files[f"v05-{VERSION}.dist-info/licenses/LICENSE"] == (checkout / "LICENSE").read_bytes()
 
 
 def test_wheel_carries_every_file_of_the_package_and_no_other(wheel, checkout):
     package = checkout / "python" / "v05"
-    built = {"v05/lib/libv05.so", "v05/lib/pkgconfig/v05.pc", "v05/include/v05.h"}
+    cmake = {"v05/lib/cmake/v05/v05Config.cmake", "v05/lib/cmake/v05/v05ConfigVersion.cmake"}
+    built = {"v05/lib/libv05.so", f"v05/lib/{SONAME}", "v05/lib/pkgconfig/v05.pc", "v05/include/v05.h"} | cmake
     ours = {str(path.relative_to(package.parent)) for path in package.rglob("*") if path.is_file()} | built
     assert {name for name in content(wheel) if not name.startswith(f"v05-{VERSION}.dist-info/")} == ours
 
