@@ -48,11 +48,11 @@ let package = Package(
         // Tests. CPython is Debian's libpython3-dev, embedded in a test.
         .target(name: "SeededRandom", path: "Tests/SeededRandom"),
         .systemLibrary(
-            name: "CPython", path: "Tests/PythonTests/CPython", pkgConfig: "python3-embed",
+            name: "CPython", path: "Tests/EmbeddedPythonTests/CPython", pkgConfig: "python3-embed",
             providers: [.apt(["libpython3-dev"])]),
         .testTarget(name: "EstimationTests", dependencies: ["Estimation", "SeededRandom"]),
         .testTarget(name: "CInterfaceTests", dependencies: ["CInterface", "CV05", "SeededRandom"]),
-        .testTarget(name: "PythonTests", dependencies: ["CInterface", "CPython", "CV05"], exclude: ["CPython"]),
+        .testTarget(name: "EmbeddedPythonTests", dependencies: ["CInterface", "CPython", "CV05"], exclude: ["CPython"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 for package in ("verl", "transfer_queue", "hydra"):
     pytest.importorskip(package, reason=f"{package} is not installed: verl needs an environment of its own (Tests/run slow)")
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 CONFIGURATION = """
     data.train_batch_size=4 data.max_prompt_length=16 data.max_response_length=6 data.dataloader_num_workers=0 data.shuffle=False
     actor_rollout_ref.model.use_remove_padding=False +actor_rollout_ref.model.override_config.attn_implementation=eager

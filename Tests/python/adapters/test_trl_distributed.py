@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def processes(tmp_path_factory):
     """What both processes found."""
     folder = tmp_path_factory.mktemp("trl")
-    script = Path(__file__).with_name("trl_two_processes.py")
+    script = Path(__file__).parents[1] / "trl_two_processes.py"
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     finished = subprocess.run([*start, script, folder / "found", folder], capture_output=True, text=True, timeout=400)
     assert finished.returncode == 0, finished.stderr[-6000:]

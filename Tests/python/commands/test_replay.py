@@ -15,7 +15,7 @@ from v05.commands.replay.scoring import RULES, Scores, score
 from v05.commands.replay.visits import Setting, gather_visits, walk
 from v05.errors import InvalidArgument
 
-SHARED_LOG = Path(__file__).resolve().parents[3] / "shared" / "data" / "one-shot-rlvr" / "pass_rates.jsonl"
+SHARED_LOG = Path(__file__).resolve().parents[4] / "shared" / "data" / "one-shot-rlvr" / "pass_rates.jsonl"
 
 
 def write_log(path, visits):
