@@ -15,7 +15,7 @@
  *     v05_estimate estimate = {.struct_size = sizeof estimate};
  *     estimate.advantages_f32 = advantages;      // room for 8
  *     v05_error error = {.struct_size = sizeof error};
- *     if (v05_baseline_estimate(&batch, NULL, NULL, NULL, 0, &estimate, &error) != V05_STATUS_OK)
+ *     if (v05_baseline_estimate(&batch, NULL, NULL, NULL, NULL, 0, &estimate, &error) != V05_STATUS_OK)
  *         fprintf(stderr, "%s\n", error.message);
  *
  * This file is the whole published interface. What it does not say is not promised.
@@ -40,6 +40,7 @@
  * Structs. The first field of every struct is its size, which the caller sets to sizeof. Fields are only ever
  * appended, in steps of 8 bytes. A struct shorter than this header's (an older caller) has defaults for what it
  * lacks; a longer one (a newer caller) is accepted if all that this library does not know of is zero, and initialised to that.
+ * A struct that another one holds never changes its size; its own struct_size is written, not looked at.
  *
  * Compatibility. V05_ABI_VERSION changes when a compiled caller must be compiled again, and only then.
  */
@@ -145,6 +146,7 @@ typedef struct v05_batch {
                                      counted row takes the prior of its first row. */
     const double *prior_strength; /* NULL: not known. Laid out like prior: how many rewards the prior is worth,
                                      finite and >= 0. For V05_RULE_DISCOUNTED_BETA. */
+    const double *weights;        /* must be NULL */
 } v05_batch;
 
 /* ------------------------------------------------------------------------------------------ rules -- */
@@ -231,14 +233,7 @@ typedef struct v05_calibration {
 /* What V05_RULE_MIXTURE knows of the prompts. A value like v05_calibration, which it holds. */
 typedef struct v05_mixture {
     size_t struct_size;
-    double intercept; /* this and the next seven as in v05_calibration */
-    double slope;
-    double prior_variance;
-    double reward_variance;
-    double grand_mean;
-    double between_variance;
-    double groups;
-    double total_groups;
+    v05_calibration calibration;
     double weights[40]; /* 30 of prompts with a prior: strengths q = 1/2, 1, 2, ... 256 around V, then around a + beta V,
                            then around the grand mean; 10 of prompts without prior, around the grand mean. Each at least
                            1e-100; the 30 sum to 1 and so do the 10. */
@@ -262,8 +257,6 @@ typedef struct v05_estimation_options {
     int32_t singleton;     /* v05_singleton, default V05_SINGLETON_ZERO */
     int32_t test;          /* v05_test, default V05_TEST_BOUND */
     double level;          /* of V05_TEST_EXACT, in [0, 1], default 0.05 */
-    const v05_mixture *mixture; /* for V05_RULE_MIXTURE, from earlier batches; NULL (default), or one that rests on fewer
-                                   than 8 groups: fitted on this batch. Ignored by the other rules. */
 } v05_estimation_options;
 
 /* Fills in the defaults. struct_size: sizeof(v05_estimation_options) at the caller. Since 0.1.0. */
@@ -295,15 +288,14 @@ typedef struct v05_estimate {
     uint8_t *constant;     /* 1: all counted rewards are exactly equal (k = 1 too; 0 for k = 0) */
 
     v05_calibration *calibration; /* the calibration that was applied; left alone where none was */
+    v05_mixture *mixture;         /* the mixture that was applied, where applied_rule is V05_RULE_MIXTURE; its calibration
+                                     counts as applied then, too */
 
     int64_t group_count;         /* out: number of groups */
     int32_t applied_rule;        /* out: v05_rule; another than asked for where there was too little to calibrate */
     int32_t calibration_applied; /* out: 1 where a calibration was applied, else 0 */
     double reward_low;           /* out: the interval that was applied */
     double reward_high;
-
-    v05_mixture *mixture; /* the mixture that was applied, where applied_rule is V05_RULE_MIXTURE; its calibration counts
-                             as applied then, too */
 } v05_estimate;
 
 /* Bytes of workspace that the calls below need for a batch of these sizes; the rewards, ids and priors themselves
@@ -316,13 +308,15 @@ v05_status v05_estimation_workspace_size(const v05_batch *batch,
  *
  * calibration: for V05_RULE_CALIBRATED and V05_RULE_JAMES_STEIN, from earlier batches; NULL, or one that rests on
  * fewer than 8 groups: fitted on this batch. Ignored by the other rules.
+ * mixture: likewise for V05_RULE_MIXTURE.
  * workspace: NULL: memory is taken from malloc and given back before the call returns. Else workspace_size bytes, at
  * least what v05_estimation_workspace_size says; no memory is allocated then. Any alignment.
  *
  * Time is linear in row_count for any ids. An empty batch is no error: group_count = 0. Since 0.1.0. */
 v05_status v05_baseline_estimate(const v05_batch *batch, const v05_estimation_options *options,
-                                 const v05_calibration *calibration, void *workspace,
-                                 size_t workspace_size, v05_estimate *estimate, v05_error *error);
+                                 const v05_calibration *calibration, const v05_mixture *mixture,
+                                 void *workspace, size_t workspace_size, v05_estimate *estimate,
+                                 v05_error *error);
 
 /* Fits a calibration on one batch (Fay and Herriot 1979; Paule and Mandel 1982).
  *
@@ -664,8 +658,6 @@ typedef struct v05_allocator_options {
     double cost;        /* gain that a further rollout must exceed, >= 0; NaN (default): h^2 / maximum^2, but 0 for
                            V05_ALLOCATION_NEYMAN with a budget */
     int64_t budget;     /* rollouts of all prompts together, never exceeded; default -1: no limit */
-    const v05_mixture *mixture; /* what the baseline V05_RULE_MIXTURE will use (not used below 8 groups), copied; rewards
-                                   must be two-valued then. Default NULL */
 } v05_allocator_options;
 
 /* Fills in the defaults. Since 0.1.0. */
@@ -673,11 +665,12 @@ v05_status v05_allocator_options_initialize(v05_allocator_options *options, size
 
 /* prior: (prompt_count) NULL or NaN for none. initial, maximum: NULL, or (prompt_count) in place of the options'.
  * calibration: NULL, or what the calibrated baseline will use (not used below 8 groups); NULL with a mixture, which holds
- * its own. *allocator: out, to be given to v05_allocator_destroy. Errors: maximum below initial, budget below the sum of
+ * its own. mixture: NULL, or what V05_RULE_MIXTURE will use (not used below 8 groups), copied; rewards must be two-valued
+ * then. *allocator: out, to be given to v05_allocator_destroy. Errors: maximum below initial, budget below the sum of
  * initial. Since 0.1.0. */
 v05_status v05_allocator_create(const v05_allocator_options *options, int64_t prompt_count, const double *prior,
                                 const int64_t *initial, const int64_t *maximum, const v05_calibration *calibration,
-                                v05_allocator **allocator, v05_error *error);
+                                const v05_mixture *mixture, v05_allocator **allocator, v05_error *error);
 
 /* NULL does nothing. Since 0.1.0. */
 void v05_allocator_destroy(v05_allocator *allocator);
@@ -715,7 +708,7 @@ v05_status v05_allocator_observations(const v05_allocator *allocator, int64_t *p
 /* Baselines and advantages of all that was observed, as v05_baseline_estimate: rows in the order of arrival
  * (float64), groups are all prompts by index, with the allocator's priors, range, calibration and mixture. options =
  * NULL: V05_RULE_MIXTURE where it has a mixture, V05_RULE_CALIBRATED where it has a calibration, else V05_RULE_V05; the
- * options' mixture and reward range must be valid and are not used. Since 0.1.0. */
+ * options' reward range must be valid and is not used. Since 0.1.0. */
 v05_status v05_allocator_estimate(const v05_allocator *allocator, const v05_estimation_options *options,
                                   v05_estimate *estimate, v05_error *error);
 

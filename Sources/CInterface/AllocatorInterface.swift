@@ -17,21 +17,20 @@ public func v05_allocator_options_initialize(
 public func v05_allocator_create(
     _ options: UnsafePointer<v05_allocator_options>!, _ prompt_count: Int64, _ prior: UnsafePointer<Double>!,
     _ initial: UnsafePointer<Int64>!, _ maximum: UnsafePointer<Int64>!, _ calibration: UnsafePointer<v05_calibration>!,
-    _ allocator: UnsafeMutablePointer<OpaquePointer?>!, _ error: UnsafeMutablePointer<v05_error>!
+    _ mixture: UnsafePointer<v05_mixture>!, _ allocator: UnsafeMutablePointer<OpaquePointer?>!, _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         guard let allocator else { throw Failure(.nullPointer, "allocator must not be NULL") }
         let choices = try SequentialAllocator.Options(checking: options)
         let given = try calibration.map { (caller) throws(Failure) in try Calibration(checking: caller) }
-        let givenMixture = try v05_allocator_options.mixture(options)
-        if givenMixture != nil && given != nil {
+        if mixture != nil && given != nil {
             throw Failure(.invalidOption, "calibration must be NULL where a mixture is given, which holds its own")
         }
-        let mixture = try givenMixture.map { (caller) throws(Failure) in try Mixture(checking: caller) } ?? .empty
+        let givenMixture = try mixture.map { (caller) throws(Failure) in try Mixture(checking: caller) }
         let count = try checkedCount(prompt_count, "prompt_count")
-        let created = try withUnsafePointer(to: mixture) { (mixture) throws(Failure) in
+        let created = try withUnsafePointer(to: givenMixture ?? .empty) { (copy) throws(Failure) in
             try SequentialAllocator(
-                options: choices, calibration: given, mixture: givenMixture == nil ? nil : mixture, count: count,
+                options: choices, calibration: given, mixture: mixture == nil ? nil : copy, count: count,
                 priors: prior, floors: initial, ceilings: maximum)
         }
         allocator.pointee = try newHandle(created) { $0.release() }
@@ -135,7 +134,7 @@ public func v05_allocator_estimate(
         if options == nil && handle.pointee.calibration != nil {
             choices.rule = handle.pointee.mixture == nil ? .calibrated : .mixture
         }
-        let output = try EstimateOutput(estimate)
+        let output = try CallerEstimate(estimate)
         try output.checkDoublePrecision()
         try withWorkspace(nil, 0) { (workspace) throws(Failure) in
             output.finish(try handle.pointee.estimate(choices, to: output.view, workspace: &workspace))
@@ -195,16 +194,6 @@ public func v05_allocator_load(
 }
 
 extension v05_allocator_options {
-    /// The mixture that the caller's options point to.
-    fileprivate static func mixture(
-        _ caller: UnsafePointer<v05_allocator_options>?
-    ) throws(Failure) -> UnsafePointer<v05_mixture>? {
-        guard let caller else { return nil }
-        var options = v05_allocator_options()
-        try CallerStruct(caller, "options").read(over: &options)
-        return UnsafePointer(options.mixture)
-    }
-
     fileprivate init(_ options: SequentialAllocator.Options) {
         self.init()
         rule = options.rule.rawValue

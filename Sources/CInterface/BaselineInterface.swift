@@ -18,105 +18,24 @@ public func v05_estimation_workspace_size(
 @_cdecl("v05_baseline_estimate") @implementation
 public func v05_baseline_estimate(
     _ batch: UnsafePointer<v05_batch>!, _ options: UnsafePointer<v05_estimation_options>!,
-    _ calibration: UnsafePointer<v05_calibration>!, _ workspace: UnsafeMutableRawPointer!, _ workspace_size: Int,
-    _ estimate: UnsafeMutablePointer<v05_estimate>!, _ error: UnsafeMutablePointer<v05_error>!
+    _ calibration: UnsafePointer<v05_calibration>!, _ mixture: UnsafePointer<v05_mixture>!,
+    _ workspace: UnsafeMutableRawPointer!, _ workspace_size: Int, _ estimate: UnsafeMutablePointer<v05_estimate>!,
+    _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         let checked = try CheckedBatch(batch)
         let choices = try EstimationOptions(checking: options)
         let given = try calibration.map { (caller) throws(Failure) in try Calibration(checking: caller) }
-        let mixture = try v05_estimation_options.mixture(options)
-        let output = try EstimateOutput(estimate)
+        let givenMixture = try mixture.map { (caller) throws(Failure) in try Mixture(checking: caller) } ?? .empty
+        let output = try CallerEstimate(estimate)
         try output.check(checked)
         try withWorkspace(workspace, workspace_size) { (workspace) throws(Failure) in
-            try withUnsafePointer(to: mixture) { (mixture) throws(Failure) in
+            try withUnsafePointer(to: givenMixture) { (mixture) throws(Failure) in
                 output.finish(
                     try BatchEstimation.estimate(
                         checked.view(), options: choices, calibration: given, mixture: mixture, to: output.view,
                         workspace: &workspace))
             }
         }
-    }
-}
-
-/// The caller's struct of result arrays.
-struct EstimateOutput {
-    private let caller: CallerStruct<v05_estimate>
-    private let calibration: CallerStruct<v05_calibration>?
-    private let mixture: CallerStruct<v05_mixture>?
-    let estimate: v05_estimate
-
-    init(_ pointer: UnsafeMutablePointer<v05_estimate>?) throws(Failure) {
-        caller = try CallerStruct(UnsafePointer(pointer), "estimate")
-        var estimate = v05_estimate()
-        caller.read(over: &estimate)
-        self.estimate = estimate
-        calibration = estimate.calibration == nil
-            ? nil : try CallerStruct(UnsafePointer(estimate.calibration), "estimate.calibration")
-        mixture = estimate.mixture == nil
-            ? nil : try CallerStruct(UnsafePointer(estimate.mixture), "estimate.mixture")
-    }
-
-    func check(_ batch: CheckedBatch) throws(Failure) {
-        if (batch.batch.rewards_f32 != nil && estimate.advantages_f64 != nil)
-            || (batch.batch.rewards_f64 != nil && estimate.advantages_f32 != nil)
-        {
-            throw Failure(.invalidOption, "advantages must be of the type of the rewards")
-        }
-        if estimate.group_capacity < 0 {
-            throw Failure(
-                .invalidSize, "group_capacity must not be negative",
-                integer: Int(truncatingIfNeeded: estimate.group_capacity))
-        }
-        let singles = batch.rowCount &* MemoryLayout<Float>.stride
-        let doubles = batch.rowCount &* MemoryLayout<Double>.stride
-        if overlaps(estimate.advantages_f32, singles, batch.batch.rewards_f32, singles)
-            || overlaps(estimate.advantages_f64, doubles, batch.batch.rewards_f64, doubles)
-        {
-            throw Failure(.overlappingArrays, "advantages must not share memory with rewards")
-        }
-    }
-
-    /// For results of rewards that are always double.
-    func checkDoublePrecision() throws(Failure) {
-        if estimate.advantages_f32 != nil {
-            throw Failure(.invalidOption, "advantages must be of the type of the rewards")
-        }
-    }
-
-    var view: EstimationOutput {
-        var output = EstimationOutput()
-        if let single = estimate.advantages_f32 {
-            output.advantages = .single(single)
-        } else if let double = estimate.advantages_f64 {
-            output.advantages = .double(double)
-        }
-        output.rowGroup = estimate.row_group
-        output.groupCapacity = Int(truncatingIfNeeded: estimate.group_capacity)
-        output.groupIds = estimate.group_ids
-        output.count = estimate.count
-        output.mean = estimate.mean
-        output.prior = estimate.prior
-        output.weight = estimate.weight
-        output.baseline = estimate.baseline
-        output.biasSquared = estimate.bias_squared
-        output.mse = estimate.mse
-        output.z = estimate.z
-        output.pValue = estimate.p_value
-        output.rejected = estimate.rejected
-        output.constant = estimate.constant
-        return output
-    }
-
-    func finish(_ applied: AppliedEstimation) {
-        var result = estimate
-        result.group_count = Int64(applied.groupCount)
-        result.applied_rule = applied.rule.rawValue
-        result.calibration_applied = applied.calibration == nil ? 0 : 1
-        result.reward_low = applied.interval.low
-        result.reward_high = applied.interval.high
-        caller.write(result)
-        if let used = applied.calibration { calibration?.write(v05_calibration(used)) }
-        if let used = applied.calibration, let weights = applied.weights { mixture?.write(v05_mixture(used, weights)) }
     }
 }

@@ -11,30 +11,26 @@ public func v05_calibration_fit(
         let checked = try CheckedBatch(batch)
         let interval = try EstimationOptions(checking: options).interval
         let output = try CallerStruct(UnsafePointer(calibration), "calibration")
-        let fit = try fitCalibration(checked, interval, workspace, workspace_size)
-        output.write(v05_calibration(fit.calibration))
+        try withWorkspace(workspace, workspace_size) { (workspace) throws(Failure) in
+            let fit = try CalibrationFit(checked.view(), interval: interval, workspace: &workspace)
+            output.write(v05_calibration(fit.calibration))
+        }
     }
-}
-
-func fitCalibration(
-    _ checked: CheckedBatch, _ interval: Interval, _ workspace: UnsafeMutableRawPointer?, _ size: Int
-) throws(Failure) -> CalibrationFit {
-    var fit = CalibrationFit.empty(interval)
-    try withWorkspace(workspace, size) { (workspace) throws(Failure) in
-        fit = try BatchEstimation.calibrate(checked.view(), interval: interval, workspace: &workspace)
-    }
-    return fit
 }
 
 extension Calibration {
     init(checking caller: UnsafePointer<v05_calibration>) throws(Failure) {
         var value = v05_calibration()
         try CallerStruct(caller, "calibration").read(over: &value)
+        self.init(value)
+        try check()
+    }
+
+    init(_ value: v05_calibration) {
         self.init(
             intercept: value.intercept, slope: value.slope, priorVariance: value.prior_variance,
             rewardVariance: value.reward_variance, grandMean: value.grand_mean,
             betweenVariance: value.between_variance, groups: value.groups, totalGroups: value.total_groups)
-        try check()
     }
 }
 

@@ -19,6 +19,7 @@ struct CheckedBatch {
         }
         rowCount = Int(truncatingIfNeeded: batch.row_count)
         let isEmpty = rowCount == 0
+        if batch.weights != nil { throw Failure(.invalidOption, "weights must be NULL") }
         if batch.rewards_f32 != nil && batch.rewards_f64 != nil {
             throw Failure(.invalidOption, "rewards must be given once: rewards_f32 or rewards_f64")
         }

@@ -27,17 +27,6 @@ extension v05_estimation_options {
     }
 }
 
-extension v05_estimation_options {
-    /// The mixture that the caller's options point to, an empty one where they point to none.
-    static func mixture(_ caller: UnsafePointer<v05_estimation_options>?) throws(Failure) -> Mixture {
-        guard let caller else { return .empty }
-        var options = v05_estimation_options()
-        try CallerStruct(caller, "options").read(over: &options)
-        guard let mixture = options.mixture else { return .empty }
-        return try Mixture(checking: mixture)
-    }
-}
-
 extension EstimationOptions {
     /// The caller's options, checked; defaults for NULL and for what an older struct lacks.
     init(checking caller: UnsafePointer<v05_estimation_options>?) throws(Failure) {
@@ -60,15 +49,6 @@ extension EstimationOptions {
         guard options.leave_one_out == 0 || options.leave_one_out == 1 else {
             throw .option("leave_one_out must be 0 or 1", Int(options.leave_one_out))
         }
-        guard options.ddof == 0 || options.ddof == 1 else {
-            throw .option("ddof must be 0 or 1", Int(options.ddof))
-        }
-        guard options.epsilon >= 0 && options.epsilon <= .greatestFiniteMagnitude else {
-            throw Failure(.invalidOption, "epsilon must be finite and not negative", real: options.epsilon)
-        }
-        guard options.level >= 0 && options.level <= 1 else {
-            throw Failure(.invalidOption, "level must lie in [0, 1]", real: options.level)
-        }
         self.rule = rule
         self.scale = scale
         self.singleton = singleton
@@ -78,5 +58,6 @@ extension EstimationOptions {
         ddof = Int(options.ddof)
         epsilon = options.epsilon
         level = options.level
+        try check()
     }
 }

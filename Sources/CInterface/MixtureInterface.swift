@@ -12,9 +12,7 @@ public func v05_mixture_fit(
         let interval = try EstimationOptions(checking: options).interval
         let output = try CallerStruct(UnsafePointer(mixture), "mixture")
         try withWorkspace(workspace, workspace_size) { (workspace) throws(Failure) in
-            output.write(
-                v05_mixture(
-                    try BatchEstimation.fitMixture(checked.view(), interval: interval, workspace: &workspace)))
+            output.write(v05_mixture(try Mixture(checked.view(), interval: interval, workspace: &workspace)))
         }
     }
 }
@@ -23,27 +21,16 @@ extension Mixture {
     init(checking caller: UnsafePointer<v05_mixture>) throws(Failure) {
         var value = v05_mixture()
         try CallerStruct(caller, "mixture").read(over: &value)
-        self.init(
-            calibration: Calibration(
-                intercept: value.intercept, slope: value.slope, priorVariance: value.prior_variance,
-                rewardVariance: value.reward_variance, grandMean: value.grand_mean,
-                betweenVariance: value.between_variance, groups: value.groups, totalGroups: value.total_groups),
-            weights: MixtureNumbers(value.weights))
+        self.init(calibration: Calibration(value.calibration), weights: MixtureNumbers(value.weights))
         try check()
     }
 }
 
 extension v05_mixture {
-    init(_ calibration: Calibration, _ numbers: UnsafePointer<MixtureNumbers>) {
+    init(_ applied: Calibration, _ numbers: UnsafePointer<MixtureNumbers>) {
         self.init()
-        intercept = calibration.intercept
-        slope = calibration.slope
-        prior_variance = calibration.priorVariance
-        reward_variance = calibration.rewardVariance
-        grand_mean = calibration.grandMean
-        between_variance = calibration.betweenVariance
-        groups = calibration.groups
-        total_groups = calibration.totalGroups
+        struct_size = MemoryLayout<v05_mixture>.size
+        calibration = v05_calibration(applied)
         numbers.pointee.copy(to: &weights)
     }
 

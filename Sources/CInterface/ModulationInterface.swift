@@ -1,4 +1,3 @@
-import CLibrary
 import CV05
 import Estimation
 
@@ -76,9 +75,8 @@ private func modulate<Four: TokenVector>(
             throw Failure(.overlappingArrays, "modulated must not share memory with another array")
         }
         let modulation = TokenModulation<Four>(
-            options: choices, logarithms: (log1p(choices.clipHigh), log1p(-choices.clipLow)), sequences: sequences,
-            length: length, advantages: advantages, isPerToken: per_token == 1, entropy: entropy,
-            logProbabilities: log_prob, oldLogProbabilities: old_log_prob, mask: mask)
+            options: choices, sequences: sequences, length: length, advantages: advantages, isPerToken: per_token == 1,
+            entropy: entropy, logProbabilities: log_prob, oldLogProbabilities: old_log_prob, mask: mask)
         let found = try modulation.run(to: modulated)
         output?.write(v05_modulation_statistics(found))
     }
@@ -115,13 +113,11 @@ extension ModulationOptions {
 extension v05_modulation_statistics {
     fileprivate init(_ found: ModulationStatistics) {
         self.init()
-        let tokens = found.tokens
-        token_count = Int64(exactly: tokens) ?? 0
-        clipped = tokens > 0 ? found.clipped / tokens : 0
-        compensation = tokens > 0 ? 1 + found.compensation / tokens : 1
-        stabilization = tokens > 0 ? 1 + found.stabilization / tokens : 1
+        token_count = found.tokenCount
+        clipped = found.clippedShare
+        compensation = found.meanCompensation
+        stabilization = found.meanStabilization
         largest_change = found.largestChange
-        smallest_entropy = tokens > 0 ? found.smallestEntropy : .nan
-        largest_entropy = tokens > 0 ? found.largestEntropy : .nan
+        (smallest_entropy, largest_entropy) = found.entropyRange
     }
 }

@@ -21,8 +21,10 @@ public func v05_running_calibration_update(
     reporting(to: error) { () throws(Failure) in
         let caller = try CallerStruct(UnsafePointer(running), "running")
         var moments = try RunningCalibration(checking: caller)
-        let fit = try fitCalibration(try CheckedBatch(batch), moments.interval, workspace, workspace_size)
-        moments.merge(fit.moments)
+        let checked = try CheckedBatch(batch)
+        try withWorkspace(workspace, workspace_size) { (workspace) throws(Failure) in
+            try moments.update(checked.view(), workspace: &workspace)
+        }
         caller.write(v05_running_calibration(moments))
     }
 }

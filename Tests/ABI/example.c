@@ -51,10 +51,10 @@ int main(void) {
         .baseline = baselines,
     };
 
-    /* NULL options: the rule V_0.5 on rewards in [0, 1]. NULL calibration: none. NULL workspace: the library takes
+    /* NULL options: the rule V_0.5 on rewards in [0, 1]. NULL calibration and mixture: none. NULL workspace: the library takes
      * memory for the call and gives it back. */
     v05_error error = {.struct_size = sizeof error};
-    if (v05_baseline_estimate(&batch, NULL, NULL, NULL, 0, &estimate, &error) != V05_STATUS_OK) {
+    if (v05_baseline_estimate(&batch, NULL, NULL, NULL, NULL, 0, &estimate, &error) != V05_STATUS_OK) {
         fprintf(stderr, "%s: %s\n", v05_status_name(error.status), error.message);
         return EXIT_FAILURE;
     }

@@ -44,7 +44,7 @@ std::vector<float> advantages(const std::vector<float> &rewards, const std::vect
     estimate.struct_size = sizeof estimate;
     estimate.advantages_f32 = result.data();
 
-    if (v05_baseline_estimate(&batch, &options, nullptr, nullptr, 0, &estimate, &error) != V05_STATUS_OK)
+    if (v05_baseline_estimate(&batch, &options, nullptr, nullptr, nullptr, 0, &estimate, &error) != V05_STATUS_OK)
         throw std::invalid_argument(error.message);
     return result;
 }

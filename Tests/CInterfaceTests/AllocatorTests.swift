@@ -137,7 +137,7 @@ struct AllocatorTests {
         func refuse(_ part: String, sourceLocation: SourceLocation = #_sourceLocation, _ body: (UnsafeMutablePointer<v05_error>?) -> v05_status) {
             Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["\(part) must not be NULL"], in: memory, sourceLocation: sourceLocation, body)
         }
-        refuse("allocator") { v05_allocator_create(nil, 2, nil, nil, nil, nil, nil, $0) }
+        refuse("allocator") { v05_allocator_create(nil, 2, nil, nil, nil, nil, nil, nil, $0) }
         refuse("allocator") { v05_allocator_request(nil, counts, 2, nil, $0) }
         Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["NULL"], in: memory) { v05_allocator_request(allocator.handle, nil, 2, nil, $0) }
         refuse("allocator") { v05_allocator_observe(nil, [0], [1], 1, $0) }
@@ -184,7 +184,7 @@ struct AllocatorTests {
         let created = memory.output(OpaquePointer?.self, 1)
         func refuse(_ status: v05_status, _ part: String, _ value: String, sourceLocation: SourceLocation = #_sourceLocation, _ change: (inout v05_allocator_options) -> Void) {
             var options = AllocatorTests.options(change)
-            Outcome.expectRefusal(status, [part, "got \(value)"], in: memory, sourceLocation: sourceLocation) { v05_allocator_create(&options, 3, nil, nil, nil, nil, created, $0) }
+            Outcome.expectRefusal(status, [part, "got \(value)"], in: memory, sourceLocation: sourceLocation) { v05_allocator_create(&options, 3, nil, nil, nil, nil, nil, created, $0) }
         }
         refuse(V05_STATUS_INVALID_OPTION, "rule", "2") { $0.rule = 2 }
         refuse(V05_STATUS_INVALID_OPTION, "look_ahead", "-1") { $0.look_ahead = -1 }
@@ -198,14 +198,14 @@ struct AllocatorTests {
         refuse(V05_STATUS_INVALID_OPTION, "cost", "inf") { $0.cost = .infinity }
         refuse(V05_STATUS_INFEASIBLE, "budget", "11 and 12") { $0.budget = 11 }
         for count in [-1, .min, 2_147_483_648, .max] as [Int64] {
-            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["prompt_count", "got \(count)"], in: memory) { v05_allocator_create(nil, count, nil, nil, nil, nil, created, $0) }
+            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["prompt_count", "got \(count)"], in: memory) { v05_allocator_create(nil, count, nil, nil, nil, nil, nil, created, $0) }
         }
-        Outcome.expectRefusal(V05_STATUS_INVALID_PRIOR, ["prior[1]", "got 1.5"], index: 1, in: memory) { v05_allocator_create(nil, 2, [.nan, 1.5], nil, nil, nil, created, $0) }
-        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["initial[1]", "got 0"], index: 1, in: memory) { v05_allocator_create(nil, 2, nil, [1, 0], nil, nil, created, $0) }
-        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["maximum[0]", "got 3 and 4"], index: 0, in: memory) { v05_allocator_create(nil, 2, nil, nil, [3, 9], nil, created, $0) }
+        Outcome.expectRefusal(V05_STATUS_INVALID_PRIOR, ["prior[1]", "got 1.5"], index: 1, in: memory) { v05_allocator_create(nil, 2, [.nan, 1.5], nil, nil, nil, nil, created, $0) }
+        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["initial[1]", "got 0"], index: 1, in: memory) { v05_allocator_create(nil, 2, nil, [1, 0], nil, nil, nil, created, $0) }
+        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["maximum[0]", "got 3 and 4"], index: 0, in: memory) { v05_allocator_create(nil, 2, nil, nil, [3, 9], nil, nil, created, $0) }
         var calibration = v05_calibration.example
         calibration.prior_variance = -1
-        Outcome.expectRefusal(V05_STATUS_INVALID_CALIBRATION, ["calibration"], in: memory) { v05_allocator_create(nil, 2, nil, nil, nil, &calibration, created, $0) }
+        Outcome.expectRefusal(V05_STATUS_INVALID_CALIBRATION, ["calibration"], in: memory) { v05_allocator_create(nil, 2, nil, nil, nil, &calibration, nil, created, $0) }
     }
 
     @Test func allOrNothing() throws {

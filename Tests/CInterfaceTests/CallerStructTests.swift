@@ -74,7 +74,7 @@ struct StructSizeTests {
                 return v05_running_mixture_solve(&running, $0, $1)
             },
             Case("mixture", v05_mixture.example, in: mixtureCall.memory) {
-                mixtureCall.options!.pointee.mixture = UnsafePointer($0)
+                mixtureCall.mixture = $0
                 return mixtureCall.estimate($1)
             },
             Case("estimate.mixture", v05_mixture.unset, in: appliedMixtureCall.memory, isOutput: true) {
@@ -104,7 +104,7 @@ struct StructSizeTests {
                 v05_allocation_solve($0, 2, probability, nil, nil, 8, counts, $1)
             },
             Case("options", v05_allocator_options.defaults, in: allocatorMemory) { options, error in
-                let status = v05_allocator_create(options, 2, nil, nil, nil, nil, allocator, error)
+                let status = v05_allocator_create(options, 2, nil, nil, nil, nil, nil, allocator, error)
                 if status == V05_STATUS_OK { v05_allocator_destroy(allocator.pointee) }
                 return status
             },
@@ -223,7 +223,7 @@ struct StructSizeTests {
             memory.initializeMemory(as: UInt8.self, repeating: 0xA5)
             memory.storeBytes(of: structSize, as: Int.self)
             let error = memory.baseAddress!.assumingMemoryBound(to: v05_error.self)
-            #expect(v05_baseline_estimate(nil, nil, nil, nil, 0, nil, error) == V05_STATUS_NULL_POINTER)
+            #expect(v05_baseline_estimate(nil, nil, nil, nil, nil, 0, nil, error) == V05_STATUS_NULL_POINTER)
             #expect(memory.load(as: Int.self) == structSize)
             return UnsafeRawBufferPointer(memory)
         }

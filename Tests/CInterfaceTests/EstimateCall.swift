@@ -8,6 +8,7 @@ final class EstimateCall {
     var batch: UnsafeMutablePointer<v05_batch>?
     var options: UnsafeMutablePointer<v05_estimation_options>?
     var calibration: UnsafeMutablePointer<v05_calibration>?
+    var mixture: UnsafeMutablePointer<v05_mixture>?
     var workspace: UnsafeMutableRawPointer?
     var workspaceSize = 0
     var estimate: UnsafeMutablePointer<v05_estimate>?
@@ -55,7 +56,7 @@ final class EstimateCall {
     }
 
     func estimate(_ error: UnsafeMutablePointer<v05_error>?) -> v05_status {
-        v05_baseline_estimate(batch, options, calibration, workspace, workspaceSize, estimate, error)
+        v05_baseline_estimate(batch, options, calibration, mixture, workspace, workspaceSize, estimate, error)
     }
 
     func fit(_ error: UnsafeMutablePointer<v05_error>?) -> v05_status {

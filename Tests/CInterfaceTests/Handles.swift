@@ -54,7 +54,7 @@ final class Allocator {
         let calibration = calibration.map { memory.input($0) }
         let prior = prior.map { memory.input($0) }
         var created: OpaquePointer?
-        let outcome = Outcome { v05_allocator_create(options, Int64(promptCount), prior, nil, nil, calibration, &created, $0) }
+        let outcome = Outcome { v05_allocator_create(options, Int64(promptCount), prior, nil, nil, calibration, nil, &created, $0) }
         handle = try #require(created, "\(outcome.message)")
     }
 

@@ -78,7 +78,7 @@ struct EmbeddedPythonTests {
                                 estimate.advantages_f64 = advantages.baseAddress
                                 estimate.baseline = baselines.baseAddress
                                 estimate.mse = errors.baseAddress
-                                return v05_baseline_estimate(&batch, &options, nil, nil, 0, &estimate, nil)
+                                return v05_baseline_estimate(&batch, &options, nil, nil, nil, 0, &estimate, nil)
                             }
                         }
                     }

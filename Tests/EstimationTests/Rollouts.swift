@@ -107,7 +107,7 @@ struct Rollouts {
     func calibrate(_ interval: Interval) throws -> CalibrationFit {
         var workspace = Workspace()
         defer { workspace.release() }
-        return try withBatch { try BatchEstimation.calibrate($0, interval: interval, workspace: &workspace) }
+        return try withBatch { try CalibrationFit($0, interval: interval, workspace: &workspace) }
     }
 }
 

@@ -78,7 +78,7 @@ struct RunningCalibrationTests {
         var running = RunningCalibration(interval: RunningCalibrationTests.interval, discount: 1)
         running.merge(try fit(20, &random).moments)
         let before = running.calibration
-        running.merge(CalibrationFit.empty(RunningCalibrationTests.interval).moments)
+        running.merge(RunningCalibration(interval: RunningCalibrationTests.interval, discount: 1))
         #expect(running.calibration.slope == before.slope && running.calibration.groups == before.groups)
     }
 }

@@ -361,16 +361,21 @@ static const v05_mixture *any_mixture(Reader *r, Range range) {
     uint8_t flags = byte(r);
     if (flags < 96) return NULL;
     double h = (range.high - range.low) / 2, sums[2] = {0, 0};
-    v05_mixture m = {.struct_size = sizeof m, .intercept = range.low + h * (byte(r) / 255.0), .slope = byte(r) / 170.0,
-                     .grand_mean = range.low + 2 * h * (byte(r) / 255.0), .groups = 4 + byte(r) % 100, .total_groups = 200};
+    v05_mixture m = {.struct_size = sizeof m};
+    m.calibration = (v05_calibration){.struct_size = sizeof m.calibration, .total_groups = 200,
+                                      .intercept = range.low + h * (byte(r) / 255.0), .slope = byte(r) / 170.0,
+                                      .grand_mean = range.low + 2 * h * (byte(r) / 255.0), .groups = 4 + byte(r) % 100};
     for (int i = 0; i < 40; i++) sums[i >= 30] += m.weights[i] = pow(2, -(byte(r) % 64));
     for (int i = 0; i < 40; i++) m.weights[i] /= sums[i >= 30];
     if (flags > 230) m.weights[byte(r) % 40] = any_double(r);
-    if (flags > 220 && flags <= 230) ((double *)&m)[1 + byte(r) % 8] = any_double(r);
+    if (flags > 220 && flags <= 230) ((double *)&m.calibration)[1 + byte(r) % 8] = any_double(r);
     return sized_struct(r, &m, sizeof m, NULL, 0);
 }
 
-static const v05_estimation_options *any_estimation_options(Reader *r, Range range, v05_estimation_options *seen) {
+/* *mixture: what comes with the options where their rule is a mixture, else NULL. */
+static const v05_estimation_options *any_estimation_options(Reader *r, Range range, v05_estimation_options *seen,
+                                                           const v05_mixture **mixture) {
+    *mixture = NULL;
     v05_estimation_options defaults;
     CHECK(v05_estimation_options_initialize(&defaults, sizeof defaults, NULL) == V05_STATUS_OK, "defaults");
     *seen = defaults;
@@ -390,7 +395,7 @@ static const v05_estimation_options *any_estimation_options(Reader *r, Range ran
     if (flags == 250) { o.leave_one_out = (int32_t)any_integer(r); o.ddof = (int32_t)any_integer(r); }
     if (flags & 128 && o.rule == V05_RULE_DISCOUNTED_BETA) {
         o.rule = V05_RULE_MIXTURE;
-        o.mixture = any_mixture(r, range);
+        *mixture = any_mixture(r, range);
     }
     *seen = o;
     return sized_struct(r, seen, sizeof o, &defaults, 0);
@@ -482,7 +487,7 @@ static AnyEstimate any_estimate(Reader *r, int64_t rows, int64_t groups, int is_
         memset(&c, 0xA5, sizeof c);
         s.calibration = sized_struct(r, &c, sizeof c, NULL, 1);
     }
-    memset(&s.group_count, 0xA5, offsetof(v05_estimate, mixture) - offsetof(v05_estimate, group_count));
+    memset(&s.group_count, 0xA5, sizeof s - offsetof(v05_estimate, group_count));
     static v05_mixture applied; /* its address is hashed with the results, so that it must stay the same */
     applied.struct_size = sizeof applied;
     if (wanted & 128 && first & 1) s.mixture = &applied;
@@ -551,7 +556,7 @@ static void check_calibration(const v05_calibration *c, const char *what) {
     o.rule = V05_RULE_CALIBRATED;
     v05_error error = {.struct_size = sizeof error};
     const char *before = current;
-    v05_status status = v05_baseline_estimate(&none, &o, c, NULL, 0, &result, &error);
+    v05_status status = v05_baseline_estimate(&none, &o, c, NULL, NULL, 0, &result, &error);
     current = before;
     CHECK(status == V05_STATUS_OK, "%s is not accepted back: %s", what, error.message);
 }
@@ -609,7 +614,7 @@ static void describe(void) {
 
 /* The same rows in reverse order must have the same advantages, bit for bit. */
 static void check_order(const AnyBatch *b, const v05_estimation_options *options, const v05_calibration *calibration,
-                        const AnyEstimate *e) {
+                        const v05_mixture *mixture, const AnyEstimate *e) {
     const v05_batch *s = &b->seen;
     if (!b->is_plain || s->group_offsets || b->rows == 0 || e->seen.struct_size < 24) return;
     /* A group without counted row takes the prior of its first row, whichever that is. */
@@ -641,7 +646,7 @@ static void check_order(const AnyBatch *b, const v05_estimation_options *options
     if (s->prior) turned.prior = prior;
     if (s->prior_strength) turned.prior_strength = strength;
     v05_error error = {.struct_size = sizeof error};
-    v05_status status = v05_baseline_estimate(&turned, options, calibration, NULL, 0, &result, &error);
+    v05_status status = v05_baseline_estimate(&turned, options, calibration, mixture, NULL, 0, &result, &error);
     CHECK(status == V05_STATUS_OK, "rows in reverse order are refused: %s", error.message);
     for (int64_t i = 0; i < n; i++) {
         double forward = b->is_single ? ((float *)found)[n - 1 - i] : ((double *)found)[n - 1 - i];
@@ -659,7 +664,8 @@ static void call_estimate(Reader *r) {
     Range range = any_range(r);
     AnyBatch batch = any_batch(r, range);
     v05_estimation_options seen;
-    const v05_estimation_options *options = any_estimation_options(r, range, &seen);
+    const v05_mixture *mixture;
+    const v05_estimation_options *options = any_estimation_options(r, range, &seen, &mixture);
     const v05_calibration *calibration = any_calibration(r, range);
     int64_t groups = batch.is_plain ? number_of_groups(&batch) : batch.groups;
     AnyEstimate e = any_estimate(r, batch.rows, groups, batch.is_single,
@@ -672,9 +678,9 @@ static void call_estimate(Reader *r) {
     described_batch = &batch;
     described_options = &seen;
     described_calibration = calibration;
-    if (ended(v05_baseline_estimate(batch.argument, options, calibration, memory, size, e.argument, error))) {
+    if (ended(v05_baseline_estimate(batch.argument, options, calibration, mixture, memory, size, e.argument, error))) {
         check_estimate(&e, batch.seen.row_count, batch.seen.mask, &seen);
-        if (!second_time) check_order(&batch, options, calibration, &e);
+        if (!second_time) check_order(&batch, options, calibration, mixture, &e);
     }
     described_batch = NULL;
     described_options = NULL;
@@ -685,7 +691,8 @@ static void call_workspace_size(Reader *r) {
     Range range = any_range(r);
     AnyBatch batch = any_batch(r, range);
     v05_estimation_options seen;
-    const v05_estimation_options *options = any_estimation_options(r, range, &seen);
+    const v05_mixture *mixture;
+    const v05_estimation_options *options = any_estimation_options(r, range, &seen, &mixture);
     size_t *size = chance(r, 8) ? NULL : output(sizeof(size_t));
     v05_error *error = error_argument(r);
     begin(r, "v05_estimation_workspace_size");
@@ -703,7 +710,8 @@ static void call_fit(Reader *r) {
     Range range = any_range(r);
     AnyBatch batch = any_batch(r, range);
     v05_estimation_options seen;
-    const v05_estimation_options *options = any_estimation_options(r, range, &seen);
+    const v05_mixture *mixture;
+    const v05_estimation_options *options = any_estimation_options(r, range, &seen, &mixture);
     v05_calibration *result = calibration_output(r);
     size_t size;
     v05_estimation_options calibrated;
@@ -765,11 +773,10 @@ static void call_mixture(Reader *r) {
     if (result->struct_size != sizeof *result) return;
     v05_batch none = {.struct_size = sizeof none};
     v05_estimate estimate = {.struct_size = sizeof estimate};
-    o.mixture = result;
     o.reward_low = 0;
     o.reward_high = 1;
     v05_error message = {.struct_size = sizeof message};
-    CHECK(v05_baseline_estimate(&none, &o, NULL, NULL, 0, &estimate, &message) == V05_STATUS_OK, "a mixture is not accepted back: %s", message.message);
+    CHECK(v05_baseline_estimate(&none, &o, NULL, result, NULL, 0, &estimate, &message) == V05_STATUS_OK, "a mixture is not accepted back: %s", message.message);
 }
 
 static void call_modulation(Reader *r) {
@@ -1214,7 +1221,7 @@ static void create_allocator(Reader *r, v05_allocator **allocator, Model *model)
     int64_t said = huge && !p && !i0 && !m0 ? (more & 128 ? -1 : 2147483648ll) : n;
     *allocator = NULL;
     memset(model, 0, sizeof *model);
-    if (!ended(v05_allocator_create(options, said, p, i0, m0, calibration, chance(r, 4) ? NULL : target, error))) return;
+    if (!ended(v05_allocator_create(options, said, p, i0, m0, calibration, NULL, chance(r, 4) ? NULL : target, error))) return;
     *allocator = *target;
     if (said > MOST_PROMPTS) return;
     model->is_known = 1;
@@ -1333,7 +1340,8 @@ static void call_allocator(Reader *r, uint8_t which, v05_allocator *allocator, c
     } else {
         Range range = {0, 1};
         v05_estimation_options seen;
-        const v05_estimation_options *options = any_estimation_options(r, range, &seen);
+        const v05_mixture *mixture;
+        const v05_estimation_options *options = any_estimation_options(r, range, &seen, &mixture);
         AnyEstimate e = any_estimate(r, observed, n < 2000 ? n : 0, 0, NULL);
         v05_error *error = error_argument(r);
         begin(r, "v05_allocator_estimate");

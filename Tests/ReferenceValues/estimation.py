@@ -421,7 +421,7 @@ def estimate(rewards, ids, prior, mask, options, calibration):
             advantages[row] = advantage if deviation is None else advantage / (deviation + epsilon)
 
     values |= {
-        "rule": rule, "advantages": advantages, "index": index,
+        "rule": rule, "advantages": advantages, "row_group": index,
         "groups": [group["id"] for group in groups],
         "count": [len(group["rewards"]) for group in groups],
         "mean": [mean(group["rewards"]) for group in groups],

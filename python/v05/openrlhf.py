@@ -73,7 +73,7 @@ def _keys(experience):
 
 def _spread(rewards, found):
     """Standard deviation of the rewards of each row's group, which OpenRLHF logs."""
-    index, count = found.estimate.index, found.estimate.count
+    index, count = found.estimate.row_group, found.estimate.count
     deviation = np.nan_to_num(rewards.double().cpu().numpy() - found.estimate.mean[index])
     squares = np.bincount(index, deviation**2, minlength=len(count))
     return np.sqrt(squares / np.maximum(count - 1, 1))[index]

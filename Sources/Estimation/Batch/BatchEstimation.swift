@@ -56,7 +56,7 @@ public struct BatchEstimation {
 
         var used: Calibration?
         if options.rule.needsCalibration {
-            let candidate = fits ? try summary.calibrate(options.interval, &workspace).calibration : given
+            let candidate = fits ? try CalibrationFit(summary, workspace: &workspace).calibration : given
             if let candidate, candidate.supports(options.rule) { used = candidate }
         }
         appliedCalibration = used
@@ -64,9 +64,7 @@ public struct BatchEstimation {
         if isMixture, let used {
             let kept = try workspace.take(MixtureNumbers.self, count: 1)
             if fits {
-                kept.pointee = try MixtureFit(
-                    summaries: summary.groups, groupCount: summary.grouping.groupCount, workspace: &workspace
-                ).mixture(used, interval: options.interval).weights
+                kept.pointee = try MixtureFit(summary, workspace: &workspace).mixture(used).weights
             } else if let mixture {
                 kept.pointee = mixture.pointee.weights
             }
@@ -77,33 +75,6 @@ public struct BatchEstimation {
             calibration: used ?? .empty, weights: UnsafePointer(weights))
         scaling = try AdvantageScaling(
             options: options, summaries: summary.groups, groupCount: summary.grouping.groupCount, workspace: &workspace)
-    }
-
-    /// Fits a calibration on a batch and does nothing else.
-    public static func calibrate(
-        _ batch: Batch, interval: Interval, workspace: inout Workspace
-    ) throws(Failure) -> CalibrationFit {
-        try summary(batch, .calibrated, interval, &workspace).calibrate(interval, &workspace)
-    }
-
-    /// Fits a mixture on a batch and does nothing else.
-    public static func fitMixture(
-        _ batch: Batch, interval: Interval, workspace: inout Workspace
-    ) throws(Failure) -> Mixture {
-        let summary = try summary(batch, .mixture, interval, &workspace)
-        let calibration = try summary.calibrate(interval, &workspace).calibration
-        return try MixtureFit(
-            summaries: summary.groups, groupCount: summary.grouping.groupCount, workspace: &workspace
-        ).mixture(calibration, interval: interval)
-    }
-
-    static func summary(
-        _ batch: Batch, _ rule: BaselineRule, _ interval: Interval, _ workspace: inout Workspace
-    ) throws(Failure) -> BatchSummary {
-        var options = EstimationOptions()
-        options.rule = rule
-        options.interval = interval
-        return try BatchSummary(batch, options: options, needsSquares: true, workspace: &workspace)
     }
 
     /// Writes all results. Only a capacity that is too small can still fail, before anything is written.
@@ -240,12 +211,5 @@ public struct BatchEstimation {
         }
         let found = GroupSummary(rewards: others, count: count, range: range, prior: Prior(value: .nan))
         return found.constant ? 0 : squaredDeviations(others, count: count, mean: found.mean)
-    }
-}
-
-extension BatchSummary {
-    func calibrate(_ interval: Interval, _ workspace: inout Workspace) throws(Failure) -> CalibrationFit {
-        try CalibrationFit(
-            summaries: groups, groupCount: grouping.groupCount, interval: interval, workspace: &workspace)
     }
 }

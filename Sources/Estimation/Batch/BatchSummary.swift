@@ -8,7 +8,7 @@ struct BatchSummary {
     let middles: UnsafeMutablePointer<MiddleRewards>?
     /// One counted group's rewards.
     let scratch: UnsafeMutablePointer<Double>
-    private let options: EstimationOptions
+    let options: EstimationOptions
     private let needsSquares: Bool
     /// What a counted reward must lie in.
     private let accepted: ClosedRange<Double>
@@ -44,6 +44,16 @@ struct BatchSummary {
             try summarize(group)
             group &+= 1
         }
+    }
+
+    /// For a fit, which needs all that there is to know of the groups.
+    init(
+        fitting batch: Batch, for rule: BaselineRule, _ interval: Interval, workspace: inout Workspace
+    ) throws(Failure) {
+        var options = EstimationOptions()
+        options.rule = rule
+        options.interval = interval
+        try self.init(batch, options: options, needsSquares: true, workspace: &workspace)
     }
 
     /// The id of a group; with offsets its number.

@@ -3,15 +3,9 @@ public struct CalibrationFit {
     public let calibration: Calibration
     public let moments: RunningCalibration
 
-    /// Of no batch at all.
-    public static func empty(_ interval: Interval) -> CalibrationFit {
-        let moments = RunningCalibration(interval: interval, discount: 1)
-        return CalibrationFit(calibration: moments.calibration, moments: moments)
-    }
-
-    private init(calibration: Calibration, moments: RunningCalibration) {
-        self.calibration = calibration
-        self.moments = moments
+    public init(_ batch: Batch, interval: Interval, workspace: inout Workspace) throws(Failure) {
+        let summary = try BatchSummary(fitting: batch, for: .calibrated, interval, workspace: &workspace)
+        try self.init(summary, workspace: &workspace)
     }
 
     static func workspaceSize(groupCount: Int) -> Int {
@@ -19,9 +13,10 @@ public struct CalibrationFit {
             &+ Workspace.size(of: Double.self, count: groupCount)
     }
 
-    init(
-        summaries: UnsafePointer<GroupSummary>, groupCount: Int, interval: Interval, workspace: inout Workspace
-    ) throws(Failure) {
+    init(_ summary: BatchSummary, workspace: inout Workspace) throws(Failure) {
+        let summaries = summary.groups
+        let groupCount = summary.grouping.groupCount
+        let interval = summary.options.interval
         var moments = RunningCalibration(interval: interval, discount: 1)
         let squares = try workspace.take(Double.self, count: groupCount)
         var freedom = 0
@@ -62,5 +57,12 @@ public struct CalibrationFit {
         calibration.priorVariance = regression.variance
         calibration.betweenVariance = grand.variance
         self.calibration = calibration
+    }
+}
+
+extension RunningCalibration {
+    /// Adds a batch.
+    public mutating func update(_ batch: Batch, workspace: inout Workspace) throws(Failure) {
+        merge(try CalibrationFit(batch, interval: interval, workspace: &workspace).moments)
     }
 }

@@ -5,6 +5,7 @@ struct MixtureFit {
 
     private let summaries: UnsafePointer<GroupSummary>
     private let groupCount: Int
+    private let interval: Interval
     private let likelihoods: UnsafeMutablePointer<SIMD2<Double>>
     private let scratch: UnsafeMutablePointer<SIMD2<Double>>
 
@@ -13,29 +14,25 @@ struct MixtureFit {
             &+ Workspace.size(of: SIMD2<Double>.self, count: 3 &* MixtureComponents.withPrior)
     }
 
-    init(
-        summaries: UnsafePointer<GroupSummary>, groupCount: Int, workspace: inout Workspace
-    ) throws(Failure) {
-        self.summaries = summaries
-        self.groupCount = groupCount
+    init(_ summary: BatchSummary, workspace: inout Workspace) throws(Failure) {
+        summaries = UnsafePointer(summary.groups)
+        groupCount = summary.grouping.groupCount
+        interval = summary.options.interval
         likelihoods = try workspace.take(SIMD2<Double>.self, count: MixtureComponents.withPrior &* groupCount)
         scratch = try workspace.take(SIMD2<Double>.self, count: 3 &* MixtureComponents.withPrior)
     }
 
-    func mixture(_ calibration: Calibration, interval: Interval) -> Mixture {
-        Mixture(
-            calibration: calibration, counts: counts(calibration, interval: interval, earlier: MixtureNumbers()))
+    func mixture(_ calibration: Calibration) -> Mixture {
+        Mixture(calibration: calibration, counts: counts(calibration, earlier: MixtureNumbers()))
     }
 
     /// The expected number of groups that each component accounts for, `earlier` ones added.
-    func counts(
-        _ calibration: Calibration, interval: Interval, earlier: MixtureNumbers
-    ) -> MixtureNumbers {
+    func counts(_ calibration: Calibration, earlier: MixtureNumbers) -> MixtureNumbers {
         var counts = earlier
         counts.withMutablePairs { result in
             // Groups with a prior first, since the others take part in the last step only.
-            let known = fill(0, calibration, interval, withPrior: true)
-            let all = fill(known, calibration, interval, withPrior: false)
+            let known = fill(0, calibration, withPrior: true)
+            let all = fill(known, calibration, withPrior: false)
             let pairs = MixtureComponents.pairs
             let withPrior = MixtureComponents.withPrior
             maximise(result, likelihoods, groups: known, pairs: withPrior)
@@ -45,7 +42,7 @@ struct MixtureFit {
     }
 
     /// Likelihoods of the groups with rewards that have a prior, or of those that have none, from `start` on.
-    private func fill(_ start: Int, _ calibration: Calibration, _ interval: Interval, withPrior: Bool) -> Int {
+    private func fill(_ start: Int, _ calibration: Calibration, withPrior: Bool) -> Int {
         var used = start
         var group = 0
         while group < groupCount {
@@ -107,5 +104,14 @@ struct MixtureFit {
             }
             iteration &+= 1
         }
+    }
+}
+
+extension Mixture {
+    /// Fitted on one batch.
+    public init(_ batch: Batch, interval: Interval, workspace: inout Workspace) throws(Failure) {
+        let summary = try BatchSummary(fitting: batch, for: .mixture, interval, workspace: &workspace)
+        let calibration = try CalibrationFit(summary, workspace: &workspace).calibration
+        self = try MixtureFit(summary, workspace: &workspace).mixture(calibration)
     }
 }

@@ -19,13 +19,12 @@ public struct RunningMixture: Sendable {
 
     /// Adds a batch: what the discounted counts of earlier ones say is the start, and counts along.
     public mutating func update(_ batch: Batch, workspace: inout Workspace) throws(Failure) {
-        let summary = try BatchEstimation.summary(batch, .mixture, moments.interval, &workspace)
-        let calibrationFit = try summary.calibrate(moments.interval, &workspace)
-        let mixtureFit = try MixtureFit(
-            summaries: summary.groups, groupCount: summary.grouping.groupCount, workspace: &workspace)
+        let summary = try BatchSummary(fitting: batch, for: .mixture, moments.interval, workspace: &workspace)
+        let calibrationFit = try CalibrationFit(summary, workspace: &workspace)
+        let mixtureFit = try MixtureFit(summary, workspace: &workspace)
         moments.merge(calibrationFit.moments)
         counts.multiply(by: moments.discount)
-        counts = mixtureFit.counts(moments.calibration, interval: moments.interval, earlier: counts)
+        counts = mixtureFit.counts(moments.calibration, earlier: counts)
     }
 
     /// Bytes of `write`.

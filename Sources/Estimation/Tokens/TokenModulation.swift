@@ -1,3 +1,5 @@
+import CLibrary
+
 /// The choices of DynaMO's token-level modulation of advantages (arXiv 2602.19208, method section 8). The defaults here are
 /// the only place where they are written.
 public struct ModulationOptions: Sendable {
@@ -35,18 +37,28 @@ public struct ModulationOptions: Sendable {
 
 /// What became of the tokens that count.
 public struct ModulationStatistics: Sendable {
-    public var tokens = 0.0
+    var tokens = 0.0
     /// Tokens with an advantage whose gradient the clipping of the ratio takes away.
-    public var clipped = 0.0
+    var clipped = 0.0
     /// Sums of the factors less 1.
-    public var compensation = 0.0
-    public var stabilization = 0.0
+    var compensation = 0.0
+    var stabilization = 0.0
     /// The largest |dH|.
     public var largestChange = 0.0
-    public var smallestEntropy = Double.infinity
-    public var largestEntropy = -Double.infinity
+    var smallestEntropy = Double.infinity
+    var largestEntropy = -Double.infinity
 
     public init() {}
+
+    public var tokenCount: Int64 { Int64(exactly: tokens) ?? 0 }
+    /// Share of the clipped tokens.
+    public var clippedShare: Double { tokens > 0 ? clipped / tokens : 0 }
+    public var meanCompensation: Double { tokens > 0 ? 1 + compensation / tokens : 1 }
+    public var meanStabilization: Double { tokens > 0 ? 1 + stabilization / tokens : 1 }
+    /// NaN without tokens.
+    public var entropyRange: (smallest: Double, largest: Double) {
+        tokens > 0 ? (smallestEntropy, largestEntropy) : (.nan, .nan)
+    }
 }
 
 /// Advantages of the tokens of sequences, times two factors each:
@@ -76,9 +88,8 @@ public struct TokenModulation<Four: TokenVector> {
     private let lowest: Scalar
 
     public init(
-        options: ModulationOptions, logarithms: (high: Double, low: Double), sequences: Int, length: Int,
-        advantages: UnsafePointer<Scalar>, isPerToken: Bool, entropy: UnsafePointer<Scalar>,
-        logProbabilities: UnsafePointer<Scalar>, oldLogProbabilities: UnsafePointer<Scalar>, mask: UnsafePointer<UInt8>
+        options: ModulationOptions, sequences: Int, length: Int, advantages: UnsafePointer<Scalar>, isPerToken: Bool,
+        entropy: UnsafePointer<Scalar>, logProbabilities: UnsafePointer<Scalar>, oldLogProbabilities: UnsafePointer<Scalar>, mask: UnsafePointer<UInt8>
     ) {
         self.options = options
         self.sequences = sequences
@@ -89,8 +100,8 @@ public struct TokenModulation<Four: TokenVector> {
         self.logProbabilities = logProbabilities
         self.oldLogProbabilities = oldLogProbabilities
         self.mask = mask
-        highest = Scalar(logarithms.high)
-        lowest = Scalar(logarithms.low)
+        highest = Scalar(log1p(options.clipHigh))
+        lowest = Scalar(log1p(-options.clipLow))
     }
 
     /// Nothing is written where an error is thrown.

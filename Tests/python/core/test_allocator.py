@@ -653,11 +653,11 @@ def test_the_estimate_is_that_of_the_observed_rows(options, calibration):
         found = allocator.estimate(rule="v05", **options)
     expected = v05.estimate(results, prompts, prior[prompts], calibration=calibration, **{**options, "rule": rule})
     np.testing.assert_array_equal(found.advantages, expected.advantages)
-    np.testing.assert_array_equal(found.index, prompts)
+    np.testing.assert_array_equal(found.row_group, prompts)
     np.testing.assert_array_equal(found.groups, np.arange(40))
     assert (found.rule, found.calibration, found.reward_range) == (expected.rule, expected.calibration, expected.reward_range)
     for field in dataclasses.fields(v05.Estimate):
-        if field.name not in ("advantages", "index", "groups", "rule", "calibration", "mixture", "reward_range"):
+        if field.name not in ("advantages", "row_group", "groups", "rule", "calibration", "mixture", "reward_range"):
             np.testing.assert_array_equal(getattr(found, field.name)[expected.groups], getattr(expected, field.name), err_msg=field.name)
 
 
@@ -668,7 +668,7 @@ def test_an_estimate_of_prompts_without_results():
     allocator.request()
     allocator.observe([2, 2], [0, 1])
     found = allocator.estimate()
-    assert found.count.tolist() == [0, 0, 2] and found.reward_range == (0, 2) and found.index.tolist() == [2, 2]
+    assert found.count.tolist() == [0, 0, 2] and found.reward_range == (0, 2) and found.row_group.tolist() == [2, 2]
     np.testing.assert_array_equal(found.baseline[:2], [0.5, NAN])
     np.testing.assert_array_equal(found.prior, [0.5, NAN, 0.25])
 

@@ -253,11 +253,11 @@ class Call:
         self.results = {name: np.full(4, 7.0) for name in ("advantages_f64", "mean", "weight", "baseline", "mse")}
         addresses = {name: array.ctypes.data for name, array in self.results.items()}
         self.estimate = c.Estimate(group_capacity=4, group_count=7, **addresses)
-        self.calibration = None
+        self.calibration = self.mixture = None
         self.workspace = (None, 0)
 
     def __call__(self):
-        arguments = [self.batch, self.options, self.calibration]
+        arguments = [self.batch, self.options, self.calibration, self.mixture]
         pointers = [argument and ctypes.byref(argument) for argument in arguments]
         call(library.v05_baseline_estimate, *pointers, *self.workspace, self.estimate and ctypes.byref(self.estimate))
 

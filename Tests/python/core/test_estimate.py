@@ -29,9 +29,9 @@ def estimate():
 
 def test_fields(estimate):
     names = [field.name for field in dataclasses.fields(v05.Estimate)]
-    assert names == ["advantages", "index", "groups", "count", *FLOATS, *FLAGS, "rule", "calibration", "mixture", "reward_range"]
+    assert names == ["advantages", "row_group", "groups", "count", *FLOATS, *FLAGS, "rule", "calibration", "mixture", "reward_range"]
     assert type(estimate.advantages) is np.ndarray and estimate.advantages.shape == (7,)
-    assert estimate.index.tolist() == [0, 1, 0, 1, 2, 0, 3] and estimate.index.dtype == np.int64
+    assert estimate.row_group.tolist() == [0, 1, 0, 1, 2, 0, 3] and estimate.row_group.dtype == np.int64
     assert estimate.groups.tolist() == ["b", "a", "c", "d"]
     assert estimate.count.tolist() == [3, 2, 0, 1] and estimate.count.dtype == np.int64
     for name in FLOATS:
@@ -61,7 +61,7 @@ def test_values(estimate):
     assert estimate.rejected.tolist() == [True, False, False, False]
     assert estimate.constant.tolist() == [True, False, False, True]
     counted = np.array(MASK) == 1
-    expected = np.where(counted, REWARDS - estimate.baseline[estimate.index], 0)
+    expected = np.where(counted, REWARDS - estimate.baseline[estimate.row_group], 0)
     np.testing.assert_array_equal(estimate.advantages, expected)
 
 

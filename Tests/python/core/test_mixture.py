@@ -91,7 +91,7 @@ def test_equals_scipy(reward_range, seed, most):
     others = v05.advantages(rewards, groups, prior, rule="mixture", reward_range=reward_range, leave_one_out=True)
     won = rewards == reward_range[1]
     for row in range(0, len(rewards), 7):
-        group = found.index[row]
+        group = found.row_group[row]
         left = reference.posterior(found.prior[group], wins[group] - won[row], found.count[group] - 1)[0]
         assert others[row] == pytest.approx(rewards[row] - left, rel=1e-9, abs=1e-9)
 

@@ -143,7 +143,7 @@ def test_the_history_as_a_beta_prior(batch):
     """b = (n V + k m) / (n + k) and mse = (b - lo)(hi - b) / (n + k + 1); n = 0 or no prior: the mean."""
     found = batch.estimate(rule="discounted_beta")
     strength = np.zeros(len(found))
-    strength[found.index] = np.where(np.isnan(batch.prior), 0, batch.strength)
+    strength[found.row_group] = np.where(np.isnan(batch.prior), 0, batch.strength)
     expected = (strength * np.nan_to_num(found.prior) + found.count * found.mean) / (strength + found.count)
     np.testing.assert_allclose(found.baseline, expected, rtol=1e-14, atol=1e-300)
     np.testing.assert_allclose(found.weight, found.count / (strength + found.count), rtol=1e-14)
@@ -160,8 +160,8 @@ def test_advantages_are_rewards_minus_baselines(batch, rule, data):
     assume(rule != "rloo")
     mask = drawn_mask(data, batch)
     found = batch.estimate(rule=rule, mask=mask)
-    expected = np.where(mask, batch.rewards - found.baseline[found.index], 0.0)
-    alone = (found.count == 1)[found.index] & mask
+    expected = np.where(mask, batch.rewards - found.baseline[found.row_group], 0.0)
+    alone = (found.count == 1)[found.row_group] & mask
     lonely = {"v05": np.isnan(batch.prior), "prior": np.isnan(batch.prior), "grpo": True, "median": True,
               "discounted_beta": np.isnan(batch.prior) | (batch.strength == 0)}.get(found.rule, False)
     np.testing.assert_array_equal(found.advantages, np.where(alone & lonely, 0, expected))
@@ -243,7 +243,7 @@ def test_the_names_of_groups_change_nothing(batch, options, seed):
         renamed = v05.estimate(**{**batch.arguments(**options), "groups": groups, "prior_strength": batch.strength})
         assert same_bits(renamed.advantages, found.advantages)
         assert list(by_group(renamed).values()) == list(by_group(found).values())
-        assert same_bits(renamed.index, found.index)
+        assert same_bits(renamed.row_group, found.row_group)
 
 
 @given(rows(), options, st.data())
@@ -267,7 +267,7 @@ def test_leave_one_out_is_the_rule_on_the_other_rows(batch, rule):
     for row in range(len(batch.rewards)):
         others = np.arange(len(batch.rewards)) != row
         found = batch.estimate(rule=whole.rule, mask=others, calibration=whole.calibration)
-        baseline = found.baseline[found.index[row]]
+        baseline = found.baseline[found.row_group[row]]
         expected = 0 if np.isnan(baseline) else batch.rewards[row] - baseline
         np.testing.assert_allclose(whole.advantages[row], expected, rtol=1e-12, atol=1e-14)
 
@@ -278,7 +278,7 @@ def test_leave_one_out_of_the_exact_test(batch, level):
     whole = batch.advantages(leave_one_out=True, **exact)
     for row in range(len(batch.rewards)):
         found = batch.estimate(mask=np.arange(len(batch.rewards)) != row, **exact)
-        baseline = found.baseline[found.index[row]]
+        baseline = found.baseline[found.row_group[row]]
         expected = 0 if np.isnan(baseline) else batch.rewards[row] - baseline
         np.testing.assert_allclose(whole[row], expected, rtol=1e-12, atol=1e-14)
 
@@ -287,7 +287,7 @@ def test_leave_one_out_of_the_exact_test(batch, level):
 def test_rloo_is_grpo_stretched(batch):
     """k / (k - 1) times as large, and `grpo` with leave_one_out by another name."""
     grpo = batch.estimate(rule="grpo")
-    count = grpo.count[grpo.index]
+    count = grpo.count[grpo.row_group]
     stretch = np.where(count > 1, count / np.maximum(count - 1, 1), 0)
     rloo = batch.advantages(rule="rloo")
     np.testing.assert_allclose(rloo, stretch * grpo.advantages, rtol=1e-12, atol=1e-15)

@@ -34,7 +34,7 @@ def test_estimate_equals_reference(case):
     expected = case["expected"]
     assert found.rule == expected["rule"]
     assert found.groups.tolist() == expected["groups"]
-    assert found.index.tolist() == expected["index"]
+    assert found.row_group.tolist() == expected["row_group"]
     assert found.count.tolist() == expected["count"]
     assert found.rejected.tolist() == [bool(value) for value in expected["rejected"]]
     assert found.constant.tolist() == [bool(value) for value in expected["constant"]]

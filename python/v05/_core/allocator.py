@@ -76,13 +76,11 @@ class Allocator(Handle):
             cost=math.nan if cost is None else number("cost", cost),
             budget=-1 if budget is None else integer("budget", budget),
         )
-        mixture = mixture_struct(mixture, (low, high))
-        options.mixture = None if mixture is None else ctypes.addressof(mixture)
         if cost is not None and math.isnan(options.cost) or budget is not None and options.budget < 0:
             raise InvalidArgument(f"cost and budget must not be NaN or negative (None: no limit), got {cost!r} and {budget!r}")
         handle = ctypes.c_void_p()
         call(library.v05_allocator_create, byref(options), len(prior), address(prior), address(initials),
-             address(maxima), calibration_struct(calibration, (low, high)), byref(handle))
+             address(maxima), calibration_struct(calibration, (low, high)), mixture_struct(mixture, (low, high)), byref(handle))
         self._adopt(handle)
 
     def request(self):

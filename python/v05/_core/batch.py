@@ -1,6 +1,6 @@
 """The arguments of an estimation, checked for kind and shape and laid out for the core."""
 
-from ctypes import addressof, byref
+from ctypes import byref
 
 from ..errors import InvalidArgument
 from . import prototypes as c
@@ -40,11 +40,8 @@ class PreparedBatch:
             raise
 
 
-def estimation_options(interval, *, rule, leave_one_out, scale, ddof, epsilon, singleton, test, level, mixture=None):
-    """The options struct of the core. Numbers are checked there, names and kinds here.
-
-    mixture: its struct, which must be kept as long as the options are used.
-    """
+def estimation_options(interval, *, rule, leave_one_out, scale, ddof, epsilon, singleton, test, level):
+    """The options struct of the core. Numbers are checked there, names and kinds here."""
     return c.EstimationOptions(
         rule=choice("rule", rule, c.RULES),
         leave_one_out=choice("leave_one_out", leave_one_out, {False: 0, True: 1}),
@@ -56,7 +53,6 @@ def estimation_options(interval, *, rule, leave_one_out, scale, ddof, epsilon, s
         singleton=choice("singleton", singleton, c.SINGLETONS),
         test=choice("test", test, c.TESTS),
         level=number("level", level),
-        mixture=None if mixture is None else addressof(mixture),
     )
 
 

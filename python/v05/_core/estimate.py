@@ -69,13 +69,13 @@ def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.
     Raises InvalidArgument or ArgumentTypeError (both v05.Error) with argument, value and rule. The result does not
     depend on the order of rows, bit for bit. Time is linear in n.
     """
-    batch, options, calibration = _prepare(
+    batch, options, models = _prepare(
         rewards, groups, prior, prior_strength, mask, calibration, mixture, rule=rule, reward_range=reward_range,
         leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton, test=test, level=level)
     result = batch.rewards.output()
     struct = c.Estimate()
     setattr(struct, "advantages_f32" if batch.rewards.single else "advantages_f64", result.ctypes.data)
-    batch.call(library.v05_baseline_estimate, byref(batch.struct), byref(options), calibration, None, 0, byref(struct))
+    batch.call(library.v05_baseline_estimate, byref(batch.struct), byref(options), *models, None, 0, byref(struct))
     return batch.rewards.like_original(result)
 
 
@@ -83,7 +83,7 @@ def estimate(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.0)
              ddof=1, epsilon=None, singleton="zero", mask=None, calibration=None, mixture=None, prior_strength=None,
              test="bound", level=0.05):
     """Like `advantages`, with everything that was found about every group: an Estimate."""
-    batch, options, calibration = _prepare(
+    batch, options, models = _prepare(
         rewards, groups, prior, prior_strength, mask, calibration, mixture, rule=rule, reward_range=reward_range,
         leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton, test=test, level=level)
     row_count = len(batch.rewards)
@@ -91,7 +91,7 @@ def estimate(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.0)
     output = EstimateArrays(row_count, row_count)
     setattr(output.struct, "advantages_f32" if batch.rewards.single else "advantages_f64", address(result))
     batch.call(
-        library.v05_baseline_estimate, byref(batch.struct), byref(options), calibration, None, 0, byref(output.struct))
+        library.v05_baseline_estimate, byref(batch.struct), byref(options), *models, None, 0, byref(output.struct))
     return output.estimate(batch.rewards.like_original(result), batch.groups.labels, rule)
 
 
@@ -99,19 +99,19 @@ class EstimateArrays:
     """Memory for the results of an estimation, and the Estimate made of it."""
 
     def __init__(self, row_count, group_capacity):
-        self.index = np.empty(row_count, np.int64)
+        self.row_group = np.empty(row_count, np.int64)
         self.arrays = {name: np.empty(group_capacity, dtype) for name, dtype in _PER_GROUP.items()}
         self.calibration = c.Calibration()
         self.mixture = c.Mixture()
         self.struct = c.Estimate(
-            row_group=address(self.index), group_capacity=group_capacity, calibration=addressof(self.calibration),
+            row_group=address(self.row_group), group_capacity=group_capacity, calibration=addressof(self.calibration),
             mixture=addressof(self.mixture), **{name: address(array) for name, array in self.arrays.items()})
 
     def estimate(self, advantages, labels, rule):
         found = {name: array[: self.struct.group_count].copy() for name, array in self.arrays.items()}
         return Estimate(
             advantages=advantages,
-            index=self.index,
+            row_group=self.row_group,
             groups=labels(found.pop("group_ids")),
             **found,
             rule="rloo" if rule == "rloo" else _RULE_NAMES[self.struct.applied_rule],
@@ -124,9 +124,8 @@ class EstimateArrays:
 def _prepare(rewards, groups, prior, prior_strength, mask, calibration, mixture, reward_range, **options):
     interval = reward_interval(reward_range)
     batch = PreparedBatch(rewards, groups, prior, mask, interval, prior_strength)
-    batch.mixture = mixture_struct(mixture, interval)
-    options = estimation_options(interval, mixture=batch.mixture, **options)
-    return batch, options, calibration_struct(calibration, interval)
+    models = calibration_struct(calibration, interval), mixture_struct(mixture, interval)
+    return batch, estimation_options(interval, **options), models
 
 
 def prior_from_probability(probability, *, reward_range=(0.0, 1.0)):
@@ -151,11 +150,11 @@ def prior_from_probability(probability, *, reward_range=(0.0, 1.0)):
 @dataclasses.dataclass(frozen=True, eq=False)
 class Estimate:
     """What `estimate` found. Arrays a row have n entries, arrays a group are in order of first appearance; all are
-    numpy arrays but `advantages`, which is of the kind of the rewards. `baseline[index]` is the baseline of each row
+    numpy arrays but `advantages`, which is of the kind of the rewards. `baseline[row_group]` is the baseline of each row
     (without leave_one_out).
 
     advantages: (n,).
-    index: (n,) int64, the row's group.
+    row_group: (n,) int64, the row's group: an index into the arrays per group.
     groups: the ids.
     count: k, counted rewards.
     mean: m; NaN where no row counts; exactly the reward where all are equal.
@@ -178,7 +177,7 @@ class Estimate:
     __module__ = "v05"
 
     advantages: object
-    index: np.ndarray
+    row_group: np.ndarray
     groups: np.ndarray
     count: np.ndarray
     mean: np.ndarray
@@ -202,7 +201,7 @@ class Estimate:
 
     def __str__(self):
         lines = [
-            f"Estimate: {len(self.index)} rollouts of {len(self)} prompts, rule {self.rule}, "
+            f"Estimate: {len(self.row_group)} rollouts of {len(self)} prompts, rule {self.rule}, "
             f"{int(self.rejected.sum())} priors rejected, {int(self.constant.sum())} groups with all rewards equal",
             f"{'group':>20} {'count':>5} {'mean':>8} {'prior':>8} {'weight':>7} {'baseline':>8} {'mse':>9} {'z':>6}",
         ]

@@ -37,13 +37,13 @@ class Mixture:
         if not isinstance(self.calibration, Calibration):
             raise ArgumentTypeError(
                 f"mixture.calibration must be a Calibration, got {type(self.calibration).__name__}")
-        struct = c.Mixture(**self.calibration._numbers())
+        struct = c.Mixture(calibration=self.calibration._struct())
         struct.weights = (*_weights("weights", self.weights, 30), *_weights("grand_weights", self.grand_weights, 10))
         return struct
 
     @classmethod
     def _from_struct(cls, struct):
-        return cls(Calibration._from_struct(struct), tuple(struct.weights[:30]), tuple(struct.weights[30:]))
+        return cls(Calibration._from_struct(struct.calibration), tuple(struct.weights[:30]), tuple(struct.weights[30:]))
 
 
 def _weights(name, values, count):
@@ -119,4 +119,4 @@ def mixture_struct(mixture, interval):
         mixture = mixture.mixture
     if not isinstance(mixture, Mixture):
         raise ArgumentTypeError(f"mixture must be a Mixture, a RunningMixture or None, got {type(mixture).__name__}")
-    return mixture._struct()
+    return byref(mixture._struct())

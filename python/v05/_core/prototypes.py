@@ -35,6 +35,7 @@ class Batch(SizedStructure):
         ("prior", c_void_p),
         ("mask", c_void_p),
         ("prior_strength", c_void_p),
+        ("weights", c_void_p),
     ]
 
 
@@ -51,7 +52,6 @@ class EstimationOptions(SizedStructure):
         ("singleton", c_int32),
         ("test", c_int32),
         ("level", c_double),
-        ("mixture", c_void_p),
     ]
 
 
@@ -70,7 +70,11 @@ class Calibration(SizedStructure):
 
 
 class Mixture(SizedStructure):
-    _fields_ = [*Calibration._fields_, ("weights", c_double * 40)]
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("calibration", Calibration),
+        ("weights", c_double * 40),
+    ]
 
 
 class Estimate(SizedStructure):
@@ -93,12 +97,12 @@ class Estimate(SizedStructure):
         ("rejected", c_void_p),
         ("constant", c_void_p),
         ("calibration", c_void_p),
+        ("mixture", c_void_p),
         ("group_count", c_int64),
         ("applied_rule", c_int32),
         ("calibration_applied", c_int32),
         ("reward_low", c_double),
         ("reward_high", c_double),
-        ("mixture", c_void_p),
     ]
 
 
@@ -197,7 +201,6 @@ class AllocatorOptions(SizedStructure):
         ("wave", c_int64),
         ("cost", c_double),
         ("budget", c_int64),
-        ("mixture", c_void_p),
     ]
 
 
@@ -239,7 +242,7 @@ FUNCTIONS = {
     "v05_estimation_options_initialize": (c_int32, [_options, c_size_t, _error]),
     "v05_estimation_workspace_size": (c_int32, [_batch, _options, _size, _error]),
     "v05_baseline_estimate": (
-        c_int32, [_batch, _options, _calibration, c_void_p, c_size_t, POINTER(Estimate), _error]),
+        c_int32, [_batch, _options, _calibration, _mixture, c_void_p, c_size_t, POINTER(Estimate), _error]),
     "v05_calibration_fit": (c_int32, [_batch, _options, c_void_p, c_size_t, _calibration, _error]),
     "v05_mixture_fit": (c_int32, [_batch, _options, c_void_p, c_size_t, _mixture, _error]),
     "v05_modulation_options_initialize": (c_int32, [POINTER(ModulationOptions), c_size_t, _error]),
@@ -273,7 +276,8 @@ FUNCTIONS = {
     "v05_allocator_options_initialize": (c_int32, [POINTER(AllocatorOptions), c_size_t, _error]),
     "v05_allocator_create": (
         c_int32,
-        [POINTER(AllocatorOptions), c_int64, c_void_p, c_void_p, c_void_p, _calibration, _new_handle, _error]),
+        [POINTER(AllocatorOptions), c_int64, c_void_p, c_void_p, c_void_p, _calibration, _mixture, _new_handle,
+         _error]),
     "v05_allocator_destroy": (None, [_handle]),
     "v05_allocator_request": (c_int32, [_handle, c_void_p, c_int64, _count, _error]),
     "v05_allocator_observe": (c_int32, [_handle, c_void_p, c_void_p, c_int64, _error]),

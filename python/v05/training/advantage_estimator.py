@@ -183,7 +183,7 @@ class AdvantageEstimator:
 
         counted = np.ones(len(rewards), bool) if mask is None else mask.astype(bool)
         if self._rule.bounded or self._bounded(rewards[counted]):
-            self.calibration.update(rewards, found.index, value, mask=mask)
+            self.calibration.update(rewards, found.row_group, value, mask=mask)
             self.source.record(keys, prompts, rewards, mask, self.steps)
         self.steps += 1
         return Step(scaled, np.where(counted, rewards - unscaled, np.nan), found, metrics)
@@ -208,13 +208,13 @@ class AdvantageEstimator:
         """Wrong ids remove the baseline in silence, or mix prompts: ids of groups and of prompts must agree."""
         hashes = key_array(keys)
         first = np.full(len(found), len(keys))
-        np.minimum.at(first, found.index, np.arange(len(keys)))
-        other = np.flatnonzero(hashes != hashes[first[found.index]]) if len(keys) else ()
+        np.minimum.at(first, found.row_group, np.arange(len(keys)))
+        other = np.flatnonzero(hashes != hashes[first[found.row_group]]) if len(keys) else ()
         if len(other):
             row = int(other[0])
             raise InvalidArgument(
-                f"the rollouts of a group must be of one prompt, got {keys[int(first[found.index[row]])]!r:.100} and "
-                f"{keys[row]!r:.100} (row {row}) in group {found.groups[found.index[row]]!r:.100}")
+                f"the rollouts of a group must be of one prompt, got {keys[int(first[found.row_group[row]])]!r:.100} and "
+                f"{keys[row]!r:.100} (row {row}) in group {found.groups[found.row_group[row]]!r:.100}")
         alone = first[found.count == 1]
         if len(alone) > 1 and len(np.unique(hashes[alone])) <= len(alone) / 2:
             self._tell("alone", f"{len(alone)} groups hold one rollout, though their prompts come more than once in the "
@@ -230,7 +230,7 @@ class AdvantageEstimator:
         prior = value if self._rule.uses_prior else np.full(len(rewards), np.nan)
         health = prior_health(
             SimpleNamespace(**{name: getattr(found, name)[seen] for name in names}),
-            fit_calibration(rewards, found.index, prior, reward_range=reward_range, mask=mask),
+            fit_calibration(rewards, found.row_group, prior, reward_range=reward_range, mask=mask),
             reward_range=reward_range, maximum=maximum, two_valued=bool(np.isin(counted, (low, high)).all()))
         if self.rule == "v05":
             for warning in health.warnings:
