@@ -1,5 +1,6 @@
 """Nothing in the documents, or in comments that cite them, points nowhere."""
 
+import ast
 import re
 
 import pytest
@@ -8,6 +9,7 @@ from conftest import ROOT
 OWN = ("include", "Sources", "Tests", "python")
 TEXT = {".md", ".h", ".c", ".cpp", ".swift", ".py", ".toml"}
 METHOD = ROOT / "python" / "docs" / "method.md"
+PACKAGE = ROOT / "python" / "v05"
 # "method section 5b", "method sections 1, 3 and 7", also where a line of comment ends in between.
 CITATION = re.compile(r"\b[Mm]ethod[\s/#*]+sections?[\s/#*]+(\d+b?(?:(?:,|[\s/#*]+and|[\s/#*]+to)[\s/#*]+\d+b?)*)")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -99,3 +101,69 @@ def test_first_screen_of_the_readme_is_short():
     words = re.sub(r"\]\([^)]*\)", "]", before).split()
     assert len(words) <= 150
     assert sum(bool(re.search(r"(?<!v)\d", word)) for word in words) <= 10
+
+
+def map_of_the_code():
+    """Paths that the README's map names, below its line of the data flow."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Where things are\n")[2].partition("\n## ")[0]
+    folder = ROOT
+    for indent, names in re.findall(r"^( {4}| {8})(\S+(?: \S+)*) {2,}\S", section.partition("Baseline\n")[2], flags=re.M):
+        yield from ((ROOT if len(indent) == 4 else folder) / name for name in names.split())
+        if len(indent) == 4:
+            folder = ROOT / names
+
+
+def test_the_map_of_the_code_is_true_and_whole():
+    named = set(map_of_the_code())
+    assert len(named) > 20
+    assert [str(path) for path in named if not path.exists()] == []
+    for folder in (ROOT / "Sources" / "Estimation", ROOT / "python" / "v05"):
+        rooms = {path for path in folder.iterdir() if path.is_dir() and (any(path.glob("*.swift")) or any(path.glob("*.py")))}
+        assert rooms <= named
+
+
+# Dotted names of the package in a document: neither a file's name nor a key of a configuration.
+NAME = re.compile(r"(?<![\w./+-])v05((?:\.[A-Za-z_]\w*)+)")
+IMPORT = re.compile(r"^from v05((?:\.\w+)*) import ([\w, ]+)", flags=re.M)
+FILES = {"h", "pc", "zip", "yaml", "state", "so"}
+
+
+def names_of(module):
+    """What a file of the package defines, imports, or spells out as names that it fetches when asked for them."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            yield node.name
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from ((alias.asname or alias.name).split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def exists(parts):
+    """Whether v05.<parts> is a module, or a name in one."""
+    place = PACKAGE
+    for part in parts:
+        if (place / part).is_dir():
+            place = place / part
+        elif (place / f"{part}.py").is_file():
+            place = place / f"{part}.py"
+        else:
+            return part.startswith("__") or part in names_of(place / "__init__.py" if place.is_dir() else place)
+    return True
+
+
+def test_which_names_exist():
+    assert exists(("trl", "V05GRPOTrainer")) and exists(("slime", "install")) and exists(("History", "predict"))
+    assert not exists(("slime", "nothing")) and not exists(("nothing",))
+
+
+def test_names_in_documents_exist():
+    pages = [(path, text) for path, text in texts() if path.suffix == ".md"]
+    named = {(path.name, tuple(found[1:].split("."))) for path, text in pages for found in NAME.findall(text)}
+    named |= {(path.name, (*module.split(".")[1:], name.strip()))
+              for path, text in pages for module, names in IMPORT.findall(text) for name in names.split(",")}
+    assert len(named) > 60
+    assert [(page, "v05." + ".".join(parts)) for page, parts in sorted(named)
+            if parts[-1] not in FILES and not exists(parts)] == []

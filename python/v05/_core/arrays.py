@@ -162,6 +162,14 @@ def _is_int64(label):
     return type(label) is int and -(2**63) <= label < 2**63
 
 
+def numbers(values, name):
+    """A numpy array over values, which must be numbers."""
+    array = to_numpy(values, name)
+    if array.dtype.kind not in "fiub":
+        raise ArgumentTypeError(f"{name} must be numbers, got dtype {array.dtype}")
+    return array
+
+
 def optional_numbers(value, name, interval):
     """Numbers as float64, NaN for None."""
     array = in_reward_units(value, name, interval)
@@ -209,19 +217,27 @@ def prior_rows(prior, groups, interval, name="prior"):
     return np.ascontiguousarray(array)
 
 
-def mask_rows(mask, count):
-    """A byte a row, 0 takes the row out; or None."""
-    if mask is None:
-        return None
+def mask_bytes(mask):
+    """A byte an entry from booleans, or 0 and 1, of any shape."""
     array = to_numpy(mask, "mask")
     if array.dtype.kind not in "biuf":
         raise ArgumentTypeError(f"mask must be booleans, got dtype {array.dtype}")
-    if array.shape != (count,):
-        raise InvalidArgument(f"mask must have one entry a reward, got shape {array.shape} for {count} rewards")
+    if array.dtype == np.bool_:
+        return np.ascontiguousarray(array).view(np.uint8)
     others = array[(array != 0) & (array != 1)]
     if others.size:
         raise InvalidArgument(f"mask must be booleans, or 0 and 1, got {others[0]}")
     return np.ascontiguousarray(array, dtype=np.uint8)
+
+
+def mask_rows(mask, count):
+    """A byte a row, 0 takes the row out; or None."""
+    if mask is None:
+        return None
+    array = mask_bytes(mask)
+    if array.shape != (count,):
+        raise InvalidArgument(f"mask must have one entry a reward, got shape {array.shape} for {count} rewards")
+    return array
 
 
 def address(array):

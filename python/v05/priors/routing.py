@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._core.arrays import to_numpy
-from ..errors import ArgumentTypeError, InvalidArgument
+from .._core.arrays import numbers
+from ..errors import InvalidArgument
 
 _COLOURS = ("#2f6fb5", "#6aa67c", "#b5344a", "#8a97a3")
 
@@ -36,7 +36,7 @@ def route_frontier(success, cost, outcome, *, betas=None):
         raise InvalidArgument(f"outcome must have the shape of success, {success.shape}, got {outcome.shape}")
     if not len(success):
         raise InvalidArgument("success must have at least one prompt, got none")
-    betas = np.linspace(0, 1, 101) if betas is None else _numbers("betas", betas)
+    betas = np.linspace(0, 1, 101) if betas is None else numbers(betas, "betas").astype(np.float64)
     if betas.ndim != 1 or not len(betas):
         raise InvalidArgument(f"betas must be one or more numbers, got shape {betas.shape}")
     for beta in betas:
@@ -146,7 +146,7 @@ def _best_mix(performance, cost, budget):
 
 def _predictions(success, cost):
     success = _table("success", success)
-    cost = _numbers("cost", cost)
+    cost = numbers(cost, "cost").astype(np.float64)
     if cost.shape not in (success.shape, success.shape[1:]):
         raise InvalidArgument(
             f"cost must have one entry a model {success.shape[1:]} or the shape of success {success.shape}, got {cost.shape}")
@@ -155,7 +155,7 @@ def _predictions(success, cost):
 
 
 def _table(name, values):
-    array = _numbers(name, values)
+    array = numbers(values, name).astype(np.float64)
     if array.ndim != 2 or array.shape[1] < 1:
         raise InvalidArgument(f"{name} must have two dimensions (prompts, models) and a model, got shape {array.shape}")
     _check_unit(name, array)
@@ -163,18 +163,11 @@ def _table(name, values):
 
 
 def _weight(name, value):
-    array = _numbers(name, value)
+    array = numbers(value, name).astype(np.float64)
     if array.ndim:
         raise InvalidArgument(f"{name} must be a number, got shape {array.shape}")
     _check_unit(name, array)
     return float(array)
-
-
-def _numbers(name, values):
-    given = to_numpy(values, name)
-    if given.dtype.kind not in "fiub":
-        raise ArgumentTypeError(f"{name} must be numbers, got dtype {given.dtype}")
-    return given.astype(np.float64)
 
 
 def _check_unit(name, array):
