@@ -11,6 +11,13 @@ let shipped: [SwiftSetting] = [
     .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"], .when(traits: ["Embedded"])),
 ]
 
+/// For the loops over tokens, compiled a second time for processors that have it (and chosen where it is found).
+#if arch(x86_64)
+let avx2: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-mavx2"])]
+#else
+let avx2: [SwiftSetting] = []
+#endif
+
 let package = Package(
     name: "v05",
     products: [
@@ -22,7 +29,10 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CV05", path: "include"),
         .systemLibrary(name: "CLibrary"),
-        .target(name: "Estimation", dependencies: ["CLibrary"], swiftSettings: shipped),
+        .target(name: "TokenPasses", dependencies: ["CLibrary"], swiftSettings: shipped),
+        .target(name: "TokenPassesAVX2", dependencies: ["CLibrary"], swiftSettings: shipped + avx2),
+        .target(
+            name: "Estimation", dependencies: ["CLibrary", "TokenPasses", "TokenPassesAVX2"], swiftSettings: shipped),
         .target(name: "Allocation", dependencies: ["CLibrary", "Estimation"], swiftSettings: shipped),
         .target(
             name: "CInterface",
@@ -50,7 +60,9 @@ let package = Package(
         .systemLibrary(
             name: "CPython", path: "Tests/EmbeddedPythonTests/CPython", pkgConfig: "python3-embed",
             providers: [.apt(["libpython3-dev"])]),
-        .testTarget(name: "EstimationTests", dependencies: ["Estimation", "SeededRandom"]),
+        .testTarget(
+            name: "EstimationTests",
+            dependencies: ["CLibrary", "Estimation", "SeededRandom", "TokenPasses", "TokenPassesAVX2"]),
         .testTarget(name: "CInterfaceTests", dependencies: ["CInterface", "CV05", "SeededRandom"]),
         .testTarget(name: "EmbeddedPythonTests", dependencies: ["CInterface", "CPython", "CV05"], exclude: ["CPython"]),
     ],

@@ -20,7 +20,7 @@ public func v05_advantage_modulate_f32(
     _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     modulate(
-        FourFloats.self, options, sequence_count, token_count, advantages, per_token, entropy, log_prob, old_log_prob, mask, modulated,
+        options, sequence_count, token_count, advantages, per_token, entropy, log_prob, old_log_prob, mask, modulated,
         statistics, error)
 }
 
@@ -33,16 +33,16 @@ public func v05_advantage_modulate_f64(
     _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     modulate(
-        FourDoubles.self, options, sequence_count, token_count, advantages, per_token, entropy, log_prob, old_log_prob, mask, modulated,
+        options, sequence_count, token_count, advantages, per_token, entropy, log_prob, old_log_prob, mask, modulated,
         statistics, error)
 }
 
 @inline(__always)
-private func modulate<Four: TokenVector>(
-    _ four: Four.Type, _ options: UnsafePointer<v05_modulation_options>?, _ sequence_count: Int64, _ token_count: Int64,
-    _ advantages: UnsafePointer<Four.Scalar>?, _ per_token: Int32, _ entropy: UnsafePointer<Four.Scalar>?,
-    _ log_prob: UnsafePointer<Four.Scalar>?, _ old_log_prob: UnsafePointer<Four.Scalar>?, _ mask: UnsafePointer<UInt8>?,
-    _ modulated: UnsafeMutablePointer<Four.Scalar>?, _ statistics: UnsafeMutablePointer<v05_modulation_statistics>?,
+private func modulate<Scalar: TokenScalar>(
+    _ options: UnsafePointer<v05_modulation_options>?, _ sequence_count: Int64, _ token_count: Int64,
+    _ advantages: UnsafePointer<Scalar>?, _ per_token: Int32, _ entropy: UnsafePointer<Scalar>?,
+    _ log_prob: UnsafePointer<Scalar>?, _ old_log_prob: UnsafePointer<Scalar>?, _ mask: UnsafePointer<UInt8>?,
+    _ modulated: UnsafeMutablePointer<Scalar>?, _ statistics: UnsafeMutablePointer<v05_modulation_statistics>?,
     _ error: UnsafeMutablePointer<v05_error>?
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
@@ -66,15 +66,15 @@ private func modulate<Four: TokenVector>(
         guard let mask else { throw Failure(.nullPointer, "mask must not be NULL") }
         guard let modulated else { throw Failure(.nullPointer, "modulated must not be NULL") }
         let tokens = sequences &* length
-        let size = tokens &* MemoryLayout<Four.Scalar>.stride
-        let given = per_token == 1 ? size : sequences &* MemoryLayout<Four.Scalar>.stride
+        let size = tokens &* MemoryLayout<Scalar>.stride
+        let given = per_token == 1 ? size : sequences &* MemoryLayout<Scalar>.stride
         if overlaps(modulated, size, advantages, given) || overlaps(modulated, size, entropy, size)
             || overlaps(modulated, size, log_prob, size) || overlaps(modulated, size, old_log_prob, size)
             || overlaps(modulated, size, mask, tokens)
         {
             throw Failure(.overlappingArrays, "modulated must not share memory with another array")
         }
-        let modulation = TokenModulation<Four>(
+        let modulation = TokenModulation(
             options: choices, sequences: sequences, length: length, advantages: advantages, isPerToken: per_token == 1,
             entropy: entropy, logProbabilities: log_prob, oldLogProbabilities: old_log_prob, mask: mask)
         let found = try modulation.run(to: modulated)

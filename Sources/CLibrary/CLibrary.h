@@ -1,9 +1,55 @@
-/* The few functions of the C library that v05 calls: memory for scratch space, digits for messages, a logarithm. */
+/* The few functions of the C library that v05 calls: memory for scratch space, digits for messages, a logarithm. And what
+ * Swift cannot say: lanes of bytes made lanes of words, whether any bit of several lanes is set, what the processor has. */
 #ifndef V05_CLIBRARY_H
 #define V05_CLIBRARY_H
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* All bits of lane n where byte n is 0, none where not; and whether any bit of all lanes is set. */
+#define V05_LANES(word, bits, count, name)                                                                                 \
+    typedef word v05_##name##_words __attribute__((ext_vector_type(count)));                                               \
+    static inline v05_##name##_words v05_zero_bytes_of_##name(const void *bytes) {                                         \
+        typedef int8_t small __attribute__((ext_vector_type(count)));                                                      \
+        typedef int##bits##_t large __attribute__((ext_vector_type(count)));                                               \
+        small lanes;                                                                                                       \
+        memcpy(&lanes, bytes, count);                                                                                      \
+        return (v05_##name##_words)__builtin_convertvector(lanes == 0, large);                                             \
+    }                                                                                                                      \
+    static inline int v05_any_bit_of_##name(v05_##name##_words lanes) { return __builtin_reduce_or(lanes) != 0; }
+V05_LANES(uint32_t, 32, 8, eight)
+V05_LANES(uint64_t, 64, 4, four)
+
+/* Whether the processor has AVX2 and the operating system keeps its registers; 0 where there is no such thing. */
+static inline int v05_has_avx2(void) {
+#ifdef __x86_64__
+    /* Asked once, since a virtual machine answers slowly: 0 not yet, 1 no, 2 yes. Threads that ask at once agree. */
+    static int known;
+    int answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (answer == 0) {
+        uint32_t a = 0, b = 0, c = 0, d = 0;
+        __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+        answer = 1;
+        if (a >= 7) {
+            a = 1, c = 0;
+            __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+            const uint32_t saved_and_avx = 1u << 27 | 1u << 28;
+            if ((c & saved_and_avx) == saved_and_avx) {
+                uint32_t low, high;
+                __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+                a = 7, c = 0;
+                __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+                if ((low & 6) == 6 && (b & 1u << 5)) answer = 2;
+            }
+        }
+        __atomic_store_n(&known, answer, __ATOMIC_RELAXED);
+    }
+    return answer == 2;
+#else
+    return 0;
+#endif
+}
 
 #endif

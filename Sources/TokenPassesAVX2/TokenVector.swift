@@ -1,0 +1,1 @@
+../TokenPasses/TokenVector.swift
