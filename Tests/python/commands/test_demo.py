@@ -10,8 +10,10 @@ import pytest
 from v05.commands.command_line import main
 from v05.commands.demo.arms import ARMS, find_arms
 from v05.commands.demo.curve import Point, Run
+from v05.commands.demo.figures import Figures
 from v05.commands.demo.report import interval, mean_areas, report_arms
 from v05.commands.demo.setting import QUICK, RECORDED
+from v05.commands.demo.study import run_study
 from v05.errors import InvalidArgument
 
 pytest.importorskip("scipy", reason="the intervals of the demo need scipy")
@@ -117,6 +119,32 @@ def test_tables_and_picture(tmp_path):
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
     draw_report(report_arms(made_up_runs()[:1], ARMS), tmp_path / "one.png")
     assert {arm.name.removesuffix(f"-x{arm.updates}") for arm in ARMS} <= COLOURS.keys()
+
+
+def test_figures_go_on_from_their_file(tmp_path):
+    path = tmp_path / "figures.json"
+    figures = Figures(path, QUICK, resume=True)
+    assert figures.runs == []
+    for one in made_up_runs():
+        figures.add(one)
+    figures.write(report_arms(figures.runs, ARMS))
+    again = Figures(path, QUICK, resume=True)
+    assert [run.arm for run in again.runs] == [run.arm for run in figures.runs]
+    assert again.runs[0].points[1:] == figures.runs[0].points[1:] and isnan(again.runs[0].points[0].reward)
+    assert [path] == list(tmp_path.iterdir())
+    with pytest.raises(InvalidArgument, match="resume must go on with the setting of .*: rollouts differ"):
+        Figures(path, replace(QUICK, rollouts=64), resume=True)
+    with pytest.raises(InvalidArgument, match="resume must come with json"):
+        Figures(None, QUICK, resume=True)
+    assert Figures(path, QUICK, resume=False).runs == []
+
+
+def test_known_runs_are_not_done_again():
+    def never(*_):
+        raise AssertionError("nothing is left to do")
+
+    known = {(arm.name, seed, arm.learning_rate) for arm in ARMS for seed in range(2)}
+    assert not run_study(ARMS, range(2), TINY, device="cpu", processes=1, progress=never, finished=never, known=known)
 
 
 def test_progress_without_a_terminal():
@@ -252,8 +280,8 @@ def test_rollouts_are_used_again(trl, tmp_path, monkeypatch, capsys):
     assert main(["demo", "--arms", "grpo-4", "history-1-x4", "--seeds", "1", "--tuning-seeds", "1", "--learning-rates",
                  "1e-3", "1e-2", "--processes", "1", "--out", str(tmp_path / "demo.png"), "--json", str(figures)]) == 0
     found = json.loads(figures.read_text())
-    assert {one["seed"] for one in found["tuning"]} == {100} and len(found["tuning"]) == 4
-    once, again = (one["points"] for one in sorted(found["runs"], key=lambda one: one["arm"]))
+    assert [one["seed"] for one in found["runs"]] == [100] * 4 + [0] * 2
+    once, again = (one["points"] for one in found["runs"][4:])
     assert [point["rollouts"] for point in once] == [point["rollouts"] for point in again] == [0, 32, 64, 96]
     assert once[0]["accuracy"] == again[0]["accuracy"]
     assert all(point["rollouts_a_prompt"] == 1 and 0 <= point["reward"] <= 1 for point in again[1:])
@@ -265,12 +293,12 @@ def test_an_interrupted_study_ends_soon(trl):
     """As by Ctrl-C: the runs that are done stay, no process goes on."""
     import multiprocessing
 
-    from v05.commands.demo.study import run_study
-
     def progress(job, done, total, accuracy):
         if job.startswith("GRPO") and "seed 2" in job:
             raise KeyboardInterrupt
 
-    study = run_study(find_arms(["grpo-4"]), range(50), TINY, device="cpu", processes=2, progress=progress)
-    assert study.interrupted and 1 <= len(study.runs) < 10
+    runs = []
+    assert run_study(find_arms(["grpo-4"]), range(50), TINY, device="cpu", processes=2, progress=progress,
+                     finished=runs.append)
+    assert 1 <= len(runs) < 10
     assert not multiprocessing.active_children()

@@ -1,17 +1,16 @@
 """`v05 demo`."""
 
-import json
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
-from math import isfinite
 from pathlib import Path
 
 from ...errors import InvalidArgument, MissingExtra
 from .arms import ARMS, find_arms
+from .figures import Figures
 from .setting import FULL, QUICK
-from .study import Study, run_study
+from .study import run_study
 
 NEEDED = ("torch", "transformers", "trl", "datasets", "accelerate", "reasoning_gym", "rich", "matplotlib", "scipy")
 FULL_RATES = (5e-5, 1e-4, 2e-4, 4e-4, 8e-4)
@@ -50,7 +49,8 @@ def add_command(commands):
     demo.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
                       help="auto: a GPU for --full if there is one")
     demo.add_argument("--out", default="demo.png", metavar="FILE", help="the picture (default: demo.png)")
-    demo.add_argument("--json", metavar="FILE", help="write settings, every run and the report")
+    demo.add_argument("--json", metavar="FILE", help="write setting, every run and the report, run after run")
+    demo.add_argument("--resume", action="store_true", help="go on from the runs that the file of --json holds")
     demo.add_argument("--log", metavar="FILE",
                       help="instead of all this record the log that `v05 replay` ships (6 minutes on one core)")
 
@@ -101,63 +101,53 @@ def _compare(options):
     setting = replace(FULL if full else QUICK, **{name: size for name, size in sizes.items() if size})
     setting.check(arms)
     console = Console()
-    run = partial(_run, console, setting, _device(options.device, full), options.processes)
-    tuning = Study()
+    figures = Figures(options.json, setting, options.resume)
+    run = partial(_run, console, setting, _device(options.device, full), options.processes, figures)
     if rates := options.learning_rates or (FULL_RATES if full else None):
-        arms, tuning = _tuned(console, run, arms, rates, options.tuning_seeds)
-    if tuning.interrupted:
+        arms = _tuned(console, run, arms, rates, options.tuning_seeds)
+    runs = run(arms, range(options.seeds or (8 if full else 3))) if arms else []
+    if not runs:
         return
-    study = run(arms, range(options.seeds or (8 if full else 3)))
-    if not study.runs:
-        return
-    reports = report_arms(study.runs, arms)
+    reports = report_arms(runs, arms)
     print_report(console, reports, setting)
     draw_report(reports, options.out)
     console.print(f"picture: {options.out}", highlight=False)
+    figures.write(reports)
     if options.json:
-        found = {"setting": asdict(setting), "arms": [row.as_dict() for row in reports],
-                 "runs": [asdict(run) for run in study.runs], "tuning": [asdict(run) for run in tuning.runs]}
-        Path(options.json).write_text(json.dumps(_unknown_as_null(found), indent=1, allow_nan=False))
         console.print(f"figures: {options.json}", highlight=False)
 
 
-def _run(console, setting, device, processes, arms, seeds):
-    """The `Study` of the arms with the seeds, with live progress."""
+def _run(console, setting, device, processes, figures, arms, seeds):
+    """The runs of the arms with the seeds, those that the figures lack with live progress."""
     from .progress import live_progress
 
-    jobs = len(seeds) * len(arms)
-    with live_progress(console, jobs + len(seeds)) as progress:
-        study = run_study(arms, seeds, setting, device=device, progress=progress,
-                          processes=processes or min(os.cpu_count() or 1, 8, jobs))
-    if study.interrupted:
+    wanted = [(arm.name, seed, arm.learning_rate) for seed in seeds for arm in arms]
+    known = {(run.arm, run.seed, run.learning_rate) for run in figures.runs}
+    jobs = [job for job in wanted if job not in known]
+    with live_progress(console, len(jobs) + len({seed for _, seed, _ in jobs})) as progress:
+        interrupted = run_study(arms, seeds, setting, device=device, progress=progress, finished=figures.add,
+                                known=known, processes=processes or min(os.cpu_count() or 1, 8, max(len(jobs), 1)))
+    if interrupted:
         console.print("[yellow]Interrupted: this is what was done so far.[/yellow]")
-    return study
+    return [run for run in figures.runs if (run.arm, run.seed, run.learning_rate) in set(wanted)]
 
 
 def _tuned(console, run, arms, rates, seeds):
-    """(the arms at the best of the rates, the `Study` that tried them)."""
+    """The arms at the best of the rates; none where the user ended the search."""
     from .report import mean_areas
     from .table import print_tuning
 
     if len(rates) == 1:
-        return [replace(arm, learning_rate=rates[0]) for arm in arms], Study()
+        return [replace(arm, learning_rate=rates[0]) for arm in arms]
     tried = [replace(arm, learning_rate=rate) for arm in arms for rate in rates]
-    study = run(tried, range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + seeds))
-    if study.runs:
-        areas = mean_areas(study.runs)
-        print_tuning(console, arms, areas)
-        if not study.interrupted:
-            arms = [replace(arm, learning_rate=max(areas[arm.name], key=areas[arm.name].get)) for arm in arms]
-    return arms, study
-
-
-def _unknown_as_null(found):
-    """JSON knows no NaN and no infinity."""
-    if isinstance(found, dict):
-        return {name: _unknown_as_null(value) for name, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_unknown_as_null(value) for value in found]
-    return None if isinstance(found, float) and not isfinite(found) else found
+    runs = run(tried, range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + seeds))
+    if not runs:
+        return []
+    areas = mean_areas(runs)
+    print_tuning(console, arms, areas)
+    if len(runs) < len(tried) * seeds:
+        return []
+    return [replace(arm, learning_rate=max(areas[arm.name], key=areas[arm.name].get)) for arm in arms]
 
 
 def _device(wanted, full):

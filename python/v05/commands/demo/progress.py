@@ -28,7 +28,7 @@ def _bars(bars, jobs):
         if job not in shares:
             tasks[job] = bars.add_task(job, total=total, note="")
         shares[job] = min(done / total, 1)
-        bars.update(tasks[job], completed=done, note=_note(accuracy), visible=done < total)
+        bars.update(tasks[job], completed=done, total=total, note=_note(accuracy), visible=done < total)
         bars.update(everything, completed=sum(shares.values()))
 
     return progress

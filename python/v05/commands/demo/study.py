@@ -2,7 +2,7 @@
 
 import signal
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from queue import Empty
@@ -23,31 +23,28 @@ class Job:
         return f"{self.arm.label}, rate {self.arm.learning_rate:g}, seed {self.seed}"
 
 
-@dataclass
-class Study:
-    """The runs that are done, and whether the user ended the study before all were."""
-
-    runs: list = field(default_factory=list)
-    interrupted: bool = False
-
-
-def run_study(arms, seeds, setting, *, device, processes, progress):
-    """A `Study` of every arm with every seed. Its numbers do not depend on the number of processes.
+def run_study(arms, seeds, setting, *, device, processes, progress, finished, known=()):
+    """Run every arm with every seed. The numbers do not depend on the number of processes.
 
     progress(job, done, total, accuracy): called while jobs, told by their names, are under way; accuracy is None where
         there is none.
+    finished(run): called with every `Run` that is done.
+    known: (name of the arm, seed, learning rate) of runs that are not done again.
+    Returns whether the user ended the study before all were done.
     """
     context = get_context("spawn")
     messages, stop = context.Queue(), context.Event()
-    study = Study()
+    missing = {}
+    for seed in seeds:
+        missing[seed] = [arm for arm in arms if (arm.name, seed, arm.learning_rate) not in known]
     pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(messages, stop))
-    pending = {}
+    pending, interrupted = {}, False
 
     def submit(job, *weights):
         pending[pool.submit(_work, job, setting, device, *weights)] = job
 
     # Seed after seed, so that a study that is interrupted has whole seeds.
-    later = iter(seeds)
+    later = iter([seed for seed in seeds if missing[seed]])
     try:
         for seed in islice(later, processes):
             submit(Job(seed))
@@ -57,22 +54,24 @@ def run_study(arms, seeds, setting, *, device, processes, progress):
                 progress(*message)
             for future in done:
                 job, result = pending.pop(future), future.result()
+                # Told here, too: the last message of a process may come too late.
+                progress(str(job), 1, 1, result.points[-1].accuracy if job.arm else None)
                 if job.arm:
-                    study.runs.append(result)
+                    finished(result)
                     continue
-                for arm in arms:
+                for arm in missing[job.seed]:
                     submit(Job(job.seed, arm), result)
                 for seed in islice(later, 1):
                     submit(Job(seed))
     except KeyboardInterrupt:
-        study.interrupted = True
+        interrupted = True
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
     for future, job in pending.items():
         if job.arm and not future.cancelled() and not future.exception():
-            study.runs.append(future.result())
-    return study
+            finished(future.result())
+    return interrupted
 
 
 class _Stopped(Exception):
