@@ -384,7 +384,7 @@ v05_status v05_modulation_options_initialize(v05_modulation_options *options, si
  * compensation 1. A single token: |dH| = 0. A = 0: 0.
  *
  * Arrays are row-major, (sequence_count, token_count) each, and may be NULL where that is empty.
- * advantages: one a token with per_token = 1, one a sequence, (sequence_count), with per_token = 0.
+ * advantages: one per token with per_token = 1, one per sequence, (sequence_count), with per_token = 0.
  * modulated: out. Where the mask is 0 the advantage as it is, 0 for one that is not finite; nothing else is looked at there.
  * statistics: out, may be NULL. options = NULL: defaults.
  *

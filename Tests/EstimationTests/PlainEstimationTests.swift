@@ -2,7 +2,7 @@ import SeededRandom
 import Testing
 @testable import Estimation
 
-/// The quick way gives the numbers of the general way, bit for bit, and refuses what that refuses.
+/// The fast path gives the numbers of the general path, bit for bit, and refuses what that refuses.
 struct PlainEstimationTests {
     private static let rules = [BaselineRule.v05, .grpo, .prior]
     private static let intervals = [Interval(low: 0, high: 1), Interval(low: -1, high: 1), Interval(low: -3, high: 10)]
@@ -130,7 +130,7 @@ struct PlainEstimationTests {
         }
     }
 
-    /// Rewards off the grid of 2^-20, or rows that are not side by side: the general way, and the same whatever is asked for.
+    /// Rewards off the grid of 2^-20, or rows that are not side by side: the general path, and the same whatever is asked for.
     @Test(arguments: rules)
     func otherBatches(_ rule: BaselineRule) throws {
         var random = SeededRandom(2)
@@ -167,7 +167,7 @@ struct PlainEstimationTests {
         #expect(try !rollouts.takesQuickWay(EstimationOptions()))
     }
 
-    @Test("Refuses what the general way refuses", arguments: rules)
+    @Test("Refuses what the general path refuses", arguments: rules)
     func refusals(_ rule: BaselineRule) throws {
         let options = PlainEstimationTests.options(rule, Interval(low: 0, high: 1))
         let batches: [(Rollouts, Failure.Kind)] = [

@@ -8,7 +8,7 @@ struct Rollouts {
     var priors: [Double]?
     var strengths: [Double]?
     var mask: [UInt8]?
-    /// Where not nil, groups are told by these and not by ids; priors and strengths are one a group then.
+    /// Where not nil, groups are told by these and not by ids; priors and strengths are one per group then.
     var offsets: [Int64]?
     /// Handed over in single precision.
     var isSingle = false
@@ -78,7 +78,7 @@ struct Rollouts {
         try withBatch { try EstimatedRollouts($0, groupCount: groupCount, options, calibration, workspace: &workspace) }
     }
 
-    /// Advantages and nothing else, which is where the quick way may be taken.
+    /// Advantages and nothing else, which is where the fast path may be taken.
     func advantages(_ options: EstimationOptions) throws -> [Double] {
         var workspace = Workspace()
         defer { workspace.release() }

@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclasses.dataclass
 class Batch:
-    """Rewards, groups and prior a row, and the true value of every group, whose ids are 0, 1, 2 ..."""
+    """Rewards, groups and prior per row, and the true value of every group, whose ids are 0, 1, 2 ..."""
 
     rewards: np.ndarray
     groups: np.ndarray

@@ -123,6 +123,15 @@ def test_the_map_of_the_code_is_true_and_whole():
         assert {path.parent for path in files} <= named
 
 
+def test_files_of_the_tests_that_anything_names_exist():
+    """A command in a document, a script or a docstring: "Tests/Benchmarks/benchmark.py"."""
+    scripts = [(path, path.read_text(encoding="utf-8")) for path in (ROOT / "Tests" / "run", ROOT / ".ci" / "run")]
+    named = [(path, name) for path, text in [*texts(), *scripts] if path.name != "test_documents.py"
+             for name in re.findall(r"\bTests/[\w./-]+\.(?:py|c|cpp|json|txt)\b", text)]
+    assert len(named) > 20
+    assert [(str(path.relative_to(ROOT)), name) for path, name in named if not (ROOT / name).exists()] == []
+
+
 # Dotted names of the package in a document: neither a file's name nor a key of a configuration.
 NAME = re.compile(r"(?<![\w./+-])v05((?:\.[A-Za-z_]\w*)+)")
 IMPORT = re.compile(r"^from v05((?:\.\w+)*) import ([\w, ]+)", flags=re.M)

@@ -48,7 +48,7 @@ def reward(completions, prompts, **columns):
 
 
 def trainer(kind, folder, v05=None, *, reward_funcs=reward, train_dataset=None, listen=None, **options):
-    """A trainer of 32 rollouts a step and process. listen(trainer, inputs) is called with what reaches the loss."""
+    """A trainer of 32 rollouts per step and process. listen(trainer, inputs) is called with what reaches the loss."""
     torch.manual_seed(1)
     options = dict(
         output_dir=str(folder), per_device_train_batch_size=32, num_generations=4, max_completion_length=4, max_steps=3,

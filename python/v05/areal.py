@@ -108,6 +108,6 @@ class V05PPOActor(ppo_actor.PPOActor):
 
 def install(**options):
     """Makes every actor that this process creates from now on a V05PPOActor with the options of RewardNormalization."""
-    StoredEstimator(**options | {"state_path": None})  # a wrong option is told now
+    StoredEstimator(**options | {"state_path": None})  # fails fast on a wrong option
     V05PPOActor.options = options
     ppo_actor.PPOActor = V05PPOActor

@@ -23,7 +23,7 @@ _estimators = {}
 
 def install(**options):
     """Starts anew with the options of v05.training.StoredEstimator, for every role of trajectories."""
-    StoredEstimator(**options | {"state_path": None})  # a wrong option is told now
+    StoredEstimator(**options | {"state_path": None})  # fails fast on a wrong option
     _options.clear()
     _options.update(options)
     _estimators.clear()

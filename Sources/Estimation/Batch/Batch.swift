@@ -1,4 +1,4 @@
-/// The rollouts of one training step: a reward a row, and which rows are rollouts of the same prompt.
+/// The rollouts of one training step: a reward per row, and which rows are rollouts of the same prompt.
 public struct Batch {
     /// Where a row's group is said.
     public enum Groups {
@@ -11,7 +11,7 @@ public struct Batch {
     public let rowCount: Int
     public let rewards: RewardColumn
     public let groups: Groups
-    /// Prior values, NaN for none: one a row with ids, one a group with offsets.
+    /// Prior values, NaN for none: one per row with ids, one per group with offsets.
     public let priors: UnsafePointer<Double>?
     /// Rewards that each prior is worth, laid out like the priors.
     public let strengths: UnsafePointer<Double>?

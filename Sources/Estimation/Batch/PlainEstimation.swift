@@ -1,6 +1,6 @@
-/// The quick way through the most common call: advantages and nothing else, rows of a group side by side and all counted,
-/// rewards that are multiples of 2^-20, a baseline that needs no more than mean and prior. One number a group is kept
-/// instead of a summary. Whatever does not fit, refused input too, is left to the general way; the numbers are the same.
+/// The fast path of the most common call: advantages and nothing else, rows of a group side by side and all counted,
+/// rewards that are multiples of 2^-20, a baseline that needs no more than mean and prior. One number per group is kept
+/// instead of a summary. Whatever does not fit, refused input too, is left to the general path; the numbers are the same.
 struct PlainEstimation {
     let grouping: Grouping
     private let batch: Batch
@@ -11,7 +11,7 @@ struct PlainEstimation {
         return Workspace.size(of: Int64.self, count: rowCount &+ 1) &+ Workspace.size(of: Double.self, count: groups)
     }
 
-    /// nil, having written nothing of the caller's, where the general way is needed.
+    /// nil, having written nothing of the caller's, where the general path is needed.
     @_optimize(speed)
     init?(
         _ batch: Batch, options: EstimationOptions, output: EstimationOutput, workspace: inout Workspace

@@ -8,7 +8,7 @@ public struct History {
         public var interval = Interval(low: 0, high: 1)
         /// Factor on what is known at each visit, in 0...1.
         public var discount = 0.8
-        /// Factor a step, in 0...1; 1: time does not matter.
+        /// Factor per step, in 0...1; 1: time does not matter.
         public var stepDecay = 1.0
         /// Prompts kept, those recorded longest ago go first; 0: all.
         public var capacity = 0

@@ -1,6 +1,6 @@
 import CLibrary
 
-/// The memory of a history: one entry a key, found by hash, in the order in which keys were last recorded.
+/// The memory of a history: one entry per key, found by hash, in the order in which keys were last recorded.
 ///
 /// Memory comes from `malloc`, in columns: 36 bytes an entry and 4 bytes a place of the hash index, at most half of
 /// whose places are taken: 1,000,000 keys need 46 MB.

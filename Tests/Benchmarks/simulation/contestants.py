@@ -84,7 +84,7 @@ def neyman():
 
 
 def equal_average(average):
-    """Allocations of `average` rollouts a prompt."""
+    """Allocations of `average` rollouts per prompt."""
     for baseline in ("rloo", "v05", "calibrated", "calibrated leave-one-out", "mixture", "mixture leave-one-out"):
         yield Contestant("equal", baseline, partial(_play_ahead, baseline, partial(_equal, average)))
     for initial in (INITIAL, 2):

@@ -44,7 +44,7 @@ def draw_trial(trial, path):
         for panel in panels[len(trial.prior_error):]:
             panel.set_visible(False)
         for panel in panels[max(0, len(trial.prior_error) - columns):len(trial.prior_error)]:
-            panel.set_xlabel("rollouts a prompt")
+            panel.set_xlabel("rollouts per prompt")
             panel.tick_params(labelbottom=True)
         figure.supylabel("gradient noise × rollouts, leave-one-out with 16 = 1")
         figure.suptitle("Gradient noise for the same number of rollouts, by the quality of the prior (lower is better)",

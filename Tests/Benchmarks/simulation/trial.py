@@ -99,7 +99,7 @@ class _Stage:
         self.deals = [np.array_split(generator.permutation(count), batches) for _ in range(steps)]
 
     def with_mixtures(self, prior):
-        """The prior and, for each batch, the mixture of those before it, of `INITIAL` rollouts a prompt."""
+        """The prior and, for each batch, the mixture of those before it, of `INITIAL` rollouts per prompt."""
         running = v05.RunningMixture(reward_range=INTERVAL)
 
         def update(prompts, rewards):

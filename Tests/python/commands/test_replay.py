@@ -97,12 +97,12 @@ def test_small_steps_carry_their_calibration_over(tmp_path):
     assert scores.applied["james_stein"] == 1
     assert scores.applied["calibrated"] == 0.75  # all but the first step, where nothing has a prior
     small = gather_visits(read_log(random_log(tmp_path / "small", prompts=4, steps=6)))
-    # 4 groups a step, each step counted 0.9 times in the next one: 8 only after three steps with priors
+    # 4 groups per step, each step counted 0.9 times in the next one: 8 only after three steps with priors
     assert score(small, Setting(), 4).applied["calibrated"] == pytest.approx(2 / 6)
 
 
 def test_unbiased_for_known_truths(tmp_path):
-    """Expected errors by enumeration over all numbers of successes; false alarms: 1 in 10,000 a rule."""
+    """Expected errors by enumeration over all numbers of successes; false alarms: 1 in 10,000 per rule."""
     generator = np.random.default_rng(11)
     truth = generator.choice([0.02, 0.3, 0.5, 0.9], size=6000)
     prior = np.clip(truth + generator.choice([-0.2, 0.0, 0.3], size=6000), 0, 1)

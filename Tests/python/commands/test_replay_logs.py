@@ -12,7 +12,7 @@ from v05.commands.replay.logs import detect_reward_range, earlier_occurrences, r
 from v05.commands.replay.visits import gather_visits
 from v05.errors import InvalidArgument
 
-# prompt, step, reward of a run with two prompts, two steps and four rollouts a visit
+# prompt, step, reward of a run with two prompts, two steps and four rollouts per visit
 ROLLOUTS = [
     *(("one", 1, reward) for reward in (1, 0, 0, 1)),
     *(("two", 1, reward) for reward in (0, 0, 0, 1)),
@@ -231,7 +231,7 @@ BAD_LOGS = {
     "unknown fields": ('{"text": "p", "value": 1}', "line 1: no known log format: found text, value"),
     "broken JSON": (f"{GOOD}\n{{", "line 2: is not valid JSON"),
     "not an object": (f"{GOOD}\n17", "line 2: must be a JSON object, got 17"),
-    "array": (f"[{GOOD}]", "write one object a line"),
+    "array": (f"[{GOOD}]", "write one object per line"),
     "prompt missing": (f"{GOOD}\n{line(prompt='absent')}", "line 2: the field 'prompt' is missing"),
     "prompt empty": (f"{GOOD}\n{line(prompt='')}", "line 2: prompt is empty"),
     "reward missing": (f"{GOOD}\n{line(reward='absent')}", "line 2: the field 'reward' is missing"),

@@ -186,7 +186,7 @@ def test_integers_of_python_are_int64():
 
 @pytest.mark.parametrize("groups", [GROUPS[:-1], GROUPS + [7], [], np.array(GROUPS[:-1]), iter(GROUPS[:-1])])
 def test_one_group_a_reward(groups):
-    with pytest.raises(v05.InvalidArgument, match=r"groups must have one entry a reward, got \d for 8 rewards"):
+    with pytest.raises(v05.InvalidArgument, match=r"groups must have one entry per reward, got \d for 8 rewards"):
         advantages(REWARDS, groups)
 
 
@@ -342,7 +342,7 @@ def test_mask_is_zero_or_one(value):
 
 @pytest.mark.parametrize("mask", [True, [], MASK[:-1], [MASK]], ids=repr)
 def test_one_mask_entry_a_reward(mask):
-    with pytest.raises(v05.InvalidArgument, match=r"mask must have one entry a reward, got shape \(.* for 8 rewards"):
+    with pytest.raises(v05.InvalidArgument, match=r"mask must have one entry per reward, got shape \(.* for 8 rewards"):
         advantages(REWARDS, mask=mask)
 
 

@@ -63,17 +63,17 @@ BAD = {
     "2-D rewards": (dict(rewards=np.zeros((2, 2))), VALUE,
         "rewards must have one dimension (rollouts), got shape (2, 2)"),
     # Groups.
-    "too few groups": (dict(groups=GROUPS[:3]), VALUE, "groups must have one entry a reward, got 3 for 4 rewards"),
+    "too few groups": (dict(groups=GROUPS[:3]), VALUE, "groups must have one entry per reward, got 3 for 4 rewards"),
     "too many groups": (dict(groups=np.arange(5)), VALUE,
-        "groups must have one entry a reward, got 5 for 4 rewards"),
+        "groups must have one entry per reward, got 5 for 4 rewards"),
     "groups of floats": (dict(groups=np.array(GROUPS, dtype=float)), TYPE,
         "groups must be one-dimensional integers or hashables, got float64 of shape (4,)"),
     "groups of NaN": (dict(groups=[np.nan] * 4), TYPE,
         "groups must be integers or hashables, neither floats nor tensors, got nan"),
     "unhashable groups": (dict(groups=[[5]] * 4), TYPE,
         "groups must be integers or hashables: unhashable type: 'list'"),
-    "no groups": (dict(groups=None), TYPE, "groups must have one entry a reward, got NoneType"),
-    "groups as a string": (dict(groups="5566"), TYPE, "groups must have one entry a reward, got str"),
+    "no groups": (dict(groups=None), TYPE, "groups must have one entry per reward, got NoneType"),
+    "groups as a string": (dict(groups="5566"), TYPE, "groups must have one entry per reward, got str"),
     # Prior.
     "prior above the range": (dict(prior=1.25), VALUE,
         "prior[0] must be NaN (no prior) or lie in reward_range [0, 1], got 1.25 (group 5)"),
@@ -88,7 +88,7 @@ BAD = {
     "prior that disagrees, uids": (dict(groups=list("aabb"), prior=[0.5, 0.25, 0, 0]), VALUE,
         "prior[1] must be the same for all rows of a group, got 0.5 and 0.25 (group 'a')"),
     "prior of wrong length": (dict(prior=[0.5] * 3), VALUE,
-        "prior must be a number, a dict by group or one value a reward, got shape (3,) for 4 rewards"),
+        "prior must be a number, a dict by group or one value per reward, got shape (3,) for 4 rewards"),
     "prior as text": (dict(prior="0.5"), TYPE, "prior must be numbers, got dtype <U3"),
     "complex prior": (dict(prior=np.array([1j] * 4)), TYPE, "prior must be numbers, got dtype complex128"),
     "negative strength": (dict(prior=0.5, prior_strength=-1, rule=BETA), VALUE,
@@ -100,12 +100,12 @@ BAD = {
     "strength that disagrees": (dict(prior=0.5, prior_strength=[1, 1, 1, 2], rule=BETA), VALUE,
         "prior_strength[3] must be the same for all rows of a group, got 1 and 2 (group 6)"),
     "strength of wrong length": (dict(prior=0.5, prior_strength=[1] * 5), VALUE,
-        "prior_strength must be a number, a dict by group or one value a reward, got shape (5,) for 4 rewards"),
+        "prior_strength must be a number, a dict by group or one value per reward, got shape (5,) for 4 rewards"),
     "strength as text": (dict(prior=0.5, prior_strength=["1"] * 4), TYPE,
         "prior_strength must be numbers, got dtype <U1"),
     # Mask.
     "mask of wrong length": (dict(mask=[True] * 5), VALUE,
-        "mask must have one entry a reward, got shape (5,) for 4 rewards"),
+        "mask must have one entry per reward, got shape (5,) for 4 rewards"),
     "mask of numbers": (dict(mask=[0, 1, 2, 3]), VALUE, "mask must be booleans, or 0 and 1, got 2"),
     "mask of text": (dict(mask=["yes"] * 4), TYPE, "mask must be booleans, got dtype <U3"),
     # Options.
@@ -183,7 +183,7 @@ def test_bad_arguments_of_a_fit(arguments, kind, message):
     dict(rewards=changed(REWARDS, 1, 1e31)), dict(prior=1.5), dict(prior=[0.5, 0.25, 0.5, 0.5]),
     dict(prior_strength=-1), dict(prior_strength=[1, 2, 1, 1])], ids=repr)
 def test_advantages_and_estimates_refuse_the_same(rule, spoiled):
-    """The core has a quick way for advantages alone, which must not be blind."""
+    """The core has a fast path for advantages alone, which must not be blind."""
     outcomes = []
     for function in (v05.advantages, v05.estimate):
         try:

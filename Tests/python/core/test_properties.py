@@ -380,7 +380,7 @@ def test_the_paper_rule_is_better_with_a_good_prior_and_worse_with_a_bad_one():
 @pytest.mark.parametrize("rule", ["v05", "calibrated", "rloo", "james_stein", "prior", "median", "discounted_beta"])
 @pytest.mark.parametrize("rollouts", [2, 5])
 def test_leave_one_out_keeps_the_gradient_unbiased(rule, rollouts):
-    """E[(r - p) b] = 0 with a calibration from earlier batches; two-sided, 6.8e-6 a case."""
+    """E[(r - p) b] = 0 with a calibration from earlier batches; two-sided, 6.8e-6 per case."""
     generator = np.random.default_rng(13)
     earlier = v05.fit_calibration(*simulated(generator, 1024, rollouts, noisy).arguments)
     batch = simulated(generator, 16384, rollouts, noisy)
@@ -430,7 +430,7 @@ def concatenated(batches):
 @pytest.mark.parametrize("rollouts", [2, 3, 8])
 @pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS)
 def test_with_full_memory_batches_merge_exactly(rollouts, prior):
-    """With equally many rollouts a group all weights are 1, so that sums are all there is to a fit."""
+    """With equally many rollouts per group all weights are 1, so that sums are all there is to a fit."""
     generator = np.random.default_rng(14)
     batches = [simulated(generator, size, rollouts, prior) for size in (1, 3, 40, 17, 128, 2, 64)]
     running = v05.RunningCalibration(discount=1)

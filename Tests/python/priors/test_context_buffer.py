@@ -78,7 +78,7 @@ def test_megabytes_keep_their_ends():
 
 
 @pytest.mark.parametrize("prompts, scores, step, kind, message", [
-    (["a", "b"], [0.5], 0, v05.InvalidArgument, "one entry a prompt"),
+    (["a", "b"], [0.5], 0, v05.InvalidArgument, "one entry per prompt"),
     (["a", "b"], [0.5, 1.5], 0, v05.InvalidArgument, r"scores\[1\] must lie in \[0, 1\], got 1.5"),
     (["a", "b"], [np.nan, 0.5], 0, v05.InvalidArgument, r"scores\[0\] must lie in"),
     (["a", ""], [0.5, 0.5], 0, v05.InvalidArgument, r"prompts\[1\] must not be empty"),

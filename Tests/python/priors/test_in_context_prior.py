@@ -99,7 +99,7 @@ def test_the_same_context_gives_the_same_answer_in_any_process():
     script = f"""
 import json, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_priors_in_context import answers
+from test_in_context_prior import answers
 print(json.dumps(answers()))
 """
     there = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
@@ -163,7 +163,7 @@ def test_two_prompts_are_enough_not_to_fail(head):
     (["a", "b", "c"], [1.0, 1.0, 1.0], "scores must differ, got 3 that are all 1"),
     (["a", "b"], [0.0, 1.2], r"scores\[1\] must lie in \[0, 1\], got 1.2"),
     (["a", "b"], [0.0, np.nan], r"scores\[1\] must lie in \[0, 1\], got nan"),
-    (["a", "b"], [0.0], "one entry a prompt"),
+    (["a", "b"], [0.0], "one entry per prompt"),
     (["a", ""], [0.0, 1.0], r"prompts\[1\] must not be empty"),
     (["a", None], [0.0, 1.0], r"prompts\[1\] must be a string, got NoneType"),
 ])

@@ -84,7 +84,7 @@ def test_table_and_plot(tmp_path):
     (([0.5, 0.5], [0, 1], 0.5), "success must have two dimensions"),
     ((np.empty((2, 0)), np.empty(0), 0.5), "and a model"),
     (([[0.5, 0.5]], [0, 2], 0.5), "cost must lie in .0, 1., got 2"),
-    (([[0.5, 0.5]], [0, 1, 1], 0.5), "cost must have one entry a model"),
+    (([[0.5, 0.5]], [0, 1, 1], 0.5), "cost must have one entry per model"),
     (([[0.5, 0.5]], [0, 1], 1.5), "beta must lie in .0, 1., got 1.5"),
     (([[0.5, 0.5]], [0, 1], [0.5]), "beta must be a number"),
     (([["a", "b"]], [0, 1], 0.5), "success must be numbers"),

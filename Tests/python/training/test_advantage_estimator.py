@@ -128,7 +128,7 @@ def test_a_column_of_priors(generator, caplog):
     np.testing.assert_array_equal(found.advantages, v05.advantages(rewards, groups, column))
     with pytest.raises(v05.InvalidArgument, match="prior column"):
         estimator.step(rewards, groups, keys)
-    with pytest.raises(v05.InvalidArgument, match="one value a rollout"):
+    with pytest.raises(v05.InvalidArgument, match="one value per rollout"):
         estimator.step(rewards, groups, keys, column=column[:3])
     with pytest.raises(v05.ArgumentTypeError, match="prior column"):
         estimator.step(rewards, groups, keys, column=["?"] * len(rewards))
@@ -149,7 +149,7 @@ def test_a_function_of_prompts_is_asked_once_a_prompt(generator):
     found = estimator.step([1, 0, 1, 1], [0, 0, 1, 2], [7, 7, 8, 9], prompts=["a", "a", "bb", "ccc"])
     np.testing.assert_allclose(found.advantages, [0.9, -0.1, 1, 0.7])
     assert asked == [["a", "bb", "ccc"]]
-    with pytest.raises(v05.InvalidArgument, match="one value a prompt"):
+    with pytest.raises(v05.InvalidArgument, match="one value per prompt"):
         v05.AdvantageEstimator(prior=lambda prompts: [0.5]).step([1, 0], [0, 1], ["a", "b"], prompts=["a", "b"])
     with pytest.raises(v05.InvalidArgument, match="without prompts"):
         estimator.step([1, 0], [0, 0], [7, 7])

@@ -118,7 +118,7 @@ def test_a_short_context_warns_with_the_reason(embedding):
     (PROMPTS[:2], [0, 1.1], InvalidArgument, r"scores\[1\] must lie in \[0, 1\], got 1.1"),
     (PROMPTS[:2], [np.nan, 1], InvalidArgument, r"scores\[0\] must lie in \[0, 1\], got nan"),
     (PROMPTS[:2], [-np.inf, 1], InvalidArgument, r"scores\[0\] must lie in \[0, 1\], got -inf"),
-    (PROMPTS[:2], [0, 1, 1], InvalidArgument, r"one entry a prompt, got shape \(3,\) for 2 prompts"),
+    (PROMPTS[:2], [0, 1, 1], InvalidArgument, r"one entry per prompt, got shape \(3,\) for 2 prompts"),
     (PROMPTS[:2], ["a", "b"], ArgumentTypeError, "scores must be numbers"),
     ([PROMPTS[0], ""], [0, 1], InvalidArgument, r"prompts\[1\] must not be empty"),
     (PROMPTS[0], [0, 1], ArgumentTypeError, "prompts must be a list of strings"),

@@ -55,7 +55,7 @@ def checked_scores(scores, count, reward_range):
     low, high = reward_range
     array = optional_numbers(scores, "scores", reward_range)
     if array.shape != (count,):
-        raise InvalidArgument(f"scores must have one entry a prompt, got shape {array.shape} for {count} prompts")
+        raise InvalidArgument(f"scores must have one entry per prompt, got shape {array.shape} for {count} prompts")
     slack = 1e-6 * (high - low)
     bad = ~((array >= low - slack) & (array <= high + slack))  # NaN too
     if bad.any():

@@ -117,13 +117,13 @@ class Groups:
         else:
             self.ids = self.number(groups)
         if len(self.ids) != count:
-            raise InvalidArgument(f"groups must have one entry a reward, got {len(self.ids)} for {count} rewards")
+            raise InvalidArgument(f"groups must have one entry per reward, got {len(self.ids)} for {count} rewards")
 
     def number(self, groups):
         if isinstance(groups, np.ndarray):
             groups = groups.tolist()
         if isinstance(groups, (str, bytes, dict)) or not hasattr(groups, "__iter__"):
-            raise ArgumentTypeError(f"groups must have one entry a reward, got {type(groups).__name__}")
+            raise ArgumentTypeError(f"groups must have one entry per reward, got {type(groups).__name__}")
         if not hasattr(groups, "__len__"):
             groups = list(groups)
         numbers = collections.defaultdict(itertools.count().__next__)
@@ -182,7 +182,7 @@ def optional_numbers(value, name, interval):
 
 
 def column(values, name, dtype, count=None):
-    """One number a prompt as a contiguous array, a single number as one of length 1; None becomes NaN."""
+    """One number per prompt as a contiguous array, a single number as one of length 1; None becomes NaN."""
     given = to_numpy(values, name)
     try:
         if given.dtype.kind not in "fiubO":
@@ -193,13 +193,13 @@ def column(values, name, dtype, count=None):
     except (TypeError, ValueError, OverflowError) as error:
         raise ArgumentTypeError(f"{name} must be numbers, got dtype {given.dtype}: {error}") from error
     if array.ndim != 1 or count is not None and len(array) != count:
-        wanted = "one dimension (prompts)" if count is None else f"one entry a prompt ({count})"
+        wanted = "one dimension (prompts)" if count is None else f"one entry per prompt ({count})"
         raise InvalidArgument(f"{name} must have {wanted}, got shape {array.shape}")
     return array
 
 
 def prior_rows(prior, groups, interval, name="prior"):
-    """Prior values (or strengths) a row as float64, or None: from a scalar, a value a row, or a dict by group id."""
+    """Prior values (or strengths) per row as float64, or None: from a scalar, one per row, or a dict by group id."""
     if prior is None:
         return None
     count = len(groups.ids)
@@ -212,7 +212,8 @@ def prior_rows(prior, groups, interval, name="prior"):
         return np.full(count, array)
     if array.shape != (count,):
         raise InvalidArgument(
-            f"{name} must be a number, a dict by group or one value a reward, got shape {array.shape} for {count} rewards"
+            f"{name} must be a number, a dict by group or one value per reward, got shape {array.shape} for {count} "
+            "rewards"
         )
     return np.ascontiguousarray(array)
 
@@ -236,7 +237,7 @@ def mask_rows(mask, count):
         return None
     array = mask_bytes(mask)
     if array.shape != (count,):
-        raise InvalidArgument(f"mask must have one entry a reward, got shape {array.shape} for {count} rewards")
+        raise InvalidArgument(f"mask must have one entry per reward, got shape {array.shape} for {count} rewards")
     return array
 
 

@@ -149,7 +149,7 @@ def prior_from_probability(probability, *, reward_range=(0.0, 1.0)):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Estimate:
-    """What `estimate` found. Arrays a row have n entries, arrays a group are in order of first appearance; all are
+    """What `estimate` found. Arrays per row have n entries, arrays per group are in order of first appearance; all are
     numpy arrays but `advantages`, which is of the kind of the rewards. `baseline[row_group]` is the baseline of each row
     (without leave_one_out).
 

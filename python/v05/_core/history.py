@@ -28,7 +28,7 @@ class History(Handle):
 
     discount: in [0, 1]; 1 keeps all visits alike, 0 only the last.
     capacity: prompts kept, those recorded longest ago go first; None: all. 1,000,000 prompts take 46 MB.
-    step_decay: in [0, 1], factor a step; None: time does not matter.
+    step_decay: in [0, 1], factor per step; None: time does not matter.
     reward_range: (lo, hi).
 
     Keys are integers (64 bits) or strings, which are hashed to 64 bits the same way everywhere. One thread at a time.
@@ -84,7 +84,7 @@ class History(Handle):
         keys = key_array(keys)
         rows = Rewards(rewards, self.reward_range)
         if len(rows) != len(keys):
-            raise InvalidArgument(f"rewards must have one entry a key, got {len(rows)} for {len(keys)} keys")
+            raise InvalidArgument(f"rewards must have one entry per key, got {len(rows)} for {len(keys)} keys")
         mask = mask_rows(mask, len(keys))
         batch = c.Batch(row_count=len(keys), group_ids=address(keys), mask=address(mask))
         setattr(batch, "rewards_f32" if rows.single else "rewards_f64", rows.address)
@@ -136,7 +136,7 @@ def number_per_key(values, name, count):
     """A float64 a key, from as many or from one number for all."""
     array = column(values, name, np.float64)
     if len(array) not in (1, count):
-        raise InvalidArgument(f"{name} must be a number or have one entry a key ({count}), got shape {array.shape}")
+        raise InvalidArgument(f"{name} must be a number or have one entry per key ({count}), got shape {array.shape}")
     return np.ascontiguousarray(np.broadcast_to(array, count))
 
 

@@ -26,7 +26,7 @@ def modulate_advantages(advantages, entropy, log_prob, old_log_prob, mask, *, al
 
     The mean is over the tokens of a sequence that the mask counts; largest, Hmin and Hmax over those of the whole call.
 
-    advantages: (B, T), or (B,) for one a sequence. numpy or torch; the result, (B, T), is of its kind, dtype and device.
+    advantages: (B, T), or (B,), one per sequence. numpy or torch; the result, (B, T), is of its kind, dtype and device.
         Magnitude at most 1e30.
     entropy: (B, T) entropy of the distribution that each token was drawn from, in nats.
     log_prob, old_log_prob: (B, T) log-probability of each token by the current policy and by the one that drew it. -inf has

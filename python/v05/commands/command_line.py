@@ -106,7 +106,7 @@ def _add_replay(commands):
     def add(name, **details):  # an argument of `v05.commands.replay.replay`, which has the default
         replay.add_argument(name, default=argparse.SUPPRESS, **details)
 
-    add("--rollouts", nargs="+", type=int, metavar="N", help="rollouts a visit to estimate with (default: 1 2 4 8 ...)")
+    add("--rollouts", nargs="+", type=int, metavar="N", help="rollouts per visit to estimate with (default: 1 2 4 ...)")
     add("--reward-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="range of the rewards (default: detected)")
     add("--reward", nargs="+", metavar="FIELD", help="field of the reward, or several to add up")
     add("--prior", choices=("auto", "logged", "history"), help="default: logged if the log has priors, else history")

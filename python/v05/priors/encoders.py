@@ -26,7 +26,7 @@ class TfidfEncoder:
             dtype=np.float32)
 
     def encode(self, prompts):
-        """Counts of the parts of words: a sparse row a prompt."""
+        """Counts of the parts of words: a sparse row per prompt."""
         counts = self._counter.transform(prompts)
         return [counts[row] for row in range(len(prompts))]
 
@@ -54,7 +54,7 @@ class FunctionEncoder:
         self._width = None
 
     def encode(self, prompts):
-        """A row a prompt, as float32. Raises InvalidArgument for another shape, NaN, or another width than before."""
+        """A row per prompt, as float32. Raises InvalidArgument for another shape, NaN, or another width than before."""
         found = to_numpy(self._function(list(prompts)), "embeddings")
         if found.dtype.kind not in "fiu":
             raise ArgumentTypeError(f"embeddings must be numbers, got dtype {found.dtype}")
@@ -108,7 +108,7 @@ class EncodingCache:
         self._rows = OrderedDict()
 
     def rows(self, prompts):
-        """A row a prompt; only prompts that are not known are encoded, each once."""
+        """A row per prompt; only prompts that are not known are encoded, each once."""
         keys = [digest(prompt) for prompt in prompts]
         known = {key: self._rows[key] for key in keys if key in self._rows}
         new = {key: prompt for key, prompt in zip(keys, prompts) if key not in known}

@@ -40,7 +40,7 @@ class HistoryContextPrior:
 
     reward_range: (lo, hi) of the rewards. discount, capacity: of the History.
     model: with fit(prompts, scores) and predict(prompts) -> (value, standard_deviation), such as v05.v0.V0Prior;
-        None: InContextPrior. It is fitted at most once a step.
+        None: InContextPrior. It is fitted at most once per step.
     context: a ContextBuffer; None: one of 256 prompts.
     minimum: prompts in the context below which there is no prior.
     """

@@ -149,7 +149,8 @@ def _predictions(success, cost):
     cost = numbers(cost, "cost").astype(np.float64)
     if cost.shape not in (success.shape, success.shape[1:]):
         raise InvalidArgument(
-            f"cost must have one entry a model {success.shape[1:]} or the shape of success {success.shape}, got {cost.shape}")
+            f"cost must have one entry per model {success.shape[1:]} or the shape of success {success.shape}, "
+            f"got {cost.shape}")
     _check_unit("cost", cost)
     return success, np.broadcast_to(cost, success.shape)
 

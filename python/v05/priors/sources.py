@@ -63,12 +63,12 @@ class CallablePrior(NoPrior):
     def predict(self, keys, prompts, step):
         if prompts is None:
             raise InvalidArgument("prior is a function of prompts, but the batch came without prompts")
-        # Once a prompt, not once a rollout: the function may be a model.
+        # Once per prompt, not once per rollout: the function may be a model.
         prompt_of = dict(zip(keys, prompts))
         values = optional_numbers(self.function(list(prompt_of.values())), "prior", (-np.inf, np.inf))
         if values.shape != (len(prompt_of),):
             raise InvalidArgument(
-                f"prior must give one value a prompt, got shape {values.shape} for {len(prompt_of)} prompts")
+                f"prior must give one value per prompt, got shape {values.shape} for {len(prompt_of)} prompts")
         value_of = dict(zip(prompt_of, values))
         rows = np.array([value_of[key] for key in keys], dtype=np.float64)
         return rows, np.zeros(len(rows))

@@ -34,7 +34,7 @@ class Step:
 
     advantages: (n,) float64, 0 for rows that do not count.
     baseline: (n,) float64, reward minus unscaled advantage; NaN for rows that do not count.
-    estimate: the Estimate, with everything a group.
+    estimate: the Estimate, with everything per group.
     metrics: {"v05/...": float} for the trainer's log (method section 12); unknown figures are left out.
     """
 
@@ -90,7 +90,7 @@ class AdvantageEstimator:
         self.agree = lambda ask: ask()
         self._start_learning(self._given_range or (0.0, 1.0))
         self.reward_range = self._given_range
-        # A wrong option is told now, not after the first rollouts.
+        # Fails fast on a wrong option, not after the first rollouts.
         self._estimate(estimate, np.zeros(0), np.zeros(0, np.int64), np.zeros(0), None, None)
 
     def _start_learning(self, reward_range):
@@ -136,7 +136,8 @@ class AdvantageEstimator:
             value = optional_numbers(column, "the prior column", self.reward_range or (0.0, 1.0))
             if value.shape != (len(keys),):
                 raise InvalidArgument(
-                    f"the prior column must have one value a rollout, got shape {value.shape} for {len(keys)} rollouts")
+                    f"the prior column must have one value per rollout, got shape {value.shape} for {len(keys)} "
+                    "rollouts")
             if len(value) and np.isnan(value).all():
                 self._tell("column", "the prior column holds no number in this batch: its prompts have no prior")
             return value, np.zeros(len(keys))
@@ -165,13 +166,13 @@ class AdvantageEstimator:
         groups: (n,) integers or strings, which rollouts belong together now.
         keys, prompts, column: as in `predict`; all rollouts of a group have the same key.
         mask: (n,) booleans, False: the row does not count (padding).
-        maximum: rollouts a prompt would get without allocation, for the share saved; None where nothing is allocated.
+        maximum: rollouts that a prompt would get without allocation, for the share saved; None without allocation.
         """
         rewards, mask = _scored(rewards, mask)
         self.detect_range(rewards, mask)
         keys = _plain(keys)
         if len(keys) != len(rewards):
-            raise InvalidArgument(f"keys must have one entry a reward, got {len(keys)} for {len(rewards)} rewards")
+            raise InvalidArgument(f"keys must have one entry per reward, got {len(keys)} for {len(rewards)} rewards")
         value, strength = self.predict(keys, prompts=prompts, column=column)
         found = self._estimate(estimate, rewards, groups, value, strength, mask, scale="none")
         self._check_groups(found, keys)

@@ -32,8 +32,8 @@ class PriorHealth:
     """
 
     groups: int
-    rollouts: float  # mean number of rollouts a group
-    rollouts_saved: float  # share of `maximum` rollouts a group that was not needed
+    rollouts: float  # mean number of rollouts per group
+    rollouts_saved: float  # share of `maximum` rollouts per group that was not needed
     singletons: float  # share of groups with one rollout
     without_prior: float  # share of groups without a prior
     constant: float  # share of groups whose rewards are all equal
@@ -61,7 +61,7 @@ def prior_health(estimate, calibration, *, reward_range=(0.0, 1.0), maximum=None
         arrays `count, mean, prior, weight, baseline, rejected, constant`.
     calibration: `v05.fit_calibration` of the same rows; gives the line from prior to mean and
         the pooled variance s2 of rewards within groups.
-    maximum: rollouts a group would get without allocation; None where nothing is allocated.
+    maximum: rollouts that a group would get without allocation; None where nothing is allocated.
     two_valued: whether every reward is exactly lo or hi. Only then is the share of rejections
         that accurate priors would suffer known.
 

@@ -119,7 +119,7 @@ class V05Trainer:
         if config.budget is not None and config.budget < batch:
             raise InvalidArgument(f"budget must be at least the {batch} rollouts of a generation batch's first round, "
                                   f"got {config.budget}")
-        Allocator([0.5], **self._allocator_options())  # a wrong option is told now
+        Allocator([0.5], **self._allocator_options())  # fails fast on a wrong option
         most = batch // self.num_generations * config.maximum
         most = most if config.budget is None else min(most, config.budget)
         rows = -(-most // (self.accelerator.num_processes * self.args.steps_per_generation))
@@ -326,7 +326,7 @@ class V05Trainer:
             for key, row in zip(keys, inputs)]
 
     def _scored(self, rewards_per_function, clipped=True):
-        """One reward a row, (n,) float32, as the trainer makes it; NaN where no function gave one."""
+        """One reward per row, (n,) float32, as the trainer makes it; NaN where no function gave one."""
         weighted = rewards_per_function * self.reward_weights.to(rewards_per_function.device).unsqueeze(0)
         rewards = weighted.nansum(dim=1)
         rewards[torch.isnan(rewards_per_function).all(dim=1)] = torch.nan

@@ -16,13 +16,13 @@ class V05Config:
     id_field: the dataset's column of ids that tell prompts apart; None: the text of the prompt does.
     scale: "none", "group" or "batch" as in v05.AdvantageEstimator; None: "none", but for rules "grpo" and "rloo" what
         the trainer does with its own advantages (`scale_rewards`, `normalize_advantages`).
-    num_generations: rollouts a prompt in training, in place of the TRL config's, which forbids 1; None: the TRL
+    num_generations: rollouts per prompt in training, in place of the TRL config's, which forbids 1; None: the TRL
         config's. 1 is for rules whose baseline does not need other rollouts of the prompt.
     allocation: "off": every prompt gets num_generations rollouts. "osla", "neyman": that many first, then more in
         rounds, where this rule of v05.Allocator wants them.
     initial: num_generations by its name in v05.Allocator; None: as there.
-    maximum: rollouts a prompt at most.
-    budget: rollouts a generation batch at most; None: no limit. It bounds the memory of a training step.
+    maximum: rollouts per prompt at most.
+    budget: rollouts per generation batch at most; None: no limit. It bounds the memory of a training step.
     wave: the most that a prompt asks for in a round. A round costs a call of the generation engine: few large waves are
         fast, many small ones spend fewer rollouts.
     weigh: "prompts": whatever their sizes, all groups of a generation batch have the same weight in the gradient.

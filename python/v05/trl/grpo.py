@@ -21,7 +21,7 @@ class V05GRPOTrainer(V05Trainer, GRPOTrainer):
             raise ArgumentTypeError(f"modulation must be False, True or a dict of options, got {options!r}")
         options = {"clip_low": self.epsilon_low, "clip_high": self.epsilon_high} | options
         nothing = np.zeros((0, 0))
-        modulate_advantages(nothing, nothing, nothing, nothing, nothing, **options)  # a wrong option is told now
+        modulate_advantages(nothing, nothing, nothing, nothing, nothing, **options)  # fails fast on a wrong option
         return options
 
     def _compute_loss(self, model, inputs):

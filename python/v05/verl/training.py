@@ -99,7 +99,7 @@ class Training:
         if self.allocation is not None:
             if given.get("reward_range") is None:
                 raise InvalidArgument("algorithm.v05.allocation needs algorithm.v05.reward_range")
-            Allocator([np.nan], **self.allocation_options())  # a wrong option is told now, not in a worker
+            Allocator([np.nan], **self.allocation_options())  # fails fast on a wrong option, not in a worker
 
     def _prior(self, prior, has_column):
         column = has_column or self.prompts_known and self.prior_field

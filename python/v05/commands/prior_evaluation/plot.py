@@ -57,5 +57,5 @@ def _draw_errors(axes, baselines, rule):
     sizes = sorted({row.rollouts for rows in baselines.values() for row in rows})
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes])
-    axes.set_xlabel("rollouts a prompt")
+    axes.set_xlabel("rollouts per prompt")
     axes.set_title(f"{NAMES[rule]}: error / group mean's")

@@ -19,7 +19,7 @@ def print_evaluation(evaluation, console=None):
     low, high = evaluation.reward_range
     console.print(f"\n[bold]{escape(evaluation.name)}[/bold]", soft_wrap=True)
     console.print(f"{evaluation.visits:,} visits of {evaluation.prompts:,} prompts in {evaluation.contexts:,} contexts, "
-                  f"{evaluation.rollouts:.1f} rollouts a visit; rewards from {low:g} to {high:g}", highlight=False)
+                  f"{evaluation.rollouts:.1f} rollouts per visit; rewards from {low:g} to {high:g}", highlight=False)
     console.print(Padding(_quality_table(evaluation), (1, 0, 0, 0)))
     if any(evaluation.baselines.values()):
         console.print(Padding(_baseline_table(evaluation), (1, 0, 0, 0)))

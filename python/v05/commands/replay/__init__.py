@@ -47,7 +47,7 @@ def replay(
         recognised by content: JSON lines with prompt, reward and optionally step and prior;
         JSON lines with prompt, rollouts and successes; verl's rollout dumps; TRL's
         log_completions tables; CSV; gzip of any text.
-    rollouts: how many rollouts a visit to estimate with, a sequence; default: 1, 2, 4, 8 ... as
+    rollouts: how many rollouts per visit to estimate with, a sequence; default: 1, 2, 4, 8 ... as
         far as the log has two more.
     reward_range: (lo, hi) of the rewards; default: detected.
     prior: "history", "logged", or "auto": logged if the log has any prior, else history.

@@ -23,7 +23,7 @@ class AllocationRow:
     baseline: str  # rule of the baseline
     initial: int  # floor; the ceiling is 16, or two below what was recorded
     visits: int
-    rollouts: float  # mean number of rollouts a visit that it used
+    rollouts: float  # mean number of rollouts per visit that it used
     error: float  # mean squared error of the baseline, reward units^2
     worth: float  # rollouts of a plain mean with the same error
     worth_interval: tuple

@@ -56,7 +56,7 @@ class LogReader:
         while first and first.isspace():
             line, first = line + 1, text.readline()
         if first.startswith("["):
-            raise LogError(path, line, "a JSON array is not read as a stream; write one object a line")
+            raise LogError(path, line, "a JSON array is not read as a stream; write one object per line")
         parse = self._json_lines if first.startswith("{") else self._comma_separated
         return parse(path, text, line, first)
 

@@ -37,7 +37,7 @@ def check_picture(path):
 def draw_report(report, path):
     """Write a `Report` as a picture; the ending of `path` decides the format (.png, .pdf, .svg).
 
-    Error of the baseline by rule and rollouts a visit, log scale, 95 % intervals of the ratio
+    Error of the baseline by rule and rollouts per visit, log scale, 95 % intervals of the ratio
     to the group mean. What the prior predicted against what the visits showed, in bins of
     equal width, with the fitted line. Mean weight of the group mean against the number of
     earlier visits of the prompt. Rollouts that sequential allocation used against the mean
@@ -107,7 +107,7 @@ def _draw_errors(axes, report):
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}"))
-    axes.set_xlabel("rollouts a visit that the baseline is made from")
+    axes.set_xlabel("rollouts per visit that the baseline is made from")
     axes.set_ylabel("mean squared error, reward units²")
     axes.set_title("Error of the baseline")
     axes.legend()

@@ -11,7 +11,7 @@ MOST_CLUSTERS = 2000  # more prompts than that are resampled in this many random
 
 @dataclass(frozen=True)
 class Row:
-    """One rule with one number of rollouts a prompt. Intervals are 95 % bootstrap intervals."""
+    """One rule with one number of rollouts per prompt. Intervals are 95 % bootstrap intervals."""
 
     rule: str
     rollouts: int
@@ -40,10 +40,10 @@ class Report:
     prior: str  # "logged" or "history"
     discount: float | None  # of the history
     within_variance: float  # mean variance of the rewards of one visit, reward units^2
-    headline: int  # rollouts a prompt that the closing sentence speaks of
+    headline: int  # rollouts per prompt that the closing sentence speaks of
     rows: tuple  # of Row
     allocation: tuple  # of AllocationRow; empty where visits have too few rollouts to try it on
-    health: dict  # rollouts a prompt (None: as recorded) -> v05.training.health.PriorHealth
+    health: dict  # rollouts per prompt (None: as recorded) -> v05.training.health.PriorHealth
     notes: tuple  # sentences on what to know before believing the numbers
     scores: object = field(repr=False)  # Scores of the headline, for the picture
     visits_before: np.ndarray = field(repr=False)  # (s,) earlier visits of each scored visit

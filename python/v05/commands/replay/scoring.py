@@ -41,7 +41,7 @@ class Scores:
 
 
 def score(visits, setting, size, rules=None):
-    """Estimate every rule's baseline from `size` rollouts a visit and score it with the others.
+    """Estimate every rule's baseline from `size` rollouts per visit and score it with the others.
 
     With b from `size` random rollouts and, of the k others, mean m and sum of squared
     deviations SS::
@@ -51,14 +51,14 @@ def score(visits, setting, size, rules=None):
     The two parts share no rollout, so the expectation of `error` is (b - true mean)^2
     whatever b is; single values can be negative. Needs k >= 2, that is visits of at least
     size + 2 rollouts; the others are not scored but still feed the history. The history knows
-    `size` rollouts of every earlier visit, as in a run with that many rollouts a prompt,
+    `size` rollouts of every earlier visit, as in a run with that many rollouts per prompt,
     unless the setting asks for the full history. Errors are means over the setting's random
     splits, all else is of the first split.
 
     rules: None: all of RULES that the rewards allow. The rules "calibrated", "james_stein" and
     "mixture" fit a batch of 256 or more groups by itself.
     Smaller ones use the running calibration of the batches before them, once there is one: on
-    real pass rates with 16, 32, 64, 128 prompts a step that took the calibrated error, relative
+    real pass rates with 16, 32, 64, 128 prompts per step that took the calibrated error, relative
     to the group mean, from 0.32, 0.26, 0.21, 0.20 down to 0.17, 0.18, 0.16, 0.19; with 605 it
     would have raised it from 0.16 to 0.18.
     """

@@ -48,7 +48,7 @@ class Visits:
     def rewards(self, visits, skip=0, take=None):
         """The rewards of some visits one after the other, without the first `skip` of each and at most `take`.
 
-        skip, take: a number, or one a visit.
+        skip, take: a number, or one per visit.
         """
         length = self.count[visits] - skip
         if take is not None:
