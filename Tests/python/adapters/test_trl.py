@@ -16,6 +16,7 @@ from tiny_trl import trained, trainer, weights
 from trl import GRPOTrainer, RLOOTrainer
 from v05.trl import V05Config, V05GRPOTrainer, V05RLOOTrainer
 from v05.trl.rounds import Batch, join, spread
+from v05.trl.score_weights import score_weights
 
 
 class Heard:
@@ -553,7 +554,7 @@ def test_tokens_are_modulated_where_the_loss_computes_them(tmp_path, monkeypatch
             calls.append((advantages, entropy, log_prob, old_log_prob, mask, clip_low, clip_high, alpha))
         return advantages[:, None] * torch.ones_like(entropy) if len(advantages) else advantages
 
-    monkeypatch.setattr(v05, "modulate_advantages", modulate, raising=False)
+    monkeypatch.setattr("v05.trl.grpo.modulate_advantages", modulate)
     options = options | {"epsilon_high": 0.28}
     plain = trained(V05GRPOTrainer, tmp_path, V05Config(rule="grpo"), **options)
     modulated = trained(V05GRPOTrainer, tmp_path, V05Config(rule="grpo", modulation={"alpha": 0.4}), **options)
@@ -570,7 +571,7 @@ def test_tokens_are_modulated_where_the_loss_computes_them(tmp_path, monkeypatch
     else:
         assert torch.equal(calls[1][2], calls[1][3])
 
-    monkeypatch.setattr(v05, "modulate_advantages", lambda advantages, entropy, *others, **options: 0 * entropy)
+    monkeypatch.setattr("v05.trl.grpo.modulate_advantages", lambda advantages, entropy, *others, **options: 0 * entropy)
     still = trained(V05GRPOTrainer, tmp_path, V05Config(modulation=True))
     assert torch.equal(weights(still), weights(trainer(V05GRPOTrainer, tmp_path)))
 
@@ -582,7 +583,20 @@ def test_where_modulation_is_not_possible(tmp_path):
         trainer(V05GRPOTrainer, tmp_path, V05Config(modulation="strong"))
 
 
-@pytest.mark.skipif(not hasattr(v05, "modulate_advantages"), reason="this v05 has no modulate_advantages")
+def test_a_loss_that_goes_another_way_is_no_silent_nothing(tmp_path):
+    """As under Unsloth, which replaces compute_loss, and with fused losses: the advantages would stay as they are."""
+    class Elsewhere(GRPOTrainer):
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            return GRPOTrainer._compute_loss(self, model, inputs)
+
+    class Ours(V05GRPOTrainer, Elsewhere):
+        pass
+
+    with pytest.raises(v05.InvalidArgument, match="modulation must be False: the loss of this trainer"):
+        trained(Ours, tmp_path, V05Config(modulation=True))
+    trained(Ours, tmp_path, V05Config())
+
+
 def test_dynamo_trains(tmp_path):
     options = dict(steps_per_generation=2, per_device_train_batch_size=16, max_steps=4)
     plain = trained(V05GRPOTrainer, tmp_path, V05Config(), **options)
@@ -590,3 +604,39 @@ def test_dynamo_trains(tmp_path):
     assert torch.isfinite(weights(modulated)).all() and not torch.equal(weights(plain), weights(modulated))
     with pytest.raises(TypeError, match="strength"):
         trainer(V05GRPOTrainer, tmp_path, V05Config(modulation={"strength": 1}))
+
+
+# Score weights
+
+def test_score_weights_are_those_of_a_loop():
+    generator = np.random.default_rng(3)
+    probability = generator.uniform(0.05, 1, (40, 7))
+    mask = generator.random((40, 7)) < 0.7
+    mask[0] = False
+    log_prob = np.log(probability)
+    log_prob[1, mask[1].argmax()] = np.nan
+    unknown = mask & np.isnan(log_prob)
+    expected = np.zeros(40)
+    for row in range(40):
+        terms = [(1 - probability[row, token]) ** 2 for token in range(7) if mask[row, token] and not unknown[row, token]]
+        expected[row] = sum(terms) / max(len(terms), 1) * mask[row].sum()
+    given = torch.from_numpy(np.where(mask, log_prob, np.nan)), torch.from_numpy(mask.astype(int))
+    np.testing.assert_allclose(score_weights("score", given[1], given[0]), expected, rtol=2e-6)
+    length = mask.sum(1)
+    np.testing.assert_allclose(score_weights("length", given[1]), length)
+    np.testing.assert_allclose(score_weights("length", given[1], loss_type="dapo"), length)
+    np.testing.assert_allclose(  # a loss that divides by the length divides the score by it
+        score_weights("score", given[1], given[0], "grpo"), expected / np.maximum(length, 1) ** 2, rtol=2e-6)
+
+
+def test_too_few_prompts_for_a_batch_are_told(tmp_path):
+    with pytest.raises(v05.InvalidArgument, match="at least the 32 prompts of a generation batch .* got 16: lower"):
+        trainer(V05GRPOTrainer, tmp_path, V05Config(num_generations=1, reward_range=(0, 1)))
+
+
+@pytest.mark.parametrize("options, message", [
+    (dict(weights="entropy"), "weights must be one of 'none', 'score', 'length', got 'entropy'"),
+])
+def test_wrong_weights(tmp_path, options, message):
+    with pytest.raises(v05.InvalidArgument, match=message):
+        trainer(V05GRPOTrainer, tmp_path, V05Config(**options))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import broadcast_object_list, gather, gather_object
 from trl.trainer.utils import nanstd
 
 from .._core.allocator import Allocator
@@ -22,6 +22,7 @@ from ..training.advantage_estimator import STATE_FILE, AdvantageEstimator, read_
 from .config import V05Config
 from .deviation import group_deviation
 from .rounds import Batch, add_meaningless_rows, join, spread
+from .score_weights import score_weights
 
 _log = logging.getLogger("v05")
 _OWN_SCALING = ("grpo", "rloo")
@@ -57,9 +58,11 @@ class V05Trainer:
         if self._reads_prompts():  # a model or a function of the user, not the same to the last digit everywhere
             self.v05_estimator.agree = self._of_main_process
         self._set_group_size(config)
+        self._check_batch()
         self._check_columns()
         if config.allocation != "off":
             self._check_allocation(config)
+        self._check_weights(config)
         self._modulation = self._modulation_options(config) if config.modulation is not False else None
 
     def _set_group_size(self, config):
@@ -75,6 +78,16 @@ class V05Trainer:
         if self.num_generations == 1 and RULES[config.rule].needs_siblings:
             raise InvalidArgument(f"num_generations must be at least 2 for rule {config.rule!r}, whose baseline is "
                                   "made of the other rollouts of a prompt, got 1")
+
+    def _check_batch(self):
+        """TRL's sampler drops a generation batch that the dataset cannot fill: too few prompts train nothing at all."""
+        needed = self.args.generation_batch_size // self.num_generations
+        prompts = len(self.train_dataset) if hasattr(self.train_dataset, "__len__") else needed
+        if prompts < needed:
+            raise InvalidArgument(
+                f"train_dataset must hold at least the {needed} prompts of a generation batch ({needed * self.num_generations} "
+                f"rollouts, {self.num_generations} per prompt), or not one step is made, got {prompts}: lower "
+                "per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations")
 
     def _reads_prompts(self):
         """Whether priors come from the texts of prompts."""
@@ -128,6 +141,12 @@ class V05Trainer:
                          "not hold them, lower budget, or per_device_train_batch_size and raise "
                          "gradient_accumulation_steps.", rows, self.args.per_device_train_batch_size)
 
+    def _check_weights(self, config):
+        choice("weights", config.weights, dict.fromkeys(("none", "score", "length")))
+        if config.weights == "score" and any(name in (getattr(self.train_dataset, "column_names", None) or ())
+                                             for name in ("image", "images")):
+            raise InvalidArgument("weights must be 'none' or 'length' with images: their log-probabilities are not at hand")
+
     def _allocator_options(self):
         config = self.v05_config
         return dict(rule=config.allocation, initial=self.num_generations, maximum=config.maximum, budget=config.budget,
@@ -167,7 +186,27 @@ class V05Trainer:
         output = super()._generate_and_score_completions(inputs)
         processes = self.accelerator.num_processes
         return Batch(output, prompt, np.repeat(np.arange(processes), len(inputs)), self._rewards_per_function,
-                     self._penalty(output))
+                     self._penalty(output), weights=self._score_weights(output))
+
+    def _score_weights(self, output):
+        """The score weights of the rollouts of all processes; None where all count alike."""
+        kind = self.v05_config.weights
+        if kind == "none":
+            return None
+        mask = output["completion_mask"] * output.get("tool_mask", 1)
+        log_prob = self._log_prob(output) if kind == "score" else None
+        return gather(score_weights(kind, mask, log_prob, getattr(self, "loss_type", None)))
+
+    def _log_prob(self, output):
+        """(rows, tokens) log-probabilities of this process's completions, by the policy that drew them."""
+        for name in ("old_per_token_logps", "sampling_per_token_logps"):
+            if output.get(name) is not None:
+                return output[name]
+        ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
+        mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
+        with torch.no_grad():
+            return super()._get_per_token_logps_and_entropies(
+                self.model, ids, mask, output["completion_ids"].size(1), self.args.per_device_train_batch_size)[0]
 
     def _generate_rounds(self, inputs, prompt, prompts):
         """The Batch of a first round with every prompt and of further rounds where the allocator wants them."""
@@ -338,7 +377,7 @@ class V05Trainer:
         allocates = self.v05_config.allocation != "off"
         step = self.v05_estimator.step(
             rewards, batch.prompt, **_about([prompts[number] for number in batch.prompt]),
-            maximum=self.v05_config.maximum if allocates else None)
+            maximum=self.v05_config.maximum if allocates else None, **_weights(batch))
         if self._own_scaling:
             found = rewards - torch.from_numpy(step.baseline).to(rewards)
         else:
@@ -400,6 +439,10 @@ def _about(rows):
     """The arguments of the estimator that describe the prompts of rows."""
     return {"keys": [row.key for row in rows], "prompts": [row.prompt for row in rows],
             "column": [row.prior for row in rows]}
+
+
+def _weights(batch):
+    return {} if batch.weights is None else {"weights": batch.weights}
 
 
 def _missing_column(option, name, columns):

@@ -5,7 +5,7 @@ from trl import GRPOTrainer
 from trl.trainer.utils import nanstd
 
 from .._core.modulation import modulate_advantages
-from ..errors import ArgumentTypeError
+from ..errors import ArgumentTypeError, InvalidArgument
 from .base import V05Trainer
 from .deviation import group_deviation
 
@@ -14,6 +14,7 @@ class V05GRPOTrainer(V05Trainer, GRPOTrainer):
     """TRL's GRPOTrainer with the baseline of V05Config `v05`. All other arguments are those of GRPOTrainer."""
 
     _modulated_inputs = None
+    _reached = False  # whether the loss went where tokens are modulated
 
     def _modulation_options(self, config):
         options = {} if config.modulation is True else config.modulation
@@ -24,7 +25,17 @@ class V05GRPOTrainer(V05Trainer, GRPOTrainer):
         modulate_advantages(nothing, nothing, nothing, nothing, nothing, **options)  # fails fast on a wrong option
         return options
 
+    def compute_loss(self, model, inputs, *args, **kwargs):
+        self._reached = False
+        loss = super().compute_loss(model, inputs, *args, **kwargs)
+        if self._modulation is not None and self.model.training and not self._reached:
+            raise InvalidArgument(
+                "modulation must be False: the loss of this trainer (a fused kernel, or a class that replaces TRL's "
+                "compute_loss, as Unsloth's) does not pass where tokens are modulated")
+        return loss
+
     def _compute_loss(self, model, inputs):
+        self._reached = True
         if self._modulation is None or not self.model.training:
             return super()._compute_loss(model, inputs)
         self._modulated_inputs = dict(inputs)  # the same tensors serve several passes

@@ -41,6 +41,9 @@ class V05RLOOTrainer(V05Trainer, RLOOTrainer):
         finally:
             self._policy_and_reference = None
 
+    def _log_prob(self, output):
+        return self._policy_and_reference[0]
+
     def _penalty(self, output):
         if self.beta == 0.0:
             return None

@@ -33,6 +33,7 @@ class Batch:
     output: what the trainer made of the rows of this process.
     prompt, process: (n,) of each rollout, which prompt of the generation batch it answers (-1: padding), who holds it.
     rewards_per_function: (n, functions); penalty: (n,) to be added to the reward, or None.
+    weights: (n,) score weights, or None.
     logs, metrics: what the trainer logged, where that is kept apart.
     """
 
@@ -43,6 +44,7 @@ class Batch:
     penalty: torch.Tensor | None
     logs: dict | None = None
     metrics: dict | None = None
+    weights: torch.Tensor | None = None
 
     def of(self, process):
         """Which rollouts a process holds, in the order of its rows."""
@@ -72,15 +74,16 @@ def join(rounds, process, pad_token):
     order = _order(prompt)
     here = _order(np.concatenate([batch.prompt[batch.of(process)] for batch in rounds]))
     rows = torch.from_numpy(order).to(rounds[0].rewards_per_function.device)
-    penalty = None
-    if rounds[0].penalty is not None:
-        penalty = torch.cat([batch.penalty for batch in rounds])[rows]
+    penalty, weights = (
+        None if getattr(rounds[0], name) is None else torch.cat([getattr(batch, name) for batch in rounds])[rows]
+        for name in ("penalty", "weights"))
     return Batch(
         output=_join_outputs([batch.output for batch in rounds], here, pad_token),
         prompt=prompt[order],
         process=np.concatenate([batch.process for batch in rounds])[order],
         rewards_per_function=torch.cat([batch.rewards_per_function for batch in rounds])[rows],
         penalty=penalty,
+        weights=weights,
         logs=_join_logs([(batch.logs, len(batch.prompt)) for batch in rounds], order),
         metrics=_join_metrics([(batch.metrics, len(batch.prompt)) for batch in rounds]),
     )
