@@ -121,6 +121,8 @@ def test_the_map_of_the_code_is_true_and_whole():
     for folder in (ROOT / "Sources" / "Estimation", ROOT / "python" / "v05"):
         files = (*folder.glob("*/*.swift"), *folder.glob("*/*.py"))
         assert {path.parent for path in files} <= named
+    modules = {path for path in (ROOT / "Sources").iterdir() if not path.name.startswith("C")} - named
+    assert modules <= {ROOT / "Sources" / "TokenPassesAVX2"}
 
 
 def test_files_of_the_tests_that_anything_names_exist():
