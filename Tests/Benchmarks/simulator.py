@@ -64,7 +64,7 @@ from simulation.population import PRIORS
 from simulation.tables import print_trial
 from simulation.trial import hold_trial
 from v05.commands.replay import shipped_log
-from v05.commands.replay.plot import check_picture
+from v05.commands.pictures import check_picture
 
 
 def main(arguments=None):

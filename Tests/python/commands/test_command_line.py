@@ -1,8 +1,13 @@
 """The command `v05`: what it prints, how it ends, what it says when something is missing."""
 
+import errno
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import v05
@@ -66,31 +71,47 @@ def test_picture_of_a_log_without_priors(tmp_path, capsys):
     assert (tmp_path / "report.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (["absent.jsonl"], "absent.jsonl: no such file or directory"),
-        (["LOG", "--discount", "2"], "discount must lie in [0, 1], got 2"),
-        (["LOG", "--reward-range", "0", "0.5"], "reward 1.0 lies outside the reward range 0.0 to 0.5"),
-        (["LOG", "--reward", "score"], "no reward field 'score': found prompt, step, reward"),
-        (["LOG", "--out", "report.xyz"], "a picture ends in .png, .pdf, .svg, got report.xyz"),
-        (["LOG", "--out", "absent/report.png"], "no such directory for the picture: absent"),
-    ],
-)
-def test_mistakes_are_one_line_and_status_2(arguments, message, log, capsys):
+MISTAKES = [  # arguments, exit status, message
+    (["absent.jsonl"], 2, "absent.jsonl: no such file or directory"),
+    (["LOG", "--discount", "2"], 2, "discount must lie in [0, 1], got 2"),
+    (["LOG", "--reward-range", "0", "0.5"], 1, "reward 1.0 lies outside the reward range 0.0 to 0.5"),
+    (["LOG", "--seed", "-1"], 2, "seed must be at least 0, got -1"),
+    (["LOG", "--splits", "1000000000000"], 2, "splits must lie between 1 and 10000, got 1000000000000"),
+    (["LOG", "--out", "report.xyz"], 2, "a picture ends in .png, .pdf, .svg, got report.xyz"),
+    (["LOG", "--out", "absent/report.png"], 2, "no such directory: absent"),
+    (["LOG", "--out", "/dev/null.png/report.png"], 2, "no such directory"),
+    (["LOG", "--out", "/proc/report.png"], 2, "cannot be written"),
+    (["LOG", "--out", "folder.png"], 2, "folder.png is no file that could be replaced"),
+]
+
+
+@pytest.mark.parametrize("arguments, status, message", MISTAKES)
+def test_mistakes_are_one_line(arguments, status, message, log, capsys, tmp_path, monkeypatch):
     if "--out" in arguments:
         pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.png").mkdir()
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(sys.modules["v05.commands.replay.replay"], "look", lambda *_: pytest.fail("found out after the work"))
     arguments = [log if argument == "LOG" else argument for argument in arguments]
-    assert main(["replay", "--json", *arguments]) == 2
+    assert main(["replay", "--json", *arguments]) == status
     out, err = capsys.readouterr()
     assert out == "" and message in err and err.startswith("v05: ") and err.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize(
-    "module, package, arguments", [("tables", "rich", []), ("plot", "matplotlib", ["--json", "--out", "report.png"])]
-)
-def test_missing_extra(module, package, arguments, log, capsys, monkeypatch):
-    monkeypatch.setattr(f"v05.commands.replay.{module}.find_spec", lambda name: None)
+def test_a_picture_does_not_replace_the_log(log, capsys, tmp_path):
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    picture = tmp_path / "log.png"
+    picture.symlink_to(log)
+    content = open(log).read()
+    assert main(["replay", log, "--json", "--out", str(picture)]) == 2
+    assert "is what is read" in capsys.readouterr().err and open(log).read() == content
+
+
+@pytest.mark.parametrize("module, arguments", [("tables", []), ("pictures", ["--json", "--out", "report.png"])])
+def test_missing_extra(module, arguments, log, capsys, monkeypatch):
+    monkeypatch.setattr(f"v05.commands.{module}.find_spec", lambda name: None)
     assert main(["replay", log, *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == "" and "pip install 'v05[replay]'" in err and err.count("\n") == 1
@@ -125,14 +146,112 @@ def test_reader_that_stops_early(log):
     assert done.stdout == "{\n" and done.stderr == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["replay", "--prior", "guess"], ["replay", "--splits", "many"], ["sing"]])
-def test_wrong_usage(arguments, capsys):
+@pytest.mark.parametrize("arguments", [[], ["replay", "--prior", "guess"], ["replay", "--splits", "many"], ["si\x1bng"]])
+def test_wrong_usage_is_one_line(arguments, capsys):
     with pytest.raises(SystemExit) as end:
         main(arguments)
-    assert end.value.code == 2 and "usage: v05" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert end.value.code == 2 and err.startswith("v05") and err.endswith(" --help\n")
+    assert err.count("\n") == 1 and "\x1b" not in err
 
 
 def test_version(capsys):
     with pytest.raises(SystemExit) as end:
         main(["--version"])
     assert end.value.code == 0 and capsys.readouterr().out == f"v05 {v05.__version__}\n"
+
+
+ENDINGS = [  # what ends a command, exit status, part of the line
+    (KeyboardInterrupt(), 130, "interrupted"),
+    (MemoryError(), 2, "memory is not enough"),
+    (v05.OutOfMemory("scratch"), 2, "scratch"),
+    (RecursionError("maximum recursion depth exceeded"), 1, "nested too deep"),
+    (PermissionError(errno.EACCES, "Permission denied", "/root/x"), 2, "/root/x: Permission denied; check the permissions"),
+    (OSError(errno.ENOSPC, "No space left on device"), 2, "standard output: No space left on device; free some space"),
+    (UnicodeEncodeError("ascii", "\xb2", 0, 1, "ordinal not in range"), 2, "report it"),
+    (ZeroDivisionError("float division by zero"), 2, "a fault of v05: report it"),
+    (v05.Error("two\nlines \x1b]0;title\x07"), 2, r"two\nlines \x1b]0;title\x07"),
+    (v05.CheckpointError("damaged"), 1, "damaged"),
+]
+
+
+@pytest.mark.parametrize("error, status, message", ENDINGS)
+def test_whatever_ends_a_command_is_one_line(error, status, message, capsys, monkeypatch):
+    def end(options):
+        raise error
+
+    monkeypatch.setattr("v05.commands.info.run_info", end)
+    assert main(["info"]) == status
+    err = capsys.readouterr().err
+    assert err.startswith("v05: ") and message in err and err.count("\n") == 1
+
+
+def run(command, log, **environment):
+    """A shell command with {v05} and {log}, in a process of its own."""
+    command = command.format(v05=f"{sys.executable} -m v05", log=log)
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ | environment,
+                          cwd=Path(log).parent)
+
+
+OUTPUTS = [  # command, exit status, part of the line on standard error
+    ("{v05} replay {log} --splits 1 --json > /dev/full", 2, "No space left on device"),
+    ("{v05} info > /dev/full", 2, "No space left on device"),
+    ("{v05} --help > /dev/full", 2, "No space left on device"),
+    ("{v05} info >&-", 2, "standard output is closed"),
+]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+@pytest.mark.parametrize("command, status, message", OUTPUTS)
+def test_standard_output_that_cannot_be_written(command, status, message, log):
+    done = run(command, log)
+    assert done.returncode == status and message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_standard_error_may_be_closed(log):
+    done = run("{v05} replay absent 2>&-", log)
+    assert done.returncode == 2 and done.stdout == ""
+
+
+def test_an_output_that_knows_ascii_only(log):
+    pytest.importorskip("rich", reason="tables need rich")
+    done = run("{v05} replay {log} --splits 1", log, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0 and "reward units?" in done.stdout and done.stderr == ""
+
+
+def test_a_wrong_back_end_of_matplotlib(log):
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    done = run("{v05} replay {log} --json --out x.png", log, MPLBACKEND="bogus")
+    assert done.returncode == 2 and "unset MPLBACKEND" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_leaves_with_130(log):
+    command = [sys.executable, "-c", "import v05.commands.command_line as c, sys; print(flush=True); sys.exit(c.main())",
+               "replay", log, "--json", "--splits", "10000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "v05: interrupted\n")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_no_permission(log, capsys):
+    os.chmod(log, 0)
+    assert main(["replay", log, "--json"]) == 2
+    err = capsys.readouterr().err
+    assert "Permission denied" in err and err.count("\n") == 1
+
+
+def test_names_reach_the_terminal_escaped(tmp_path, capsys):
+    pytest.importorskip("rich", reason="tables need rich")
+    path = tmp_path / "lo\ng\x1b[31m[bold]x.jsonl"
+    path.write_text("".join(f'{{"prompt": {row % 9}, "reward": {row // 9 % 2}, "step": {row // 63}}}\n' for row in range(189)))
+    assert main(["replay", str(path), "--splits", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and r"lo\ng\x1b[31m[bold]x.jsonl" in out.replace("\n", "")
+    path.write_text(json.dumps({"\x1b]0;title\x07": 1, "\ud800": 2}))
+    assert main(["replay", str(path)]) == 1
+    err = capsys.readouterr().err
+    assert "\x1b" not in err and r"\x1b]0;title\x07" in err and r"\ud800" in err and err.count("\n") == 1

@@ -1,9 +1,11 @@
 """`v05 v0 train` and `v05 v0 evaluate`."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
+
+from .json_text import json_text
+from .printable import printable
 
 
 def add_command(commands):
@@ -34,7 +36,7 @@ def run_train(options):
         history = train(embedding, head, context, queries, options.output, settings, held_out=held_out,
                         resume=options.resume, progress=progress)
     _print(history[-1], options.json)
-    print(f"checkpoints and metrics.jsonl: {options.output}", file=sys.stderr)
+    print(f"checkpoints and metrics.jsonl: {printable(options.output)}", file=sys.stderr)
 
 
 def run_evaluate(options):
@@ -62,7 +64,7 @@ def _scores(options, reward_range):
 
 def _print(figures, as_json):
     if as_json:
-        print(json.dumps(figures, indent=2, allow_nan=False))
+        print(json_text(figures))
         return
     for name, value in figures.items():
         print(f"{name:<22}", f"{value:.4f}" if isinstance(value, float) else value)

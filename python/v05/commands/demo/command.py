@@ -60,7 +60,7 @@ def run_demo(options):
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise MissingExtra(f"v05 demo ({', '.join(missing)})", "demo")
-    from ..replay.plot import check_picture
+    from ..pictures import check_picture
 
     check_picture(options.out)
     for name in ("json", "log"):

@@ -9,9 +9,10 @@ from ..._core.rules import RULES as FACTS
 from ...errors import InvalidArgument
 from ...priors.heads import HEADS
 from ...priors.in_context_prior import InContextPrior
-from ..replay.report import compare, plain
+from ..json_text import plain
+from ..replay.report import compare
 from ..replay.scoring import score
-from ..replay.visits import Setting, walk
+from ..replay.visits import Setting, check_sampling, walk
 from .cases import cases_of_log, cases_of_scores
 from .quality import qualities
 
@@ -68,6 +69,7 @@ def evaluate(log=None, *, context=None, query=None, prompts=None, reward_range=N
 
     Raises LogError or InvalidArgument for data that cannot be used.
     """
+    check_sampling(splits, seed)
     progress = progress or (lambda stage, done, total: None)
     if (log is None) == (context is None):
         raise InvalidArgument(f"give either a log or a context, got log={log!r}, context={context!r}")
@@ -95,7 +97,8 @@ def evaluate(log=None, *, context=None, query=None, prompts=None, reward_range=N
     rules = RULES
     if not np.isin(visits.reward, cases.reward_range).all():
         rules = tuple(rule for rule in RULES if not FACTS[rule].two_valued)
-        notes.append(f'{", ".join(set(RULES) - set(rules))} is left out: it is for rewards that are each an end of the reward range')
+        left_out = ", ".join(f'"{rule}"' for rule in RULES if rule not in rules)
+        notes.append(f"{left_out} is left out: it is for rewards that are each an end of the reward range")
     baselines = {}
     for name, value in values.items():
         setting = Setting(reward_range=cases.reward_range, prior="logged", splits=splits, seed=seed,

@@ -1,10 +1,15 @@
 """What can go wrong between a user's log and the report."""
 
 from ...errors import Error
+from ..printable import printable
 
 
 class LogError(Error, ValueError):
-    """A rollout log that cannot be read or used; names file, line, field, rule and cure."""
+    """A rollout log that cannot be read or used; names file, line, field, rule and cure, in one line."""
 
     def __init__(self, path, line, problem):
-        super().__init__(f"{path}, line {line}: {problem}" if line else f"{path}: {problem}")
+        super().__init__(printable(f"{path}, line {line}: {problem}" if line else f"{path}: {problem}"))
+
+
+class UnreadableLog(LogError):
+    """A log that is not there or cannot be opened."""

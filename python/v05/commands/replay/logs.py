@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InvalidArgument
-from .errors import LogError
+from .errors import LogError, UnreadableLog
 from .formats import LogReader
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
@@ -139,8 +139,12 @@ def _visit_numbers(prompt):
 
 
 def _files(path):
-    if not path.exists():
-        raise LogError(path, None, "no such file or directory")
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise UnreadableLog(path, None, "no such file or directory") from error
+    except OSError as error:
+        raise UnreadableLog(path, None, f"cannot be read: {error.strerror}") from error
     if not path.is_dir():
         return [path]
     files = [file for file in path.iterdir() if file.name.removesuffix(".gz").endswith(SUFFIXES) and file.is_file()]

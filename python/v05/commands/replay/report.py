@@ -5,6 +5,8 @@ from math import isfinite
 
 import numpy as np
 
+from ..json_text import plain
+
 RESAMPLES = 1000
 MOST_CLUSTERS = 2000  # more prompts than that are resampled in this many random clusters
 
@@ -143,14 +145,3 @@ def in_rollouts(worth):
 
 def _plural(word, number):
     return word if number == 1 else word + "s"
-
-
-def plain(value):
-    """Numpy and NaN taken out, for JSON."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not isfinite(value) else value

@@ -11,6 +11,9 @@ from .errors import LogError
 from .logs import earlier_occurrences
 
 
+MOST_SPLITS = 10_000
+
+
 @dataclass(frozen=True)
 class Setting:
     """How a log is replayed; the same for every rule and number of rollouts."""
@@ -56,6 +59,14 @@ class Visits:
         ends = np.cumsum(length)
         start = self.start[visits] + skip
         return self.reward[np.arange(length.sum()) + np.repeat(start - ends + length, length)]
+
+
+def check_sampling(splits, seed):
+    """Raises InvalidArgument for a number of random splits, or a seed of them, that makes no sense."""
+    if not 1 <= splits <= MOST_SPLITS:
+        raise InvalidArgument(f"splits must lie between 1 and {MOST_SPLITS}, got {splits}")
+    if seed < 0:
+        raise InvalidArgument(f"seed must be at least 0, got {seed}")
 
 
 def gather_visits(log, only=None):

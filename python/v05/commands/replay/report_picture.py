@@ -1,37 +1,29 @@
 """The report as a picture of four panels; needs matplotlib."""
 
-from importlib.util import find_spec
-from pathlib import Path
-
 import numpy as np
 
-from ...errors import InvalidArgument, MissingExtra
-from .tables import NAMES
+from ..pictures import COLOURS, FAINT, INK, MARKERS, check_picture, new_figure, save_figure
+from ..printable import printable
+from ..tables import NAMES
 
 BINS = 12
-SUFFIXES = (".png", ".pdf", ".svg")
-INK = "#22303c"
-FAINT = "#c9d1d8"
-COLOURS = {
-    "grpo": "#8a97a3",
-    "james_stein": "#c08a3e",
-    "prior": "#6aa67c",
-    "v05": "#2f6fb5",
-    "calibrated": "#b5344a",
-    "mixture": "#7d55a8",
+STYLE = {
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.titlepad": 12,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.grid": True,
+    "grid.color": "#e8ecef",
+    "legend.frameon": False,
+    "svg.hashsalt": "v05",
 }
-MARKERS = {"grpo": "o", "james_stein": "v", "prior": "s", "v05": "D", "calibrated": "o", "mixture": "^"}
-
-
-def check_picture(path):
-    """Raise where no picture can be written to this path."""
-    path = Path(path)
-    if find_spec("matplotlib") is None:
-        raise MissingExtra("drawing the report", "replay")
-    if path.suffix not in SUFFIXES:
-        raise InvalidArgument(f"a picture ends in {', '.join(SUFFIXES)}, got {path}")
-    if not path.absolute().parent.is_dir():
-        raise InvalidArgument(f"no such directory for the picture: {path.parent}")
 
 
 def draw_report(report, path):
@@ -45,37 +37,16 @@ def draw_report(report, path):
     """
     check_picture(path)
     from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    style = {
-        "font.size": 10,
-        "text.color": INK,
-        "axes.labelcolor": INK,
-        "axes.edgecolor": FAINT,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlelocation": "left",
-        "axes.titleweight": "bold",
-        "axes.titlepad": 12,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "axes.grid": True,
-        "grid.color": "#e8ecef",
-        "legend.frameon": False,
-        "svg.hashsalt": "v05",
-    }
-    with rc_context(style):
-        figure = Figure(figsize=(13, 9.6), layout="constrained", facecolor="white")
+    with rc_context(STYLE):
+        figure, ((errors, calibration), (weights, allocation)) = new_figure(13, 9.6, 2, 2)
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
-        FigureCanvasAgg(figure)
-        (errors, calibration), (weights, allocation) = figure.subplots(2, 2)
         _draw_errors(errors, report)
         _draw_calibration(calibration, report)
         _draw_weights(weights, report)
         _draw_allocation(allocation, report)
-        figure.suptitle(report.sentence, x=0.012, ha="left", fontsize=13, color=INK)
-        figure.savefig(path, dpi=150)
+        figure.suptitle(printable(report.sentence), x=0.012, ha="left", fontsize=13, color=INK)
+        save_figure(figure, path)
 
 
 def _draw_errors(axes, report):

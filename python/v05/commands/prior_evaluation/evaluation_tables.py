@@ -1,6 +1,6 @@
 """An Evaluation as tables for a terminal; needs rich."""
 
-from ..replay.tables import NAMES, check_tables, escape, interval_text, number_text, report_table
+from ..tables import NAMES, check_tables, escape, interval_text, number_text, report_table
 
 HOW = (
     "How: AUC is the share of pairs of a prompt solved at least half of the time and another that are put in the right "

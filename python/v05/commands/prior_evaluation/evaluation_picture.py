@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ..replay.plot import FAINT, check_picture
-from ..replay.tables import NAMES
+from ..pictures import FAINT, check_picture, new_figure, save_figure
+from ..printable import printable
+from ..tables import NAMES
 
 COLOURS = ("#8a97a3", "#2f6fb5", "#c08a3e", "#6aa67c", "#b5344a", "#7a5ba6", "#22303c", "#3aa6a6")
 
@@ -12,13 +13,9 @@ def draw_evaluation(evaluation, path):
     """Writes the picture: area under the ROC curve of each prior, and for each rule the error of the baseline relative to
     the group mean against rollouts. The ending of `path` decides the format (.png, .pdf, .svg)."""
     check_picture(path)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rules = list(dict.fromkeys(row.rule for rows in evaluation.baselines.values() for row in rows if row.rule != "grpo"))
-    figure = Figure(figsize=(5 + 4.2 * len(rules), 5), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    first, *others = figure.subplots(1, 1 + len(rules), squeeze=False)[0]
+    figure, axes = new_figure(5 + 4.2 * len(rules), 5, 1, 1 + len(rules))
+    first, *others = axes[0]
     _draw_auc(first, evaluation.qualities)
     for axes in others[1:]:
         axes.sharey(others[0])
@@ -26,8 +23,8 @@ def draw_evaluation(evaluation, path):
         _draw_errors(axes, evaluation.baselines, rule)
     if others:
         others[0].legend(frameon=False, fontsize=8)
-    figure.suptitle(f"Priors on {evaluation.name}", x=0.012, ha="left")
-    figure.savefig(path, dpi=150)
+    figure.suptitle(f"Priors on {printable(evaluation.name)}", x=0.012, ha="left")
+    save_figure(figure, path)
 
 
 def _draw_auc(axes, qualities):

@@ -1,19 +1,8 @@
 """The report as tables for a terminal; needs rich."""
 
-from importlib.util import find_spec
-from math import isfinite
-
-from ...errors import MissingExtra
+from ..tables import NAMES, check_tables, escape, interval_text, number_text, report_table
 from .scoring import RULES
 
-NAMES = {
-    "grpo": "group mean",
-    "james_stein": "James-Stein",
-    "prior": "prior alone",
-    "v05": "V_0.5",
-    "calibrated": "V_0.5 calibrated",
-    "mixture": "V_0.5 mixture",
-}
 HOW = (
     "How: the baseline from some rollouts of a visit, drawn at random, is compared with the mean of the others, "
     "less the sampling noise of that mean. Steps of fewer than 256 prompts are calibrated on the steps before, "
@@ -22,14 +11,8 @@ HOW = (
 )
 
 
-def check_tables():
-    """Raise `MissingExtra` where tables cannot be printed."""
-    if find_spec("rich") is None:
-        raise MissingExtra("printing the report as tables (--json does without)", "replay")
-
-
 def print_report(report, console=None):
-    """Print a `Report` for people, to a `rich.console.Console` or to standard output."""
+    """Prints a `Report` for people, to a `rich.console.Console` or to standard output."""
     check_tables()
     from rich.console import Console
     from rich.padding import Padding
@@ -118,12 +101,6 @@ def _cells(row):
     )
 
 
-def interval_text(value, interval, pattern):
-    low, high = (number_text(end, pattern) for end in interval)
-    known = all(end == end for end in interval)
-    return number_text(value, pattern) + (f" [dim]({low}–{high})[/dim]" if known else "")
-
-
 def _health_table(report):
     table = report_table("Prior, test and signal")
     table.add_column("rollouts")
@@ -134,25 +111,12 @@ def _health_table(report):
     return table
 
 
-def report_table(title):
-    from rich import box
-    from rich.table import Table
-
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-
-
 def _percent(name):
     return lambda health: number_text(getattr(health, name), "{:.1%}")
 
 
 def _plain(name, pattern="{:.3f}"):
     return lambda health: number_text(getattr(health, name), pattern)
-
-
-def number_text(value, pattern):
-    if value != value:
-        return "[dim]unknown[/dim]"
-    return pattern.format(value) if isfinite(value) else "∞"
 
 
 HEALTH_LINES = (
@@ -169,9 +133,3 @@ HEALTH_LINES = (
     ("line from prior to mean: slope", _plain("slope")),
     ("  intercept", _plain("intercept")),
 )
-
-
-def escape(text):
-    from rich.markup import escape
-
-    return escape(text)

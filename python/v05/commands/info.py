@@ -1,0 +1,40 @@
+"""`v05 info`: what is installed, for people and for bug reports."""
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import v05
+
+DEPENDENCIES = ("numpy", "scikit-learn", "torch", "transformers", "tabpfn", "trl", "verl", "rich", "matplotlib", "pyarrow")
+
+
+def add_command(commands):
+    """Adds `v05 info`."""
+    info = commands.add_parser("info", help="print versions, the library's path and build mode, dependencies found")
+    info.add_argument("--verl", action="store_true", help='check whether the plug-in "v05" is registered in verl')
+    info.set_defaults(run=run_info)
+
+
+def run_info(options):
+    """`v05 info`: one line for each thing."""
+    rows = {
+        "v05": v05.__version__,
+        "library": v05.library_path(),
+        "ABI": v05.abi_version(),
+        "build mode": v05.build_mode(),
+        "python": sys.version.split()[0],
+    }
+    rows |= {name: _version(name) for name in DEPENDENCIES}
+    for name, value in rows.items():
+        print(f"{name:<11} {value}")
+    if options.verl:
+        from .verl_check import print_verl_report
+
+        print_verl_report()
+
+
+def _version(name):
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not found"

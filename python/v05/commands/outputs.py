@@ -1,0 +1,39 @@
+"""Files that commands write: whether they can be, before the work that they are to hold."""
+
+import os
+from pathlib import Path
+
+from ..errors import InvalidArgument
+
+
+def check_output(path, inputs=()):
+    """Raises InvalidArgument where no file can be written to `path`, or where it is one of the `inputs`.
+
+    What stands there is left as it is.
+    """
+    path = Path(path)
+    if not path.absolute().parent.is_dir():
+        raise InvalidArgument(f"no such directory: {path.parent}; make it, or give another path than {path}")
+    if path.exists() and not path.is_file():
+        raise InvalidArgument(f"{path} is no file that could be replaced; give another path")
+    for other in inputs:
+        if path.exists() and os.path.exists(other) and path.samefile(other):
+            raise InvalidArgument(f"{path} is what is read; give another path")
+    existed = path.exists()
+    try:
+        open(path, "ab").close()
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise InvalidArgument(f"{path} cannot be written: {error.strerror}; give another path") from error
+
+
+def write_output(path, data):
+    """Writes the bytes; of a file that could not be written whole nothing is left."""
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        if not error.filename:  # a full disk says no name
+            error.filename = str(path)
+        Path(path).unlink(missing_ok=True)
+        raise

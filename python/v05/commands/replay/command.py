@@ -1,0 +1,61 @@
+"""`v05 replay` on the command line."""
+
+import argparse
+import sys
+
+
+def add_command(commands):
+    """Adds `v05 replay`."""
+    replay = commands.add_parser(
+        "replay",
+        help="what V_0.5 would have done to the baselines of a training run",
+        description="Reads the rollout log of a training run in time order and reports the error of the baselines "
+        "that V_0.5 would have used, against the group mean.",
+        epilog="Formats, recognised by content: JSON lines or CSV with prompt, reward and optionally step and prior; "
+        "JSON lines with prompt, rollouts, successes; verl's trainer.rollout_data_dir; TRL's log_completions "
+        "(parquet, extra v05[parquet]); any text also with gzip.",
+    )
+    replay.add_argument("log", nargs="?", metavar="LOG", help="file or directory (default: the log that v05 ships)")
+    replay.add_argument("--out", metavar="FILE", help="draw the report into this .png, .pdf or .svg")
+    replay.add_argument("--json", action="store_true", help="print the report as JSON; needs no extra package")
+
+    def add(name, **details):  # an argument of `v05.commands.replay.replay`, which has the default
+        replay.add_argument(name, default=argparse.SUPPRESS, **details)
+
+    add("--rollouts", nargs="+", type=int, metavar="N", help="rollouts per visit to estimate with (default: 1 2 4 ...)")
+    add("--reward-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="range of the rewards (default: detected)")
+    add("--reward", nargs="+", metavar="FIELD", help="field of the reward, or several to add up")
+    add("--prior", choices=("auto", "logged", "history"), help="default: logged if the log has priors, else history")
+    add("--discount", type=float, metavar="D", help="what an earlier visit still counts at each new one (default: 0.8)")
+    add("--full-history", action="store_true", help="the history knows all recorded rollouts of earlier visits")
+    add("--only-visits", nargs=2, type=int, metavar=("FIRST", "LAST"), help="use only these visits of each prompt")
+    add("--splits", type=int, metavar="N", help="random splits of each visit (default: 8)")
+    add("--seed", type=int, metavar="N", help="of the splits and the intervals (default: 0)")
+    replay.set_defaults(run=run_replay)
+
+
+def run_replay(options):
+    """`v05 replay`: read a log, print what V_0.5 would have done, and draw it on request."""
+    from ..json_text import json_text
+    from ..pictures import check_picture
+    from ..printable import printable
+    from ..progress import progress_bar
+    from ..tables import check_tables
+    from .replay import replay
+    from .report_picture import draw_report
+    from .report_tables import print_report
+
+    if not options.json:
+        check_tables()
+    if options.out:
+        check_picture(options.out, [options.log] if options.log else [])
+    given = {name: value for name, value in vars(options).items() if name not in ("run", "json", "out", "log")}
+    with progress_bar() as progress:
+        report = replay(options.log, progress=progress, **given)
+    if options.json:
+        print(json_text(report.as_dict()))
+    else:
+        print_report(report)
+    if options.out:
+        draw_report(report, options.out)
+        print(f"picture: {printable(options.out)}", file=sys.stderr)

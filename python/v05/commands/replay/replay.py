@@ -1,0 +1,168 @@
+"""Replays the rollout log of a training run: what V_0.5 would have done to its baselines."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import InvalidArgument
+from ...training.health import prior_health
+from .allocation import allocate, compare_allocation
+from .errors import LogError
+from .logs import detect_reward_range, read_log
+from .report import Report, compare
+from .scoring import look, score
+from .visits import Setting, check_sampling, gather_visits
+
+
+def shipped_log():
+    """Path of the log of a small training run that the package brings along."""
+    return Path(__file__).parents[2] / "data" / "training_log.jsonl.gz"
+
+
+def replay(
+    log=None,
+    *,
+    rollouts=None,
+    reward_range=None,
+    prior="auto",
+    discount=0.8,
+    full_history=False,
+    only_visits=None,
+    reward=(),
+    splits=8,
+    seed=0,
+    progress=None,
+):
+    """Replay a rollout log in time order and return a `Report`.
+
+    A visit is all rollouts of one prompt at one step. Every rule estimates the baseline of a
+    visit from `rollouts` of its rollouts, drawn at random, and is scored, without bias,
+    against the others; see `v05.commands.replay.scoring.score`. Sequential allocation is tried on the
+    same visits; see `v05.commands.replay.allocation.allocate`.
+
+    log: path of a file or directory; default: the log that the package ships. Formats are
+        recognised by content: JSON lines with prompt, reward and optionally step and prior;
+        JSON lines with prompt, rollouts and successes; verl's rollout dumps; TRL's
+        log_completions tables; CSV; gzip of any text.
+    rollouts: how many rollouts per visit to estimate with, a sequence; default: 1, 2, 4, 8 ... as
+        far as the log has two more.
+    reward_range: (lo, hi) of the rewards; default: detected.
+    prior: "history", "logged", or "auto": logged if the log has any prior, else history.
+    discount: of the history, for each visit of a prompt.
+    full_history: let the history know all recorded rollouts of earlier visits, not only as
+        many as are estimated with.
+    only_visits: (first, last), counted from 1: use only these visits of each prompt.
+    reward: names of the fields to add up as the reward; default: those of the format.
+    splits: errors are means over this many random splits of the visits; more splits, less
+        noise, more time.
+    seed: of the splits and of the bootstrap.
+    progress: called as progress(stage, done, total).
+
+    Raises `LogError` for a log that cannot be used, `InvalidArgument` for an argument that makes
+    no sense and `MissingExtra` for a parquet file without pyarrow.
+    """
+    check_sampling(splits, seed)
+    quiet = progress or (lambda stage, done, total: None)
+    content = read_log(log or shipped_log(), reward=reward, progress=quiet)
+    visits = gather_visits(content, only_visits)
+    setting = Setting(
+        reward_range=detect_reward_range(content, reward_range),
+        prior=_prior_source(visits, prior),
+        discount=discount,
+        full_history=full_history,
+        splits=splits,
+        seed=seed,
+        progress=quiet,
+    )
+    sizes = _sizes(content, visits, rollouts)
+    headline = 4 if 4 in sizes else sizes[-1]
+    two_valued = bool(np.isin(visits.reward, setting.reward_range).all())
+    rows, health = [], {}
+    for size in sizes:
+        scores = score(visits, setting, size)
+        rows += compare(scores, visits.prompt[scores.visit], seed=seed)
+        health[size] = _health(scores.groups, setting, two_valued, size)
+        if size == headline:
+            shown = scores
+    health[None] = _health(look(visits, setting), setting, two_valued)
+    initial, drawn = allocate(visits, setting)
+    return Report(
+        log=content.name if log else f"{content.name} (the log that v05 ships)",
+        formats=content.formats,
+        prompts=len(np.unique(visits.prompt)),
+        steps=len(visits.batches) - 1,
+        visits=len(visits.count),
+        rollouts=int(visits.count.sum()),
+        unscorable=content.unscorable,
+        repeated=content.repeated,
+        reward_range=setting.reward_range,
+        prior=setting.prior,
+        discount=discount if setting.prior == "history" else None,
+        within_variance=float(shown.within.mean()),
+        headline=headline,
+        rows=tuple(rows),
+        allocation=tuple(compare_allocation(initial, drawn, visits.prompt, seed=seed)),
+        health=health,
+        notes=tuple(_notes(content, visits, setting, rows, headline)),
+        scores=shown,
+        visits_before=visits.earlier[shown.visit],
+        drawn={rule: (_means(visits)[parts[0].visit], parts[0].rollouts) for rule, parts in drawn.items()},
+    )
+
+
+def _means(visits):
+    return np.add.reduceat(visits.reward, visits.start) / visits.count
+
+
+def _prior_source(visits, prior):
+    logged = not np.isnan(visits.logged_prior).all()
+    if prior not in ("auto", "history", "logged"):
+        raise InvalidArgument(f'prior must be "auto", "history" or "logged", got {prior!r}')
+    if prior == "logged" and not logged:
+        raise InvalidArgument('prior is "logged" but the log has none: add a field prior, or take "history"')
+    return "logged" if logged and prior != "history" else "history"
+
+
+def _sizes(content, visits, rollouts):
+    """Numbers of rollouts to estimate with; two more must be there to score with."""
+    most = int(visits.count.max()) - 2
+    if most < 1:
+        problem = (
+            f"no prompt has more than {most + 2} rollouts at one step; a replay needs 3, one to estimate with and two "
+            "to score with (do all rollouts of a prompt carry the same prompt and step?)"
+        )
+        raise LogError(content.name, None, problem)
+    if rollouts is None:
+        return [2**power for power in range(most.bit_length())]
+    sizes = sorted({int(size) for size in rollouts})
+    if not sizes or sizes[0] < 1 or sizes[-1] > most:
+        rule = f"rollouts must lie between 1 and {most}, two below the most of a visit"
+        raise InvalidArgument(f"{rule}, got {list(rollouts)}")
+    return sizes
+
+
+def _health(groups, setting, two_valued, size=None):
+    health = prior_health(groups, groups.calibration, reward_range=setting.reward_range, two_valued=two_valued)
+    return replace(health, warnings=()) if size == 1 else health  # groups of one are meant to be here
+
+
+def _notes(content, visits, setting, rows, headline):
+    """What a reader should know before believing the numbers."""
+    if content.unscorable:
+        yield f"{content.unscorable} rollouts without a reward were left out."
+    if content.repeated:
+        yield f"{content.repeated} rollouts that the trainer had written twice were left out."
+    if not content.has_steps:
+        yield "The log has no steps: the n-th visits of all prompts count as one step."
+    if setting.prior == "history" and not visits.earlier.any():
+        yield "No prompt was visited twice, so the history knows nothing and there is no prior to gain from."
+    for row in rows:
+        if row.rollouts == headline and row.rule == "grpo" and row.visits < len(visits.count):
+            short = len(visits.count) - row.visits
+            yield f"{short} visits have fewer than {headline + 2} rollouts and were not scored."
+        if row.rollouts == headline and row.rule == "calibrated" and row.applied < 1:
+            yield (
+                f"The calibrated rule had too few groups with a prior at {1 - row.applied:.0%} of the visits "
+                "(the first step, small steps) and fell back to v05 there."
+            )
