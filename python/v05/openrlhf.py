@@ -19,14 +19,16 @@ from .training.stored_estimator import StoredEstimator
 STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-9)
 
 # Those that put one reward on all tokens; gae needs a critic's values, reinforce has no groups.
-_ESTIMATORS = ("group_norm", "dr_grpo", "rloo", "reinforce_baseline")
+_ESTIMATORS = ("group_norm", "dr_grpo", "rloo", "reinforce_baseline", "flash_reinforce")
 
 
 class V05ExperienceMaker(RemoteExperienceMaker):
     """RemoteExperienceMaker with the rewards of a batch shaped by v05 instead of by their groups.
 
     Everything else is OpenRLHF's: length penalties before, clipping, KL penalty and returns after. There is no
-    whitening. A prompt is known by its text, label and images; its rollouts in a batch are a group, however many.
+    whitening. A prompt is known by its text, label and images; its rollouts in a batch are a group, however many: one
+    is enough with the estimator flash_reinforce, which alone OpenRLHF allows one. A rollout without any token that an
+    action made counts nowhere.
     """
 
     def __init__(self, *arguments, v05=None, **others):
@@ -47,10 +49,11 @@ class V05ExperienceMaker(RemoteExperienceMaker):
         rewards = torch.cat(penalised)
         keys = [key for experience in experiences for key in _keys(experience)]
         prompts = list(itertools.chain.from_iterable(experience.prompts for experience in experiences))
-        found = self.v05_estimator.step(rewards, keys, keys, prompts=prompts)
+        acted = torch.cat([experience.action_mask.any(-1) for experience in experiences])
+        found = self.v05_estimator.step(rewards, keys, keys, prompts=prompts, mask=acted)
         sizes = [len(part) for part in penalised]
         advantages = rewards.new_tensor(found.advantages).split(sizes)
-        spreads = rewards.new_tensor(_spread(rewards, found)).split(sizes)
+        spreads = rewards.new_tensor(_spread(rewards, acted, found)).split(sizes)
         for experience, shaped, spread in zip(experiences, advantages, spreads):
             experience.rewards = shaped
             experience.info["group_reward_std"] = spread
@@ -71,10 +74,11 @@ def _keys(experience):
     return [prompt_key([prompt, label, image]) for prompt, label, image in zip(experience.prompts, labels, images)]
 
 
-def _spread(rewards, found):
+def _spread(rewards, acted, found):
     """Standard deviation of the rewards of each row's group, which OpenRLHF logs."""
     index, count = found.estimate.row_group, found.estimate.count
     deviation = np.nan_to_num(rewards.double().cpu().numpy() - found.estimate.mean[index])
+    deviation[~acted.cpu().numpy()] = 0.0
     squares = np.bincount(index, deviation**2, minlength=len(count))
     return np.sqrt(squares / np.maximum(count - 1, 1))[index]
 

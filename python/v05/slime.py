@@ -7,6 +7,7 @@ turns into args.v05. See python/docs/slime.md.
 """
 
 from ._core.prompt_key import prompt_key
+from .errors import InvalidArgument
 from .training.stored_estimator import StoredEstimator
 
 # Options with which slime's own numbers come out (--advantage-estimator grpo).
@@ -27,11 +28,12 @@ def post_process_rewards(args, samples):
 
     Samples with one group_index are rollouts of one prompt, in any number; without it, those of the same prompt are.
     Samples with one rollout_id are parts of one rollout: they count once and share its advantage. The prompt is known
-    by the field `id_field` of Sample.metadata, else by Sample.prompt. A reward of None or NaN counts nowhere.
+    by the field `id_field` of Sample.metadata, else by Sample.prompt. A reward of None or NaN counts nowhere, and so does
+    a sample with remove_sample, which slime does not train on: its reward says nothing of the policy. Aborted and
+    truncated samples count as slime trains them, by their reward.
     """
     estimator = _estimator or install(**(getattr(args, "v05", None) or {}))
-    name = getattr(args, "reward_key", None)
-    rewards = [sample.reward[name] if name and sample.reward is not None else sample.reward for sample in samples]
+    rewards = [_reward(row, sample, getattr(args, "reward_key", None)) for row, sample in enumerate(samples)]
     # The parts of an agent's rollout can have prompts of their own; the first sample's is that of the group.
     groups = [prompt_key(sample.prompt) if sample.group_index is None else sample.group_index for sample in samples]
     first = {}
@@ -44,15 +46,33 @@ def post_process_rewards(args, samples):
     advantages = estimator.advantages(
         rewards, groups, [key_of[group] for group in groups],
         rollouts=[_rollout(row, sample) for row, sample in enumerate(samples)],
+        mask=[not _removed(sample) for sample in samples],
         column=[prior_of[group] for group in groups] if prior_of else None,
         prompts=[str(first[group].prompt) for group in groups] if estimator.reads_texts else None)
     # slime averages raw rewards in its log.
     return [0.0 if reward is None else reward for reward in rewards], advantages.tolist()
 
 
+def _reward(row, sample, name):
+    """The reward of a sample; where rewards are dicts that of the key `name`, and None where it has no reward at all."""
+    if name is None or sample.reward is None:
+        return sample.reward
+    try:
+        return sample.reward[name]
+    except (KeyError, TypeError, IndexError) as error:
+        held = sorted(map(str, sample.reward)) if isinstance(sample.reward, dict) else repr(sample.reward)
+        raise InvalidArgument(
+            f"the reward of samples[{row}] must be a dict with reward_key {name!r}, got {held}; a sample that could not "
+            "be scored has the reward None") from error
+
+
 def _rollout(row, sample):
     rollout = getattr(sample, "rollout_id", None)
-    return ("row", row) if rollout is None else ("rollout", rollout)
+    return ("row", row) if rollout is None or _removed(sample) else ("rollout", rollout)
+
+
+def _removed(sample):
+    return bool(getattr(sample, "remove_sample", False))
 
 
 configure = install  # its name in programs of before the first release

@@ -143,8 +143,34 @@ def test_prompts_with_other_labels_or_images_are_other_prompts(openrlhf):
     assert len(set(openrlhf._keys(parts))) == 3
 
 
+def test_one_rollout_per_prompt_with_flash_reinforce(openrlhf, released_maker):
+    """The released class centres on the mean of the batch; the prior of the prompt takes its place."""
+    batch = Batch([1.0, 0.0, 1.0, 1.0], [0, 1, 2, 3], ["a", "b", "c", "d"])
+    stock = released_maker["RemoteExperienceMaker"](
+        None, None, None, None, SimpleNamespace(value=0.0), strategy("flash_reinforce", 1), None)
+    np.testing.assert_allclose(compute(stock, batch)[0], [0.25, -0.75, 0.25, 0.25])
+    ours = maker(openrlhf, strategy("flash_reinforce", 1), rule="prior", reward_range=(0, 1))
+    compute(ours, batch)
+    key = openrlhf._keys(SimpleNamespace(prompts=["a"], labels=["7"], images=[None]))
+    prior = ours.v05_estimator.source.history.predict(key)[0][0]
+    again = compute(ours, Batch([0.0], [0], ["a"]))[0]
+    np.testing.assert_allclose(again, [0.0 - prior])
+
+
+def test_rollouts_without_an_action_count_nowhere(openrlhf):
+    experience_maker = maker(openrlhf, rule="rloo", reward_range=(0, 1), prior="history")
+    (part,) = experiences(Batch([1.0, 0.0, 1.0, 0.0], [0] * 4, ["a"] * 4), micro=4)
+    row = part.index.index(1)
+    part.action_mask[row] = False
+    (made,) = experience_maker.compute_advantages_and_returns([part])
+    found = np.empty(4)
+    found[made.index] = made.advantages[:, 0].numpy()
+    np.testing.assert_allclose(found, [0.5, 0.0, 0.5, -1.0])
+    assert experience_maker.v05_estimator.source.history.predict(openrlhf._keys(part))[1][0] == 3
+
+
 def test_set_ups_that_cannot_work(openrlhf, caplog):
-    for estimator in ("gae", "reinforce", "flash_reinforce"):
+    for estimator in ("gae", "reinforce"):
         with pytest.raises(v05.InvalidArgument, match=f"algo.advantage.estimator must be one of .* got {estimator}"):
             maker(openrlhf, strategy(estimator))
     with pytest.raises(v05.InvalidArgument, match="OpenRLHF does not hand over"):

@@ -132,3 +132,27 @@ def test_a_prior_made_of_texts():
     slime.install(rule="prior", prior=lambda prompts: [0.25 if "easy" in prompt else None for prompt in prompts])
     samples = [sample(group_index=0, reward=1.0, prompt=[{"role": "user", "content": "easy"}])] * 2
     assert slime.post_process_rewards(SimpleNamespace(), samples)[1] == [0.75, 0.75]
+
+
+def test_removed_samples_count_nowhere():
+    """slime does not train on them, so their rewards say nothing of the policy; an aborted agent comes as one."""
+    estimator = slime.install(rule="rloo", reward_range=(0, 1), prior="history")
+    samples = [sample(group_index=0, prompt="question", reward=reward, remove_sample=removed)
+               for reward, removed in ((1.0, False), (0.0, True), (1.0, False), (0.0, False))]
+    _, advantages = slime.post_process_rewards(SimpleNamespace(reward_key=None), samples)
+    np.testing.assert_allclose(advantages, [0.5, 0.0, 0.5, -1.0])
+    assert estimator.source.history.predict(["question"])[1][0] == 3
+
+    # A rollout of several samples counts by those that are trained.
+    parts = [sample(group_index=1, prompt="other", reward=reward, rollout_id=rollout, remove_sample=removed)
+             for reward, rollout, removed in ((1.0, 7, True), (1.0, 7, False), (0.0, 8, False))]
+    _, advantages = slime.post_process_rewards(SimpleNamespace(reward_key=None), parts)
+    np.testing.assert_allclose(advantages, [0.0, 1.0, -1.0])
+
+
+@pytest.mark.parametrize("reward, held", [({"format": 1.0}, r"\['format'\]"), (0.5, "0.5"), ({}, r"\[\]")])
+def test_a_reward_without_the_key_is_named(reward, held):
+    slime.install(rule="rloo", reward_range=(0, 1))
+    samples = [sample(group_index=0, prompt="q", reward=value) for value in ({"acc": 1.0}, reward, {"acc": 0.0})]
+    with pytest.raises(v05.InvalidArgument, match=rf"samples\[1\] must be a dict with reward_key 'acc', got {held}"):
+        slime.post_process_rewards(SimpleNamespace(reward_key="acc"), samples)
