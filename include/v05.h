@@ -502,7 +502,11 @@ v05_status v05_running_mixture_load(v05_running_mixture *running, const uint8_t 
 /* What the same prompts did before: the best prior there is once a prompt has been seen.
  *
  * At each visit of a prompt with k rewards r:   a <- decay a + sum (r - lo) / (hi - lo),   n <- decay n + k,   with
- * decay = discount * step_decay^(steps since the visit before). Value lo + (hi - lo) a / n, strength n.
+ * decay = discount * step_decay^(steps since the visit before). Value lo + (hi - lo) (a + n0 g) / (n + n0), strength n + n0,
+ * where g is the running level of all prompts and n0 = start_strength: a prompt that was never seen starts from the level,
+ * and after a first visit with a single rollout its value is no end of the interval. The level is learnt by record: the
+ * first batch has g = (sum (r - lo) / (hi - lo) + 1/2) / (rows + 1), each later one moves it a fifth of the way to its mean.
+ * Before any is known value and strength are as with n0 = 0.
  *
  * One thread at a time a handle, except predict, save and count, which may run together. 1,000,000 prompts take 46
  * MB. */
@@ -515,6 +519,8 @@ typedef struct v05_history_options {
     double discount;    /* in [0, 1], default 0.8 */
     double step_decay;  /* in [0, 1], default 1: time does not matter */
     int64_t capacity;   /* prompts kept, those recorded longest ago go first; default 0: all */
+    double start_strength; /* n0: rewards that the level of all prompts is worth, finite and >= 0, default 1. 0: a prompt
+                              has no value before its first visit */
 } v05_history_options;
 
 /* Fills in the defaults. Since 0.1.0. */
@@ -529,8 +535,10 @@ v05_status v05_history_create(const v05_history_options *options, v05_history **
 /* NULL does nothing. Since 0.1.0. */
 void v05_history_destroy(v05_history *history);
 
-/* Values and strengths of `count` keys at a step (0 where steps are not used; strengths decay to it). NaN and 0 for a
- * key that was never recorded. values or strengths may be NULL. Since 0.1.0. */
+/* Values and strengths of `count` keys at a step (0 where steps are not used; n decays to it). A key that was never
+ * recorded has the level of all prompts, and n0; NaN and 0 where nothing was ever recorded, as at the first step of a run
+ * (the mean of the other rollouts of the batch may stand in there), or with n0 = 0. values or strengths may be NULL. Since
+ * 0.1.0. */
 v05_status v05_history_predict(const v05_history *history, const int64_t *keys, int64_t count, int64_t step,
                                double *values, double *strengths, v05_error *error);
 
@@ -539,12 +547,13 @@ v05_status v05_history_predict(const v05_history *history, const int64_t *keys, 
 v05_status v05_history_record(v05_history *history, const v05_batch *batch, int64_t step, v05_error *error);
 
 /* Gives keys that were never recorded a value (reward units; NaN: none) and a strength (rewards it is worth) to start
- * from, as from an in-context prior. Other keys keep theirs. Since 0.1.0. */
+ * from in place of the level, as from an in-context prior: a and n of such a key begin there, and n0 does not count for it.
+ * Other keys keep theirs. Since 0.1.0. */
 v05_status v05_history_start(v05_history *history, const int64_t *keys, const double *values,
                              const double *strengths, int64_t count, int64_t step, v05_error *error);
 
 /* Adds what another history of the same reward range knows, such as that of another process: sums of both where both
- * know a key. Since 0.1.0. */
+ * know a key; the level is the mean of both. Since 0.1.0. */
 v05_status v05_history_merge(v05_history *history, const v05_history *other, v05_error *error);
 
 /* Number of keys. Since 0.1.0. */
@@ -557,7 +566,8 @@ v05_status v05_history_inspect(const v05_history *history, v05_history_options *
 v05_status v05_history_save(const v05_history *history, uint8_t *bytes, size_t capacity, size_t *size,
                             v05_error *error);
 
-/* *history: out, a new history with the saved options and contents. Since 0.1.0. */
+/* *history: out, a new history with the saved options and contents; start_strength is 0 where the bytes are of format 1,
+ * which has none. Since 0.1.0. */
 v05_status v05_history_load(v05_history **history, const uint8_t *bytes, size_t size, v05_error *error);
 
 /* --------------------------------------------------------------------------- allocation ahead of time -- */

@@ -165,6 +165,7 @@ extension v05_history_options {
         discount = options.discount
         step_decay = options.stepDecay
         capacity = Int64(options.capacity)
+        start_strength = options.startStrength
     }
 }
 
@@ -178,6 +179,7 @@ extension History.Options {
         discount = options.discount
         stepDecay = options.step_decay
         capacity = Int(options.capacity)
+        startStrength = options.start_strength
         try check()
     }
 }

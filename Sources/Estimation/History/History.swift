@@ -1,8 +1,9 @@
 /// What the same prompts did before: the best prior there is once a prompt has been seen (method section 9).
 ///
 /// At each visit of a prompt with k rewards r:  a <- decay a + sum (r - lo) / (hi - lo),  n <- decay n + k, with
-/// decay = discount * stepDecay^(steps since the visit before). The prior value is lo + (hi - lo) a / n, its
-/// strength n (decayed to the step that asks).
+/// decay = discount * stepDecay^(steps since the visit before). The prior value is lo + (hi - lo) (a + n0 g) / (n + n0), its
+/// strength n (decayed to the step that asks) + n0, where g is the level of the batches recorded so far and n0 how many
+/// rewards it is worth; a prompt never seen has the level itself (section 15).
 public struct History {
     public struct Options: Sendable {
         public var interval = Interval(low: 0, high: 1)
@@ -12,6 +13,8 @@ public struct History {
         public var stepDecay = 1.0
         /// Prompts kept, those recorded longest ago go first; 0: all.
         public var capacity = 0
+        /// n0: rewards that the level of the batches is worth as a start value; 0: no start value.
+        public var startStrength = 1.0
 
         public init() {}
 
@@ -25,11 +28,16 @@ public struct History {
             guard capacity >= 0 else {
                 throw Failure(.invalidOption, "capacity must be at least 1, or 0 for no limit", integer: capacity)
             }
+            guard startStrength >= 0 && startStrength <= largestReward else {
+                throw Failure(.invalidOption, "start_strength must be finite and not negative", real: startStrength)
+            }
         }
     }
 
     public let options: Options
     private var table = HistoryTable()
+    /// g, as a fraction of the interval; NaN before anything was recorded.
+    private var level = Double.nan
     public var count: Int { table.count }
 
     public init(options: Options) { self.options = options }
@@ -44,15 +52,20 @@ public struct History {
         return checked
     }
 
-    /// Value and strength of a key; NaN and 0 where it was never recorded.
+    /// Value and strength of a key; NaN and 0 where nothing is known, neither of it nor of any batch.
     public func predict(_ key: Int64, step: Int32) -> (value: Double, strength: Double) {
         let entry = table.find(UInt64(bitPattern: key))
-        if entry < 0 { return (.nan, 0) }
-        let found = table[entry]
+        var found = entry < 0 ? HistoryTable.Entry(key: 0, successes: 0, strength: 0, step: step) : table[entry]
+        var strength = found.strength * decay(from: found.step, to: step)
+        if options.startStrength > 0 && !level.isNaN && !found.hasStart {
+            found.successes += options.startStrength * level
+            found.strength += options.startStrength
+            strength += options.startStrength
+        }
         if found.strength <= 0 { return (.nan, 0) }
         let interval = options.interval
         let value = interval.clamp(interval.low + (interval.high - interval.low) * (found.successes / found.strength))
-        return (value, found.strength * decay(from: found.step, to: step))
+        return (value, strength)
     }
 
     /// stepDecay^(steps between), by repeated squaring; 1 where time goes backwards.
@@ -83,22 +96,42 @@ public struct History {
             group &+= 1
         }
         try table.reserve(unseen)
+        let successes = try workspace.take(Double.self, count: summary.grouping.groupCount)
         let width = options.interval.high - options.interval.low
+        var total = 0
         group = 0
         while group < summary.grouping.groupCount {
             let rewards = summary.groups[group]
+            successes[group] = 0
             if rewards.count > 0 {
                 let count = Double(rewards.count)
                 let fraction = (rewards.mean - options.interval.low) / width
+                successes[group] = count * max(0, min(fraction, 1))
+                total &+= rewards.count
                 add(
                     HistoryTable.Entry(
-                        key: UInt64(bitPattern: summary.key(of: group)), successes: count * max(0, min(fraction, 1)),
+                        key: UInt64(bitPattern: summary.key(of: group)), successes: successes[group],
                         strength: count, step: step),
                     discount: options.discount)
             }
             group &+= 1
         }
+        if total > 0 {
+            learnLevel(successes: reproducibleSum(successes, count: summary.grouping.groupCount), count: Double(total))
+        }
         trim()
+    }
+
+    /// Factor of the newest batch in the level.
+    private static var levelRate: Double { 0.2 }
+
+    /// The first batch counts as one rollout more, with half a success, so that the level is no end of the interval.
+    private mutating func learnLevel(successes: Double, count: Double) {
+        if level.isNaN {
+            level = (successes + 0.5) / (count + 1)
+        } else {
+            level += History.levelRate * (successes / count - level)
+        }
     }
 
     /// Gives keys that were never recorded a value and a strength to start from. Others keep theirs.
@@ -133,7 +166,7 @@ public struct History {
                 _ = table.insert(
                     .init(
                         key: key, successes: strengths[index] * options.interval.probability(of: values[index]),
-                        strength: strengths[index], step: step))
+                        strength: strengths[index], step: step, hasStart: true))
             }
             index &+= 1
         }
@@ -154,6 +187,11 @@ public struct History {
             entry = other.table.newer(than: entry)
         }
         try table.reserve(unseen)
+        if level.isNaN {
+            level = other.level
+        } else if !other.level.isNaN {
+            level += (other.level - level) / 2
+        }
         entry = other.table.oldest
         while entry >= 0 {
             add(other.table[entry], discount: 1)
@@ -174,6 +212,7 @@ public struct History {
         known.successes = forward * known.successes + backward * visit.successes
         known.strength = forward * known.strength + backward * visit.strength
         known.step = max(known.step, visit.step)
+        known.hasStart = known.hasStart || visit.hasStart
         table[entry] = known
         table.makeNewest(entry)
     }
@@ -183,7 +222,7 @@ public struct History {
     }
 
     /// Bytes of `write`.
-    public var savedSize: Int { 40 &+ 32 &* table.count }
+    public var savedSize: Int { 56 &+ 32 &* table.count }
 
     public func write(to writer: inout CheckpointWriter) {
         writer.write(options.interval.low)
@@ -191,13 +230,15 @@ public struct History {
         writer.write(options.discount)
         writer.write(options.stepDecay)
         writer.write(UInt64(truncatingIfNeeded: options.capacity))
+        writer.write(options.startStrength)
+        writer.write(level)
         var entry = table.oldest
         while entry >= 0 {
             let found = table[entry]
             writer.write(found.key)
             writer.write(found.successes)
             writer.write(found.strength)
-            writer.write(UInt64(truncatingIfNeeded: Int(found.step)))
+            writer.write(UInt64(truncatingIfNeeded: Int(found.step)) | (found.hasStart ? History.startMark : 0))
             entry = table.newer(than: entry)
         }
     }
@@ -208,8 +249,12 @@ public struct History {
         options.discount = reader.readDouble()
         options.stepDecay = reader.readDouble()
         options.capacity = Int(truncatingIfNeeded: reader.read(UInt64.self))
+        // The first format has no start value, and goes on without one.
+        var level = Double.nan
+        if reader.version == 1 { options.startStrength = 0 } else { level = try History.readStart(&reader, &options) }
         try options.check()
         self.init(options: options)
+        self.level = level
         do {
             try table.reserve(reader.remaining / 32)
             while reader.remaining >= 32 { try readEntry(&reader) }
@@ -220,10 +265,24 @@ public struct History {
         }
     }
 
+    /// Above the step of an entry with a start of its own.
+    private static var startMark: UInt64 { 1 << 32 }
+
+    private static func readStart(_ reader: inout CheckpointReader, _ options: inout Options) throws(Failure) -> Double {
+        options.startStrength = reader.readDouble()
+        let level = reader.readDouble()
+        if !level.isNaN && !(level >= 0 && level <= 1) {
+            throw Failure(.checkpointCorrupted, "checkpoint must hold a level in [0, 1]", real: level)
+        }
+        return level
+    }
+
     private mutating func readEntry(_ reader: inout CheckpointReader) throws(Failure) {
-        let entry = HistoryTable.Entry(
-            key: reader.read(UInt64.self), successes: reader.readDouble(), strength: reader.readDouble(),
-            step: Int32(truncatingIfNeeded: reader.read(UInt64.self)))
+        var entry = HistoryTable.Entry(
+            key: reader.read(UInt64.self), successes: reader.readDouble(), strength: reader.readDouble(), step: 0)
+        let step = reader.read(UInt64.self)
+        entry.step = Int32(truncatingIfNeeded: step)
+        entry.hasStart = reader.version > 1 && step & History.startMark != 0
         guard entry.strength >= 0 && entry.strength <= .greatestFiniteMagnitude && entry.successes >= 0
             && entry.successes <= entry.strength * (1 + 1e-9) && entry.step >= 0 && table.find(entry.key) < 0
         else { throw Failure(.checkpointCorrupted, "checkpoint must hold each key once, with finite sums") }

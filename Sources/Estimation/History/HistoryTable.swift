@@ -25,6 +25,8 @@ struct HistoryTable {
         /// n: discounted number of rewards.
         var strength: Double
         var step: Int32
+        /// It began with a value of its own, which stands where the level of the batches would.
+        var hasStart = false
     }
 
     func release() {
@@ -66,14 +68,18 @@ struct HistoryTable {
                 return Entry(key: 0, successes: 0, strength: 0, step: 0)
             }
             let at = Int(entry)
-            return Entry(key: keyColumn[at], successes: successColumn[at], strength: strengthColumn[at], step: stepColumn[at])
+            // No step is negative, so that its sign can say whether there is a start.
+            let step = stepColumn[at]
+            return Entry(
+                key: keyColumn[at], successes: successColumn[at], strength: strengthColumn[at],
+                step: step < 0 ? ~step : step, hasStart: step < 0)
         }
         nonmutating set {
             let at = Int(entry)
             keyColumn?[at] = newValue.key
             successColumn?[at] = newValue.successes
             strengthColumn?[at] = newValue.strength
-            stepColumn?[at] = newValue.step
+            stepColumn?[at] = newValue.hasStart ? ~newValue.step : newValue.step
         }
     }
 

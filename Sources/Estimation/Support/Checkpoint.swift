@@ -5,11 +5,13 @@ public enum CheckpointKind: UInt32 {
     case history = 2
     case allocator = 3
     case runningMixture = 4
+
+    /// The format that is written; it and all before it are read.
+    var version: UInt32 { self == .history ? 2 : 1 }
 }
 
 enum CheckpointFormat {
     static let magic: UInt32 = 0x6335_3076  // "v05c"
-    static let version: UInt32 = 1
     static let headerSize = 20
     static let checksumSize = 4
 }
@@ -30,7 +32,7 @@ public struct CheckpointWriter {
         self.bytes = bytes
         end = CheckpointWriter.size(payload: payloadSize)
         write(CheckpointFormat.magic)
-        write(CheckpointFormat.version)
+        write(kind.version)
         write(kind.rawValue)
         write(UInt64(truncatingIfNeeded: payloadSize))
     }
@@ -68,6 +70,8 @@ public struct CheckpointReader {
     private let bytes: UnsafePointer<UInt8>
     private let end: Int
     private var position = 0
+    /// The format of the payload.
+    public private(set) var version: UInt32 = 0
 
     public init(_ kind: CheckpointKind, bytes: UnsafePointer<UInt8>, size: Int) throws(Failure) {
         self.bytes = bytes
@@ -80,13 +84,14 @@ public struct CheckpointReader {
         guard read(UInt32.self) == CheckpointFormat.magic else {
             throw Failure(.checkpointKind, "checkpoint is not one of v05: it must begin with \"v05c\"")
         }
-        let version = read(UInt32.self)
-        guard version == CheckpointFormat.version else {
+        version = read(UInt32.self)
+        let foundKind = read(UInt32.self)
+        let known = (CheckpointKind(rawValue: foundKind) ?? kind).version
+        guard version >= 1 && version <= known else {
             throw Failure(
                 .checkpointVersion, "checkpoint has a format that this release does not read: found and known",
-                integers: Int(version), Int(CheckpointFormat.version))
+                integers: Int(version), Int(known))
         }
-        let foundKind = read(UInt32.self)
         let payload = read(UInt64.self)
         guard payload == UInt64(truncatingIfNeeded: size &- smallest) else {
             throw Failure(

@@ -20,7 +20,7 @@ import v05
 from conftest import ROOT
 
 SAVED = ROOT / "Tests" / "SavedCheckpoints"
-FORMAT = 1
+FORMATS = {"running_calibration": 1, "history": 2, "allocator": 1, "running_mixture": 1}
 KINDS = {"running_calibration": 1, "history": 2, "allocator": 3, "running_mixture": 4}
 
 
@@ -127,7 +127,7 @@ def test_torch_save(kind):
 def test_the_format(kind):
     """ "v05c", format version, kind, length of the payload, payload, CRC-32 of all before; little-endian."""
     data = checkpoint(kind)
-    assert struct.unpack_from("<4sIIQ", data) == (b"v05c", FORMAT, KINDS[kind], len(data) - 24)
+    assert struct.unpack_from("<4sIIQ", data) == (b"v05c", FORMATS[kind], KINDS[kind], len(data) - 24)
     assert sealed(data) == data
 
 
@@ -167,6 +167,7 @@ def test_bytes_of_another_object_are_refused(kind):
         if other != kind:
             assert_refused(kind, checkpoint(other), "KIND", f"of another object.*{KINDS[other]} and {KINDS[kind]}")
             data = bytearray(checkpoint(other))
+            struct.pack_into("<I", data, 4, FORMATS[kind])
             struct.pack_into("<I", data, 8, KINDS[kind])
             assert_refused(kind, sealed(data), "CORRUPTED")
     assert_refused(kind, b"", "TRUNCATED")
@@ -174,13 +175,13 @@ def test_bytes_of_another_object_are_refused(kind):
 
 
 @every_kind
-@pytest.mark.parametrize("version", [0, 2, 99, 2**32 - 1])
+@pytest.mark.parametrize("version", [0, 3, 99, 2**32 - 1])
 def test_other_formats_are_refused(kind, version):
     """Both versions are named, so that it can be seen which side is too old."""
     data = bytearray(checkpoint(kind))
     struct.pack_into("<I", data, 4, version)
     for changed in (bytes(data), sealed(data)):
-        assert_refused(kind, changed, "VERSION", f"format that this release does not read: .* {version} and {FORMAT}$")
+        assert_refused(kind, changed, "VERSION", f"format that this release does not read: .* {version} and {FORMATS[kind]}$")
 
 
 @every_kind
@@ -321,17 +322,17 @@ def test_files_that_cannot_be(tmp_path):
 # Kept for ever.
 
 
-def script(kind):
-    specification = importlib.util.spec_from_file_location(f"saved_{kind}", SAVED / f"{kind}_1.py")
+def script(kind, version=1):
+    specification = importlib.util.spec_from_file_location(f"saved_{kind}_{version}", SAVED / f"{kind}_{version}.py")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
 
 
-def saved(kind):
+def saved(kind, version=1):
     loaded = blank(kind)
-    loaded.load_state_dict({"checkpoint": (SAVED / f"{kind}_1.bin").read_bytes()})
-    return loaded, json.loads((SAVED / f"{kind}_1.json").read_text())
+    loaded.load_state_dict({"checkpoint": (SAVED / f"{kind}_{version}.bin").read_bytes()})
+    return loaded, json.loads((SAVED / f"{kind}_{version}.json").read_text())
 
 
 def assert_predicts(history, expected):
@@ -340,8 +341,9 @@ def assert_predicts(history, expected):
     np.testing.assert_allclose(strength, expected["strength"], rtol=1e-14)
 
 
-def test_the_first_history_is_read_for_ever():
-    history, expected = saved("history")
+@pytest.mark.parametrize("version", [1, 2])
+def test_histories_are_read_for_ever(version):
+    history, expected = saved("history", version)
     assert_predicts(history, expected)
     keys, rewards, step = expected["after"]["record"]
     history.record(keys, rewards, step=step)
@@ -389,14 +391,15 @@ def test_the_first_allocator_with_a_mixture_is_read_for_ever():
     assert allocator.request().tolist() == expected["request"]
 
 
-@pytest.mark.parametrize("kind", ["history", "allocator", "running_mixture", "allocator_mixture"])
-def test_the_saved_checkpoints_are_what_their_scripts_make(kind, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "kind, version", [("history", 2), ("allocator", 1), ("running_mixture", 1), ("allocator_mixture", 1)])
+def test_the_saved_checkpoints_are_what_their_scripts_make(kind, version, tmp_path, monkeypatch):
     """Of this format only: a later one gets files of its own."""
-    module = script(kind)
+    module = script(kind, version)
     monkeypatch.setattr(module, "DESTINATION", tmp_path / "made")
     module.main()
-    assert (tmp_path / "made.bin").read_bytes() == (SAVED / f"{kind}_1.bin").read_bytes()
-    assert json.loads((tmp_path / "made.json").read_text()) == json.loads((SAVED / f"{kind}_1.json").read_text())
+    assert (tmp_path / "made.bin").read_bytes() == (SAVED / f"{kind}_{version}.bin").read_bytes()
+    assert json.loads((tmp_path / "made.json").read_text()) == json.loads((SAVED / f"{kind}_{version}.json").read_text())
 
 
 def test_every_saved_checkpoint_is_described():

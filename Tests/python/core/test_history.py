@@ -2,6 +2,7 @@
 
 import copy
 import ctypes
+import inspect
 import json
 import math
 import pickle
@@ -12,6 +13,9 @@ import sys
 import numpy as np
 import pytest
 import v05
+from v05._core import prototypes
+from v05._core.call import call
+from v05._core.library import library
 
 NAN = math.nan
 
@@ -19,7 +23,10 @@ NAN = math.nan
 class Plain:
     """Method section 9 over a dict, whose order is that in which keys were last recorded."""
 
-    def __init__(self, discount=0.8, capacity=None, step_decay=None, reward_range=(0.0, 1.0)):
+    def __init__(self, discount=0.8, capacity=None, step_decay=None, reward_range=(0.0, 1.0), start_strength=1.0):
+        self.start_strength = start_strength
+        self.level = NAN
+        self.started = set()
         self.discount = discount
         self.capacity = math.inf if capacity is None else capacity
         self.step_decay = 1.0 if step_decay is None else step_decay
@@ -36,14 +43,24 @@ class Plain:
                 decay = self.discount * self.step_decay ** (step - last)
                 a = decay * a + sum((reward - self.low) / (self.high - self.low) for reward in visit)
                 self.entries[key] = a, decay * n + len(visit), step
+        all_of_them = [(reward - self.low) / (self.high - self.low) for visit in visits.values() for reward in visit]
+        if all_of_them and math.isnan(self.level):
+            self.level = (sum(all_of_them) + 0.5) / (len(all_of_them) + 1)
+        elif all_of_them:
+            self.level += 0.2 * (sum(all_of_them) / len(all_of_them) - self.level)
         self.trim()
 
     def start(self, key, value, strength, step):
         if key not in self.entries and strength > 0 and not math.isnan(value):
             self.entries[key] = strength * (value - self.low) / (self.high - self.low), strength, step
+            self.started.add(key)
         self.trim()
 
     def merge(self, other):
+        self.level = (
+            other.level if math.isnan(self.level) else self.level if math.isnan(other.level)
+            else (self.level + other.level) / 2)
+        self.started |= other.started
         for key, (a, n, step) in other.entries.items():
             known_a, known_n, known_step = self.entries.pop(key, (0.0, 0.0, step))
             newest = max(step, known_step)
@@ -53,13 +70,19 @@ class Plain:
 
     def trim(self):
         while len(self.entries) > self.capacity:
-            del self.entries[next(iter(self.entries))]
+            oldest = next(iter(self.entries))
+            del self.entries[oldest]
+            self.started.discard(oldest)
 
     def predict(self, key, step):
-        if key not in self.entries:
+        a, n, last = self.entries.get(key, (0.0, 0.0, step))
+        strength = n * self.step_decay ** (step - last)
+        if key not in self.started and not math.isnan(self.level):
+            a, n = a + self.start_strength * self.level, n + self.start_strength
+            strength += self.start_strength
+        if n == 0:
             return NAN, 0.0
-        a, n, last = self.entries[key]
-        return self.low + (self.high - self.low) * a / n, n * self.step_decay ** (step - last)
+        return self.low + (self.high - self.low) * a / n, strength
 
 
 def assert_same(history, plain, keys, step):
@@ -90,7 +113,9 @@ def test_random_visits(discount, step_decay, capacity):
     keys = generator.integers(-(2**63), 2**63 - 1, 30)
     for reward_range in RANGES:
         options = discount, capacity, step_decay
-        history, plain = v05.History(*options, reward_range=reward_range), Plain(*options, reward_range)
+        start_strength = {0.0: 0.0, -1.0: 1.0, 2.0: 2.5}[reward_range[0]]
+        history = v05.History(*options, start_strength=start_strength, reward_range=reward_range)
+        plain = Plain(*options, reward_range, start_strength)
         step = 0
         for visit in range(40):
             if visit % 5 == 4:
@@ -129,7 +154,7 @@ def test_many_keys_come_and_go():
 
 
 def test_the_prompts_recorded_longest_ago_go_first():
-    history = v05.History(capacity=3)
+    history = v05.History(capacity=3, start_strength=0)
 
     def known():
         return [key for key in range(9) if history.predict([key])[1][0] > 0]
@@ -145,12 +170,12 @@ def test_the_prompts_recorded_longest_ago_go_first():
     assert known() == [0, 3, 4]
     history.record([5, 6, 0, 7, 8], [1] * 5)  # in one call the first goes first, too
     assert known() == [0, 7, 8]
-    history.merge(v05.History(capacity=2))
+    history.merge(v05.History(capacity=2, start_strength=0))
     assert known() == [0, 7, 8]
 
 
 def test_a_visit_by_hand():
-    history = v05.History(0.5, reward_range=(-1, 1))
+    history = v05.History(0.5, reward_range=(-1, 1), start_strength=0)
     value, strength = history.predict([7, 7, 8])
     assert np.isnan(value).all() and strength.tolist() == [0, 0, 0] and value.dtype == strength.dtype == np.float64
     history.record([7, 7, 7, 7], [1, 1, -1, 1])
@@ -160,8 +185,49 @@ def test_a_visit_by_hand():
     assert len(history) == 1 and repr(history) == "History(1 prompts)"
 
 
+def test_a_start_value_by_hand():
+    history = v05.History(0.5, reward_range=(-1, 1))
+    assert np.isnan(history.predict([7])[0]).all()  # nothing was recorded: the batch itself must help
+    history.record([7, 8, 9], [1, -1, -1])
+    level = (1 + 0.5) / 4
+    assert history.predict([5]) == (pytest.approx([2 * level - 1]), pytest.approx([1]))
+    assert history.predict([7]) == (pytest.approx([2 * (1 + level) / 2 - 1]), pytest.approx([2]))
+    history.record([7], [1])
+    level += 0.2 * (1 - level)
+    assert history.predict([5, 7])[0] == pytest.approx([2 * level - 1, 2 * (1.5 + level) / 2.5 - 1])
+    history.record([7], [-1], mask=[False])
+    assert history.predict([5])[0] == pytest.approx([2 * level - 1])  # nothing counted, nothing learnt
+    history.start([5], 0.5, 3)
+    assert history.predict([5]) == ([0.5], [3])  # its own start stands in the place of the level
+    history.record([5], [1])
+    assert history.predict([5]) == (pytest.approx([2 * (1.5 * 0.75 + 1) / 2.5 - 1]), pytest.approx([2.5]))
+
+
+def test_the_value_of_a_single_rollout_is_no_end_of_the_range():
+    history = v05.History()
+    history.record(np.arange(50), np.arange(50) % 2)
+    value, strength = history.predict(np.arange(60))
+    assert ((value > 0.2) & (value < 0.8)).all() and strength.tolist() == [2.0] * 50 + [1.0] * 10
+
+
+def test_defaults_are_those_of_the_core():
+    options = prototypes.HistoryOptions()
+    call(library.v05_history_options_initialize, ctypes.byref(options), options.struct_size)
+    default = {name: parameter.default for name, parameter in inspect.signature(v05.History).parameters.items()}
+    assert default["discount"] == options.discount and default["start_strength"] == options.start_strength
+    assert default["reward_range"] == (options.reward_low, options.reward_high)
+    assert (default["capacity"], default["step_decay"]) == (None, None)
+    assert (options.capacity, options.step_decay) == (0, 1)  # None in Python
+
+
+@pytest.mark.parametrize("start_strength", [-1.0, NAN, math.inf])
+def test_a_start_strength_that_cannot_be(start_strength):
+    with pytest.raises(v05.InvalidArgument, match="start_strength must be finite and not negative, got"):
+        v05.History(start_strength=start_strength)
+
+
 def test_time():
-    history = v05.History(step_decay=0.5)
+    history = v05.History(step_decay=0.5, start_strength=0)
     history.record([1], [1.0], step=10)
     assert history.predict([1], step=12)[1] == [0.25]
     assert history.predict([1], step=9)[1] == [1]
@@ -173,7 +239,7 @@ def test_time():
 @pytest.mark.parametrize("discount", [0.5, 0.8, 1.0])
 def test_a_visit_that_is_recorded_late(discount):
     """The older visit counts as much less as it is older, whichever comes first."""
-    history = v05.History(discount, step_decay=0.5)
+    history = v05.History(discount, step_decay=0.5, start_strength=0)
     history.record([1], [1.0], step=3)
     history.record([1], [0.0], step=1)
     n = discount + 0.25
@@ -191,13 +257,13 @@ def test_a_refused_record_changes_nothing():
 
 
 def test_masked_rows_are_not_looked_at():
-    history = v05.History()
+    history = v05.History(start_strength=0)
     history.record([1, 1, 2], [1, NAN, 99], mask=[True, False, False])
     assert len(history) == 1 and history.predict([1]) == ([1], [1])
 
 
 def test_rounded_rewards_stay_in_the_range():
-    history = v05.History(1)
+    history = v05.History(1, start_strength=0)
     history.record([1, 2], [1 + 5e-7, -5e-7])
     assert history.predict([1, 2])[0].tolist() == [1, 0]
 
@@ -218,7 +284,7 @@ def string_hash(text):
 def test_strings_have_the_same_keys_for_ever():
     """Saved histories would be lost otherwise. These numbers never change."""
     assert [string_hash(text) for text in HASHES] == list(HASHES.values())
-    history = v05.History()
+    history = v05.History(start_strength=0)
     history.record(list(HASHES), [1.0] * len(HASHES))
     assert len(history) == len(HASHES)
     assert history.predict(list(HASHES.values()))[1].tolist() == [1.0] * len(HASHES)
@@ -240,21 +306,21 @@ HASHES = {
 def test_keys_of_all_kinds():
     numbers = [3, -1, 2**63 - 1, -(2**63), 0]
     rewards = [1, 0, 1, 0.5, 0.25]
-    expected = v05.History()
+    expected = v05.History(start_strength=0)
     expected.record(np.array(numbers), rewards)
     for keys in (numbers, tuple(numbers), map(int, numbers), np.array(numbers, object), [np.int64(n) for n in numbers]):
-        history = v05.History()
+        history = v05.History(start_strength=0)
         history.record(keys, rewards)
         assert history.state_dict() == expected.state_dict()
     for dtype in (np.int8, np.uint16, np.int32, np.uint64):
-        history = v05.History()
+        history = v05.History(start_strength=0)
         history.record(np.array([3, 7], dtype), np.array([1, 0], np.float32))
         assert history.predict([3, 7])[0].tolist() == [1, 0]
-    text = v05.History()
+    text = v05.History(start_strength=0)
     text.record(np.array(["a", "bb"]), [True, False])
     assert text.predict(["a", "bb"])[0].tolist() == [1, 0]
     torch = pytest.importorskip("torch")
-    history = v05.History()
+    history = v05.History(start_strength=0)
     history.record(torch.tensor(numbers), torch.tensor(rewards, dtype=torch.bfloat16))
     assert history.state_dict() == expected.state_dict()
 
@@ -271,7 +337,7 @@ def test_no_keys():
 
 
 def test_start():
-    history = v05.History(0.5)
+    history = v05.History(0.5, start_strength=0)
     history.record([1], [1])
     history.start([1, 2, 3, 4], [0.25, 0.25, NAN, 0.75], [8, 8, 8, 0])
     value, strength = history.predict([1, 2, 3, 4])
@@ -307,7 +373,7 @@ def test_merging_shards(step_decay, capacity):
 
 
 def test_shards_of_different_prompts_are_their_union():
-    whole, parts = v05.History(), [v05.History(), v05.History()]
+    whole, parts = v05.History(start_strength=0), [v05.History(start_strength=0), v05.History(start_strength=0)]
     for step in range(3):
         for part in range(2):
             keys = np.arange(100) * 2 + part
@@ -390,7 +456,7 @@ def test_memory_of_a_million_prompts(portion):
 
 def test_a_million_prompts():
     keys = np.random.default_rng(5).permutation(1_000_000)
-    history = v05.History()
+    history = v05.History(start_strength=0)
     rewards = (keys % 3 == 0).astype(np.float32)
     for _ in range(2):
         history.record(keys, rewards)
@@ -441,7 +507,7 @@ def test_discounted_beta(low, high):
 
 def test_discounted_beta_is_what_the_history_will_say():
     """Without discount, the baseline of a visit is the value of the history after it."""
-    history = v05.History(1)
+    history = v05.History(1, start_strength=0)
     history.record(["a"] * 4 + ["b"] * 2, [1, 0, 1, 1, 0, 0])
     keys, rewards = ["a", "b", "c", "a", "c"], [0.0, 1.0, 1.0, 0.0, 0.0]
     value, strength = history.predict(keys)
@@ -603,7 +669,7 @@ def test_after_close(call):
 
 def test_half_precision_is_of_the_historys_own_range():
     """0.3 of half precision lies below 0.3: taken for the bound that it was rounded from, as in `advantages`."""
-    history = v05.History(reward_range=(0.3, 0.7))
+    history = v05.History(reward_range=(0.3, 0.7), start_strength=0)
     assert history.reward_range == (0.3, 0.7)
     history.record([1, 1, 2, 2], np.array([0.3, 0.3, 0.7, 0.7], np.float16))
     assert history.predict([1, 2])[0].tolist() == pytest.approx([0.3, 0.7], abs=1e-7)

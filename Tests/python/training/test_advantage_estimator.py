@@ -103,7 +103,7 @@ def test_a_range_that_was_guessed_is_widened_with_a_warning_and_a_given_one_is_a
     caplog.clear()
     guessed.step([0, 2], [0, 0], ["a", "a"])
     assert guessed.reward_range == (0, 2) and "what was learnt is dropped" in messages(caplog)[0]
-    assert guessed.predict(["a"])[1].tolist() == [2]
+    assert guessed.predict(["a"])[1].tolist() == [3]
 
     given = v05.AdvantageEstimator(reward_range=(0, 1))
     given.step([0, 1], [0, 0], ["a", "a"])

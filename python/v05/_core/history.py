@@ -24,11 +24,14 @@ class History(Handle):
             history.record(keys, rewards)
 
     At each visit of a prompt with k rewards r:  a <- decay a + sum (r - lo) / (hi - lo),  n <- decay n + k,  with decay =
-    discount * step_decay^(steps since the visit before). The value is lo + (hi - lo) a / n, the strength n.
+    discount * step_decay^(steps since the visit before). The value is lo + (hi - lo) (a + n0 g) / (n + n0), the strength
+    n + n0, where g is the running level of all prompts and n0 = start_strength: a prompt never seen starts from the level.
 
     discount: in [0, 1]; 1 keeps all visits alike, 0 only the last.
     capacity: prompts kept, those recorded longest ago go first; None: all. 1,000,000 prompts take 46 MB.
     step_decay: in [0, 1], factor per step; None: time does not matter.
+    start_strength: n0, how many rewards the level is worth; 0: a prompt has no value before its first visit, and after a
+        visit of one rollout that reward.
     reward_range: (lo, hi).
 
     Keys are integers (64 bits) or strings, which are hashed to 64 bits the same way everywhere. One thread at a time.
@@ -38,14 +41,16 @@ class History(Handle):
 
     _name = "history"
 
-    def __init__(self, discount=0.8, capacity=None, step_decay=None, *, reward_range=(0.0, 1.0)):
+    def __init__(self, discount=0.8, capacity=None, step_decay=None, *, start_strength=1.0,
+                 reward_range=(0.0, 1.0)):
         if capacity is not None and integer("capacity", capacity) < 1:
             raise InvalidArgument(f"capacity must be at least 1, or None for no limit, got {capacity!r}")
         low, high = reward_interval(reward_range)
         options = c.HistoryOptions(
             reward_low=low, reward_high=high, discount=number("discount", discount),
             step_decay=1.0 if step_decay is None else number("step_decay", step_decay),
-            capacity=0 if capacity is None else integer("capacity", capacity))
+            capacity=0 if capacity is None else integer("capacity", capacity),
+            start_strength=number("start_strength", start_strength))
         handle = ctypes.c_void_p()
         call(library.v05_history_create, byref(options), byref(handle))
         self._adopt(handle)
@@ -63,7 +68,8 @@ class History(Handle):
         return options.reward_low, options.reward_high
 
     def predict(self, keys, *, step=0):
-        """(value, strength) of each key: two (n,) float64 arrays; NaN and 0 for keys never recorded.
+        """(value, strength) of each key: two (n,) float64 arrays. A key never recorded has the level of all prompts; NaN and 0
+        where nothing was ever recorded, as at the first step of a run, or with start_strength=0.
 
         keys: (n,) integers or strings; a key may come more than once, as in a batch of rollouts.
         step: the strength decays to it.
@@ -91,8 +97,8 @@ class History(Handle):
         self._call("record", byref(batch), integer("step", step))
 
     def start(self, keys, value, strength, *, step=0):
-        """Gives keys that were never recorded a value (reward units; NaN: none) and a strength (the rewards it is worth),
-        as from a prior for prompts never seen. Other keys keep theirs."""
+        """Gives keys that were never recorded a value (reward units; NaN: none) and a strength (the rewards it is worth), as
+        from a prior for prompts never seen; for these it stands in the place of the level. Other keys keep theirs."""
         keys = key_array(keys)
         value = number_per_key(value, "value", len(keys))
         strength = number_per_key(strength, "strength", len(keys))
@@ -100,7 +106,7 @@ class History(Handle):
 
     def merge(self, other):
         """Adds what another History of the same reward_range knows, such as that of another process: the sums of both
-        where both know a key."""
+        where both know a key, the mean of both levels."""
         if not isinstance(other, History):
             raise ArgumentTypeError(f"other must be a History, got {type(other).__name__}")
         if other.closed:

@@ -175,6 +175,7 @@ class HistoryOptions(SizedStructure):
         ("discount", c_double),
         ("step_decay", c_double),
         ("capacity", c_int64),
+        ("start_strength", c_double),
     ]
 
 

@@ -47,7 +47,7 @@ class HistoryContextPrior:
 
     def __init__(self, *, reward_range=(0.0, 1.0), discount=0.8, capacity=None, model=None, context=None,
                  minimum=SHORT_CONTEXT):
-        self.history = History(discount, capacity, reward_range=reward_range)
+        self.history = History(discount, capacity, start_strength=0, reward_range=reward_range)
         self.context = ContextBuffer(reward_range=reward_range) if context is None else context
         self.model = InContextPrior(reward_range=reward_range) if model is None else model
         for name, part in (("context", self.context), ("model", self.model)):
@@ -78,7 +78,7 @@ class HistoryContextPrior:
         Raises as History.record does, and then learns nothing.
         """
         hashes = key_array(keys)
-        visit = History(reward_range=self.reward_range)  # raises for what cannot be recorded, before anything is
+        visit = History(start_strength=0, reward_range=self.reward_range)  # raises for what cannot be recorded, before anything is
         visit.record(hashes, rewards, mask=mask, step=step)
         distinct, first = np.unique(hashes, return_index=True)
         mean, _ = visit.predict(distinct, step=step)

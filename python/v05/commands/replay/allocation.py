@@ -60,7 +60,7 @@ def allocate(visits, setting):
 
 
 def _draw(visits, setting, usable, rule, baseline, initial):
-    history = v05.History(setting.discount, reward_range=setting.reward_range)
+    history = v05.History(setting.discount, start_strength=0, reward_range=setting.reward_range)
     running = v05.RunningCalibration(reward_range=setting.reward_range)
     drawn = np.minimum(visits.count, initial)
     baselines = np.full(len(visits.count), np.nan)

@@ -105,7 +105,7 @@ def walk(visits, setting, size=None):
     The prior is the logged one, or a `v05.History` of the first `size` rollouts (all of
     them without a size) of every earlier visit. It knows nothing of the batch itself.
     """
-    history = v05.History(setting.discount, reward_range=setting.reward_range)
+    history = v05.History(setting.discount, start_strength=0, reward_range=setting.reward_range)
     for first, last in zip(visits.batches[:-1], visits.batches[1:], strict=True):
         batch = np.arange(first, last)
         if setting.prior == "logged":
