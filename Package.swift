@@ -60,6 +60,7 @@ let package = Package(
         .systemLibrary(
             name: "CPython", path: "Tests/EmbeddedPythonTests/CPython", pkgConfig: "python3-embed",
             providers: [.apt(["libpython3-dev"])]),
+        .testTarget(name: "AllocationTests", dependencies: ["Allocation", "Estimation", "SeededRandom"]),
         .testTarget(
             name: "EstimationTests",
             dependencies: ["CLibrary", "Estimation", "SeededRandom", "TokenPasses", "TokenPassesAVX2"]),

@@ -92,7 +92,7 @@ typedef enum v05_status {
     V05_STATUS_INVALID_OFFSETS = 205,
     V05_STATUS_INVALID_CALIBRATION = 206,  /* of a calibration or mixture */
     V05_STATUS_INVALID_PROBABILITY = 207,  /* neither NaN nor within [0, 1] */
-    V05_STATUS_INFEASIBLE = 208,           /* a total or budget that floors and ceilings cannot meet */
+    V05_STATUS_INFEASIBLE = 208,           /* a total or budget that initial, minimum and maximum cannot meet */
     V05_STATUS_UNKNOWN_PROMPT = 209,       /* an index that the allocator does not have */
     V05_STATUS_NOT_IN_FLIGHT = 210,        /* a result that was never requested */
     V05_STATUS_INVALID_TOKEN = 211,        /* a token that counts has a NaN, or a number that cannot be */
@@ -573,19 +573,21 @@ v05_status v05_history_load(v05_history **history, const uint8_t *bytes, size_t 
 /* --------------------------------------------------------------------------- allocation ahead of time -- */
 
 /* How a total of rollouts is spread over prompts before any is generated. Beyond the minimum, ties go by index; what
- * gains nothing anywhere is given one each in order of index, again and again. */
+ * gains nothing anywhere is given one each in order of index, again and again. A call takes milliseconds for thousands
+ * of prompts whatever the total, and 1 to 4 seconds for a million prompts that share 2147483647; V05_OBJECTIVE_V0 takes
+ * up to about 10 seconds at its limit. */
 typedef enum v05_objective {
     /* The next rollout to the prompt with the largest p (1 - p) s / (s + 1) / (k (k + 1)): drop of gradient noise.
      * Exact optimum. */
     V05_OBJECTIVE_NEYMAN = 0,
     /* DynaMO (arXiv 2602.19208), its authors' procedure step for step: up to 4 rollouts for prompts hardly seen, the
-     * floor for all, the rest in proportion to (p (1 - p))^exponent by largest remainder. Where the total does not
+     * minimum for all, the rest in proportion to (p (1 - p))^exponent by largest remainder. Where the total does not
      * reach for the first two, it leaves prompts below the minimum. */
     V05_OBJECTIVE_DYNAMO = 1,
     /* V_0 (arXiv 2602.03584): sum of B (1 - p) (1 - (1 - p)^(B - 1)), which is not concave, maximised exactly by
      * dynamic programming in prompts * total * (maximum - minimum) steps, at most 4e9. */
     V05_OBJECTIVE_V0 = 2,
-    /* The same utility by the paper's greedy, one rollout at a time. */
+    /* The same utility by the paper's greedy: the next rollout to the largest increment. */
     V05_OBJECTIVE_V0_GREEDY = 3,
     /* Sum of E[p (1 - p)^l] over a prompt's rollouts l = 0, 1, ...: the probability of a success among them (arXiv
      * 2605.07114), for p Beta distributed with mean probability and strength. Exact optimum. */
@@ -645,7 +647,8 @@ typedef enum v05_allocation_rule {
      * expected one of V05_RULE_MIXTURE with a mixture. 0 for an accepted prior; h^2 / (k (k + 1)) without prior. */
     V05_ALLOCATION_OSLA = 0,
     /* Gain E[h^2 - (mu - mid)^2] / (k (k + 1)), the drop of gradient noise, for a true value mu with mean b and
-     * variance mse. With a budget the whole of it is spent, where it gains most by what is known at each request. */
+     * variance mse. With a budget the whole of it is spent, where it gains most by what is known at each request; what
+     * seems to gain nothing anywhere goes to the prompts with the fewest rollouts. */
     V05_ALLOCATION_NEYMAN = 1
 } v05_allocation_rule;
 

@@ -84,109 +84,18 @@ public struct AllocationProblem {
         probabilities[prompt].isNaN ? 0.5 : probabilities[prompt]
     }
 
-    /// Fills `counts`, whose sum is `total`. Only memory can run out, before anything is written.
-    public func solve(_ counts: UnsafeMutablePointer<Int64>, workspace: inout Workspace) throws(Failure) {
-        switch objective {
-        case .dynamo:
-            try DynamoAllocation(self, workspace: &workspace).solve(counts)
-        case .v0:
-            try UtilityAllocation(self).solveExactly(counts, workspace: &workspace)
-        case .v0Greedy:
-            try UtilityAllocation(self).solveGreedily(counts, workspace: &workspace)
-        case .neyman, .hit:
-            startAtMinimum(counts)
-            let extra = total &- count &* minimum
-            let left = objective == .hit
-                ? try fillConcave(
-                    counts, promptCount: count, total: extra, workspace: &workspace,
-                    rolloutsAbove: { hits($0, above: $1) },
-                    gain: { $1 < maximum ? hitGain($0, after: $1) : 0 })
-                : try fillConcave(
-                    counts, promptCount: count, total: extra, workspace: &workspace,
-                    rolloutsAbove: {
-                        noiseDropsAbove($1, variance: variance($0), from: minimum, most: maximum &- minimum)
-                    },
-                    gain: { $1 < maximum ? noiseDrop(variance: variance($0), after: $1) : 0 })
-            spreadEvenly(left, over: counts)
-        }
-    }
-
-    func startAtMinimum(_ counts: UnsafeMutablePointer<Int64>) {
-        var prompt = 0
-        while prompt < count {
-            counts[prompt] = Int64(truncatingIfNeeded: minimum)
-            prompt &+= 1
-        }
+    /// Rewards that a probability is worth; nil where it is known exactly.
+    func strength(_ prompt: Int) -> Double? {
+        guard let strengths, !probabilities[prompt].isNaN else { return nil }
+        return strengths[prompt]
     }
 
     /// What gains nothing anywhere: one each in order of index, again and again.
     func spreadEvenly(_ total: Int, over counts: UnsafeMutablePointer<Int64>) {
-        var left = total
-        while left > 0 {
-            var prompt = 0
-            while prompt < count && left > 0 {
-                if counts[prompt] < Int64(truncatingIfNeeded: maximum) {
-                    counts[prompt] &+= 1
-                    left &-= 1
-                }
-                prompt &+= 1
-            }
-        }
+        if total <= 0 { return }
+        _ = fillByLevel(
+            total, promptCount: count, highest: maximum,
+            amount: { min($1, maximum &- Int(truncatingIfNeeded: counts[$0])) },
+            give: { counts[$0] &+= Int64(truncatingIfNeeded: $1) })
     }
-
-    /// E[p (1 - p)] under a Beta distribution worth `strength` rewards.
-    private func variance(_ prompt: Int) -> Double {
-        let p = probability(prompt)
-        guard let strengths, !probabilities[prompt].isNaN else { return p * (1 - p) }
-        return p * (1 - p) * (strengths[prompt] / (strengths[prompt] + 1))
-    }
-
-    /// Rollouts beyond the minimum whose E[p (1 - p)^l] exceeds a threshold, at most as many as there are to give.
-    @inline(never)
-    private func hits(_ prompt: Int, above threshold: Double) -> Int {
-        var gain = hitGain(prompt, after: minimum)
-        var rollouts = minimum
-        let most = min(maximum, total &- (count &- 1) &* minimum)
-        while rollouts < most && gain > threshold {
-            gain *= hitRatio(prompt, after: rollouts)
-            rollouts &+= 1
-        }
-        return rollouts &- minimum
-    }
-
-    private func hitGain(_ prompt: Int, after rollouts: Int) -> Double {
-        var gain = probability(prompt)
-        var rollout = 0
-        while rollout < rollouts && gain > 0 {
-            gain *= hitRatio(prompt, after: rollout)
-            rollout &+= 1
-        }
-        return gain
-    }
-
-    /// B(a + 1, b + l + 1) / B(a + 1, b + l) = (b + l) / (a + b + l + 1)
-    private func hitRatio(_ prompt: Int, after rollouts: Int) -> Double {
-        let failure = 1 - probability(prompt)
-        guard let strengths, !probabilities[prompt].isNaN else { return failure }
-        let strength = strengths[prompt]
-        return (failure * strength + Double(rollouts)) / (strength + Double(rollouts) + 1)
-    }
-}
-
-/// variance / (k (k + 1)): what the rollout after k takes off the noise of a prompt's gradient.
-func noiseDrop(variance: Double, after rollouts: Int) -> Double {
-    let k = Double(rollouts)
-    return k > 0 ? variance / (k * (k + 1)) : (variance > 0 ? .infinity : 0)
-}
-
-/// Rollouts beyond `from` whose noise drop exceeds a threshold, at most `most`.
-@inline(never) @_optimize(speed)
-func noiseDropsAbove(_ threshold: Double, variance: Double, from: Int, most: Int) -> Int {
-    if most <= 0 || variance <= 0 { return 0 }
-    // k (k + 1) < variance / threshold: exact but for rounding.
-    let bound = (variance / threshold).squareRoot() - Double(from)
-    var rollouts = bound < Double(most) ? (bound > 0 ? Int(exactly: bound.rounded(.towardZero)) ?? 0 : 0) : most
-    while rollouts < most && noiseDrop(variance: variance, after: from &+ rollouts) > threshold { rollouts &+= 1 }
-    while rollouts > 0 && !(noiseDrop(variance: variance, after: from &+ rollouts &- 1) > threshold) { rollouts &-= 1 }
-    return rollouts
 }

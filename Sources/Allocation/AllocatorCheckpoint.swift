@@ -1,7 +1,51 @@
-import CLibrary
 import Estimation
 
 extension SequentialAllocator {
+    public var savedSize: Int {
+        160 &+ 20 &* promptCount &+ 12 &* log.count &+ (mixture == nil ? 0 : MixtureNumbers.savedSize)
+    }
+
+    public func write(to writer: inout CheckpointWriter) {
+        writer.write(UInt32(bitPattern: options.rule.rawValue))
+        writer.write(UInt32(bitPattern: options.lookAhead.rawValue))
+        writer.write(options.interval.low)
+        writer.write(options.interval.high)
+        writer.write(UInt64(truncatingIfNeeded: options.initial))
+        writer.write(UInt64(truncatingIfNeeded: options.maximum))
+        writer.write(UInt64(truncatingIfNeeded: options.wave))
+        writer.write(options.cost)
+        writer.write(UInt64(bitPattern: Int64(truncatingIfNeeded: options.budget)))
+        writer.write(UInt64(calibration == nil ? 0 : (mixture == nil ? 1 : 2)))
+        let fit = calibration ?? .empty
+        writer.write(fit.intercept)
+        writer.write(fit.slope)
+        writer.write(fit.priorVariance)
+        writer.write(fit.rewardVariance)
+        writer.write(fit.grandMean)
+        writer.write(fit.betweenVariance)
+        writer.write(fit.groups)
+        writer.write(fit.totalGroups)
+        writer.write(UInt64(isStopped ? 1 : 0))
+        writer.write(UInt64(truncatingIfNeeded: promptCount))
+        writer.write(UInt64(truncatingIfNeeded: log.count))
+        var prompt = 0
+        while prompt < promptCount {
+            writer.write(prompts[prompt].prior)
+            writer.write(UInt32(bitPattern: prompts[prompt].initial))
+            writer.write(UInt32(bitPattern: prompts[prompt].maximum))
+            writer.write(UInt32(bitPattern: prompts[prompt].inFlight))
+            prompt &+= 1
+        }
+        var row = 0
+        while row < log.count {
+            let (prompt, reward) = log[row]
+            writer.write(UInt32(truncatingIfNeeded: prompt))
+            writer.write(reward)
+            row &+= 1
+        }
+        if let mixture { writer.write(mixture.pointee.weights) }
+    }
+
     /// Builds the allocator anew from its options and what it had observed, which checks all of it on the way.
     public init(from reader: inout CheckpointReader, workspace: inout Workspace) throws(Failure) {
         let damaged = Failure(.checkpointCorrupted, "checkpoint must hold a possible state of an allocator")
@@ -24,25 +68,25 @@ extension SequentialAllocator {
             rewardVariance: reader.readDouble(), grandMean: reader.readDouble(), betweenVariance: reader.readDouble(),
             groups: reader.readDouble(), totalGroups: reader.readDouble())
         try calibration.check()
-        let wasStopped = reader.read(UInt64.self) == 1
+        let stopped = reader.read(UInt64.self)
         let promptCount = Int(truncatingIfNeeded: reader.read(UInt64.self))
         let observationCount = Int(truncatingIfNeeded: reader.read(UInt64.self))
-        guard promptCount >= 0 && promptCount <= largestRowCount && observationCount >= 0
+        guard model <= 2 && stopped <= 1 && promptCount >= 0 && promptCount <= largestRowCount && observationCount >= 0
             && observationCount <= largestRowCount
             && reader.remaining == 20 &* promptCount &+ 12 &* observationCount &+ (model == 2 ? MixtureNumbers.savedSize : 0)
         else { throw damaged }
 
         let priors = try workspace.take(Double.self, count: promptCount)
-        let floors = try workspace.take(Int64.self, count: promptCount)
-        let ceilings = try workspace.take(Int64.self, count: promptCount)
+        let initials = try workspace.take(Int64.self, count: promptCount)
+        let maxima = try workspace.take(Int64.self, count: promptCount)
         let inFlight = try workspace.take(Int64.self, count: promptCount)
         let indices = try workspace.take(Int64.self, count: observationCount)
         let rewards = try workspace.take(Double.self, count: observationCount)
         var prompt = 0
         while prompt < promptCount {
             priors[prompt] = reader.readDouble()
-            floors[prompt] = Int64(reader.read(UInt32.self))
-            ceilings[prompt] = Int64(reader.read(UInt32.self))
+            initials[prompt] = Int64(reader.read(UInt32.self))
+            maxima[prompt] = Int64(reader.read(UInt32.self))
             inFlight[prompt] = Int64(reader.read(UInt32.self))
             prompt &+= 1
         }
@@ -62,14 +106,14 @@ extension SequentialAllocator {
         self = try withUnsafePointer(to: mixture) { (mixture) throws(Failure) in
             try SequentialAllocator(
                 options: options, calibration: model == 1 ? calibration : nil, mixture: model == 2 ? mixture : nil,
-                count: promptCount, priors: priors, floors: floors, ceilings: ceilings)
+                count: promptCount, priors: priors, initials: initials, maxima: maxima)
         }
         do {
-            try restore(inFlight: inFlight, indices, rewards, count: observationCount)
+            try restore(
+                inFlight: inFlight, indices, rewards, count: observationCount, isStopped: stopped == 1)
         } catch {
             release()
             throw error
         }
-        if wasStopped { stop() }
     }
 }

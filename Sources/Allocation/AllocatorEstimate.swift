@@ -35,7 +35,7 @@ extension SequentialAllocator {
         row = 0
         while row < rows {
             output.advantages?.write(advantages[Int(truncatingIfNeeded: order[row])], at: row)
-            output.rowGroup?[row] = observation(row).prompt
+            output.rowGroup?[row] = Int64(truncatingIfNeeded: observation(row).prompt)
             row &+= 1
         }
         return applied
@@ -54,7 +54,7 @@ extension SequentialAllocator {
         }
         var row = 0
         while row < observationCount {
-            let prompt = Int(truncatingIfNeeded: observation(row).prompt)
+            let prompt = observation(row).prompt
             order[row] = offsets[prompt &+ 1]
             offsets[prompt &+ 1] &+= 1
             row &+= 1

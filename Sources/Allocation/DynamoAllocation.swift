@@ -1,7 +1,7 @@
 import Estimation
 
 /// DynaMO's allocation, step for step as its authors run it (method section 7): first up to 4 rollouts for prompts
-/// that were hardly seen, then the floor for all, then in proportion to the spread of the rewards.
+/// that were hardly seen, then the minimum for all, then in proportion to the spread of the rewards.
 struct DynamoAllocation {
     private let problem: AllocationProblem
     private let priorities: UnsafeMutablePointer<Double>
@@ -11,7 +11,7 @@ struct DynamoAllocation {
     private let fractions: UnsafeMutablePointer<Int64>
     private var sort: RadixSort
 
-    /// Prompts of smaller priority get nothing beyond the floor as long as others have room.
+    /// Prompts of smaller priority get nothing beyond the minimum as long as others have room.
     private static var smallestPriority: Double { 1e-8 }
     private static var initialRollouts: Int { 4 }
 
@@ -34,7 +34,7 @@ struct DynamoAllocation {
             prompt &+= 1
         }
         var left = meetNeeds(counts)
-        left = raiseToFloor(counts, left)
+        left = raiseToMinimum(counts, left)
         shareInProportion(counts, left)
     }
 
@@ -65,7 +65,7 @@ struct DynamoAllocation {
         return max(0, problem.total &- spent)
     }
 
-    /// The largest count above the floor loses one, the first of equals, again and again.
+    /// The largest count above the minimum loses one, the first of equals, again and again.
     private func lowerLargest(_ counts: UnsafeMutablePointer<Int64>, by excess: Int) {
         var left = excess
         while left > 0 {
@@ -88,18 +88,18 @@ struct DynamoAllocation {
     }
 
     /// Step 3. Returns what is left.
-    private func raiseToFloor(_ counts: UnsafeMutablePointer<Int64>, _ available: Int) -> Int {
-        let floor = Int64(truncatingIfNeeded: problem.minimum)
+    private func raiseToMinimum(_ counts: UnsafeMutablePointer<Int64>, _ available: Int) -> Int {
+        let minimum = Int64(truncatingIfNeeded: problem.minimum)
         var missing = 0
         var prompt = 0
         while prompt < problem.count {
-            missing &+= Int(truncatingIfNeeded: max(0, floor &- counts[prompt]))
+            missing &+= Int(truncatingIfNeeded: max(0, minimum &- counts[prompt]))
             prompt &+= 1
         }
         var left = available
         prompt = 0
         while prompt < problem.count {
-            let lack = Int(truncatingIfNeeded: max(0, floor &- counts[prompt]))
+            let lack = Int(truncatingIfNeeded: max(0, minimum &- counts[prompt]))
             let granted = missing <= available ? lack : scaled(lack, by: available, over: missing)
             counts[prompt] &+= Int64(truncatingIfNeeded: granted)
             left &-= granted
@@ -111,7 +111,7 @@ struct DynamoAllocation {
     /// Step 4.
     private func shareInProportion(_ counts: UnsafeMutablePointer<Int64>, _ available: Int) {
         let count = problem.count
-        let ceiling = Int64(truncatingIfNeeded: problem.maximum)
+        let maximum = Int64(truncatingIfNeeded: problem.maximum)
         var left = available
         while left > 0 {
             var prompt = 0
@@ -136,7 +136,7 @@ struct DynamoAllocation {
             giveRemainders(left &- shared)
             prompt = 0
             while prompt < count {
-                let granted = min(shares[prompt], ceiling &- counts[prompt])
+                let granted = min(shares[prompt], maximum &- counts[prompt])
                 if granted > 0 {
                     counts[prompt] &+= granted
                     left &-= Int(truncatingIfNeeded: granted)

@@ -15,23 +15,11 @@ struct UtilityAllocation {
         return Double(rollouts) * failure * (1 - power(failure, rollouts &- 1))
     }
 
-    private func power(_ base: Double, _ exponent: Int) -> Double {
-        var result = 1.0
-        var factor = base
-        var rest = exponent
-        while rest > 0 {
-            if rest & 1 == 1 { result *= factor }
-            factor *= factor
-            rest &>>= 1
-        }
-        return result
-    }
-
     /// Steps of the dynamic programme beyond which it is refused: about ten seconds.
     private static var mostSteps: Double { 4e9 }
 
     /// Of all best allocations the one that gives later prompts least.
-    func solveExactly(_ counts: UnsafeMutablePointer<Int64>, workspace: inout Workspace) throws(Failure) {
+    func solve(_ counts: UnsafeMutablePointer<Int64>, workspace: inout Workspace) throws(Failure) {
         let budget = problem.total &- problem.count &* problem.minimum
         let width = min(problem.maximum &- problem.minimum, budget)
         let cells = Double(problem.count) * (Double(budget) + 1)
@@ -86,15 +74,5 @@ struct UtilityAllocation {
             counts[prompt] = Int64(truncatingIfNeeded: problem.minimum &+ extra)
             left &-= extra
         }
-    }
-
-    /// One rollout at a time to the largest increment, ties by index.
-    func solveGreedily(_ counts: UnsafeMutablePointer<Int64>, workspace: inout Workspace) throws(Failure) {
-        problem.startAtMinimum(counts)
-        let left = try fillGreedily(
-            counts, promptCount: problem.count, total: problem.total &- problem.count &* problem.minimum,
-            workspace: &workspace,
-            gain: { $1 < problem.maximum ? utility($0, $1 &+ 1) - utility($0, $1) : 0 })
-        problem.spreadEvenly(left, over: counts)
     }
 }

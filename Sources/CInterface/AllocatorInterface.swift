@@ -31,7 +31,7 @@ public func v05_allocator_create(
         let created = try withUnsafePointer(to: givenMixture ?? .empty) { (copy) throws(Failure) in
             try SequentialAllocator(
                 options: choices, calibration: given, mixture: mixture == nil ? nil : copy, count: count,
-                priors: prior, floors: initial, ceilings: maximum)
+                priors: prior, initials: initial, maxima: maximum)
         }
         allocator.pointee = try newHandle(created) { $0.release() }
     }
@@ -50,10 +50,8 @@ public func v05_allocator_request(
     reporting(to: error) { () throws(Failure) in
         let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
         let counts = try checkedArray(counts, "counts", capacity, atLeast: handle.pointee.promptCount)
-        try withWorkspace(nil, 0) { (workspace) throws(Failure) in
-            let requested = try handle.pointee.request(counts, workspace: &workspace)
-            sum?.pointee = Int64(requested)
-        }
+        let requested = handle.pointee.request(counts)
+        sum?.pointee = Int64(requested)
     }
 }
 
@@ -107,13 +105,10 @@ public func v05_allocator_status(
         let count = handle.pointee.promptCount
         if counts != nil { _ = try checkedArray(counts, "counts", capacity, atLeast: count) }
         if in_flight != nil { _ = try checkedArray(in_flight, "in_flight", capacity, atLeast: count) }
-        if let done {
-            try withWorkspace(nil, 0) { (workspace) throws(Failure) in
-                done.pointee = try handle.pointee.isDone(workspace: &workspace) ? 1 : 0
-            }
-        }
+        done?.pointee = handle.pointee.isDone ? 1 : 0
         prompt_count?.pointee = Int64(count)
         calibrated?.pointee = handle.pointee.mixture != nil ? 2 : (handle.pointee.calibration == nil ? 0 : 1)
+        if counts == nil && in_flight == nil { return }
         var prompt = 0
         while prompt < count {
             counts?[prompt] = Int64(handle.pointee.count(prompt))
@@ -157,7 +152,7 @@ public func v05_allocator_observations(
         var row = 0
         while row < observed {
             let (prompt, reward) = handle.pointee.observation(row)
-            prompt_index?[row] = prompt
+            prompt_index?[row] = Int64(prompt)
             rewards?[row] = reward
             row &+= 1
         }

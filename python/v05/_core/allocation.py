@@ -24,8 +24,8 @@ def allocate(probability, total, *, minimum=1, maximum=None, objective="neyman",
                             the minimum for all, the rest in proportion to (p (1 - p))^exponent by largest remainder.
                             Where the total does not reach for the first two, it leaves prompts below the minimum.
                "v0"         V_0's utility, sum of B (1 - p) (1 - (1 - p)^(B - 1)) (arXiv 2602.03584), maximised exactly by
-                            dynamic programming in g * total * (maximum - minimum) steps, at most 4e9.
-               "v0_greedy"  the same utility by the paper's greedy, one rollout at a time; no better, sometimes worse.
+                            dynamic programming in g * total * (maximum - minimum) steps, at most 4e9 (about ten seconds).
+               "v0_greedy"  the same utility by the paper's greedy; no better, sometimes worse.
                "hit"        the probability of a success among a prompt's rollouts (arXiv 2605.07114), p Beta distributed
                             with mean probability and strength. Exact optimum.
     exponent: of "dynamo": 1 (None; the authors' code) or 0.5 (their theorem).

@@ -38,8 +38,9 @@ class Allocator(Handle):
                     a history. With weak ones it spends rollouts where p is near 0 or 1 and stops by luck near 1/2: worse
                     than equal groups of the same total.
           "neyman"  gain E[h^2 - (mu - mid)^2] / (k (k + 1)), the drop of gradient noise. With a budget all of it is
-                    spent, where it gains most by what is known at each request. For any prior.
-    initial, maximum: floor and ceiling, numbers or (g,).
+                    spent, where it gains most by what is known at each request; what seems to gain nothing anywhere goes
+                    to the prompts with the fewest rollouts. For any prior.
+    initial, maximum: of every prompt, numbers or (g,).
     cost: gain that a further rollout must exceed, squared reward units; None: h^2 / maximum^2, but 0 for "neyman" with a
         budget.
     look_ahead: what "osla" holds fixed: "same_bias", "same_mean" or "derivative".

@@ -102,12 +102,14 @@ struct ExpectedGain {
         return rewardVariance(progress) / (k * (k + 1))
     }
 
+    /// Of a prompt of which nothing is known.
+    var largestVariance: Double { interval.halfRange * interval.halfRange }
+
     @inline(never)
     func rewardVariance(_ progress: Progress) -> Double {
-        let h2 = interval.halfRange * interval.halfRange
         let (value, mse) = baseline(progress)
         let fromMiddle = value - interval.middle
-        return max(0, h2 - fromMiddle * fromMiddle - mse)
+        return max(0, largestVariance - fromMiddle * fromMiddle - mse)
     }
 
     private func baseline(_ progress: Progress) -> (value: Double, mse: Double) {
