@@ -12,8 +12,10 @@ let shipped: [SwiftSetting] = [
 ]
 
 /// For the loops over tokens, compiled a second time for processors that have it (and chosen where it is found).
+/// A manifest sees the machine that builds; python/release says by V05_MACHINE that it builds for another.
 #if arch(x86_64)
-let avx2: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-mavx2"])]
+let avx2: [SwiftSetting] =
+    Context.environment["V05_MACHINE", default: "x86_64"] == "x86_64" ? [.unsafeFlags(["-Xcc", "-mavx2"])] : []
 #else
 let avx2: [SwiftSetting] = []
 #endif

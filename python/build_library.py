@@ -1,5 +1,10 @@
-"""Builds libv05.so with Swift and bundles it with its header and the files by which pkg-config and CMake find both."""
+"""Builds libv05.so with Swift and bundles it with its header and the files by which pkg-config and CMake find both.
 
+Two variables of the environment, together, make a wheel for another machine: V05_LIBRARY is the library, built already, and
+V05_PLATFORM the platform that the wheel's name tells (python/release sets them).
+"""
+
+import os
 import re
 import shutil
 import subprocess
@@ -44,14 +49,15 @@ endif()
 class BuildLibrary(BuildHookInterface):
     def initialize(self, version, build_data):
         root = self.package_root()
-        library = self.build(root)
+        library = os.environ.get("V05_LIBRARY") or self.build(root)
         header = root / "include" / "v05.h"
         self.bundle(library, header, Path(self.root) / "v05")
         # Above the project's folder, where pyproject.toml cannot reach; in an sdist beside it.
         metadata = f"{self.metadata.name}-{self.metadata.version}.dist-info"
         build_data["force_include"][str(root / "LICENSE")] = f"{metadata}/licenses/LICENSE"
         build_data["pure_python"] = False
-        build_data["tag"] = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        platform = os.environ.get("V05_PLATFORM") or sysconfig.get_platform()
+        build_data["tag"] = "py3-none-" + platform.replace("-", "_").replace(".", "_")
 
     def bundle(self, library, header, package):
         """Puts into `package` what a C program or Python needs of the library."""
