@@ -44,7 +44,7 @@ def committed_sources(folder):
 
 def unpack(archive, folder):
     with tarfile.open(archive) as tar:
-        tar.extractall(folder)
+        tar.extractall(folder, filter="data")
 
 
 def tools(folder):
