@@ -1,5 +1,5 @@
 /* The few functions of the C library that v05 calls: memory for scratch space, digits for messages, a logarithm. And what
- * Swift cannot say: lanes of bytes made lanes of words, whether any bit of several lanes is set, what the processor has. */
+ * Swift cannot say: lanes of one type made lanes of another, whether any bit of several lanes is set, what the processor has. */
 #ifndef V05_CLIBRARY_H
 #define V05_CLIBRARY_H
 
@@ -21,6 +21,12 @@
     static inline int v05_any_bit_of_##name(v05_##name##_words lanes) { return __builtin_reduce_or(lanes) != 0; }
 V05_LANES(uint32_t, 32, 8, eight)
 V05_LANES(uint64_t, 64, 4, four)
+
+/* Four numbers in the other precision. */
+typedef float v05_four_floats __attribute__((ext_vector_type(4)));
+typedef double v05_four_doubles __attribute__((ext_vector_type(4)));
+static inline v05_four_doubles v05_doubles(v05_four_floats four) { return __builtin_convertvector(four, v05_four_doubles); }
+static inline v05_four_floats v05_floats(v05_four_doubles four) { return __builtin_convertvector(four, v05_four_floats); }
 
 /* Whether the processor has AVX2 and the operating system keeps its registers; 0 where there is no such thing. */
 static inline int v05_has_avx2(void) {

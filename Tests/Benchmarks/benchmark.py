@@ -172,20 +172,20 @@ def measure_native(batch, repeats):
         subprocess.run(["cc", "-O3", "-std=c11", "-shared", "-fPIC", f"-I{include}", str(Path(__file__).parent / "native.c"),
                         "-o", str(path)], check=True)
         native = ctypes.CDLL(str(path))
-    library = ctypes.CDLL(v05.library_path())
+    shared = ctypes.CDLL(v05.library_path())
     offsets = np.concatenate([[0], np.cumsum(batch.sizes)]).astype(np.int64)
     groups = batch.groups.astype(np.int64)
     advantages = np.empty_like(batch.rewards)
     means = np.empty(len(batch.sizes))
     struct = prototypes.Batch(row_count=len(groups), rewards_f32=batch.rewards.ctypes.data, group_ids=groups.ctypes.data)
     size = ctypes.c_size_t()
-    v05._library.v05_estimation_workspace_size(ctypes.byref(struct), None, ctypes.byref(size), None)
+    library.v05_estimation_workspace_size(ctypes.byref(struct), None, ctypes.byref(size), None)
     workspace = np.empty(size.value, np.uint8)
     seconds = np.empty((repeats, 3))
     pointers = [ctypes.c_void_p(array.ctypes.data) for array in (batch.rewards, offsets, groups)]
     outputs = [ctypes.c_void_p(array.ctypes.data) for array in (batch.group_prior, batch.prior, advantages, means, workspace)]
     failed = native.time_native(
-        library.v05_baseline_estimate, *pointers, ctypes.c_int64(len(groups)), ctypes.c_int64(len(batch.sizes)), *outputs,
+        shared.v05_baseline_estimate, *pointers, ctypes.c_int64(len(groups)), ctypes.c_int64(len(batch.sizes)), *outputs,
         size, ctypes.c_int(repeats), ctypes.c_void_p(seconds.ctypes.data))
     if failed:
         raise SystemExit("the native benchmark failed")

@@ -41,7 +41,7 @@ static double now(void) {
 }
 
 typedef v05_status (*estimate_function)(const v05_batch *, const v05_estimation_options *, const v05_calibration *,
-                                        void *, size_t, v05_estimate *, v05_error *);
+                                        const v05_mixture *, void *, size_t, v05_estimate *, v05_error *);
 
 /* Times `repeats` calls of each, turn and turn about. seconds: (repeats, 3) plain loop, offsets, ids. */
 int time_native(estimate_function estimate, const float *rewards, const int64_t *offsets, const int64_t *ids,
@@ -64,9 +64,9 @@ int time_native(estimate_function estimate, const float *rewards, const int64_t 
         double start = now();
         int failed = plain_v05_f32(rewards, offsets, group_count, group_prior, 0, 1, advantages, means);
         double plain = now();
-        failed |= estimate(&by_offsets, NULL, NULL, workspace, workspace_size, &result, NULL) != V05_STATUS_OK;
+        failed |= estimate(&by_offsets, NULL, NULL, NULL, workspace, workspace_size, &result, NULL) != V05_STATUS_OK;
         double contiguous = now();
-        failed |= estimate(&by_ids, NULL, NULL, workspace, workspace_size, &result, NULL) != V05_STATUS_OK;
+        failed |= estimate(&by_ids, NULL, NULL, NULL, workspace, workspace_size, &result, NULL) != V05_STATUS_OK;
         double grouped = now();
         if (failed) return 1;
         seconds[3 * repeat] = plain - start;

@@ -28,7 +28,7 @@ public struct BatchEstimation {
         if let plain = try PlainEstimation(batch, options: options, output: output, workspace: &workspace) {
             plain.write(to: output.advantages)
             return AppliedEstimation(
-                groupCount: plain.grouping.groupCount, rule: options.rule, calibration: nil, weights: nil,
+                groupCount: plain.groupCount, rule: options.rule, calibration: nil, weights: nil,
                 interval: options.interval)
         }
         let estimation = try BatchEstimation(

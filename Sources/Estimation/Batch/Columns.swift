@@ -1,3 +1,5 @@
+import CLibrary
+
 /// The caller's rewards, in the caller's precision. All arithmetic is done in Double.
 public enum RewardColumn {
     case single(UnsafePointer<Float>)
@@ -45,6 +47,8 @@ protocol RewardScalar {
     init(rounding value: Double)
     /// Four neighbours at once.
     static func four(_ start: UnsafePointer<Self>) -> SIMD4<Double>
+    /// Rounded, for numbers of at most 1e31.
+    static func write(_ four: SIMD4<Double>, to start: UnsafeMutablePointer<Self>)
 }
 
 extension Double: RewardScalar {
@@ -53,12 +57,18 @@ extension Double: RewardScalar {
     @inline(__always) static func four(_ start: UnsafePointer<Double>) -> SIMD4<Double> {
         UnsafeRawPointer(start).loadUnaligned(as: SIMD4<Double>.self) + 0
     }
+    @inline(__always) static func write(_ four: SIMD4<Double>, to start: UnsafeMutablePointer<Double>) {
+        UnsafeMutableRawPointer(start).storeBytes(of: four, as: SIMD4<Double>.self)
+    }
 }
 
 extension Float: RewardScalar {
     @inline(__always) var double: Double { Double(self) + 0 }
     @inline(__always) init(rounding value: Double) { self = Float(value) }
     @inline(__always) static func four(_ start: UnsafePointer<Float>) -> SIMD4<Double> {
-        SIMD4<Double>(UnsafeRawPointer(start).loadUnaligned(as: SIMD4<Float>.self)) + 0
+        v05_doubles(UnsafeRawPointer(start).loadUnaligned(as: SIMD4<Float>.self)) + 0
+    }
+    @inline(__always) static func write(_ four: SIMD4<Double>, to start: UnsafeMutablePointer<Float>) {
+        UnsafeMutableRawPointer(start).storeBytes(of: v05_floats(four), as: SIMD4<Float>.self)
     }
 }
