@@ -11,7 +11,7 @@ PACKAGE = Path(v05.__file__).parent
 # From the ground up. A room may import rooms further down; what a person runs may import everything.
 LAYERS = (
     {"errors"}, {"_core"}, {"v0"}, {"priors"}, {"training"},
-    {"trl", "verl", "areal", "ms_swift", "nemo_rl", "openrlhf", "rllm", "skyrl", "slime"},
+    {"trl", "verl", "areal", "axolotl", "ms_swift", "nemo_rl", "openrlhf", "rllm", "skyrl", "slime"},
     {"commands"},
     {"__init__", "__main__", "advantage_estimator", "replay", "stored_estimator"},  # doors: names of what lies below
 )
