@@ -8,17 +8,19 @@ from math import inf, isnan, sqrt
 
 import pytest
 from v05.commands.command_line import main
-from v05.commands.demo.arms import ARMS, find_arms
+from v05.commands.demo.arms import ARMS, QUICK, find_arms
 from v05.commands.demo.curve import Point, Run
 from v05.commands.demo.figures import Figures
-from v05.commands.demo.report import interval, mean_areas, report_arms
-from v05.commands.demo.setting import QUICK, RECORDED
+from v05.commands.demo.report import interval, mean_areas, mean_regime, report_arms
+from v05.commands.demo.setting import LONG, RECORDED, REGIMES, SHORT
 from v05.commands.demo.study import run_study
 from v05.errors import InvalidArgument
 
 pytest.importorskip("scipy", reason="the intervals of the demo need scipy")
 
-TINY = replace(QUICK, training_per_level=32, held_out_per_level=10, warm_up_questions=1000, width=16, layers=1,
+TINY_SIZES = ("training_per_level", "held_out_per_level", "warm_up_questions", "width", "layers", "warm_up_steps",
+              "warm_up_batch", "confused_steps", "rollouts", "rollouts_a_step", "evaluations")
+TINY = replace(SHORT, training_per_level=32, held_out_per_level=10, warm_up_questions=1000, width=16, layers=1,
                warm_up_steps=4, warm_up_batch=8, confused_steps=2, rollouts=96, rollouts_a_step=32, evaluations=3)
 
 
@@ -111,7 +113,7 @@ def test_tables_and_picture(tmp_path):
     text = io.StringIO()
     console = Console(file=text, width=120)
     reports = report_arms(made_up_runs(), ARMS)
-    print_report(console, reports, QUICK)
+    print_report(console, reports, SHORT)
     print_tuning(console, ARMS, {"grpo-4": {1e-4: 0.123, 2e-4: 0.234}})
     for part in ("GRPO 16", "0.500 ± 0.778", "+0.100 ± 0.000", "133", "never", "2 seeds", "2 of 2", "0.234"):
         assert part in text.getvalue()
@@ -123,20 +125,20 @@ def test_tables_and_picture(tmp_path):
 
 def test_figures_go_on_from_their_file(tmp_path):
     path = tmp_path / "figures.json"
-    figures = Figures(path, QUICK, resume=True)
+    figures = Figures(path, SHORT, resume=True)
     assert figures.runs == []
     for one in made_up_runs():
         figures.add(one)
     figures.write(report_arms(figures.runs, ARMS))
-    again = Figures(path, QUICK, resume=True)
+    again = Figures(path, SHORT, resume=True)
     assert [run.arm for run in again.runs] == [run.arm for run in figures.runs]
     assert again.runs[0].points[1:] == figures.runs[0].points[1:] and isnan(again.runs[0].points[0].reward)
     assert [path] == list(tmp_path.iterdir())
     with pytest.raises(InvalidArgument, match="resume must go on with the setting of .*: rollouts differ"):
-        Figures(path, replace(QUICK, rollouts=64), resume=True)
+        Figures(path, replace(SHORT, rollouts=64), resume=True)
     with pytest.raises(InvalidArgument, match="resume must come with json"):
-        Figures(None, QUICK, resume=True)
-    assert Figures(path, QUICK, resume=False).runs == []
+        Figures(None, SHORT, resume=True)
+    assert Figures(path, SHORT, resume=False).runs == []
 
 
 def test_known_runs_are_not_done_again():
@@ -165,21 +167,23 @@ def test_progress_without_a_terminal():
 
 
 def test_arms_share_what_they_must():
-    steps = {arm.name: arm.prompts_a_step(QUICK) * (arm.mean_rollouts or arm.rollouts) for arm in ARMS}
-    assert set(steps.values()) == {QUICK.rollouts_a_step}
-    assert [arm.prompts_a_step(replace(QUICK, prompts_a_step=8)) for arm in ARMS] == [8] * len(ARMS)
-    questions = len(QUICK.levels) * QUICK.training_per_level
-    assert all(questions % arm.prompts_a_step(QUICK) == 0 for arm in ARMS)  # no question is left out of an epoch
-    QUICK.check(ARMS)
+    steps = {arm.name: arm.prompts_a_step(SHORT) * (arm.mean_rollouts or arm.rollouts) for arm in ARMS}
+    assert set(steps.values()) == {SHORT.rollouts_a_step}
+    assert [arm.prompts_a_step(replace(SHORT, prompts_a_step=8)) for arm in ARMS] == [8] * len(ARMS)
+    questions = len(SHORT.levels) * SHORT.training_per_level
+    assert all(questions % arm.prompts_a_step(SHORT) == 0 for arm in ARMS)  # no question is left out of an epoch
+    SHORT.check(ARMS)
     for wrong in (dict(prompts_a_step=10_000), dict(rollouts_a_step=24)):
         with pytest.raises(InvalidArgument, match="a_step|a step"):
-            replace(QUICK, **wrong).check(ARMS)
+            replace(SHORT, **wrong).check(ARMS)
     assert {arm.control for arm in ARMS} <= {arm.name for arm in ARMS}
     with pytest.raises(InvalidArgument, match="grpo-16.*'nonsense'"):
         find_arms(["nonsense"])
+    assert [arm.name for arm in find_arms(QUICK)] == list(QUICK) and {arm.control for arm in find_arms(QUICK)} <= set(QUICK)
 
 
 @pytest.mark.parametrize("arguments, message", [
+    (["--resume"], "resume must come with json"),
     (["--arms", "nonsense"], "arms must be among"),
     (["--seeds", "0"], "seeds must be at least 1"),
     (["--tuning-seeds", "0"], "tuning_seeds must be at least 1"),
@@ -210,6 +214,84 @@ def test_questions_do_not_overlap(trl):
     assert one.training.keys() != other.training.keys()
     for question in one.training.values():
         assert question.solved_by(question.answer) and not question.solved_by(question.answer + "1")
+
+
+def test_worked_answers(trl):
+    """The last result is what Python makes of the expression, whatever the wording; the length is as promised."""
+    import random
+
+    from v05.commands.demo.experiment import prepare
+    from v05.commands.demo.tasks import draw_questions
+    from v05.commands.demo.worked import final_number, operations
+
+    assert operations("3 - 5 * 2 + 4") == [(5, "*", 2, 10), (3, "-", 10, -7), (-7, "+", 4, -3)]
+    assert final_number("soitis-12") == "-12" and final_number("itis12.") == "" == final_number("")
+    setting = replace(LONG, **{name: getattr(TINY, name) for name in TINY_SIZES})
+    bench = prepare(setting, 0)
+    pairs = random.Random(0).sample(bench.questions.warm_up, 200)
+    lengths = []
+    for question, answer in pairs:
+        tokens = bench.tokenizer(answer)["input_ids"]
+        lengths.append(len(tokens))
+        assert final_number(bench.tokenizer.decode(tokens)) == str(eval(question.removeprefix("Calculate ").strip(".")))
+    assert 25 <= min(lengths) and max(lengths) < LONG.completion_tokens and 40 < sum(lengths) / 200 < 60
+    assert len({answer for _, answer in pairs}) == 200
+    for question in bench.questions.training.values():
+        assert question.solved_by("soitis" + question.answer) and not question.solved_by(question.answer + ".")
+    assert draw_questions(setting, 0).warm_up == bench.questions.warm_up
+
+
+def test_score_norms_are_those_of_the_gradient(trl):
+    """W of an answer against the gradient of its log-probability at the logits, token by token."""
+    import torch
+    from v05.commands.demo.answers import encode
+    from v05.commands.demo.experiment import prepare
+    from v05.commands.demo.sampling import score_norms
+
+    bench = prepare(TINY, 0)
+    pairs = [(one.text, one.answer) for one in bench.questions.held_out[::17]]
+    weights, lengths = score_norms(bench.model, *encode(bench.tokenizer, pairs))
+    for (question, answer), weight, length in zip(pairs, weights, lengths):
+        asked = bench.tokenizer(question)["input_ids"]
+        said = [*bench.tokenizer(answer)["input_ids"], bench.tokenizer.eos_token_id]
+        logits = bench.model(torch.tensor([asked + said])).logits[0, len(asked) - 1:-1].detach().requires_grad_()
+        logits.log_softmax(-1).gather(1, torch.tensor(said)[:, None]).sum().backward()
+        assert weight.item() == pytest.approx(logits.grad.square().sum().item(), rel=1e-4) and length == len(said)
+
+
+def test_regime_by_hand(trl):
+    import torch
+    from v05.commands.demo.sampling import regime_of
+
+    solved = torch.tensor([[1, 0, 0], [1, 0, 1]]).double()
+    weights = torch.tensor([[1, 2, 6], [1, 2, 4]]).double()
+    found = regime_of(solved, torch.full((2, 3), 5.0), weights)
+    assert (found.tokens, found.solved, found.weight_ratio) == (5.0, 0.5, 1.5)
+    assert found.spread == pytest.approx(1 - (0.5 / 3) / 0.25)
+    assert mean_regime([run("grpo-4", 0, [0.1, 0.2])]) is None
+    runs = [replace(run("grpo-4", seed, [0.1, 0.2]), regime=replace(found, tokens=4.0 + seed)) for seed in (0, 0, 2)]
+    assert mean_regime(runs) == found
+
+
+def test_sampled_answers_leave_the_generators_alone(trl):
+    import torch
+    from v05.commands.demo.experiment import prepare
+    from v05.commands.demo.sampling import sample_answers, share_solved
+
+    bench = prepare(TINY, 0)
+    state = torch.random.get_rng_state()
+    asked = bench.questions.held_out[:8]
+    (one, encoded), (other, _) = (sample_answers(bench.model, bench.tokenizer, asked, 5, seed) for seed in (0, 1))
+    assert one == sample_answers(bench.model, bench.tokenizer, asked, 5, 0)[0] != other
+    tokens, attended, labels = encoded
+    for row, question in enumerate(asked):
+        said = labels[row][labels[row] != -100].tolist()
+        assert bench.tokenizer.decode(said, skip_special_tokens=True) == one[row] and 1 <= len(said) <= 5
+        assert bench.tokenizer.eos_token_id not in said[:-1]
+        kept = tokens[row][attended[row] == 1].tolist()
+        assert kept == bench.tokenizer(question.text)["input_ids"] + said
+    assert torch.equal(state, torch.random.get_rng_state()) and bench.model.training
+    assert 0 <= share_solved(bench.model, bench.tokenizer, asked, 5, 0) <= 1
 
 
 def test_recorded_questions_are_those_of_the_shipped_log(trl):
@@ -244,7 +326,7 @@ def test_answer_probability_is_that_of_sampling(trl):
 @pytest.mark.slow
 def test_a_few_steps(trl, tmp_path, monkeypatch, capsys):
     """Two arms in two processes: the whole command, and the same numbers with one process."""
-    monkeypatch.setattr("v05.commands.demo.command.QUICK", TINY)
+    monkeypatch.setitem(REGIMES, "short", TINY)
     found = []
     for processes in ("2", "1"):
         figures = tmp_path / processes
@@ -275,7 +357,7 @@ def test_log_of_a_run(trl, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_rollouts_are_used_again(trl, tmp_path, monkeypatch, capsys):
     """Rates tried on tuning seeds, four updates per batch, as many generations, rollouts and points as with one."""
-    monkeypatch.setattr("v05.commands.demo.command.QUICK", TINY)
+    monkeypatch.setitem(REGIMES, "short", TINY)
     figures = tmp_path / "figures.json"
     assert main(["demo", "--arms", "grpo-4", "history-1-x4", "--seeds", "1", "--tuning-seeds", "1", "--learning-rates",
                  "1e-3", "1e-2", "--processes", "1", "--out", str(tmp_path / "demo.png"), "--json", str(figures)]) == 0
@@ -286,6 +368,17 @@ def test_rollouts_are_used_again(trl, tmp_path, monkeypatch, capsys):
     assert once[0]["accuracy"] == again[0]["accuracy"]
     assert all(point["rollouts_a_prompt"] == 1 and 0 <= point["reward"] <= 1 for point in again[1:])
     assert "Learning rates tried" in (told := capsys.readouterr().out) and "history 1 ×4, rate" in told
+
+
+@pytest.mark.slow
+def test_long_regime(trl, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(REGIMES, "long", replace(LONG, **{name: getattr(TINY, name) for name in TINY_SIZES}))
+    figures = tmp_path / "figures.json"
+    assert main(["demo", "--regime", "long", "--arms", "grpo-4", "--seeds", "1", "--processes", "1", "--out",
+                 str(tmp_path / "demo.png"), "--json", str(figures)]) == 0
+    found, = json.loads(figures.read_text())["runs"]
+    assert len(found["points"]) == 4 and found["regime"]["tokens"] > 5
+    assert "At the start an answer has" in capsys.readouterr().out
 
 
 @pytest.mark.slow

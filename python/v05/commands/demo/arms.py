@@ -12,7 +12,7 @@ class Arm:
     name: for the command line.
     label: for people.
     rollouts: per prompt; where they are allocated, the first ones.
-    learning_rate: the best of those tried for this arm; see `ARMS`.
+    learning_rate: the best of those tried for this arm in the short regime.
     v05: arguments of V05Config; None: TRL's own GRPOTrainer, as released.
     mean_rollouts: per prompt, expected, where they are allocated.
     updates: on each batch of rollouts (TRL's num_iterations): with more than 1 they are used again.
@@ -56,38 +56,51 @@ def _reused(arm, updates, learning_rate, largest_norm=1.0):
 
 GRPO_16 = Arm("grpo-16", "GRPO 16", 16, 2e-4)
 GRPO_4 = Arm("grpo-4", "GRPO 4", 4, 2e-4)
-BATCH_MEAN_1 = Arm("batch-mean-1", "batch mean 1", 1, 2e-4, dict(rule="batch_mean"))
-HISTORY_1 = Arm("history-1", "history 1", 1, 2e-4, dict(rule="prior"))
+BATCH_MEAN = Arm("batch-mean-1", "batch mean 1", 1, 2e-4, dict(rule="batch_mean"))
+HISTORY = Arm("history-1", "history 1", 1, 2e-4, dict(rule="prior"))
+WEIGHTED_BATCH_MEAN = Arm("weighted-batch-mean-1", "weighted batch mean 1", 1, 2e-4,
+                          dict(rule="batch_mean", weights="score"))
+WEIGHTED_HISTORY = Arm("weighted-history-1", "weighted history 1", 1, 2e-4, dict(rule="prior", weights="score"))
 
+# Clipped at .2 every update of arms with one rollout has the same norm, which is what makes four of them pay; for GRPO
+# it does not.
 ARMS = (
     GRPO_16,
     GRPO_4,
     Arm("grpo-2", "GRPO 2", 2, 2e-4),
     Arm("rloo-4", "RLOO 4", 4, 2e-4, dict(rule="rloo", scale="none")),
-    BATCH_MEAN_1,
+    BATCH_MEAN,
     Arm("no-baseline-1", "no baseline 1", 1, 2e-4, dict(rule="prior", prior=no_value)),
     Arm("v05-4", "V_0.5 4", 4, 2e-4, dict(rule="v05", leave_one_out=False)),
     Arm("calibrated-4", "calibrated 4", 4, 2e-4, dict(rule="calibrated")),
     Arm("calibrated-2", "calibrated 2", 2, 4e-4, dict(rule="calibrated")),
-    HISTORY_1,
+    Arm("weighted-calibrated-2", "weighted calibrated 2", 2, 4e-4, dict(rule="calibrated", weights="score")),
+    HISTORY,
+    WEIGHTED_BATCH_MEAN,
+    WEIGHTED_HISTORY,
     Arm("osla-4-16", "OSLA 4-16", 4, 2e-4,
         dict(rule="v05", leave_one_out=False, allocation="osla", maximum=16), mean_rollouts=8),
     Arm("neyman-2-16", "Neyman 2-16", 2, 2e-4,
         dict(rule="calibrated", allocation="neyman", maximum=16), mean_rollouts=4),
-    _reused(GRPO_16, 4, 1e-4),
+    _reused(GRPO_16, 2, 2e-4),
     _reused(GRPO_4, 2, 2e-4),
+    _reused(BATCH_MEAN, 2, 2e-4),
+    _reused(WEIGHTED_HISTORY, 2, 2e-4),
+    _reused(GRPO_16, 4, 1e-4),
     _reused(GRPO_4, 4, 1e-4),
-    _reused(BATCH_MEAN_1, 2, 2e-4),
-    _reused(BATCH_MEAN_1, 4, 2e-4, largest_norm=0.2),
-    _reused(HISTORY_1, 2, 2e-4),
-    _reused(HISTORY_1, 4, 2e-4, largest_norm=0.2),
+    _reused(BATCH_MEAN, 4, 2e-4, largest_norm=0.2),
+    _reused(HISTORY, 4, 2e-4, largest_norm=0.2),
+    _reused(WEIGHTED_BATCH_MEAN, 4, 2e-4, largest_norm=0.2),
+    _reused(WEIGHTED_HISTORY, 4, 2e-4, largest_norm=0.2),
 )
+QUICK = ("grpo-16", "grpo-4", "batch-mean-1", "history-1", "weighted-history-1", "batch-mean-1-x4",
+         "weighted-history-1-x4")
 
 
 def find_arms(names):
-    """The arms of these names, in the order of `ARMS`; None: all."""
+    """The arms of these names, in the order of `ARMS`."""
     known = [arm.name for arm in ARMS]
-    for name in names or ():
+    for name in names:
         if name not in known:
             raise InvalidArgument(f"arms must be among {', '.join(known)}, got {name!r}")
-    return [arm for arm in ARMS if names is None or arm.name in names]
+    return [arm for arm in ARMS if arm.name in names]

@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ...errors import InvalidArgument, MissingExtra
-from .arms import ARMS, find_arms
+from .arms import ARMS, QUICK, find_arms
 from .figures import Figures
-from .setting import FULL, QUICK
+from .setting import REGIMES, full_setting
 from .study import run_study
 
 NEEDED = ("torch", "transformers", "trl", "datasets", "accelerate", "reasoning_gym", "rich", "matplotlib", "scipy")
@@ -31,8 +31,11 @@ def add_command(commands):
     size.add_argument("--full", action="store_const", const="full", dest="size",
                       help="8 seeds, 4 times as many rollouts and learning rates tried on other seeds: hours")
     demo.set_defaults(size="quick", run=run_demo)
+    demo.add_argument("--regime", choices=tuple(REGIMES), default="short",
+                      help="short: the answer is a number (default); long: worked out in words, most of which decide "
+                           "nothing")
     demo.add_argument("--arms", nargs="+", metavar="ARM",
-                      help=f"of {', '.join(arm.name for arm in ARMS)} (default: all)")
+                      help=f"of {', '.join(arm.name for arm in ARMS)} (default: {', '.join(QUICK)}; with --full all)")
     demo.add_argument("--seeds", type=int, metavar="N", help="0 to N - 1")
     demo.add_argument("--learning-rates", nargs="+", type=float, metavar="RATE",
                       help="of several every arm takes the one with the best mean accuracy over the run on the tuning "
@@ -92,13 +95,14 @@ def _compare(options):
     from rich.console import Console
 
     from .plot import draw_report
-    from .report import report_arms
-    from .table import print_report
+    from .report import mean_regime, report_arms
+    from .table import print_regime, print_report
 
     full = options.size == "full"
-    arms = find_arms(options.arms)
+    arms = find_arms(options.arms or (QUICK if not full else [arm.name for arm in ARMS]))
     sizes = {name: getattr(options, name) for name in ("rollouts", "rollouts_a_step", "prompts_a_step")}
-    setting = replace(FULL if full else QUICK, **{name: size for name, size in sizes.items() if size})
+    setting = REGIMES[options.regime]
+    setting = replace(full_setting(setting) if full else setting, **{name: n for name, n in sizes.items() if n})
     setting.check(arms)
     console = Console()
     figures = Figures(options.json, setting, options.resume)
@@ -110,6 +114,8 @@ def _compare(options):
         return
     reports = report_arms(runs, arms)
     print_report(console, reports, setting)
+    if regime := mean_regime(runs):
+        print_regime(console, regime)
     draw_report(reports, options.out)
     console.print(f"picture: {options.out}", highlight=False)
     figures.write(reports)

@@ -27,13 +27,32 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Regime:
+    """What the questions are for a model: it says which baseline has the least noise (method.md, section 13).
+
+    tokens: of an answer, its end counted, on the mean.
+    solved: mean p, the share of a question's sampled answers that are right.
+    spread: Var(p) / (Var(p) + mean of p (1 - p)), unbiased: what the best baseline per question takes off the noise of
+        the best one for all, where W does not depend on the outcome. NaN where nothing or everything is solved.
+    weight_ratio: of W, the squared norm of an answer's score, failures to successes of the same question; NaN where no
+        question has both.
+    """
+
+    tokens: float
+    solved: float
+    spread: float
+    weight_ratio: float
+
+
+@dataclass(frozen=True)
 class Run:
-    """An arm, by name, trained from the warm start of a seed."""
+    """An arm, by name, trained from the warm start of a seed. regime: at that start."""
 
     arm: str
     seed: int
     learning_rate: float
     points: list
+    regime: Regime | None = None
 
     @property
     def area(self):

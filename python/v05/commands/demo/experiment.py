@@ -15,6 +15,7 @@ from ...trl import V05Config, V05GRPOTrainer
 from .answers import answer_probability, encode
 from .curve import Point, Run
 from .model import make_model, make_tokenizer
+from .sampling import measure_regime, share_solved
 from .tasks import draw_questions
 from .warm_up import warm_up
 
@@ -46,21 +47,31 @@ def prepare(setting, seed):
     return Bench(questions, tokenizer, make_model(tokenizer, setting))
 
 
+@dataclass
+class WarmStart:
+    """What all runs of a seed begin with: weights, a state dict on the processor, and the `Regime` there."""
+
+    weights: dict
+    regime: object
+
+
 def warm_start(setting, seed, device, progress):
-    """Weights after the warm-up, a state dict on the processor. progress(done, total) is called after every step."""
+    """The `WarmStart` of a seed. progress(done, total) is called after every step."""
     bench = prepare(setting, seed)
     bench.model.to(device)
     warm_up(bench.model, bench.tokenizer, bench.questions.warm_up, setting, progress)
-    return bench.model.to("cpu").state_dict()
+    regime = measure_regime(bench.model, bench.tokenizer, list(bench.questions.training.values()),
+                            setting.completion_tokens, seed)
+    return WarmStart(bench.model.to("cpu").state_dict(), regime)
 
 
-def train(arm, seed, weights, setting, device, progress, log=None):
-    """The `Run` of an arm. progress(rollouts, accuracy) is called after every step.
+def train(arm, start, setting, seed, device, progress, log=None):
+    """The `Run` of an arm from the `WarmStart` of a seed. progress(rollouts, accuracy) is called after every step.
 
     log: a list that gets one dict a rollout, in time order: step, prompt and reward.
     """
     bench = prepare(setting, seed)
-    bench.model.load_state_dict(weights)
+    bench.model.load_state_dict(start.weights)
     steps = _Steps(bench.questions.training, log)
     watch = _Watch(bench, setting, steps, arm.updates, progress)
     prompts = arm.prompts_a_step(setting)
@@ -97,7 +108,7 @@ def train(arm, seed, weights, setting, device, progress, log=None):
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    return Run(arm.name, seed, arm.learning_rate, watch.points)
+    return Run(arm.name, seed, arm.learning_rate, watch.points, start.regime)
 
 
 def _trainer(arm, prompts, **arguments):
@@ -140,9 +151,9 @@ class _Watch(TrainerCallback):
         self.steps = steps
         self.updates = updates
         self.progress = progress
-        self.held_out = None
-        if bench.questions.held_out:
-            self.held_out = encode(bench.tokenizer, [(one.text, one.answer) for one in bench.questions.held_out])
+        self.held_out = bench.questions.held_out
+        if not setting.worked and self.held_out:
+            self.answers = encode(bench.tokenizer, [(one.text, one.answer) for one in self.held_out])
         self.points = []
         self.since = []
         self.counted = 0
@@ -166,7 +177,7 @@ class _Watch(TrainerCallback):
         self.since.append(step)
         if state.global_step % self.updates:
             return
-        if self.held_out is not None and self._due():
+        if self.held_out and self._due():
             self._evaluate()
         control.should_training_stop = self.counted >= self.setting.rollouts
         self.progress(self.counted, self.points[-1].accuracy if self.points else None)
@@ -177,9 +188,9 @@ class _Watch(TrainerCallback):
         return int(passed) + 1 - len(self.points)
 
     def _evaluate(self):
-        if self.held_out is None:
+        if not self.held_out:
             return
-        accuracy = float(answer_probability(self.bench.model, *self.held_out).mean())
+        accuracy = self._accuracy()
         means = {}
         for name in {name for step in self.since for name in step}:
             logged = [step[name] for step in self.since if name in step]
@@ -187,3 +198,10 @@ class _Watch(TrainerCallback):
         # A step that passes several evaluations counts for each: all runs have equally many points.
         self.points += [Point(self.counted, accuracy, **means)] * self._due()
         self.since.clear()
+
+    def _accuracy(self):
+        """Exact where an answer is the number alone; where it can be said in many ways, of one sample per question."""
+        model, tokenizer = self.bench.model, self.bench.tokenizer
+        if self.setting.worked:
+            return share_solved(model, tokenizer, self.held_out, self.setting.completion_tokens, seed=0)
+        return float(answer_probability(model, *self.answers).mean())

@@ -7,7 +7,7 @@ from math import isfinite, nan
 from pathlib import Path
 
 from ...errors import InvalidArgument
-from .curve import Point, Run
+from .curve import Point, Regime, Run
 
 
 class Figures:
@@ -45,11 +45,17 @@ class Figures:
         if found["setting"] != self.setting:
             differing = [name for name, value in self.setting.items() if found["setting"].get(name) != value]
             raise InvalidArgument(f"resume must go on with the setting of {self.path}: {', '.join(differing)} differ")
-        return [Run(**run | {"points": [_point(point) for point in run["points"]]}) for run in found["runs"]]
+        return [_run(run) for run in found["runs"]]
 
 
-def _point(found):
-    return Point(**{name: nan if value is None else value for name, value in found.items()})
+def _run(found):
+    points = [Point(**_null_as_unknown(point)) for point in found["points"]]
+    regime = found["regime"] and Regime(**_null_as_unknown(found["regime"]))
+    return Run(**found | {"points": points, "regime": regime})
+
+
+def _null_as_unknown(found):
+    return {name: nan if value is None else value for name, value in found.items()}
 
 
 def _unknown_as_null(found):

@@ -30,7 +30,7 @@ def make_model(tokenizer, setting):
         num_hidden_layers=setting.layers,
         num_attention_heads=4,
         num_key_value_heads=4,
-        max_position_embeddings=64,
+        max_position_embeddings=64 + setting.completion_tokens,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,

@@ -19,9 +19,9 @@ def record_log(path, progress):
     """
     from .experiment import train, warm_start
 
-    weights = warm_start(RECORDED, SEED, "cpu", lambda done, total: progress("warm-up", done, total))
+    start = warm_start(RECORDED, SEED, "cpu", lambda done, total: progress("warm-up", done, total))
     rows = []
-    train(ARM, SEED, weights, RECORDED, "cpu",
+    train(ARM, start, RECORDED, SEED, "cpu",
           lambda rollouts, _: progress("training", rollouts, RECORDED.rollouts), log=rows)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     # mtime=0: the time of the recording would change the bytes.

@@ -5,7 +5,7 @@ from math import inf, isnan, nan, sqrt
 
 import numpy as np
 
-from .curve import Point
+from .curve import Point, Regime
 
 LEVEL = 0.95
 
@@ -121,6 +121,14 @@ def _difference(runs, others):
     at_the_end = (_accuracies(runs) - _accuracies(others))[:, -1]
     area = [run.area - other.area for run, other in zip(runs, others)]
     return Difference(interval(at_the_end), interval(area), int((at_the_end > 0).sum()))
+
+
+def mean_regime(runs):
+    """The mean `Regime` of the seeds' starts; None where the runs know none."""
+    of_seed = {run.seed: run.regime for run in runs if run.regime}
+    if not of_seed:
+        return None
+    return Regime(*(float(np.mean([getattr(one, field.name) for one in of_seed.values()])) for field in fields(Regime)))
 
 
 def mean_areas(runs):

@@ -20,8 +20,10 @@ class Setting:
     levels: of the questions, each the same number of times.
     training_per_level, held_out_per_level: distinct questions of each level.
     warm_up_questions: questions with answers for the supervised warm-up, of all levels together.
+    worked: answers are worked out in words instead of a number alone; see `worked`.
     width, layers: of the transformer.
     warm_up_steps, warm_up_batch, warm_up_rate: of the warm-up; its learning rate is the highest of one cycle.
+    number_weight: of a digit or sign in the warm-up's loss; of every other token: 1.
     confused_steps, confused_share, confused_rate: of its end, in which that share of the answers belong to other
         questions: like a pre-trained model, this one then knows more than it says, and can learn to say it.
     completion_tokens: the most tokens of an answer.
@@ -35,11 +37,13 @@ class Setting:
     training_per_level: int = 128
     held_out_per_level: int = 100
     warm_up_questions: int = 15_000
+    worked: bool = False
     width: int = 64
     layers: int = 2
     warm_up_steps: int = 1200
     warm_up_batch: int = 128
     warm_up_rate: float = 6e-3
+    number_weight: float = 1.0
     confused_steps: int = 100
     confused_share: float = 0.4
     confused_rate: float = 1e-3
@@ -68,21 +72,51 @@ def _level(generator, **options):
     return Level(generator, tuple(options.items()))
 
 
-def _sums(terms, digits, largest_digits):
-    return _level("basic_arithmetic", min_terms=terms, max_terms=terms, min_digits=digits, max_digits=largest_digits,
-                  operators=("+", "-"), allow_parentheses=False, allow_negation=False)
+def _plain(terms, digits, operators=("+", "-"), most_terms=None, most_digits=None):
+    """Without parentheses and signs."""
+    return _level("basic_arithmetic", min_terms=terms, max_terms=most_terms or terms, min_digits=digits,
+                  max_digits=most_digits or digits, operators=operators, allow_parentheses=False, allow_negation=False)
 
 
-LEVELS = (
-    _sums(2, 1, 2),
-    _sums(3, 1, 1),
-    _sums(4, 1, 1),
-    _sums(5, 1, 1),
+SHORT_LEVELS = (
+    _plain(2, 1, most_digits=2),
+    _plain(3, 1),
+    _plain(4, 1),
+    _plain(5, 1),
     _level("basic_arithmetic", min_terms=2, max_terms=3, min_digits=1, max_digits=1, operators=("+", "-", "*")),
 )
+# From nearly always solved to never: success rates as far apart as those of a large run.
+LONG_LEVELS = (
+    _plain(2, 1, most_terms=3),
+    _plain(3, 1),
+    _plain(4, 1),
+    _plain(2, 1, operators=("+", "-", "*"), most_terms=3),
+    _plain(3, 2),
+    _plain(2, 3),
+)
 
-QUICK = Setting(LEVELS)
-FULL = replace(QUICK, rollouts=153_600, training_per_level=512, held_out_per_level=400)
+SHORT = Setting(SHORT_LEVELS)
+# Most of what these answers could have said otherwise does not decide whether they are right.
+LONG = Setting(
+    LONG_LEVELS,
+    warm_up_questions=12_000,
+    worked=True,
+    warm_up_steps=800,
+    warm_up_batch=64,
+    number_weight=4.0,
+    confused_steps=0,
+    completion_tokens=96,
+    rollouts=19_200,
+    evaluations=8,
+)
+REGIMES = {"short": SHORT, "long": LONG}
+
+
+def full_setting(setting):
+    """The same with four times the rollouts and questions."""
+    return replace(setting, rollouts=4 * setting.rollouts, training_per_level=4 * setting.training_per_level,
+                   held_out_per_level=4 * setting.held_out_per_level)
+
 
 # The run whose log `v05 replay` ships: from nearly always solved to seldom solved after the warm-up.
 RECORDED = Setting(

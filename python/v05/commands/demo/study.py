@@ -40,8 +40,8 @@ def run_study(arms, seeds, setting, *, device, processes, progress, finished, kn
     pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(messages, stop))
     pending, interrupted = {}, False
 
-    def submit(job, *weights):
-        pending[pool.submit(_work, job, setting, device, *weights)] = job
+    def submit(job, *start):
+        pending[pool.submit(_work, job, setting, device, *start)] = job
 
     # Seed after seed, so that a study that is interrupted has whole seeds.
     later = iter([seed for seed in seeds if missing[seed]])
@@ -94,7 +94,7 @@ def _waiting(messages):
             return
 
 
-def _work(job, setting, device, weights=None):
+def _work(job, setting, device, start=None):
     from .experiment import silence, train, warm_start  # takes seconds, which the parent need not wait for
 
     silence()
@@ -106,5 +106,5 @@ def _work(job, setting, device, weights=None):
 
     if job.arm is None:
         return warm_start(setting, job.seed, device, report)
-    return train(job.arm, job.seed, weights, setting, device,
+    return train(job.arm, start, setting, job.seed, device,
                  lambda rollouts, accuracy: report(rollouts, setting.rollouts, accuracy))

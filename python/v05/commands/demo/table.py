@@ -39,6 +39,17 @@ def print_report(console, reports, setting):
     console.print(_caption(reports, setting), highlight=False)
 
 
+def print_regime(console, regime):
+    """Print what the questions are for the model before training."""
+    console.print(
+        f"At the start an answer has {regime.tokens:.1f} tokens and {regime.solved:.3f} of the answers are right. "
+        f"Spread of the questions' success rates, Var(p) / (Var(p) + mean of p (1 - p)): {regime.spread:.2f}. Squared "
+        f"norm of the score, failures to successes of the same question: {regime.weight_ratio:.2f}. Where that ratio "
+        "is near 1, the best baseline of a question is its success rate, and the spread is what it takes off the noise "
+        "of the batch mean; far above 1 the success rate is a poor baseline, and weights are needed.\n",
+        highlight=False)
+
+
 def _print_controls(console, reports):
     labels = {row.arm.name: row.arm.label for row in reports}
     table = _table("Against the control, seed by seed", "control", "at the end", "over the run", "better at the end on")

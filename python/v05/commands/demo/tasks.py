@@ -1,8 +1,11 @@
 """The task: arithmetic questions from the generators of reasoning-gym, judged by its verifiers."""
 
+import random
 from dataclasses import dataclass
 
 import reasoning_gym
+
+from .worked import final_number, work_out
 
 HELD_OUT_SEED = 3_000_000
 WARM_UP_SEED = 1_000_000
@@ -11,17 +14,22 @@ LARGEST_DRAW = 20_000  # questions a generator is asked for until there are enou
 
 @dataclass(frozen=True)
 class Question:
-    """A question, its reference answer, and the verifier that judges other answers."""
+    """A question, its reference answer, and the verifier that judges other answers.
+
+    worked: the answers are worked out, and it is the number at their end that is judged.
+    """
 
     text: str
     answer: str
     level: int
     verifier: object
     entry: dict
+    worked: bool = False
 
     def solved_by(self, completion):
         """Whether the verifier gives the completion its full score."""
-        return self.verifier.score_answer(completion, self.entry) == 1.0
+        judged = final_number(completion) if self.worked else completion
+        return self.verifier.score_answer(judged, self.entry) == 1.0
 
 
 @dataclass(frozen=True)
@@ -40,13 +48,15 @@ class Questions:
 
 def draw_questions(setting, seed):
     """The `Questions` of a seed: as many distinct ones of every level as the `Setting` says."""
-    held_out = _distinct(setting.levels, HELD_OUT_SEED, setting.held_out_per_level, without={})
-    training = _distinct(setting.levels, seed, setting.training_per_level, without=held_out)
+    held_out = _distinct(setting, HELD_OUT_SEED, setting.held_out_per_level, without={})
+    training = _distinct(setting, seed, setting.training_per_level, without=held_out)
+    choose = random.Random(seed).choice
     warm_up = []
     for level in setting.levels:
-        entries = _draw(level, seed + WARM_UP_SEED, setting.warm_up_questions // len(setting.levels))
-        warm_up += [(entry["question"], entry["answer"]) for entry in entries]
-    warm_up = [(text, answer) for text, answer in warm_up if text not in held_out and text not in training]
+        for entry in _draw(level, seed + WARM_UP_SEED, setting.warm_up_questions // len(setting.levels)):
+            if entry["question"] not in held_out and entry["question"] not in training:
+                answer = work_out(entry["metadata"]["expression"], choose) if setting.worked else entry["answer"]
+                warm_up.append((entry["question"], answer))
     return Questions(training, list(held_out.values()), warm_up)
 
 
@@ -54,12 +64,12 @@ def _draw(level, seed, size):
     return reasoning_gym.create_dataset(level.generator, seed=seed, size=size, **dict(level.options))
 
 
-def _distinct(levels, seed, number, without):
+def _distinct(setting, seed, number, without):
     found = {}
-    for place, level in enumerate(levels):
+    for place, level in enumerate(setting.levels):
         verifier = _draw(level, seed, LARGEST_DRAW)
         fresh = (
-            Question(entry["question"], entry["answer"], place, verifier, entry)
+            Question(entry["question"], entry["answer"], place, verifier, entry, setting.worked)
             for entry in verifier
             if entry["question"] not in without
         )
