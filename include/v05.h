@@ -352,7 +352,7 @@ typedef struct v05_modulation_options {
     double steepness; /* >= 0, default 50 */
     double threshold; /* default 0.99 */
     double clip_low;  /* 0 to 1, default 0.2 */
-    double clip_high; /* >= 0, default 0.2 */
+    double clip_high; /* >= 0, default 0.2. Their runs: 0.28 */
 } v05_modulation_options;
 
 /* Over the tokens that count. */
@@ -581,8 +581,8 @@ typedef enum v05_objective {
      * Exact optimum. */
     V05_OBJECTIVE_NEYMAN = 0,
     /* DynaMO (arXiv 2602.19208), its authors' procedure step for step: up to 4 rollouts for prompts hardly seen, the
-     * minimum for all, the rest in proportion to (p (1 - p))^exponent by largest remainder. Where the total does not
-     * reach for the first two, it leaves prompts below the minimum. */
+     * minimum for all, the rest in proportion to a v05_priority by largest remainder. Where the total does not reach for
+     * the first two, it leaves prompts below the minimum. */
     V05_OBJECTIVE_DYNAMO = 1,
     /* V_0 (arXiv 2602.03584): sum of B (1 - p) (1 - (1 - p)^(B - 1)), which is not concave, maximised exactly by
      * dynamic programming in prompts * total * (maximum - minimum) steps, at most 4e9. */
@@ -594,13 +594,26 @@ typedef enum v05_objective {
     V05_OBJECTIVE_HIT = 4
 } v05_objective;
 
+/* What V05_OBJECTIVE_DYNAMO shares rollouts by. p: probability, which its authors take from the mean accuracy so far; n:
+ * seen. */
+typedef enum v05_priority {
+    /* The authors' code: 1 for a prompt never seen (p NaN, or n = 0 where seen is given); .01 from p = .85 on, mastered;
+     * else 4 p (1 - p), at least .01. */
+    V05_PRIORITY_OFFICIAL = 0,
+    /* The paper's unbiased variance, p (1 - p) n / (n - 1); 1/4 below n = 2 and where p is NaN. Needs seen. */
+    V05_PRIORITY_PAPER = 1,
+    /* (p (1 - p))^exponent */
+    V05_PRIORITY_PROBABILITY = 2
+} v05_priority;
+
 typedef struct v05_allocation_options {
     size_t struct_size;
     int32_t objective; /* v05_objective, default V05_OBJECTIVE_NEYMAN */
-    int32_t reserved;
+    int32_t priority;  /* v05_priority, default V05_PRIORITY_OFFICIAL */
     int64_t minimum;   /* rollouts that every prompt gets, default 1: never starve a prompt */
     int64_t maximum;   /* default 2147483647 */
-    double exponent;   /* V05_OBJECTIVE_DYNAMO: 1 (default, the authors' code) or 0.5 (their theorem) */
+    double exponent;   /* V05_PRIORITY_PROBABILITY: 1 (default) or 0.5 (a standard deviation, as in the paper's theorem);
+                          1 with other priorities */
 } v05_allocation_options;
 
 /* Fills in the defaults. Since 0.1.0. */
@@ -609,7 +622,8 @@ v05_status v05_allocation_options_initialize(v05_allocation_options *options, si
 
 /* counts: (prompt_count) out, sums to total.
  * probability: (prompt_count) success probabilities in [0, 1]; NaN counts as 1/2.
- * seen: (prompt_count) rollouts of each prompt seen before, for V05_OBJECTIVE_DYNAMO; NULL: none.
+ * seen: (prompt_count) rollouts of each prompt seen before, for V05_OBJECTIVE_DYNAMO; NULL: none for its first rollouts,
+ * some for its priority.
  * strength: (prompt_count) rewards that each probability is worth, not looked at where that is NaN; NULL: it is known
  * exactly.
  * Errors: total outside prompt_count * minimum to prompt_count * maximum. Since 0.1.0. */

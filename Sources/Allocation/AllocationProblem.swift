@@ -14,6 +14,15 @@ public enum AllocationObjective: Int32, Sendable {
     case hit = 4
 }
 
+/// What DynaMO shares rollouts by; v05_priority in v05.h has the formulas.
+public enum Priority: Int32, Sendable {
+    /// That of the authors' code.
+    case official = 0
+    /// The paper's unbiased variance.
+    case paper = 1
+    case probability = 2
+}
+
 /// Rollouts to spread over the prompts of a step before any is generated.
 public struct AllocationProblem {
     public let objective: AllocationObjective
@@ -22,21 +31,29 @@ public struct AllocationProblem {
     /// Every prompt gets at least `minimum` and at most `maximum`.
     public let minimum: Int
     public let maximum: Int
-    /// DynaMO: priority = (p (1 - p))^exponent, 1 or 1/2.
+    public let priority: Priority
+    /// Of the priority probability, (p (1 - p))^exponent: 1 or 1/2.
     public let exponent: Double
     /// Success probabilities, NaN for none: 1/2, the one that promises most.
     let probabilities: UnsafePointer<Double>
-    /// DynaMO: rollouts of each prompt seen before; nil: none.
+    /// DynaMO: rollouts of each prompt seen before.
     let seen: UnsafePointer<Int64>?
     /// Rewards that each probability is worth, not looked at where there is none; nil: it is known exactly.
     let strengths: UnsafePointer<Double>?
 
     public init(
-        objective: AllocationObjective, count: Int, total: Int, minimum: Int, maximum: Int, exponent: Double,
-        probabilities: UnsafePointer<Double>, seen: UnsafePointer<Int64>?, strengths: UnsafePointer<Double>?
+        objective: AllocationObjective, count: Int, total: Int, minimum: Int, maximum: Int, priority: Priority,
+        exponent: Double, probabilities: UnsafePointer<Double>, seen: UnsafePointer<Int64>?,
+        strengths: UnsafePointer<Double>?
     ) throws(Failure) {
         guard exponent == 1 || exponent == 0.5 else {
             throw Failure(.invalidOption, "exponent must be 1 or 0.5", real: exponent)
+        }
+        guard exponent == 1 || priority == .probability else {
+            throw Failure(.invalidOption, "exponent must be 1 but for the priority probability", real: exponent)
+        }
+        guard priority != .paper || objective != .dynamo || seen != nil || count == 0 else {
+            throw Failure(.invalidOption, "seen must be given for the priority paper")
         }
         guard minimum >= 0 && minimum <= largestRowCount else {
             throw Failure(.invalidOption, "minimum must lie in 0 to 2147483647", integer: minimum)
@@ -74,6 +91,7 @@ public struct AllocationProblem {
         self.total = total
         self.minimum = minimum
         self.maximum = maximum
+        self.priority = priority
         self.exponent = exponent
         self.probabilities = probabilities
         self.seen = seen

@@ -28,14 +28,28 @@ struct DynamoAllocation {
     func solve(_ counts: UnsafeMutablePointer<Int64>) {
         var prompt = 0
         while prompt < problem.count {
-            let p = problem.probability(prompt)
-            let variance = p * (1 - p)
-            priorities[prompt] = problem.exponent == 1 ? variance : variance.squareRoot()
+            priorities[prompt] = priority(prompt)
             prompt &+= 1
         }
         var left = meetNeeds(counts)
         left = raiseToMinimum(counts, left)
         shareInProportion(counts, left)
+    }
+
+    private func priority(_ prompt: Int) -> Double {
+        let p = problem.probability(prompt)
+        let isKnown = !problem.probabilities[prompt].isNaN
+        switch problem.priority {
+        case .official:
+            if !isKnown || problem.seen?[prompt] == 0 { return 1 }
+            return p >= 0.85 ? 0.01 : max(0.01, 4 * p * (1 - p))
+        case .paper:
+            let seen = problem.seen.map { Double($0[prompt]) } ?? 0
+            return isKnown && seen >= 2 ? p * (1 - p) * seen / (seen - 1) : 0.25
+        case .probability:
+            let variance = p * (1 - p)
+            return problem.exponent == 1 ? variance : variance.squareRoot()
+        }
     }
 
     /// Steps 1 and 2. Returns what is left of the total.

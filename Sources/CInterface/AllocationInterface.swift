@@ -25,14 +25,17 @@ public func v05_allocation_solve(
         guard let objective = AllocationObjective(rawValue: choices.objective) else {
             throw .option("objective must be a v05_objective", Int(choices.objective))
         }
+        guard let priority = Priority(rawValue: choices.priority) else {
+            throw .option("priority must be a v05_priority", Int(choices.priority))
+        }
         let count = try checkedCount(prompt_count, "prompt_count")
         if count == 0 && total == 0 { return }
         guard let probability else { throw Failure(.nullPointer, "probability must not be NULL") }
         guard let counts else { throw Failure(.nullPointer, "counts must not be NULL") }
         let problem = try AllocationProblem(
             objective: objective, count: count, total: Int(total), minimum: Int(choices.minimum),
-            maximum: Int(choices.maximum), exponent: choices.exponent, probabilities: probability, seen: seen,
-            strengths: strength)
+            maximum: Int(choices.maximum), priority: priority, exponent: choices.exponent, probabilities: probability,
+            seen: seen, strengths: strength)
         try withWorkspace(nil, 0) { (workspace) throws(Failure) in
             // Memory may run out on the way; the caller's array is written when it no longer can.
             let result = try workspace.take(Int64.self, count: count)
@@ -46,6 +49,7 @@ extension v05_allocation_options {
     fileprivate static var defaults: v05_allocation_options {
         var options = v05_allocation_options()
         options.objective = AllocationObjective.neyman.rawValue
+        options.priority = Priority.official.rawValue
         options.minimum = 1
         options.maximum = Int64(largestRowCount)
         options.exponent = 1

@@ -20,8 +20,8 @@ struct SolverTests {
             }
             defer { strengths?.deallocate() }
             let problem = try AllocationProblem(
-                objective: objective, count: probabilities.count, total: total, minimum: minimum, maximum: maximum, exponent: 1,
-                probabilities: probabilities.baseAddress!, seen: nil, strengths: strengths)
+                objective: objective, count: probabilities.count, total: total, minimum: minimum, maximum: maximum, priority: .official,
+                exponent: 1, probabilities: probabilities.baseAddress!, seen: nil, strengths: strengths)
             try problem.solve(counts, workspace: &workspace)
         }
         return (0..<probabilities.count).map { Int(counts[$0]) }

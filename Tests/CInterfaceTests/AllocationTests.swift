@@ -112,6 +112,8 @@ struct AllocationTests {
         refuse(V05_STATUS_INVALID_OPTION, "minimum", "-1") { $0.options.minimum = -1 }
         refuse(V05_STATUS_INVALID_OPTION, "maximum", "2 and 3") { ($0.options.minimum, $0.options.maximum) = (3, 2) }
         refuse(V05_STATUS_INVALID_OPTION, "maximum", "9223372036854775807") { $0.options.maximum = .max }
+        refuse(V05_STATUS_INVALID_OPTION, "priority", "3") { $0.options.priority = 3 }
+        refuse(V05_STATUS_INVALID_OPTION, "exponent", "0.5") { $0.options.exponent = 0.5 }
         refuse(V05_STATUS_INVALID_OPTION, "exponent", "2") { $0.options.exponent = 2 }
         refuse(V05_STATUS_INVALID_OPTION, "exponent", "nan") { $0.options.exponent = .nan }
         refuse(V05_STATUS_INFEASIBLE, "total", "2 and 3") { $0.total = 2 }

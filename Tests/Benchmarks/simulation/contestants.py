@@ -97,8 +97,8 @@ def equal_average(average):
 
 AHEAD = {
     "neyman": dict(objective="neyman"),
-    "dynamo 1": dict(objective="dynamo", exponent=1),
-    "dynamo 1/2": dict(objective="dynamo", exponent=0.5),
+    "dynamo 1": dict(objective="dynamo", priority="probability"),
+    "dynamo 1/2": dict(objective="dynamo", priority="probability", exponent=0.5),
     "hit": dict(objective="hit"),
     "v0_greedy": dict(objective="v0_greedy"),
 }

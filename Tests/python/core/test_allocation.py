@@ -16,10 +16,20 @@ NAN = math.nan
 # Plain second implementations of method section 7.
 
 
-def dynamo(probability, total, minimum, maximum, exponent, seen):
-    prompts = range(len(probability))
-    chances = [0.5 if math.isnan(p) else p for p in probability]
-    priority = [p * (1 - p) if exponent == 1 else math.sqrt(p * (1 - p)) for p in chances]
+def dynamo_priority(kind, exponent, p, seen):
+    """seen: None where it is not given at all."""
+    if kind == "official":
+        if math.isnan(p) or seen == 0:
+            return 1.0
+        return 0.01 if p >= 0.85 else max(0.01, 4 * p * (1 - p))
+    if kind == "paper":
+        return 0.25 if math.isnan(p) or seen < 2 else p * (1 - p) * seen / (seen - 1)
+    p = 0.5 if math.isnan(p) else p
+    return p * (1 - p) if exponent == 1 else math.sqrt(p * (1 - p))
+
+
+def dynamo(priority, total, minimum, maximum, seen):
+    prompts = range(len(priority))
     # 1. and 2. The first rollouts of prompts that were hardly seen.
     initial = max(minimum, 4)
     need = [min(maximum, max(0, initial - rollouts)) for rollouts in seen]
@@ -142,19 +152,54 @@ def test_dynamo_is_the_procedure_of_the_method():
         minimum = int(generator.choice([0, 1, 1, 2, 4, 8]))
         maximum = minimum + int(generator.choice([0, 1, 3, 7, 16, 24]))
         total = totals(generator, count, minimum, maximum)
-        exponent = float(generator.choice([1, 0.5]))
-        probability = probabilities(generator, count)
         seen = None if case % 3 == 0 else generator.choice([0, 0, 1, 2, 3, 4, 5, 64], count)
+        kind = str(generator.choice(["official", "probability"] if seen is None else ["official", "paper", "probability"]))
+        exponent = float(generator.choice([1, 0.5])) if kind == "probability" else 1.0
+        probability = probabilities(generator, count)
         found = v05.allocate(
-            probability, total, minimum=minimum, maximum=maximum, objective="dynamo", exponent=exponent, seen=seen)
-        expected = dynamo(probability, total, minimum, maximum, exponent, [0] * count if seen is None else seen.tolist())
-        assert found.tolist() == expected, (case, probability, total, minimum, maximum, exponent, seen)
+            probability, total, minimum=minimum, maximum=maximum, objective="dynamo", priority=kind, exponent=exponent,
+            seen=seen)
+        visits = [None] * count if seen is None else seen.tolist()
+        priority = [dynamo_priority(kind, exponent, p, n) for p, n in zip(probability, visits)]
+        expected = dynamo(priority, total, minimum, maximum, [n or 0 for n in visits])
+        assert found.tolist() == expected, (case, probability, total, minimum, maximum, kind, exponent, seen)
         assert found.sum() == total
+
+
+def test_dynamo_in_the_setting_of_its_paper():
+    """64 prompts, 8 to 24 rollouts, 16 on average; accuracies of 0 to 39 rollouts seen."""
+    generator = np.random.default_rng(8)
+    for case in range(10_000):
+        seen = generator.integers(0, 40, 64)
+        successes = generator.binomial(seen, generator.beta(0.5, 0.5, 64))
+        accuracy = np.divide(successes, seen, out=np.zeros(64), where=seen > 0)
+        if case % 2:
+            accuracy[seen == 0] = NAN
+        priority = [dynamo_priority("official", 1, p, n) for p, n in zip(accuracy.tolist(), seen.tolist())]
+        expected = dynamo(priority, 1024, 8, 24, seen.tolist())
+        found = v05.allocate(accuracy, 1024, minimum=8, maximum=24, objective="dynamo", seen=seen)
+        assert found.tolist() == expected, case
+
+
+def test_dynamo_priorities_by_hand():
+    """1,000 rollouts beyond 4 for each, in proportion."""
+    accuracy, seen = [0.5, 0.9, 0.0, NAN], [8, 8, 8, 0]
+
+    def extra(**options):
+        return (v05.allocate(accuracy, 4 * 4 + 1000, objective="dynamo", minimum=4, seen=seen, **options) - 4).tolist()
+
+    # 1 : .01 : .01 : 1
+    assert extra() == [495, 5, 5, 495]
+    paper = [0.25 * 8 / 7, 0.09 * 8 / 7, 0, 0.25]
+    assert extra(priority="paper") == pytest.approx(np.array(paper) * 1000 / sum(paper), abs=1)
+    assert extra(priority="probability") == pytest.approx(np.array([0.25, 0.09, 0, 0.25]) * 1000 / 0.59, abs=1)
+    root = np.array([0.5, 0.3, 0, 0.5]) * 1000 / 1.3
+    assert extra(priority="probability", exponent=0.5) == pytest.approx(root, abs=1)
 
 
 def test_dynamo_by_hand():
     def found(*arguments, **options):
-        return v05.allocate(*arguments, objective="dynamo", **options).tolist()
+        return v05.allocate(*arguments, objective="dynamo", priority="probability", **options).tolist()
 
     # 4 each for the two prompts never seen, then 24 in proportion 0.25 : 0.1875 : 0 ...
     assert found([0.5, 0.25, 0], 32, minimum=1, maximum=24, seen=[0, 0, 9]) == [17, 14, 1]
@@ -169,6 +214,21 @@ def test_dynamo_by_hand():
 def test_dynamo_serves_new_prompts_before_the_floor():
     """The one objective that can stay below the minimum, where new prompts need all there is."""
     assert v05.allocate([0.5, 0.5], 4, minimum=1, maximum=8, objective="dynamo", seen=[0, 4]).tolist() == [4, 0]
+
+
+@pytest.mark.parametrize("objective", ["neyman", "dynamo", "v0_greedy", "hit"])
+@pytest.mark.parametrize("chance", [0.3, 0, 1, 1e-300, 1e-9, NAN, 0.9999999999999999])
+def test_no_total_takes_long(objective, chance):
+    """Seconds at most, where one rollout at a time would take minutes or hours."""
+    total = 2**31 - 1
+    for count in (1, 2, 30):
+        probability = np.resize([chance, 0.2], count)
+        for strength in ([None] if objective in ("v0_greedy", "dynamo") else [None, np.resize([0, 0.5, 40, 1e30], count)]):
+            found = v05.allocate(probability, total, objective=objective, strength=strength)
+            assert found.sum() == total and found.min() >= 1
+            found = v05.allocate(
+                probability, total - 7, minimum=0, maximum=2**31 - 1 - (count > 1), objective=objective, strength=strength)
+            assert found.sum() == total - 7 and found.min() >= 0
 
 
 PLAIN = {"neyman": noise_drop, "hit": first_success, "v0_greedy": utility_step}
@@ -294,8 +354,8 @@ def test_no_probability_counts_as_one_half(objective):
 
 @pytest.mark.parametrize("objective", ["neyman", "hit"])
 def test_prompts_never_seen_are_not_starved(objective):
-    """History.predict gives them NaN and 0: nothing is known of them, which is no reason to leave them aside."""
-    history = v05.History()
+    """Without a start value History.predict gives them NaN and 0: nothing is known, which is no reason to leave them aside."""
+    history = v05.History(start_strength=0)
     history.record([1] * 8 + [2] * 8, [0, 1] * 4 + [0, 0, 0, 0, 0, 0, 0, 1])
     value, strength = history.predict([3, 1, 2])
     assert math.isnan(value[0]) and strength[0] == 0
@@ -355,6 +415,9 @@ BAD = {
     "strength of wrong length": (dict(strength=[1, 1, 1]), VALUE, "strength must have one entry per prompt (2), got shape (3,)"),
     "unknown objective": (dict(objective="osla"), VALUE, "objective must be one of 'neyman', 'dynamo', 'v0', 'v0_greedy', 'hit', got 'osla'"),
     "objective by number": (dict(objective=0), VALUE, "objective must be one of "),
+    "exponent of another priority": (dict(exponent=0.5, objective="dynamo"), VALUE, "exponent must be 1 but for the priority probability, got 0.5"),
+    "the paper's priority of nothing seen": (dict(priority="paper", objective="dynamo"), VALUE, "seen must be given for the priority paper"),
+    "unknown priority": (dict(priority="theorem"), VALUE, "priority must be one of 'official', 'paper', 'probability', got 'theorem'"),
     "exponent 2": (dict(exponent=2, objective="dynamo"), VALUE, "exponent must be 1 or 0.5, got 2"),
     "exponent NaN": (dict(exponent=NAN), VALUE, "exponent must be 1 or 0.5, got nan"),
     "exponent as text": (dict(exponent="1"), TYPE, "exponent must be a number, got '1'"),

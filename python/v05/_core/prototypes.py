@@ -183,7 +183,7 @@ class AllocationOptions(SizedStructure):
     _fields_ = [
         ("struct_size", c_size_t),
         ("objective", c_int32),
-        ("reserved", c_int32),
+        ("priority", c_int32),
         ("minimum", c_int64),
         ("maximum", c_int64),
         ("exponent", c_double),
@@ -213,6 +213,7 @@ SCALES = {"none": 0, "group": 1, "batch": 2}
 SINGLETONS = {"zero": 0, "raw": 1}
 TESTS = {"bound": 0, "exact": 1}
 OBJECTIVES = {"neyman": 0, "dynamo": 1, "v0": 2, "v0_greedy": 3, "hit": 4}
+PRIORITIES = {"official": 0, "paper": 1, "probability": 2}
 ALLOCATION_RULES = {"osla": 0, "neyman": 1}
 LOOK_AHEADS = {"same_bias": 0, "same_mean": 1, "derivative": 2}
 
