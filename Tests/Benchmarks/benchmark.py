@@ -208,6 +208,26 @@ def modulation(sequences=512, length=2048, seed=0):
     return {"copy of the five arrays": copy, "v05.modulate_advantages, numpy": lambda: v05.modulate_advantages(*arrays)}
 
 
+def one_result_at_a_time(prompts, seed=0):
+    """A call takes one result of an allocator that spends a budget by rule neyman, and asks what to start next."""
+    random = np.random.default_rng(seed)
+    success = random.random(prompts)
+    allocator, flying = None, []
+
+    def run():
+        nonlocal allocator, flying
+        if not flying:
+            allocator = v05.Allocator(random.random(prompts), rule="neyman", budget=8 * prompts)
+            flying = random.permutation(np.repeat(np.arange(prompts), allocator.request())).tolist()
+        prompt = flying.pop()
+        allocator.observe(prompt, float(random.random() < success[prompt]))
+        counts = allocator.request()
+        if not allocator.done and counts.any():
+            flying += np.repeat(np.arange(prompts), counts).tolist()
+
+    return run
+
+
 def show(name, times, reference, unit="x"):
     ratio = np.quantile(times[: len(reference)] / np.median(reference), [0.1, 0.5, 0.9])
     print(f"  {name:52s} {np.median(times) * 1e6:12,.1f} us   {ratio[1]:9,.2f}{unit}  [{ratio[0]:,.2f}, {ratio[2]:,.2f}]")
@@ -231,6 +251,11 @@ def run(seconds):
     times = measure(modulation(), seconds)
     for name, values in times.items():
         show(name, values, times["copy of the five arrays"])
+
+    print("\nAllocator, neyman with a budget, one result at a time, ratio to 100 prompts")
+    times = measure({f"{prompts:,} prompts": one_result_at_a_time(prompts) for prompts in (100, 1000, 3000, 10_000)}, seconds)
+    for name, values in times.items():
+        show(name, values, times["100 prompts"])
 
 
 def install_and_run(arguments):
