@@ -39,7 +39,7 @@ def add_command(commands):
     demo.add_argument("--seeds", type=int, metavar="N", help="0 to N - 1")
     demo.add_argument("--learning-rates", nargs="+", type=float, metavar="RATE",
                       help="of several every arm takes the one with the best mean accuracy over the run on the tuning "
-                           "seeds (default: one chosen before for the arm; with --full "
+                           "seeds (default: one chosen before for the arm in the short regime; with --full "
                            f"{', '.join(f'{rate:g}' for rate in FULL_RATES)})")
     demo.add_argument("--tuning-seeds", type=int, default=4, metavar="N",
                       help=f"{FIRST_TUNING_SEED} to {FIRST_TUNING_SEED - 1} + N, for learning rates only (default: 4)")
@@ -104,6 +104,7 @@ def _compare(options):
     setting = REGIMES[options.regime]
     setting = replace(full_setting(setting) if full else setting, **{name: n for name, n in sizes.items() if n})
     setting.check(arms)
+    arms = [replace(arm, learning_rate=arm.learning_rate * setting.rate_factor) for arm in arms]
     console = Console()
     figures = Figures(options.json, setting, options.resume)
     run = partial(_run, console, setting, _device(options.device, full), options.processes, figures)

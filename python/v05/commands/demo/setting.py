@@ -31,6 +31,7 @@ class Setting:
     rollouts_a_step: an arm with fewer rollouts a prompt has more prompts a step.
     prompts_a_step: if given, every arm has this many prompts a step, and as many rollouts as that makes.
     evaluations: how often a run is evaluated after the start, evenly spread.
+    rate_factor: for the arms' learning rates, which were chosen in the short regime.
     """
 
     levels: tuple
@@ -52,6 +53,7 @@ class Setting:
     rollouts_a_step: int = 128
     prompts_a_step: int | None = None
     evaluations: int = 16
+    rate_factor: float = 1.0
 
     def check(self, arms):
         """Raise where an arm could not make whole steps of whole groups."""
@@ -101,13 +103,14 @@ LONG = Setting(
     LONG_LEVELS,
     warm_up_questions=12_000,
     worked=True,
-    warm_up_steps=800,
+    warm_up_steps=1000,
     warm_up_batch=64,
     number_weight=4.0,
     confused_steps=0,
     completion_tokens=96,
     rollouts=19_200,
     evaluations=8,
+    rate_factor=2.0,
 )
 REGIMES = {"short": SHORT, "long": LONG}
 
