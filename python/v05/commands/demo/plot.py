@@ -13,7 +13,7 @@ COLOURS = {
 }
 PANELS = (
     ("gradient_norm", "Norm of the gradient"),
-    ("entropy", "Entropy of the tokens, nats"),
+    ("entropy", "Entropy of a token, nats"),
 )
 
 
@@ -30,6 +30,7 @@ def draw_report(reports, path):
 
     style = {
         "font.size": 10,
+        "axes.titlesize": 11,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.titlelocation": "left",
@@ -83,6 +84,6 @@ def _draw_gains(axes, reports):
     axes.axvline(0, color="#22303c", linewidth=1, linestyle=":")
     axes.set_yticks(range(len(rows)), [row.arm.label for row in reversed(rows)], fontsize=9)
     axes.set_ylim(-0.6, max(len(rows), 1) - 0.4)
-    axes.set_title("Accuracy at the end over that of the control", fontsize=10)
+    axes.set_title("Gain over the control (dotted) at the end")
     if not rows:
         axes.text(0.5, 0.5, "control not run", transform=axes.transAxes, ha="center", color="#8a97a3")
