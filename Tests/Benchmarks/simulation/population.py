@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import v05
-from v05.commands.replay.logs import detect_reward_range, read_log
+from v05.commands.logs import detect_reward_range, read_log
 from v05.commands.replay.visits import gather_visits
 
 INTERVAL = (-1.0, 1.0)

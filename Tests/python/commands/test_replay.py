@@ -9,7 +9,7 @@ import pytest
 import v05
 from v05.commands.replay import LogError, replay, shipped_log
 from v05.commands.replay.allocation import allocate
-from v05.commands.replay.logs import read_log
+from v05.commands.logs import read_log
 from v05.commands.replay.report import compare
 from v05.commands.replay.scoring import RULES, Scores, score
 from v05.commands.replay.visits import Setting, gather_visits, walk
@@ -218,7 +218,8 @@ def test_one_visit_a_prompt_is_said(tmp_path):
 def test_only_some_visits(tmp_path):
     report = replay(random_log(tmp_path / "log", steps=6), only_visits=(2, 4), splits=1)
     assert report.visits == 90 and report.steps == 3
-    assert report.health[4].without_prior == pytest.approx(1 / 3)  # the history starts there, too
+    assert report.health[4].without_prior == 0  # the first visits are known by then
+    assert report.row("v05").visits == 90 and (report.visits_before >= 1).all()
 
 
 def test_history_against_the_will_of_the_log(tmp_path):
@@ -239,7 +240,7 @@ BAD_SETTINGS = [
     ({"rollouts": [0]}, "rollouts must lie between 1 and 5"),
     ({"rollouts": [6]}, "rollouts must lie between 1 and 5"),
     ({"rollouts": []}, "rollouts must lie between 1 and 5"),
-    ({"splits": 0}, "splits must be at least 1"),
+    ({"splits": 0}, "splits must lie between 1 and 10000"),
     ({"discount": 1.5}, "discount must lie in"),
     ({"discount": nan}, "discount must lie in"),
     ({"only_visits": (0, 3)}, "visits are counted from 1"),
@@ -252,6 +253,51 @@ BAD_SETTINGS = [
 def test_bad_settings(setting, message, tmp_path):
     with pytest.raises(InvalidArgument, match=message.replace("[", r"\[")):
         replay(random_log(tmp_path / "log", prompts=3), **setting)
+
+
+def test_earlier_visits_are_history_and_later_ones_do_not_matter(tmp_path):
+    """The scores of the visits asked for are those of a replay of the log up to the last of them."""
+    path = random_log(tmp_path / "log", steps=6)
+    short = tmp_path / "short"
+    short.write_text("".join(line for line in path.read_text().splitlines(True) if json.loads(line)["step"] < 4))
+    part = replay(path, rollouts=[4], only_visits=(3, 4), splits=1)
+    whole = replay(short, rollouts=[4], splits=1)
+    asked = whole.visits_before >= 2
+    for rule in RULES:
+        np.testing.assert_array_equal(part.scores.error[rule], whole.scores.error[rule][asked])
+        np.testing.assert_array_equal(part.scores.weight[rule], whole.scores.weight[rule][asked])
+
+
+@pytest.mark.parametrize("reward", [0, 1, 0.5, -1])
+def test_rewards_that_are_all_equal_are_one_error(reward, tmp_path):
+    log = write_log(tmp_path / "log", [(prompt, step, [reward] * 4, None) for prompt in range(4) for step in range(4)])
+    for options in ({}, {"reward_range": (-2, 2)}):
+        with pytest.raises(LogError, match=f"every reward is {reward:g}: no baseline is better"):
+            replay(log, **options)
+
+
+def test_a_sentence_rests_on_enough_visits(tmp_path):
+    report = replay(random_log(tmp_path / "log", prompts=60, steps=6), splits=2)
+    assert report.supported and "measured on 360 visits" in report.sentence
+    low, high = report.row("v05").worth_interval
+    assert f"({low:.1f} to {high:.1f})" in report.sentence
+    few = replay(random_log(tmp_path / "few", prompts=4), splits=2)
+    assert not few.supported and "16 of 16 visits could be scored" in few.sentence
+    single = [(prompt, step, [prompt % 2], None) for prompt in range(60) for step in range(3)]
+    scattered = replay(write_log(tmp_path / "other", single + [(f"many {prompt}", 9, [0, 1] * 3, None) for prompt in range(30)]))
+    assert not scattered.supported and "30 of 210 visits" in scattered.sentence
+    assert scattered.as_dict()["supported"] is False
+
+
+def test_rewards_without_noise_leave_nothing_to_compare(tmp_path):
+    log = write_log(tmp_path / "log", [(prompt, step, [prompt % 2] * 6, None) for prompt in range(10) for step in range(4)])
+    report = replay(log, splits=1)
+    assert not report.supported and "stands out of the noise" in report.sentence
+
+
+def test_a_rule_that_cannot_be_told_from_the_mean(tmp_path):
+    report = replay(random_log(tmp_path / "log", steps=1, prompts=150), splits=1)
+    assert "has no baseline error that can be told from the group mean's" in report.sentence
 
 
 def test_logs_that_cannot_be_scored(tmp_path):

@@ -8,7 +8,8 @@ from math import nan
 import numpy as np
 import pytest
 from v05.commands.replay import LogError
-from v05.commands.replay.logs import detect_reward_range, earlier_occurrences, read_log
+from v05.commands.logs import detect_reward_range, fields_of, read_log
+from v05.commands.logs.numbering import earlier_occurrences
 from v05.commands.replay.visits import gather_visits
 from v05.errors import InvalidArgument
 
@@ -181,7 +182,7 @@ def test_rollouts_without_reward_are_left_out_and_counted(tmp_path):
 
 def test_reward_fields_by_name_are_added_up(tmp_path):
     rows = [row | {"style": 0.5} for row in plain()]
-    log = read_log(write_lines(tmp_path / "log.jsonl", rows), reward=("reward", "style"))
+    log = read_log(write_lines(tmp_path / "log.jsonl", rows), fields=fields_of(("reward", "style")))
     assert sorted(set(log.reward.tolist())) == [0.5, 1.5]
     assert detect_reward_range(log) == (0.5, 1.5)
 
@@ -231,13 +232,22 @@ BAD_LOGS = {
     "unknown fields": ('{"text": "p", "value": 1}', "line 1: no known log format: found text, value"),
     "broken JSON": (f"{GOOD}\n{{", "line 2: is not valid JSON"),
     "not an object": (f"{GOOD}\n17", "line 2: must be a JSON object, got 17"),
-    "array": (f"[{GOOD}]", "write one object per line"),
+    "array with a number": (f"[{GOOD}, 3]", "line 1: must be a JSON object, got 3"),
+    "nested": ('{"prompt": ' + "[" * 100_000 + "]" * 100_000 + ', "reward": 1}', "nested too deep"),
+    "UTF-16": (GOOD.encode("utf-16"), "is UTF-16, not UTF-8 text"),
+    "zstd": (b"\x28\xb5\x2f\xfd\x00", "is compressed: zstdcat FILE | v05 replay -"),
+    "zeros": (bytes(10_000), "neither UTF-8 text nor gzip"),
+    "no UTF-8 further down": (f"{GOOD}\n".encode() + b'{"prompt": "\xff"}', "line 2: is neither UTF-8 text"),
+    "columns of one name": ("prompt,reward,reward\np,1,0\n", "two columns are called 'reward'"),
+    "quotation mark left open": ('prompt,reward\n"p,1\n' + "q,1\n" * 9, "has 1 fields where the header has 2"),
     "prompt missing": (f"{GOOD}\n{line(prompt='absent')}", "line 2: the field 'prompt' is missing"),
     "prompt empty": (f"{GOOD}\n{line(prompt='')}", "line 2: prompt is empty"),
     "reward missing": (f"{GOOD}\n{line(reward='absent')}", "line 2: the field 'reward' is missing"),
     "reward no number": (f"{GOOD}\n{line(reward='good')}", "line 2: reward must be a number, got 'good'"),
     "reward infinite": (f"{GOOD}\n{line(reward=float('inf'))}", "line 2: reward must be finite"),
-    "reward a list": (f"{GOOD}\n{line(reward=[1])}", "line 2: reward must be a number"),
+    "reward a list of text": (f"{GOOD}\n{line(reward=['a', 'b'])}", "line 2: reward must be a number"),
+    "lists of different lengths": ('{"prompt": ["p", "q"], "reward": [1, 0, 1]}', "prompt has 2 entries where reward has 3"),
+    "a list beside one completion": ('{"prompt": "p", "completion": "c", "reward": [1, 0]}', "a list of 2 beside one completion"),
     "step no number": (f"{GOOD}\n{line(step='first')}", "line 2: step must be a number"),
     "some steps missing": (f"{GOOD}\n\n{line(step='absent')}", "line 3: step is missing"),
     "prior no number": (line(prior="high"), "prior must be a number"),
@@ -246,7 +256,7 @@ BAD_LOGS = {
     "successes no list": ('{"prompt": 1, "rollouts": 2, "successes": 1}', "successes must be a list"),
     "CSV without header": ("p,1,1\np,1,0\n", "no known log format"),
     "CSV with a short row": ("prompt,step,reward\np,1,0\np,1\n", "line 3: has 2 fields where the header has 3"),
-    "not text": (b"\xff\xfe\x00\x01", "neither UTF-8 text"),
+    "not text": (b"\xff\xff\x01", "neither UTF-8 text"),
     "cut gzip": (gzip.compress(GOOD.encode() * 100)[:-12], "cannot be read"),
 }
 
@@ -280,7 +290,7 @@ def test_bad_parquet(tmp_path):
 
 def test_unknown_reward_field(tmp_path):
     with pytest.raises(LogError, match="no reward field 'acc': found prompt, step, reward"):
-        read_log(rollout_lines(tmp_path), reward=("acc",))
+        read_log(rollout_lines(tmp_path), fields=fields_of(("acc",)))
 
 
 @pytest.mark.parametrize("given, message", [((0, 0.5), "line 1: reward 1.0 lies outside"), ((2, 3), "outside")])
@@ -292,8 +302,8 @@ def test_reward_outside_the_given_range(given, message, tmp_path):
 def test_bad_reward_range(tmp_path):
     with pytest.raises(InvalidArgument, match="from a lower to a higher"):
         detect_reward_range(read_log(rollout_lines(tmp_path)), (1, 0))
-    rows = [{"prompt": 1, "reward": 0.5}] * 4
-    with pytest.raises(LogError, match=r"every reward is 0\.5"):
+    rows = [{"prompt": 1, "reward": reward} for reward in (0, 5e-324)]
+    with pytest.raises(LogError, match="too close to each other"):
         detect_reward_range(read_log(write_lines(tmp_path / "log.jsonl", rows)))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import v05
 
 from .printable import printable
-from .replay.errors import LogError, UnreadableLog
+from .logs.errors import LogError, UnreadableLog
 
 BAD_DATA, FAILED, INTERRUPTED = 1, 2, 130
 CURES = {

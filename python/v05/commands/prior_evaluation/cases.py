@@ -8,7 +8,7 @@ from ..._core.arguments import checked_range
 from ...errors import InvalidArgument
 from ...priors.context_buffer import ContextBuffer
 from ...v0.scores import by_context, read_scores
-from ..replay.logs import detect_reward_range, read_log
+from ..logs import detect_reward_range, read_log
 from ..replay.visits import Visits, gather_visits
 
 MOST_ROLLOUTS = 64
@@ -33,19 +33,20 @@ class Cases:
     reward_range: tuple
     texts: list | None  # (v,) of each visit; None where the prompts have no text
     episodes: list
+    notes: tuple = ()  # sentences on the data
 
 
-def cases_of_log(log, *, reward=(), reward_range=None, only_visits=None, context_size=256, refits=40, progress=None):
+def cases_of_log(log, *, reward_range=None, only_visits=None, context_size=256, refits=40, progress=None, **reading):
     """The visits of a log, each to be predicted from a ContextBuffer of the steps before.
 
-    The context is renewed at most `refits` times, at steps that are evenly spread.
+    The context is renewed at most `refits` times, at steps that are evenly spread. reading: arguments of `read_log`.
     """
-    content = read_log(log, reward=reward, progress=progress, texts=True)
+    content = read_log(log, progress=progress, texts=True, **reading)
     visits = gather_visits(content, only_visits)
     reward_range = detect_reward_range(content, reward_range)
     texts = [content.texts[prompt] for prompt in visits.prompt]
-    if all(text.lstrip("-").isdigit() for text in content.texts):
-        return Cases(content.name, "log", visits, reward_range, None, [])
+    if all(text.lstrip("-").isdecimal() for text in content.texts):
+        return Cases(content.name, "log", visits, reward_range, None, [], content.notes)
     steps = len(visits.batches) - 1
     starts = np.unique(np.linspace(0, steps, min(refits, steps) + 1).round().astype(int))
     mean = np.add.reduceat(visits.reward, visits.start) / visits.count
@@ -57,7 +58,7 @@ def cases_of_log(log, *, reward=(), reward_range=None, only_visits=None, context
         for step in range(first, last):
             rows = np.arange(visits.batches[step], visits.batches[step + 1])
             buffer.add([texts[row] for row in rows], mean[rows], step)
-    return Cases(content.name, "log", visits, reward_range, texts, episodes)
+    return Cases(content.name, "log", visits, reward_range, texts, episodes, content.notes)
 
 
 def cases_of_scores(context, query=None, *, prompts=None, reward_range=None, rollouts=None, folds=8):
@@ -97,6 +98,7 @@ def cases_of_scores(context, query=None, *, prompts=None, reward_range=None, rol
         logged_prior=np.full(len(queries), np.nan),
         earlier=np.zeros(len(queries), np.int64),
         batches=ends,
+        asked=np.ones(len(queries), bool),
     )
     return Cases(str(query or context), "scores", visits, reward_range, [score.prompt for score in queries], episodes)
 

@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from ..logs.options import add_log_options
+
 
 def add_command(commands):
     """Adds `v05 priors`."""
@@ -25,7 +27,7 @@ def add_command(commands):
     add("--folds", type=int, metavar="N", help="parts of each context where there is no --query (default: 8)")
     add("--score-rollouts", type=int, metavar="N", help="rollouts a score is the mean of (default: detected)")
     add("--reward-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="default: detected; -1 1 for scores")
-    add("--reward", nargs="+", metavar="FIELD", help="field of the reward in a log, or several to add up")
+    add_log_options(add)
     add("--only-visits", nargs=2, type=int, metavar=("FIRST", "LAST"), help="only these visits of a prompt; 1 1: first ones")
     add("--encoder", metavar="MODEL", help="a sentence-transformers model, name or path, to compare with TF-IDF")
     add("--heads", nargs="+", metavar="HEAD", help="gp, ridge, knn (default: all)")

@@ -10,6 +10,7 @@ from ...errors import InvalidArgument
 from ...priors.heads import HEADS
 from ...priors.in_context_prior import InContextPrior
 from ..json_text import plain
+from ..logs import fields_of
 from ..replay.report import compare
 from ..replay.scoring import score
 from ..replay.visits import Setting, check_sampling, walk
@@ -48,7 +49,8 @@ class Evaluation:
         return plain(content)
 
 
-def evaluate(log=None, *, context=None, query=None, prompts=None, reward_range=None, reward=(), only_visits=None,
+def evaluate(log=None, *, context=None, query=None, prompts=None, reward_range=None, reward=(), prompt=None, group=None,
+             step=None, exclude=None, only_prompts=None, keep_evaluation=False, only_visits=None,
              score_rollouts=None, folds=8, encoder=None, heads=tuple(HEADS), rollouts=(2, 4, 8), discount=0.8,
              context_size=256, refits=40, splits=8, seed=0, progress=None):
     """Compares priors and returns an Evaluation. Give either a log or a context.
@@ -59,8 +61,9 @@ def evaluate(log=None, *, context=None, query=None, prompts=None, reward_range=N
     context, query: files of scores as in v05.v0.scores; each query is predicted from the context of its model and step.
         Without query, `folds` parts of each context are predicted from its rest. prompts: file of the texts.
     score_rollouts: rollouts a score is the mean of; None: the fewest that fit the scores.
-    reward_range: (lo, hi); None: detected in a log, -1 to 1 in files of scores. reward: fields of a log to add up.
-    only_visits: (first, last) from 1: use only these visits of each prompt of a log; (1, 1): first visits.
+    reward_range: (lo, hi); None: detected in a log, -1 to 1 in files of scores. reward, prompt, group, step, exclude,
+        only_prompts, keep_evaluation: of a log, as for v05.replay.
+    only_visits: (first, last) from 1: judge by these visits of each prompt of a log, earlier ones are known; (1, 1): first visits.
     encoder: a sentence-transformers model or a function of prompts, compared with TF-IDF under the first head; None: none.
     heads: of InContextPrior.
     rollouts: numbers of rollouts that baselines are made from. Each baseline is judged, without bias, by the other rollouts
@@ -77,13 +80,15 @@ def evaluate(log=None, *, context=None, query=None, prompts=None, reward_range=N
     if unknown or not heads:
         raise InvalidArgument(f"heads must be one or more of {', '.join(HEADS)}, got {', '.join(unknown) or 'none'}")
     if log is not None:
-        cases = cases_of_log(log, reward=reward, reward_range=reward_range, only_visits=only_visits,
-                             context_size=context_size, refits=refits, progress=progress)
+        cases = cases_of_log(log, reward_range=reward_range, only_visits=only_visits, context_size=context_size, refits=refits,
+                             progress=progress, fields=fields_of(reward, prompt, group, step), exclude=exclude,
+                             only_prompts=only_prompts, keep_evaluation=keep_evaluation)
     else:
         cases = cases_of_scores(context, query, prompts=prompts, reward_range=reward_range, rollouts=score_rollouts,
                                 folds=folds)
-    visits = cases.visits
     values, notes = _predictions(cases, encoder, heads, discount, progress)
+    notes = [*cases.notes, *notes]
+    visits, values = cases.visits.only_asked(), {name: value[cases.visits.asked] for name, value in values.items()}
     values = {name: value for name, value in values.items() if not np.isnan(value).all()}
     if not values:
         because = "; ".join(notes) or "nothing was visited twice"

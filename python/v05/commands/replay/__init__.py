@@ -1,7 +1,7 @@
 """`v05 replay`: what V_0.5 would have done to the baselines of a training run, from its rollout log."""
 
+from ..logs import LogError
 from .allocation import AllocationRow
-from .errors import LogError
 from .replay import replay, shipped_log
 from .report import Report, Row
 

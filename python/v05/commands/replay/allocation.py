@@ -50,7 +50,7 @@ def allocate(visits, setting):
     """
     initial = 4 if np.median(visits.count) >= MOST else 2
     usable = visits.count > initial + HELD_OUT
-    if not usable.any():
+    if not (usable & visits.asked).any():
         return initial, {}
     splits = [visits.shuffled(setting.seed + split) for split in range(setting.splits)]
     return initial, {
@@ -82,7 +82,7 @@ def _draw(visits, setting, usable, rule, baseline, initial):
         groups = np.repeat(np.arange(len(batch)), drawn[batch])
         history.record(visits.prompt[batch][groups], rewards)
         running.update(rewards, groups, prior[groups])
-    tried = np.flatnonzero(usable)
+    tried = np.flatnonzero(usable & visits.asked)
     truth, noise = held_out(visits, tried, drawn[tried])
     return Drawn(
         visit=tried, rollouts=drawn[tried], error=(baselines[tried] - truth) ** 2 - noise,

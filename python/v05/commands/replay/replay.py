@@ -7,9 +7,8 @@ import numpy as np
 
 from ...errors import InvalidArgument
 from ...training.health import prior_health
+from ..logs import LogError, detect_reward_range, fields_of, read_log
 from .allocation import allocate, compare_allocation
-from .errors import LogError
-from .logs import detect_reward_range, read_log
 from .report import Report, compare
 from .scoring import look, score
 from .visits import Setting, check_sampling, gather_visits
@@ -21,50 +20,38 @@ def shipped_log():
 
 
 def replay(
-    log=None,
-    *,
-    rollouts=None,
-    reward_range=None,
-    prior="auto",
-    discount=0.8,
-    full_history=False,
-    only_visits=None,
-    reward=(),
-    splits=8,
-    seed=0,
-    progress=None,
+    log=None, *, rollouts=None, reward_range=None, prior="auto", discount=0.8, full_history=False, only_visits=None, reward=(),
+    prompt=None, group=None, step=None, exclude=None, only_prompts=None, keep_evaluation=False, splits=8, seed=0, progress=None,
 ):
-    """Replay a rollout log in time order and return a `Report`.
+    """Replays a rollout log in time order and returns a `Report`.
 
-    A visit is all rollouts of one prompt at one step. Every rule estimates the baseline of a
-    visit from `rollouts` of its rollouts, drawn at random, and is scored, without bias,
-    against the others; see `v05.commands.replay.scoring.score`. Sequential allocation is tried on the
-    same visits; see `v05.commands.replay.allocation.allocate`.
+    A visit is all rollouts of one prompt at one step. Every rule estimates the baseline of a visit from `rollouts` of its
+    rollouts, drawn at random, and is scored, without bias, against the others; see `v05.commands.replay.scoring.score`.
+    Sequential allocation is tried on the same visits; see `v05.commands.replay.allocation.allocate`.
 
-    log: path of a file or directory; default: the log that the package ships. Formats are
-        recognised by content: JSON lines with prompt, reward and optionally step and prior;
-        JSON lines with prompt, rollouts and successes; verl's rollout dumps; TRL's
-        log_completions tables; CSV; gzip of any text.
-    rollouts: how many rollouts per visit to estimate with, a sequence; default: 1, 2, 4, 8 ... as
-        far as the log has two more.
+    log: path of a file or directory, or "-" for standard input; default: the log that the package ships. Formats are recognised
+        by content; docs/logs.md has them.
+    rollouts: how many rollouts per visit to estimate with, a sequence; default: 1, 2, 4, 8 ... as far as the log has two more.
     reward_range: (lo, hi) of the rewards; default: detected.
     prior: "history", "logged", or "auto": logged if the log has any prior, else history.
     discount: of the history, for each visit of a prompt.
-    full_history: let the history know all recorded rollouts of earlier visits, not only as
-        many as are estimated with.
-    only_visits: (first, last), counted from 1: use only these visits of each prompt.
-    reward: names of the fields to add up as the reward; default: those of the format.
-    splits: errors are means over this many random splits of the visits; more splits, less
-        noise, more time.
+    full_history: let the history know all recorded rollouts of earlier visits, not only as many as are estimated with.
+    only_visits: (first, last), counted from 1: report on these visits of each prompt; earlier ones are history.
+    reward: fields of the reward, {name: weight} or a sequence of names that are added up; default: found in the log.
+    prompt, group, step: fields of the prompt, of what the rollouts of one visit share, of the training step; default: found.
+    exclude, only_prompts: files of prompts to leave out, or to read alone.
+    keep_evaluation: count rollouts of an evaluation that stand between those of the training.
+    splits: errors are means over this many random splits of the visits; more splits, less noise, more time.
     seed: of the splits and of the bootstrap.
     progress: called as progress(stage, done, total).
 
-    Raises `LogError` for a log that cannot be used, `InvalidArgument` for an argument that makes
-    no sense and `MissingExtra` for a parquet file without pyarrow.
+    Raises `LogError` for a log that cannot be used, `InvalidArgument` for an argument that makes no sense and `MissingExtra` for
+    a parquet file without pyarrow.
     """
     check_sampling(splits, seed)
     quiet = progress or (lambda stage, done, total: None)
-    content = read_log(log or shipped_log(), reward=reward, progress=quiet)
+    content = read_log(log or shipped_log(), fields=fields_of(reward, prompt, group, step), exclude=exclude,
+                       only_prompts=only_prompts, keep_evaluation=keep_evaluation, progress=quiet)
     visits = gather_visits(content, only_visits)
     setting = Setting(
         reward_range=detect_reward_range(content, reward_range),
@@ -75,6 +62,9 @@ def replay(
         seed=seed,
         progress=quiet,
     )
+    if content.reward.min() == content.reward.max():
+        raise LogError(content.name, None, f"every reward is {content.reward[0]:g}: no baseline is better than another; check "
+                       "that this is the reward (--reward FIELD)")
     sizes = _sizes(content, visits, rollouts)
     headline = 4 if 4 in sizes else sizes[-1]
     two_valued = bool(np.isin(visits.reward, setting.reward_range).all())
@@ -90,10 +80,10 @@ def replay(
     return Report(
         log=content.name if log else f"{content.name} (the log that v05 ships)",
         formats=content.formats,
-        prompts=len(np.unique(visits.prompt)),
-        steps=len(visits.batches) - 1,
-        visits=len(visits.count),
-        rollouts=int(visits.count.sum()),
+        prompts=len(np.unique(visits.prompt[visits.asked])),
+        steps=int(np.add.reduceat(visits.asked, visits.batches[:-1]).astype(bool).sum()),
+        visits=int(visits.asked.sum()),
+        rollouts=int(visits.count[visits.asked].sum()),
         unscorable=content.unscorable,
         repeated=content.repeated,
         reward_range=setting.reward_range,
@@ -126,12 +116,11 @@ def _prior_source(visits, prior):
 
 def _sizes(content, visits, rollouts):
     """Numbers of rollouts to estimate with; two more must be there to score with."""
-    most = int(visits.count.max()) - 2
+    most = int(visits.count[visits.asked].max()) - 2
     if most < 1:
-        problem = (
-            f"no prompt has more than {most + 2} rollouts at one step; a replay needs 3, one to estimate with and two "
-            "to score with (do all rollouts of a prompt carry the same prompt and step?)"
-        )
+        problem = (f"no prompt has more than {most + 2} rollouts at one step; a replay needs 3, one to estimate with and two to "
+                   "score with; where the rollouts of a prompt differ in prompt or step, name the right fields by --prompt, "
+                   "--group, --step")
         raise LogError(content.name, None, problem)
     if rollouts is None:
         return [2**power for power in range(most.bit_length())]
@@ -149,20 +138,19 @@ def _health(groups, setting, two_valued, size=None):
 
 def _notes(content, visits, setting, rows, headline):
     """What a reader should know before believing the numbers."""
+    yield from content.notes
     if content.unscorable:
         yield f"{content.unscorable} rollouts without a reward were left out."
     if content.repeated:
-        yield f"{content.repeated} rollouts that the trainer had written twice were left out."
+        yield f"{content.repeated} rollouts that the log has twice, or more often, were counted once."
     if not content.has_steps:
         yield "The log has no steps: the n-th visits of all prompts count as one step."
     if setting.prior == "history" and not visits.earlier.any():
         yield "No prompt was visited twice, so the history knows nothing and there is no prior to gain from."
+    asked = int(visits.asked.sum())
     for row in rows:
-        if row.rollouts == headline and row.rule == "grpo" and row.visits < len(visits.count):
-            short = len(visits.count) - row.visits
-            yield f"{short} visits have fewer than {headline + 2} rollouts and were not scored."
+        if row.rollouts == headline and row.rule == "grpo" and row.visits < asked:
+            yield f"{asked - row.visits} visits have fewer than {headline + 2} rollouts and were not scored."
         if row.rollouts == headline and row.rule == "calibrated" and row.applied < 1:
-            yield (
-                f"The calibrated rule had too few groups with a prior at {1 - row.applied:.0%} of the visits "
-                "(the first step, small steps) and fell back to v05 there."
-            )
+            yield (f"The calibrated rule had too few groups with a prior at {1 - row.applied:.0%} of the visits (the first step, "
+                   "small steps) and fell back to v05 there.")

@@ -8,27 +8,42 @@ import numpy as np
 from ..json_text import plain
 
 RESAMPLES = 1000
+FEWEST_VISITS = 20  # that a closing sentence may rest on
 MOST_CLUSTERS = 2000  # more prompts than that are resampled in this many random clusters
 
 
 @dataclass(frozen=True)
 class Row:
-    """One rule with one number of rollouts per prompt. Intervals are 95 % bootstrap intervals."""
+    """One rule with one number of rollouts per prompt. Intervals are 95 % bootstrap intervals.
+
+    visits: scored visits. applied: share of them where the rule did not have to fall back. error: mean squared error of the
+    baseline, reward units^2. relative: error divided by that of the group mean. worth: rollouts of a plain mean with the same
+    error; infinite where the error is not above 0.
+    """
 
     rule: str
     rollouts: int
-    visits: int  # scored visits
-    applied: float  # share of them where the rule did not have to fall back
-    error: float  # mean squared error of the baseline, reward units^2
-    relative: float  # error divided by that of the group mean
+    visits: int
+    applied: float
+    error: float
+    relative: float
     relative_interval: tuple
-    worth: float  # rollouts of a plain mean with the same error; inf where the error is not above 0
+    worth: float
     worth_interval: tuple
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `replay` found. `as_dict()` is ready for JSON, `sentence` for people."""
+    """What `replay` found. `as_dict()` is ready for JSON, `sentence` for people.
+
+    prompts, steps, visits, rollouts: how many were asked for. unscorable: rollouts without a reward, left out. repeated:
+    rollouts that the log has more than once, left out. prior: "logged" or "history". discount: of the history. within_variance:
+    mean variance of the rewards of one visit, reward units^2. headline: rollouts per prompt that the closing sentence speaks of.
+    rows: of Row. allocation: of AllocationRow; empty where visits have too few rollouts to try it on. health: {rollouts per
+    prompt, None as recorded: v05.training.health.PriorHealth}. notes: sentences on what to know before believing the numbers.
+    scores: Scores of the headline, for the picture. visits_before: (s,) earlier visits of each scored visit, for the picture.
+    drawn: {allocation rule: (mean reward, rollouts) of each visit}, for the picture.
+    """
 
     log: str
     formats: tuple
@@ -36,20 +51,20 @@ class Report:
     steps: int
     visits: int
     rollouts: int
-    unscorable: int  # rollouts without a reward, left out
-    repeated: int  # rollouts that the trainer wrote twice, left out
+    unscorable: int
+    repeated: int
     reward_range: tuple
-    prior: str  # "logged" or "history"
-    discount: float | None  # of the history
-    within_variance: float  # mean variance of the rewards of one visit, reward units^2
-    headline: int  # rollouts per prompt that the closing sentence speaks of
-    rows: tuple  # of Row
-    allocation: tuple  # of AllocationRow; empty where visits have too few rollouts to try it on
-    health: dict  # rollouts per prompt (None: as recorded) -> v05.training.health.PriorHealth
-    notes: tuple  # sentences on what to know before believing the numbers
-    scores: object = field(repr=False)  # Scores of the headline, for the picture
-    visits_before: np.ndarray = field(repr=False)  # (s,) earlier visits of each scored visit
-    drawn: dict = field(repr=False)  # allocation rule -> (mean reward, rollouts) of each visit, for the picture
+    prior: str
+    discount: float | None
+    within_variance: float
+    headline: int
+    rows: tuple
+    allocation: tuple
+    health: dict
+    notes: tuple
+    scores: object = field(repr=False)
+    visits_before: np.ndarray = field(repr=False)
+    drawn: dict = field(repr=False)
 
     def row(self, rule, rollouts=None):
         """The `Row` of a rule; without `rollouts` that of the headline."""
@@ -57,14 +72,27 @@ class Report:
         return next(row for row in self.rows if (row.rule, row.rollouts) == wanted)
 
     @property
+    def supported(self):
+        """Whether enough visits could be scored, and their error is known well enough, for a closing sentence."""
+        row = self.row("v05")
+        return row.visits >= max(FEWEST_VISITS, self.visits / 2) and not np.isnan([row.worth, *row.relative_interval]).any()
+
+    @property
     def sentence(self):
-        """The result in one plain sentence."""
-        calibrated = self.row("calibrated")
-        return (
-            f"On this log, V_0.5 with {self.headline} {_plural('rollout', self.headline)} has the baseline error of "
-            f"a plain mean of {in_rollouts(self.row('v05').worth)}"
-            + (f", its calibrated rule that of {in_rollouts(calibrated.worth)}." if calibrated.applied else ".")
-        )
+        """The result in one plain sentence, with the number of visits that it rests on."""
+        row, calibrated = self.row("v05"), self.row("calibrated")
+        rollouts = f"{self.headline} {_plural('rollout', self.headline)}"
+        if not self.supported:
+            why = ("no error of the group mean stands out of the noise" if row.visits >= max(FEWEST_VISITS, self.visits / 2) else
+                   f"{FEWEST_VISITS} and half of all are needed")
+            return (f"Nothing can be concluded: {row.visits:,} of {self.visits:,} visits could be scored with {rollouts}, and "
+                    f"{why}.")
+        first, second = _compared(row), _compared(calibrated) if calibrated.applied else ""
+        same = "has the baseline error of"
+        if first.startswith(same) and second.startswith(same):
+            second = "that of" + second.removeprefix(same)
+        second = second and f", its calibrated rule {second}"
+        return f"On this log, V_0.5 with {rollouts} {first}{second}; measured on {row.visits:,} visits."
 
     @property
     def warnings(self):
@@ -78,17 +106,16 @@ class Report:
         content["rows"] = [asdict(row) for row in self.rows]
         content["allocation"] = [asdict(row) for row in self.allocation]
         content["health"] = [{"rollouts_used": size, **health.as_dict()} for size, health in self.health.items()]
-        content["sentence"] = self.sentence
+        content["sentence"], content["supported"] = self.sentence, self.supported
         return plain(content)
 
 
 def compare(scores, prompt, *, seed=0):
     """The `Row` of every rule of a `Scores`; `prompt` (s,) is the prompt of each scored visit.
 
-    relative = sum of the rule's errors / sum of the group mean's; worth = sum of the variances
-    within visits / sum of the rule's errors, since a plain mean of n rollouts has the expected
-    error variance / n. Intervals: percentiles over 1,000 resamples of prompts, all visits of a
-    prompt together.
+    relative = sum of the rule's errors / sum of the group mean's; worth = sum of the variances within visits / sum of the
+    rule's errors, since a plain mean of n rollouts has the expected error variance / n. Intervals: percentiles over 1,000
+    resamples of prompts, all visits of a prompt together.
     """
     rules = list(scores.error)
     values = np.stack([scores.error[rule] for rule in rules] + [scores.within])
@@ -136,11 +163,16 @@ def interval(values):
     return tuple(np.quantile(values, (0.025, 0.975), method="closest_observation").tolist())
 
 
-def in_rollouts(worth):
-    """A number of rollouts for people."""
-    if worth != worth:
-        return "unknown size"
-    return f"{worth:.1f}" if isfinite(worth) else "more than can be measured here"
+def _compared(row):
+    """A rule's error against that of a plain mean, as far as its interval tells them apart."""
+    low, high = row.relative_interval
+    if low <= 1 <= high:
+        return f"has no baseline error that can be told from the group mean's ({row.relative:.2f} of it, {low:.2f} to {high:.2f})"
+    if row.worth == np.inf:
+        return f"has a baseline error too small to be measured: that of a plain mean of more than {row.worth_interval[0]:.1f}"
+    low, high = row.worth_interval
+    until = f"{low:.1f} to {high:.1f}" if isfinite(high) else f"{low:.1f} or more"
+    return f"has the baseline error of a plain mean of {row.worth:.1f} ({until})"
 
 
 def _plural(word, number):

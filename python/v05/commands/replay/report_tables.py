@@ -34,7 +34,8 @@ def print_report(report, console=None):
         console.print(f"[yellow]Warning: {escape(warning)}[/yellow]", highlight=False)
     if report.notes or report.warnings:
         console.print()
-    console.print(f"[bold green]{report.sentence}[/bold green]", highlight=False)
+    style = "bold green" if report.supported else "bold yellow"
+    console.print(f"[{style}]{report.sentence}[/{style}]", highlight=False)
 
 
 def _facts(report):

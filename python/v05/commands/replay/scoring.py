@@ -29,38 +29,35 @@ class Groups:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the rules did with `size` rollouts of every visit that allows a score."""
+    """What the rules did with `size` rollouts of every visit that allows a score.
+
+    visit: (s,) which visits these are. error: {rule: (s,) unbiased estimate of (baseline - true mean)^2, reward units^2}.
+    weight: {rule: (s,) weight of the group mean}. applied: {rule: share of the visits where it did not have to fall back}.
+    within: (s,) unbiased variance of all rewards of the visit. groups: `Groups` of these visits.
+    """
 
     size: int
-    visit: np.ndarray  # (s,) which visits these are
-    error: dict  # rule -> (s,) unbiased estimate of (baseline - true mean)^2, reward units^2
-    weight: dict  # rule -> (s,) weight of the group mean
-    applied: dict  # rule -> share of the visits where it did not have to fall back
-    within: np.ndarray  # (s,) unbiased variance of all rewards of the visit
+    visit: np.ndarray
+    error: dict
+    weight: dict
+    applied: dict
+    within: np.ndarray
     groups: Groups
 
 
 def score(visits, setting, size, rules=None):
-    """Estimate every rule's baseline from `size` rollouts per visit and score it with the others.
+    """The `Scores` of every rule's baseline from `size` rollouts per visit, judged by the other rollouts.
 
-    With b from `size` random rollouts and, of the k others, mean m and sum of squared
-    deviations SS::
+    With b from `size` random rollouts and, of the k others, mean m and sum of squared deviations SS, the error is
+    (b - m)^2 - SS / (k (k - 1)). The two parts share no rollout, so its expectation is (b - true mean)^2 whatever b is; single
+    values can be negative. Needs k >= 2, that is visits of at least size + 2 rollouts; the others are not scored but still feed
+    the history. The history knows `size` rollouts of every earlier visit, as in a run with that many rollouts per prompt, unless
+    the setting asks for the full history. Errors are means over the setting's random splits, all else is of the first split.
 
-        error = (b - m)^2 - SS / (k (k - 1))
-
-    The two parts share no rollout, so the expectation of `error` is (b - true mean)^2
-    whatever b is; single values can be negative. Needs k >= 2, that is visits of at least
-    size + 2 rollouts; the others are not scored but still feed the history. The history knows
-    `size` rollouts of every earlier visit, as in a run with that many rollouts per prompt,
-    unless the setting asks for the full history. Errors are means over the setting's random
-    splits, all else is of the first split.
-
-    rules: None: all of RULES that the rewards allow. The rules "calibrated", "james_stein" and
-    "mixture" fit a batch of 256 or more groups by itself.
-    Smaller ones use the running calibration of the batches before them, once there is one: on
-    real pass rates with 16, 32, 64, 128 prompts per step that took the calibrated error, relative
-    to the group mean, from 0.32, 0.26, 0.21, 0.20 down to 0.17, 0.18, 0.16, 0.19; with 605 it
-    would have raised it from 0.16 to 0.18.
+    rules: None: all of RULES that the rewards allow. "calibrated", "james_stein" and "mixture" fit a batch of 256 or more groups
+    by itself. Smaller ones use the running calibration of the batches before them, once there is one: on real pass rates with
+    16, 32, 64, 128 prompts a step that took the calibrated error, relative to the group mean, from 0.32, 0.26, 0.21, 0.20 down to
+    0.17, 0.18, 0.16, 0.19; with 605 it would have raised it from 0.16 to 0.18.
     """
     if rules is None:
         is_two_valued = np.isin(visits.reward, setting.reward_range).all()
@@ -75,8 +72,9 @@ def score(visits, setting, size, rules=None):
 
 def _score_split(visits, setting, size, rules, stage):
     scorable = visits.count >= size + 2
+    scored = np.flatnonzero(scorable & visits.asked)
     estimates = {rule: [] for rule in rules}
-    priors = []
+    priors, asked = [], []
     learning = {"calibration": v05.RunningCalibration(reward_range=setting.reward_range)}
     if "mixture" in rules:
         learning["mixture"] = v05.RunningMixture(reward_range=setting.reward_range)
@@ -86,35 +84,38 @@ def _score_split(visits, setting, size, rules, stage):
         if not batch.size:
             continue
         rows = _rows(visits, batch, prior, size)
-        few = len(batch) < ENOUGH_GROUPS
-        carried = {name: getattr(running, name) for name, running in learning.items() if few}
-        for rule in rules:
-            name = FACTS[rule].learns
-            learnt = {name: carried[name]} if name in carried else {}
-            estimates[rule].append(v05.estimate(**rows, rule=rule, reward_range=setting.reward_range, **learnt))
+        if visits.asked[batch].any():
+            few = len(batch) < ENOUGH_GROUPS
+            carried = {name: getattr(running, name) for name, running in learning.items() if few}
+            for rule in rules:
+                name = FACTS[rule].learns
+                learnt = {name: carried[name]} if name in carried else {}
+                estimates[rule].append(v05.estimate(**rows, rule=rule, reward_range=setting.reward_range, **learnt))
+            priors.append(prior)
+            asked.append(visits.asked[batch])
         for running in learning.values():
             running.update(**rows)
-        priors.append(prior)
-    scored = np.flatnonzero(scorable)
     truth, noise = held_out(visits, scored, size)
     return Scores(
         size=size,
         visit=scored,
-        error={rule: (_joined(parts, "baseline") - truth) ** 2 - noise for rule, parts in estimates.items()},
-        weight={rule: _joined(parts, "weight") for rule, parts in estimates.items()},
-        applied={rule: _share_applied(rule, parts) for rule, parts in estimates.items()},
+        error={rule: (_joined(parts, "baseline", asked) - truth) ** 2 - noise for rule, parts in estimates.items()},
+        weight={rule: _joined(parts, "weight", asked) for rule, parts in estimates.items()},
+        applied={rule: _share_applied(rule, parts, asked) for rule, parts in estimates.items()},
         within=held_out(visits, scored, 0)[1] * visits.count[scored],
-        groups=_groups(visits, setting, scored, np.concatenate(priors), size, estimates["v05"]),
+        groups=_groups(visits, setting, scored, priors, size, estimates["v05"], asked),
     )
 
 
 def look(visits, setting):
     """The `Groups` of all visits with all their rollouts: the run as it was recorded."""
-    estimates, priors = [], []
+    estimates, priors, asked = [], [], []
     for batch, prior in walk(visits, setting):
-        estimates.append(v05.estimate(**_rows(visits, batch, prior), reward_range=setting.reward_range))
-        priors.append(prior)
-    return _groups(visits, setting, np.arange(len(visits.count)), np.concatenate(priors), None, estimates)
+        if visits.asked[batch].any():
+            estimates.append(v05.estimate(**_rows(visits, batch, prior), reward_range=setting.reward_range))
+            priors.append(prior)
+            asked.append(visits.asked[batch])
+    return _groups(visits, setting, np.flatnonzero(visits.asked), priors, None, estimates, asked)
 
 
 def _rows(visits, batch, prior, size=None):
@@ -127,19 +128,21 @@ def _rows(visits, batch, prior, size=None):
     )
 
 
-def _groups(visits, setting, which, prior, size, estimates):
+def _groups(visits, setting, which, priors, size, estimates, asked):
     names = ("count", "mean", "weight", "baseline", "rejected", "constant")
+    prior = np.concatenate(priors)[np.concatenate(asked)]
     return Groups(
         prior=prior,
         calibration=v05.fit_calibration(**_rows(visits, which, prior, size), reward_range=setting.reward_range),
-        **{name: _joined(estimates, name) for name in names},
+        **{name: _joined(estimates, name, asked) for name in names},
     )
 
 
-def _joined(estimates, name):
-    return np.concatenate([getattr(estimate, name) for estimate in estimates])
+def _joined(estimates, name, asked):
+    """An array per group of all batches, of the visits that are asked for."""
+    return np.concatenate([getattr(estimate, name)[rows] for estimate, rows in zip(estimates, asked)])
 
 
-def _share_applied(rule, estimates):
-    applied = sum(len(estimate.count) for estimate in estimates if estimate.rule == rule)
-    return applied / sum(len(estimate.count) for estimate in estimates)
+def _share_applied(rule, estimates, asked):
+    applied = sum(np.count_nonzero(rows) for estimate, rows in zip(estimates, asked) if estimate.rule == rule)
+    return float(applied / sum(np.count_nonzero(rows) for rows in asked))

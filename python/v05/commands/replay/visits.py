@@ -7,8 +7,8 @@ import numpy as np
 import v05
 
 from ...errors import InvalidArgument
-from .errors import LogError
-from .logs import earlier_occurrences
+from ..logs.errors import LogError
+from ..logs.numbering import earlier_occurrences
 
 
 MOST_SPLITS = 10_000
@@ -16,28 +16,40 @@ MOST_SPLITS = 10_000
 
 @dataclass(frozen=True)
 class Setting:
-    """How a log is replayed; the same for every rule and number of rollouts."""
+    """How a log is replayed; the same for every rule and number of rollouts.
+
+    prior: "history" or "logged". discount: of the history, for each visit. full_history: the history knows all recorded
+    rollouts of earlier visits. splits: random splits into estimating and scoring rollouts. seed: of the first split; the next
+    one has the next seed. progress: hears how far the replay is.
+    """
 
     reward_range: tuple = (0.0, 1.0)
-    prior: str = "history"  # or "logged"
-    discount: float = 0.8  # of the history, for each visit
-    full_history: bool = False  # the history knows all recorded rollouts of earlier visits
-    splits: int = 1  # random splits into estimating and scoring rollouts
-    seed: int = 0  # of the first split; the next one has the next seed
-    progress: object = lambda stage, done, total: None  # hears how far the replay is
+    prior: str = "history"
+    discount: float = 0.8
+    full_history: bool = False
+    splits: int = 1
+    seed: int = 0
+    progress: object = lambda stage, done, total: None
 
 
 @dataclass(frozen=True)
 class Visits:
-    """The visits of a log in time order, (v,) arrays; the visits of one step are one batch."""
+    """The visits of a log in time order, (v,) arrays; the visits of one step are one batch.
 
-    prompt: np.ndarray  # int64
-    count: np.ndarray  # int64, rollouts of the visit
-    start: np.ndarray  # int64, where its rewards begin
-    reward: np.ndarray  # (n,) float64, visit by visit
-    logged_prior: np.ndarray  # float64, NaN where the log has none
-    earlier: np.ndarray  # int64, how many visits its prompt had before
-    batches: np.ndarray  # int64, where each batch begins, and the end
+    prompt: int64. count: int64, rollouts of the visit. start: int64, where its rewards begin. reward: (n,) float64, visit by
+    visit. logged_prior: float64, NaN where the log has none. earlier: int64, how many visits its prompt had before.
+    batches: int64, where each batch begins, and the end. asked: bool, whether the visit is to be reported on; the others are
+    what was known before.
+    """
+
+    prompt: np.ndarray
+    count: np.ndarray
+    start: np.ndarray
+    reward: np.ndarray
+    logged_prior: np.ndarray
+    earlier: np.ndarray
+    batches: np.ndarray
+    asked: np.ndarray
 
     def shuffled(self, seed):
         """The same with the rollouts of each visit in random order.
@@ -47,6 +59,17 @@ class Visits:
         owner = np.repeat(np.arange(len(self.count)), self.count)
         order = np.lexsort((np.random.default_rng(seed).random(len(owner)), owner))
         return replace(self, reward=self.reward[order])
+
+    def only_asked(self):
+        """The visits that are asked for, without those that were known before."""
+        if self.asked.all():
+            return self
+        rows = np.flatnonzero(self.asked)
+        count, batch = self.count[rows], np.repeat(np.arange(len(self.batches) - 1), np.diff(self.batches))[rows]
+        return Visits(
+            prompt=self.prompt[rows], count=count, start=np.cumsum(count) - count, reward=self.rewards(rows),
+            logged_prior=self.logged_prior[rows], earlier=self.earlier[rows], asked=self.asked[rows],
+            batches=np.append(np.flatnonzero(np.diff(batch, prepend=-1) != 0), len(rows)))
 
     def rewards(self, visits, skip=0, take=None):
         """The rewards of some visits one after the other, without the first `skip` of each and at most `take`.
@@ -70,40 +93,40 @@ def check_sampling(splits, seed):
 
 
 def gather_visits(log, only=None):
-    """The `Visits` of a `RolloutLog`; `only` = (first, last) keeps these visits of each prompt.
+    """The `Visits` of a `RolloutLog`; `only` = (first, last): these visits of each prompt, counted from 1, are asked for.
 
-    They are counted from 1; the others are as if they had never been logged.
+    Earlier ones stay, as history; later ones are as if they had never been logged.
     """
-    order = np.lexsort((log.prompt, log.step))
-    prompt, step, prior = log.prompt[order], log.step[order], log.prior[order]
-    begins = (np.diff(prompt, prepend=-1) != 0) | (np.diff(step, prepend=np.nan) != 0)
-    start = np.flatnonzero(begins)
-    _check_priors(log, order, prior, prior[start][np.cumsum(begins) - 1])
-    count = np.diff(start, append=len(prompt))
-    earlier = earlier_occurrences(prompt[start])
+    begins = np.diff(log.visit, prepend=-1) != 0
+    rows = np.flatnonzero(begins)
+    _check_priors(log, log.prior[rows][np.cumsum(begins) - 1])
+    earlier = earlier_occurrences(log.prompt[rows])
     first, last = only or (1, np.inf)
     if not 1 <= first <= last:
         raise InvalidArgument(f"visits are counted from 1 and go from a first to a last one, got {first} to {last}")
-    kept = (earlier >= first - 1) & (earlier < last)
-    if not kept.any():
+    kept = earlier < last
+    asked = earlier[kept] >= first - 1
+    if not asked.any():
         raise LogError(log.name, None, f"no prompt has visits {first} to {last}, counted from 1")
-    count, steps = count[kept], step[start][kept]
+    count, steps = np.add.reduceat(log.times, rows)[kept], log.step[rows][kept]
+    entries = np.repeat(kept, np.diff(rows, append=len(begins)))
     return Visits(
-        prompt=prompt[start][kept],
+        prompt=log.prompt[rows][kept],
         count=count,
         start=np.cumsum(count) - count,
-        reward=log.reward[order][np.repeat(kept, np.diff(start, append=len(prompt)))],
-        logged_prior=prior[start][kept],
-        earlier=earlier[kept] - (first - 1),
+        reward=np.repeat(log.reward[entries], log.times[entries]),
+        logged_prior=log.prior[rows][kept],
+        earlier=earlier[kept],
         batches=np.append(np.flatnonzero(np.diff(steps, prepend=np.nan) != 0), len(steps)),
+        asked=asked,
     )
 
 
 def walk(visits, setting, size=None):
     """Yield (visits of the batch, their priors) batch by batch in time order.
 
-    The prior is the logged one, or a `v05.History` of the first `size` rollouts (all of
-    them without a size) of every earlier visit. It knows nothing of the batch itself.
+    The prior is the logged one, or a `v05.History` of the first `size` rollouts (all of them without a size) of every earlier
+    visit. It knows nothing of the batch itself.
     """
     history = v05.History(setting.discount, start_strength=0, reward_range=setting.reward_range)
     for first, last in zip(visits.batches[:-1], visits.batches[1:], strict=True):
@@ -127,9 +150,9 @@ def held_out(visits, which, skip):
     return mean, squares / (count * (count - 1))
 
 
-def _check_priors(log, order, prior, first):
-    differs = np.flatnonzero((prior != first) & ~(np.isnan(prior) & np.isnan(first)))
+def _check_priors(log, first):
+    differs = np.flatnonzero((log.prior != first) & ~(np.isnan(log.prior) & np.isnan(first)))
     if differs.size:
         row = differs[0]
-        problem = f"prior {prior[row]} differs from {first[row]} on another rollout of the same prompt and step"
-        raise log.error(order[row], problem)
+        problem = f"prior {log.prior[row]} differs from {first[row]} on another rollout of the same prompt and step"
+        raise log.error(row, problem)

@@ -1,4 +1,4 @@
-"""What can go wrong between a user's log and the report."""
+"""What can go wrong between a user's log and its rollouts."""
 
 from ...errors import Error
 from ..printable import printable
@@ -13,3 +13,7 @@ class LogError(Error, ValueError):
 
 class UnreadableLog(LogError):
     """A log that is not there or cannot be opened."""
+
+
+class UnknownFormat(LogError):
+    """A file that is no rollout log, or whose fields are not known."""

@@ -1,0 +1,108 @@
+"""Records of a log as rows of one rollout each: tables, groups in a line, documents with rollouts deep inside."""
+
+from .errors import LogError
+from .fields import find_layout
+
+DEEPEST = 8
+MOST_COLUMNS = 1000
+
+
+def flat_rows(path, line, value, fields):
+    """Yield the rows of a JSON object: dicts of which each is a rollout, or cannot be told to be one.
+
+    A table {"columns": [...], "data": [[...]]} becomes its rows; lists of equal length in a row, such as the rewards and
+    completions of a group, become a row each; of a document the rows inside inherit what stands around them; fields of an
+    object inside of a row are called "object.field".
+    """
+    for row, _ in _inside(value, {}, 0, fields):
+        yield from _split(path, line, row, fields)
+
+
+def _inside(value, around, depth, fields):
+    """[(row, whether it is known to be a rollout)]: all rows where one is known, else an example of what is there."""
+    if isinstance(value, list):
+        parts = [_inside(item, around, depth + 1, fields) for item in value if isinstance(item, (dict, list))]
+        return _known(parts, depth, whole=True)
+    if depth > DEEPEST:
+        return []
+    if (table := _table(value)) is not None:
+        return [(around | row, bool(find_layout(around | row, fields))) for row in table]
+    row = around | {name: item for name, item in value.items() if not _is_rows(item)}
+    if find_layout(row, fields):
+        return [(around | value if around else value, True)]
+    row = _joined(row)
+    if find_layout(row, fields):
+        return [(row, True)]
+    inside = [_inside(item, row, depth + 1, fields) for item in value.values() if _is_rows(item)]
+    return _known(inside, depth, whole=False) or [(row, False)]
+
+
+def _known(parts, depth, whole):
+    """The rows of the parts that have a known one, or of all of them where they are the elements of a list."""
+    known = [part for part in parts if any(is_known for _, is_known in part)]
+    if known:
+        return [row for part in (parts if whole else known) for row in part]
+    return next((part[:1] for part in parts if part), []) if whole or depth == 0 else []
+
+
+def _table(value):
+    """The rows of a table with "columns" and "data", as W&B and pandas write it, or None."""
+    columns, data = value.get("columns"), value.get("data")
+    if not isinstance(columns, list) or not isinstance(data, list):
+        return None
+    names = [str(name) for name in columns]
+    return [dict(zip(names, cells)) for cells in data if isinstance(cells, list) and len(cells) == len(names)]
+
+
+def _is_rows(item):
+    """Whether rollouts may stand inside: a list of objects that is no chat, or objects by name."""
+    if isinstance(item, dict):
+        return any(_is_rows(part) for part in list(item.values())[:MOST_COLUMNS] if isinstance(part, list))
+    return isinstance(item, list) and bool(item) and all(isinstance(part, dict) for part in item) and not is_chat(item)
+
+
+def is_chat(item):
+    """Whether a list is the messages of a chat."""
+    return isinstance(item, list) and bool(item) and all(
+        isinstance(part, dict) and ({"role", "content"} <= part.keys() or {"from", "value"} <= part.keys()) for part in item)
+
+
+def _joined(row):
+    """A row with the fields of the objects in it as fields of its own."""
+    flat = {}
+    for name, item in row.items():
+        if isinstance(item, dict):
+            for inner, part in item.items():
+                if isinstance(part, dict):
+                    flat |= {f"{name}.{inner}.{last}": leaf for last, leaf in part.items()}
+                else:
+                    flat[f"{name}.{inner}"] = part
+        else:
+            flat[name] = item
+    return flat
+
+
+def _split(path, line, row, fields):
+    """Yield a row whose reward is a list as one row per entry; lists of the same length are split along, a chat or tokens are not."""
+    layout = find_layout(row, fields)
+    lists = {}
+    if layout is not None and layout.name != "pass counts":
+        lists = {name: row[name] for name in layout.rewards if isinstance(row[name], list)}
+    if not lists:
+        yield row
+        return
+    length = len(next(iter(lists.values())))
+    for name, item in lists.items():
+        if len(item) != length:
+            raise LogError(path, line, f"{name} has {len(item)} entries where {next(iter(lists))} has {length}")
+    if isinstance(row.get(layout.completion), str) and length != 1:
+        problem = f"{next(iter(lists))} is a list of {length} beside one {layout.completion}; write one number per rollout"
+        raise LogError(path, line, problem)
+    prompts = row[layout.prompt]
+    if isinstance(prompts, list) and len(prompts) != length and prompts and isinstance(prompts[0], str):
+        raise LogError(path, line, f"{layout.prompt} has {len(prompts)} entries where {next(iter(lists))} has {length}")
+    split = {name for name, item in row.items() if isinstance(item, list) and len(item) == length and (
+        name != layout.prompt or isinstance(item[0] if item else None, (str, list)))}
+    for place in range(length):
+        part = {name: item[place] if name in split else item for name, item in row.items()}
+        yield from _split(path, line, part, fields)

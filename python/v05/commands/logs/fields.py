@@ -1,0 +1,206 @@
+"""Which field of a row holds what, whatever the trainer calls its fields."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ...errors import InvalidArgument
+from .errors import UnknownFormat
+
+# The first of these that a row has.
+PROMPTS = (
+    "prompt", "question", "problem", "query", "instruction", "input", "input_prompt", "prompt_text", "question_content",
+    "prompt_tokens", "prompt_ids", "prompt_token_ids", "prompt_id", "problem_id", "question_id", "task_id", "example_id",
+    "doc_id",
+)
+STEPS = (
+    "global_step", "global_steps", "training_step", "train_step", "trainer_step", "step", "steps", "iteration", "iter",
+    "update", "update_step", "policy_version", "policy_step", "head_version", "epoch",
+)
+# One of these is the reward; several are candidates.
+REWARDS = (
+    "reward", "rewards", "score", "scores", "scalar_reward", "total_reward", "reward_total", "final_reward", "reward_score",
+    "outcome_reward", "passed", "is_correct", "correct", "correctness", "acc", "accuracy", "exact_match", "graded_list",
+    "success", "resolved",
+)
+COMPLETIONS = (
+    "completion", "completions", "response", "responses", "output", "outputs", "output_response", "generation", "generations",
+    "completion_ids", "response_tokens", "response_ids", "output_ids", "solution", "code", "pred", "trajectory", "messages",
+)
+GROUPS = ("group_id", "group_index", "group_uid", "group")
+ANSWERS = ("gts", "gt", "ground_truth", "answer", "target", "label")
+ADVANTAGES = ("advantage", "advantages")
+TEXTS = {*PROMPTS, *COMPLETIONS, *ANSWERS}
+NO_REWARD = {*STEPS, *GROUPS, *ADVANTAGES, "prior"}
+WORDS = {
+    "true": 1.0, "false": 0.0, "pass": 1.0, "fail": 0.0, "passed": 1.0, "failed": 0.0, "correct": 1.0, "incorrect": 0.0,
+}
+LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # of the scorers of inspect
+OPTIONS = "name the fields by --prompt FIELD --reward FIELD, and --step FIELD if there is one"
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Names of fields that are to be used in place of those that would be found. None, {}: find them.
+
+    reward: {name: weight}; the reward is the weighted sum of these fields.
+    """
+
+    prompt: str | None = None
+    group: str | None = None
+    step: str | None = None
+    reward: dict = field(default_factory=dict)
+
+
+class Layout(NamedTuple):
+    """Which fields of a row hold what; None: no field does.
+
+    rewards: candidates for the reward, or the fields of the reward, of which `weights` are then the weights.
+    asynchronous: rollouts of one group may be of different steps; the earliest counts.
+    table: the rows are a batch as its trainer held it, not lines that were written one after the other.
+    """
+
+    name: str
+    prompt: str
+    rewards: tuple
+    weights: tuple | None = None
+    step: str | None = None
+    epoch: str | None = None
+    group: str | None = None
+    prior: str | None = None
+    answer: str | None = None
+    advantage: str | None = None
+    completion: str | None = None
+    asynchronous: bool = False
+    table: bool = False
+
+    def in_words(self):
+        return f"{self.name} ({' + '.join(self.rewards)})"
+
+
+def fields_of(reward=(), prompt=None, group=None, step=None):
+    """The `Fields` of options as a command or a caller gives them."""
+    return Fields(prompt, group, step, reward_weights(reward))
+
+
+def reward_weights(reward):
+    """{name: weight} of a dict, a name, or a sequence of names that may be written NAME=WEIGHT."""
+    if isinstance(reward, dict):
+        return {str(name): _weight(name, weight) for name, weight in reward.items()}
+    weights = {}
+    for text in (reward,) if isinstance(reward, str) else reward or ():
+        name, equals, weight = str(text).rpartition("=")
+        name, weight = (name, _weight(text, weight)) if equals else (str(text), 1.0)
+        if name in weights:
+            raise InvalidArgument(f"reward must name each field once, got {name} twice")
+        weights[name] = weight
+    return weights
+
+
+def _weight(name, weight):
+    try:
+        value = float(weight)
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not abs(value) < 1e30:
+        raise InvalidArgument(f"reward must be fields or FIELD=WEIGHT with a finite weight, got {name!r}")
+    return value
+
+
+def find_layout(row, fields, *, table=False):
+    """The `Layout` of a row with one rollout, or None where prompt or reward cannot be found in it."""
+    if {"prompt", "rollouts", "successes"} <= row.keys() and not fields.reward:
+        return Layout("pass counts", "prompt", ("successes",))
+    group = fields.group or _first(GROUPS, row)
+    prompt = fields.prompt or _first(PROMPTS, row) or fields.group
+    advantage = _first(ADVANTAGES, row)
+    completion = _first(COMPLETIONS, row)
+    if prompt not in row:
+        return None
+    verl = prompt == "input" and ("output" in row or "score" in row)
+    areal = {"task_id", "sample_idx", "head_version"} <= row.keys()
+    if group is None and (verl or areal):
+        group = _first(("uid",) if verl else ("task_id",), row)
+    step = fields.step or next((name for name in STEPS if name in row and is_number(row[name])), None)
+    if fields.reward:
+        rewards, weights = tuple(fields.reward), tuple(fields.reward.values())
+        if any(name not in row for name in rewards):
+            return None
+    else:
+        rewards = _rewards(row, verl, bool(completion and advantage), {prompt, step, group})
+        weights = (1.0,) if len(rewards) == 1 else None
+    if not rewards:
+        return None
+    if rewards[0].startswith("scores."):  # of inspect, whose epochs are repetitions
+        step = fields.step
+    batch = bool(table and completion and advantage)
+    name = "AReaL rollouts" if areal else "verl rollouts" if verl else "tables of completions" if batch else "one rollout per row"
+    return Layout(
+        name=name, prompt=prompt, rewards=rewards, weights=weights, step=step,
+        epoch="epoch" if step not in (None, "epoch") and fields.step is None and is_number(row.get("epoch", "none")) else None,
+        group=group, prior="prior" if "prior" in row else None, answer=_first(ANSWERS, row), advantage=advantage,
+        completion=completion, asynchronous=areal and fields.step is None, table=batch)
+
+
+def check_layout(path, line, row, fields, layout):
+    """Raises UnknownFormat where there is no layout: with the fields that there are and the options to give."""
+    if layout is not None:
+        return layout
+    found = listing(row)
+    for option, name in [("prompt", fields.prompt), *(("reward", name) for name in fields.reward)]:
+        if name is not None and name not in row:
+            raise UnknownFormat(path, line, f"no {option} field {name!r}: found {found}")
+    raise UnknownFormat(path, line, f"no known log format: found {found}; {OPTIONS}")
+
+
+def listing(names):
+    """Names of fields in words, cut where they are long or many."""
+    names = [str(name) for name in names]
+    shown = ", ".join(name if len(name) <= 60 else name[:57] + "..." for name in names[:40])
+    return shown + f" and {len(names) - 40} more" * (len(names) > 40) or "nothing"
+
+
+def _rewards(row, verl, batch, others):
+    """The fields that may hold the reward; of a batch with advantages all numbers, as reward functions have any name."""
+    if verl and "score" in row:
+        return ("score",)
+    named = tuple(name for name in REWARDS if name in row and is_number(row[name]))
+    if batch:
+        numbers = tuple(name for name, value in row.items() if name not in NO_REWARD | others and (
+            name in named or _is_float(name, value)))
+        return numbers or named
+    return ("reward",) if "reward" in named else named or _leaves(row)
+
+
+def _leaves(row):
+    """Names of numbers inside of "reward", "scores" and the like: "reward.accuracy", "scores.match.value"."""
+    inner = [name for name, value in row.items() if "." in name and is_number(value, LETTERS if name.endswith(".value") else {})]
+    last = tuple(name for name in inner if name.rpartition(".")[2] in REWARDS)
+    below = tuple(name for name in inner if name.partition(".")[0] in REWARDS)
+    values = tuple(name for name in below if name.endswith(".value"))
+    return values or last or below
+
+
+def is_number(value, words=None):
+    """Whether a value of a row may be a reward: a number, True, a number as text, nothing, or a list of such."""
+    if isinstance(value, list):
+        return all(is_number(item) for item in value[:8])
+    if isinstance(value, str):
+        if value.strip().lower() in WORDS or value in (words or {}):
+            return True
+        try:
+            float(value or "nan")
+        except ValueError:
+            return False
+        return True
+    return value is None or isinstance(value, (int, float))
+
+
+def _is_float(name, value):
+    """Whether a value of a batch may be that of a reward function: no integer, as an index has, and no answer."""
+    if isinstance(value, str):
+        return name not in TEXTS and is_number(value) and not value.lstrip("-").isdecimal()
+    return value is None or isinstance(value, (bool, float))
+
+
+def _first(names, row):
+    return next((name for name in names if name in row), None)

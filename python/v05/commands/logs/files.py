@@ -1,0 +1,94 @@
+"""The files of a log: one, or those in a directory and below, in order, with the steps that their names tell."""
+
+import os
+import re
+from math import nan
+from pathlib import Path
+from typing import NamedTuple
+
+from .errors import LogError, UnreadableLog
+
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+STANDARD_INPUT = "-"
+MOST_FILES = 100_000
+STEP = re.compile(r"(?:^|[^a-z])(?:global|train(?:ing|er)?|policy)?[_-]?"
+                  r"(?:step|iter|iteration|update|version|epoch|round)s?[_=. -]?(\d+)", re.IGNORECASE)
+NO_STEP = re.compile(r"(?:rank|worker|shard|part|gpu|node|proc|process|seed|run|exp|host|dp|tp|of)[_=. -]?\d+", re.IGNORECASE)
+EVALUATION = re.compile(r"(?:^|[^a-z])(?:eval|evaluation|val|valid|validation|test)s?(?:[^a-z]|$)", re.IGNORECASE)
+
+
+class LogFile(NamedTuple):
+    """A file of a log. folder: where it lies, below the log; step: the one that its names tell, or NaN."""
+
+    path: str
+    size: int
+    folder: str = ""
+    step: float = nan
+
+
+def log_files(path):
+    """(the `LogFile`s of a log in order, paths that were left out as evaluation).
+
+    path: a file, "-" for standard input, or a directory: the log files in it and below it. Files whose name, or that of a
+    folder, says that they are an evaluation are left out where there are others.
+    """
+    if str(path) == STANDARD_INPUT:
+        return [LogFile(STANDARD_INPUT, 0)], []
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if not path.is_dir():
+            return [LogFile(str(path), size)], []
+        found = sorted(_below(path), key=_by_number)
+        sizes = {parts: path.joinpath(*parts).stat().st_size for parts in found}
+    except FileNotFoundError as error:
+        raise UnreadableLog(path, None, "no such file or directory") from error
+    except OSError as error:
+        raise UnreadableLog(error.filename or path, None, f"cannot be read: {error.strerror or error}") from error
+    if not found:
+        raise UnreadableLog(path, None, f"the directory has no log file ({', '.join(SUFFIXES)}, also with .gz)")
+    training = [parts for parts in found if not any(map(EVALUATION.search, parts))] or found
+    steps = [_step(parts) for parts in training]
+    if len(set(steps)) < 2 or any(step != step for step in steps):
+        steps = [nan] * len(training)  # a number that all share, or that some lack, is no step
+    files = [LogFile(str(path.joinpath(*parts)), sizes[parts], "/".join(parts[:-1]), step)
+             for parts, step in zip(training, steps)]
+    kept = set(training)
+    return files, [str(path.joinpath(*parts)) for parts in found if parts not in kept]
+
+
+def _below(path):
+    """The log files in a directory and below, each as the parts of its path; what is hidden is none."""
+    found = []
+    for folder, folders, names in os.walk(path, onerror=_raise):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        parts = Path(folder).relative_to(path).parts
+        found += [(*parts, name) for name in names if name.removesuffix(".gz").endswith(SUFFIXES)
+                  and not name.startswith(".") and os.path.isfile(os.path.join(folder, name))]
+        if len(found) > MOST_FILES:
+            raise LogError(path, None, f"has more than {MOST_FILES} log files; give a folder further down")
+    return found
+
+
+def _raise(error):
+    raise error
+
+
+def _step(parts):
+    """The step that a path tells: a number after a word for it, a folder that is a number, or the only number of the file."""
+    *folders, name = parts
+    stem = name.split(".")[0]
+    for part in (stem, *reversed(folders)):
+        if word := STEP.search(part):
+            return float(word.group(1))
+    for folder in reversed(folders):
+        if folder.isdecimal():
+            return float(folder)
+    numbers = re.findall(r"\d+", NO_STEP.sub("", stem))
+    return float(numbers[0]) if len(numbers) == 1 else nan
+
+
+def _by_number(parts):
+    """Sorts 2.jsonl before 10.jsonl."""
+    return [[(piece.isdecimal(), int(piece) if piece.isdecimal() else piece) for piece in re.split(r"(\d+)", part)]
+            for part in parts]

@@ -1,0 +1,73 @@
+"""Which prompt a rollout is of: files that name prompts, and prompts that share a text."""
+
+import numpy as np
+
+from .errors import LogError
+from .fields import PROMPTS, listing
+from .numbering import numbered
+from .parquet import open_table, table_rows
+from .rows import prompt_key
+from .streams import PARQUET, opened, text_lines, unpacked
+from .values import json_values
+
+SHARED = 0.25  # of the groups may share their prompt with another of the step before the text is no name for it
+
+
+def read_prompts(path):
+    """The keys of the prompts that a file names: a prompt per line, or rows of JSON or parquet with a field for it."""
+    keys = set()
+    with opened(str(path)) as (head, stream):
+        if head.startswith(PARQUET):
+            for row in table_rows(path, open_table(path, stream)):
+                keys.add(_key(path, None, row))
+            return keys
+        lines = text_lines(path, unpacked(path, head, stream))
+        if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[", b'"')):
+            for line, _, value in json_values(path, lines):
+                keys.update(_key(path, line, item) for item in (value if isinstance(value, list) else [value]))
+        else:
+            keys.update(prompt_key(path, number, "prompt", line.rstrip("\r\n"))[0] for number, line in lines if line.strip())
+    return keys
+
+
+def _key(path, line, value):
+    if isinstance(value, dict):
+        field = next((name for name in PROMPTS if name in value), None)
+        if field is None:
+            raise LogError(path, line, f"must name a prompt: found {listing(value)}")
+        value = value[field]
+    return prompt_key(path, line, "prompt", value)[0]
+
+
+def distinct_prompts(prompt, answer, group, step, texts):
+    """(prompt of each row, their texts, sentences) where groups of one step share their text, as with images.
+
+    Then text and logged answer tell prompts apart, or, where those are shared too, every group is a prompt of its own.
+    """
+    if _shared(prompt, group, step) <= SHARED:
+        return prompt, texts, []
+    by_answer = numbered(prompt, answer)
+    if _shared(by_answer, group, step) <= SHARED:
+        note = "Groups of a step have the same prompt; they are told apart by their answers."
+        return by_answer, _texts(texts, prompt, by_answer), [note]
+    by_group = numbered(step, prompt, group)
+    note = ("Groups of a step have the same prompt and nothing tells which it is, so no visit has a history: name a field that "
+            "tells prompts apart by --prompt.")
+    return by_group, _texts(texts, prompt, by_group), [note]
+
+
+def _shared(prompt, group, step):
+    """The share of groups that have the same prompt as another group of the step."""
+    known = group >= 0
+    if not known.any():
+        return 0.0
+    groups, first = np.unique(numbered(step[known], prompt[known], group[known]), return_index=True)
+    _, times = np.unique(numbered(step[known], prompt[known])[first], return_counts=True)
+    return times[times > 1].sum() / len(groups)
+
+
+def _texts(texts, old, new):
+    if texts is None:
+        return None
+    _, first = np.unique(new, return_index=True)
+    return tuple(texts[code] for code in old[first])

@@ -1,0 +1,146 @@
+"""Log files of every known format, recognised by content, as one stream of rollouts."""
+
+import zlib
+from itertools import chain, islice
+
+from .errors import LogError, UnknownFormat
+from .expand import flat_rows
+from .fields import Fields, check_layout, find_layout
+from .parquet import open_table, table_rows
+from .repetitions import Repetitions
+from .rows import pass_counts, rollout
+from .streams import PARQUET, opened, text_lines, unpacked, whole
+from .values import csv_rows, json_values
+
+REPORT_EVERY = 4096  # rollouts
+FIRST_ROWS = 100  # of a parquet file, that its columns are judged by
+
+
+class LogReader:
+    """Streams the rollouts of log files, one file after the other.
+
+    fields: `Fields` to be used. progress(stage, done, total) hears now and then how many of `total` bytes were read.
+    """
+
+    def __init__(self, fields=None, progress=None, total=0):
+        self.fields = fields or Fields()
+        self.layouts = []  # every layout met so far, in order
+        self.padding = 0  # rows that stand for no rollout
+        self.repeated = 0  # rollouts of a batch that its trainer wrote again
+        self.tables = 0  # batches that were read
+        self._repetitions = Repetitions()
+        self._progress = progress or (lambda stage, done, total: None)
+        self._total = total
+        self._finished = 0
+
+    def read(self, file):
+        """Yield (number of the layout, number of the table or -1, rollout) for every rollout of a `LogFile`."""
+        path = "standard input" if file.path == "-" else file.path
+        try:
+            with opened(file.path) as (head, stream):
+                for number, found in enumerate(self._rollouts(path, head, stream)):
+                    if number % REPORT_EVERY == 0:
+                        done = self._finished + (stream.tell() if stream.seekable() else 0)
+                        self._progress("reading", done, max(done, self._total))
+                    yield found
+        except (OSError, EOFError, zlib.error) as error:
+            raise LogError(path, None, f"cannot be read: {error}") from error
+        except RecursionError as error:
+            raise LogError(path, None, "is nested too deep; flatten it") from error
+        self._finished += file.size
+        self._progress("reading", self._finished, max(self._finished, self._total))
+
+    def _rollouts(self, path, head, stream):
+        if head.startswith(PARQUET):
+            return self._parquet(path, stream if stream.seekable() else whole(path, stream))
+        lines = text_lines(path, unpacked(path, head, stream))
+        number, first = next(((number, line) for number, line in lines if not line.isspace()), (0, ""))
+        if not first:
+            return iter(())
+        if first.lstrip().startswith(("{", "[")):
+            return self._json(path, json_values(path, chain([(number, first)], lines)))
+        return self._comma_separated(path, csv_rows(path, number, first, lines))
+
+    def _json(self, path, values):
+        layout = None
+        for line, text, value in values:
+            for item in value if isinstance(value, list) else [value]:
+                if not isinstance(item, dict):
+                    kind = UnknownFormat if layout is None else LogError
+                    raise kind(path, line, f"must be a JSON object, got {item!r:.40}")
+                mark = hash(text if item is value and text else repr(item)) | 1
+                if layout is None or layout.table or not _is_flat(item, layout):
+                    rows = list(flat_rows(path, line, item, self.fields))
+                    if len(rows) != 1:
+                        if rows:
+                            layout = self._layout(path, line, _sample(rows), layout, table=True)
+                            yield from self._batch(path, line, rows, layout)
+                        continue
+                    item = rows[0]
+                    layout = self._layout(path, line, item, layout)
+                yield from self._row(path, line, item, layout, mark)
+
+    def _comma_separated(self, path, rows):
+        layout = None
+        for line, text, row in rows:
+            layout = layout or self._layout(path, line, row, None)
+            if layout.name == "pass counts":
+                raise UnknownFormat(path, line, "pass counts are read from JSON lines only")
+            yield from self._row(path, line, row, layout, hash(text) | 1)
+
+    def _parquet(self, path, raw):
+        rows = table_rows(path, open_table(path, raw))
+        first = list(islice(rows, FIRST_ROWS))
+        if not first:
+            return
+        layout = self._layout(path, None, _sample(first), None, table=True)
+        if layout.table:
+            yield from self._batch(path, None, [*first, *rows], layout)
+            return
+        for line, row in enumerate(chain(first, rows), start=1):
+            parts = [row] if _is_flat(row, layout) else list(flat_rows(path, line, row, self.fields))
+            for part in parts:
+                known = layout if part is row else self._layout(path, line, part, layout)
+                yield from self._row(path, line, part, known, hash(repr(row)) | 1 if part is row else 0)
+
+    def _layout(self, path, line, row, known, table=False):
+        """The layout of a row; where it has none, that of the rows before, so that the error is about the row."""
+        layout = check_layout(path, line, row, self.fields, find_layout(row, self.fields, table=table) or known)
+        if layout not in self.layouts:
+            self.layouts.append(layout)
+        return layout
+
+    def _batch(self, path, line, rows, layout):
+        """The rows that stand together in a table; of a trainer's batch those that it has not written before."""
+        table, repeated = -1, 0
+        if layout.table:
+            table, self.tables = self.tables, self.tables + 1
+            repeated = self._repetitions.count(rows, layout.step)
+            self.repeated += repeated
+        for place, row in enumerate(rows[repeated:], start=repeated + 1):
+            yield from self._row(path, place if line is None else line, row, layout, 0, table)
+
+    def _row(self, path, line, row, layout, mark, table=-1):
+        number = self.layouts.index(layout)
+        if layout.name == "pass counts":
+            for found in pass_counts(path, line, row):
+                yield number, table, found
+        elif (found := rollout(path, line, row, layout, mark)) is None:
+            self.padding += 1
+        else:
+            yield number, table, found
+
+
+def _is_flat(row, layout):
+    """Whether a row holds one rollout, with the fields of the layout."""
+    return layout.prompt in row and not any(isinstance(row.get(name, ()), (list, dict, tuple)) for name in layout.rewards)
+
+
+def _sample(rows):
+    """One row with a value for every column that has one anywhere."""
+    sample = {}
+    for row in rows:
+        for name, value in row.items():
+            if sample.get(name) is None:
+                sample[name] = value
+    return sample

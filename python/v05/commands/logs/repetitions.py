@@ -1,0 +1,74 @@
+"""Rollouts that a log holds twice: batches that a trainer wrote again, lines that two writers wrote."""
+
+import json
+from hashlib import blake2b
+from math import gcd
+
+import numpy as np
+
+ENOUGH = 10  # lines that stand there twice before that is taken for a fault of the writer
+
+
+class Repetitions:
+    """Finds the rows at the start of a table that end the table before it.
+
+    TRL writes the completions that it holds at every logging step, so one batch stands in several tables when it logs more
+    often than it generates.
+    """
+
+    def __init__(self):
+        self._last = []
+
+    def count(self, rows, step):
+        """How many leading rows of this table, but for their step, the table before ended with."""
+        digests = [_digest(row, step) for row in rows]
+        last, self._last = self._last, digests
+        for start in range(len(last)):
+            if last[start:] == digests[: len(last) - start]:
+                return len(last) - start
+        return 0
+
+
+def repeated_lines(visit, reward, mark):
+    """(n,) True for the second and later copies of lines that a log has more than once by mistake.
+
+    visit: (n,) of each line; mark: (n,) equal for equal lines, 0 for rows that are no lines of their own.
+
+    Two rollouts may well be equal to the letter, where answers are short. Copies of a writer are told from them by their
+    numbers: every line m times, or some lines m times and the others once, while rollouts that happen to be equal are equal
+    in twos and threes. Lines that hold little more than a reward tell nothing and are all kept.
+    """
+    repeated = np.zeros(len(mark), bool)
+    lines = np.flatnonzero(mark)
+    if lines.size < ENOUGH:
+        return repeated
+    pair, times, copy = _copies(_mixed(visit[lines], mark[lines]))
+    most = times.max()
+    if most == 1 or len(times) < 1.2 * len(np.unique(_mixed(visit[lines], reward[lines].view(np.int64)))):
+        return repeated
+    common = gcd(*times.tolist())
+    if common > 1 and len(times) >= ENOUGH:
+        repeated[lines] = copy >= (times // common)[pair]
+    elif np.isin(times, (1, most)).all() and np.count_nonzero(times == most) >= ENOUGH:
+        repeated[lines] = copy > 0
+    return repeated
+
+
+def _copies(values):
+    """(which distinct value each has, how often each of those stands there, which copy of it each is)."""
+    _, which, times = np.unique(values, return_inverse=True, return_counts=True)
+    order = np.argsort(which, kind="stable")
+    copy = np.empty(len(which), np.int64)
+    copy[order] = np.arange(len(which)) - np.repeat(np.cumsum(times) - times, times)
+    return which, times, copy
+
+
+def _mixed(first, second):
+    """One number for each pair of numbers; equal by chance once in 2^64."""
+    with np.errstate(over="ignore"):
+        return (first.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) ^ second.view(np.uint64)
+
+
+def _digest(row, step):
+    content = {name: value for name, value in row.items() if name != step}
+    return blake2b(json.dumps(content, sort_keys=True, default=str).encode("utf-8", "surrogatepass"), digest_size=16).digest()

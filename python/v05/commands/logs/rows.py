@@ -1,0 +1,120 @@
+"""A row of a log as a rollout, or as several of one reward."""
+
+import json
+import re
+from hashlib import blake2b
+from math import inf, isinf, nan
+from typing import NamedTuple
+
+from .errors import LogError
+from .fields import LETTERS, WORDS
+
+PADDING = re.compile("pad[0-9a-f]{32}")  # the uid of rows with which verl fills a batch up
+PLACE = re.compile(r"(?:_\d+){1,2}$")  # in verl's uid of a rollout: its place in the group and of its part
+
+
+class Rollout(NamedTuple):
+    """`times` rollouts of a log; a missing step, epoch, reward, advantage or prior is NaN.
+
+    rewards: of the fields of the layout. answer: to the prompt, as logged. mark: what equal lines have in common; 0: none.
+    """
+
+    line: int
+    prompt: str | bytes
+    text: str
+    step: float
+    epoch: float
+    group: str
+    answer: str
+    rewards: tuple
+    advantage: float
+    prior: float
+    times: int
+    mark: int
+
+
+def rollout(path, line, row, layout, mark=0):
+    """The rollout of a row, or None for a row of padding. Rewards of None, NaN or "" count as missing."""
+    if layout.group == "uid" and PADDING.match(str(row.get("uid", ""))):
+        return None
+    if layout.prompt not in row:
+        raise LogError(path, line, f"the field {layout.prompt!r} is missing; every row must name its prompt")
+    scores = []
+    for field in layout.rewards:
+        if field not in row:
+            raise LogError(path, line, f"the field {field!r} is missing; write null for a rollout without reward")
+        scores.append(_candidate(path, line, field, row[field]) if layout.weights is None else
+                      number(path, line, field, row[field]))
+    prompt, text = prompt_key(path, line, layout.prompt, row[layout.prompt])
+    return Rollout(
+        line, prompt, text,
+        nan if layout.step is None else number(path, line, layout.step, row.get(layout.step), "--step FIELD"),
+        nan if layout.epoch is None else number(path, line, layout.epoch, row.get(layout.epoch)),
+        "" if layout.group is None else _group(row.get(layout.group), layout),
+        "" if layout.answer is None else str(row.get(layout.answer))[:200],
+        tuple(scores),
+        nan if layout.advantage is None else _number_or_nan(row.get(layout.advantage)),
+        nan if layout.prior is None else number(path, line, layout.prior, row.get(layout.prior)),
+        1, mark)
+
+
+def pass_counts(path, line, row):
+    """Yield what a row with the number of successes at each visit of one prompt stands for: successes, then failures."""
+    prompt, text = prompt_key(path, line, "prompt", row.get("prompt"))
+    rollouts, successes = row.get("rollouts"), row.get("successes")
+    if type(rollouts) is not int or rollouts < 1:
+        raise LogError(path, line, f"rollouts must be a whole number of at least 1, got {rollouts!r:.60}")
+    if not isinstance(successes, list):
+        raise LogError(path, line, f"successes must be a list of counts, got {successes!r:.60}")
+    for visit, count in enumerate(successes):
+        if type(count) is not int or not 0 <= count <= rollouts:
+            raise LogError(path, line, f"successes must lie between 0 and {rollouts} rollouts, got {count!r:.60}")
+        for reward, times in ((1.0, count), (0.0, rollouts - count)):
+            if times:
+                yield Rollout(line, prompt, text, float(visit), nan, "", "", (reward,), nan, nan, times, 0)
+
+
+def number(path, line, field, value, option=None):
+    """A number of a log as a float: None, "" and NaN are NaN; numbers and True, False, pass, fail may be written as text."""
+    if value is None or value == "":
+        return nan
+    try:
+        result = float(value)
+    except (TypeError, ValueError, OverflowError):
+        result = WORDS.get(value.strip().lower()) if isinstance(value, str) else None
+        if result is None and isinstance(value, str) and field.endswith(".value"):
+            result = LETTERS.get(value)
+        if result is None:
+            cure = f"; {option} names another field" if option else ""
+            raise LogError(path, line, f"{field} must be a number, got {value!r:.60}{cure}") from None
+    if isinf(result):
+        raise LogError(path, line, f"{field} must be finite, got {value!r:.60}")
+    return result
+
+
+def prompt_key(path, line, field, value):
+    """A short hashable name of a prompt, and its text: text, a number, the messages of a chat, or tokens."""
+    if value is None or value == "":
+        raise LogError(path, line, f"{field} is empty; every row must name its prompt")
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    if len(text) <= 32:
+        return text, text
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), text
+
+
+def _group(value, layout):
+    text = "" if value is None else str(value)
+    return PLACE.sub("", text) if layout.group == "uid" else text
+
+
+def _candidate(path, line, field, value):
+    """A number that may be a reward, infinite where it is no number, so that the field is none."""
+    try:
+        return number(path, line, field, value)
+    except LogError:
+        return inf
+
+
+def _number_or_nan(value):
+    """An advantage, which is only looked at where it is a number."""
+    return float(value) if isinstance(value, (int, float)) and abs(value) < 1e300 else nan

@@ -1,0 +1,89 @@
+"""The records of a text log: lines of JSON, JSON documents, CSV."""
+
+import csv
+import json
+import re
+
+from .errors import LogError, UnknownFormat
+from .streams import MOST
+
+SPACE = re.compile(r"\s*")
+
+
+def json_values(path, lines):
+    """Yield (line, text, value) of lines of JSON, or of the documents of a file that has others.
+
+    The text is that of the line, or "" in a document.
+    """
+    first = True
+    for number, line in lines:
+        if line.isspace():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            if not first:
+                raise LogError(path, number, f"is not valid JSON ({error}); mend or delete the line") from error
+            yield from _documents(path, number, line, lines)
+            return
+        except RecursionError as error:
+            raise LogError(path, number, "is nested too deep; flatten it") from error
+        yield number, line, value
+        first = False
+
+
+def _documents(path, begin, text, lines):
+    """The values of a file that are written over several lines."""
+    parts, size = [text], len(text)
+    for _, line in lines:
+        parts.append(line)
+        size += len(line)
+        if size > MOST:
+            problem = (f"begins a JSON document of more than {MOST >> 20} MiB; write one object per line, for instance by "
+                       "jq -c '.[]' FILE")
+            raise LogError(path, begin, problem)
+    text = "".join(parts)
+    decode, place, line = json.JSONDecoder().raw_decode, SPACE.match(text).end(), begin
+    while place < len(text):
+        try:
+            value, end = decode(text, place)
+        except ValueError as error:
+            at = begin + text.count("\n", 0, getattr(error, "pos", place))
+            kind = UnknownFormat if line == begin else LogError
+            problem = f"is not valid JSON, neither as a line nor as a document ({getattr(error, 'msg', error)}); mend it"
+            raise kind(path, at, problem) from error
+        except RecursionError as error:
+            raise LogError(path, line, "is nested too deep; flatten it") from error
+        yield line, "", value
+        end = SPACE.match(text, end).end()
+        line, place = line + text.count("\n", place, end), end
+
+
+def csv_rows(path, number, header, lines):
+    """Yield (line, text, row) of comma-, semicolon- or tab-separated text."""
+    delimiter = max(",;\t", key=header.count)
+    limit = csv.field_size_limit(MOST)
+    place = number
+
+    def rest():
+        nonlocal place
+        yield header
+        for place, line in lines:
+            yield line
+
+    try:
+        rows = csv.reader(rest(), delimiter=delimiter)
+        names = next(rows, [])
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UnknownFormat(path, number, f"no known log format: two columns are called {twice!r:.60}; rename one")
+        for cells in rows:
+            if len(cells) != len(names):
+                if cells:
+                    raise LogError(path, place, f"has {len(cells)} fields where the header has {len(names)}")
+                continue
+            yield place, "\0".join(cells), dict(zip(names, cells))
+    except csv.Error as error:
+        raise LogError(path, place, f"is no valid CSV: {error}; is a quotation mark left open?") from error
+    finally:
+        csv.field_size_limit(limit)

@@ -1,0 +1,10 @@
+"""The range that rewards are taken to have where none is given."""
+
+
+def usual_range(low, high):
+    """The smallest of (0, 1), (-1, 1) and (extremes with 0) that holds low to high."""
+    if 0 <= low and high <= 1:
+        return 0.0, 1.0
+    if -1 <= low and high <= 1:
+        return -1.0, 1.0
+    return min(low, 0.0), max(high, 0.0)
