@@ -685,6 +685,8 @@ typedef struct v05_allocator_options {
     double cost;        /* gain that a further rollout must exceed, >= 0; NaN (default): h^2 / maximum^2, but 0 for
                            V05_ALLOCATION_NEYMAN with a budget */
     int64_t budget;     /* rollouts of all prompts together, never exceeded; default -1: no limit */
+    int64_t maximum_without_prior; /* the most for prompts without prior, >= initial: OSLA goes on with all of them up to
+                                      maximum. Not below a prompt's own initial; default -1: as maximum */
 } v05_allocator_options;
 
 /* Fills in the defaults. Since 0.1.0. */

@@ -14,6 +14,8 @@ public struct SequentialAllocator {
         /// Rollouts that every prompt gets first.
         public var initial = 4
         public var maximum = 16
+        /// The same for prompts without prior, of which every rollout seems worth its cost; negative: as the others.
+        public var maximumWithoutPrior = -1
         /// The most that a prompt that goes on asks for at once.
         public var wave = 1
         /// Gain that a further rollout must exceed, squared reward units; NaN: h^2 / maximum^2, or 0 for neyman with a budget.
@@ -38,6 +40,10 @@ public struct SequentialAllocator {
             }
             guard maximum >= initial && maximum <= largestRowCount else {
                 throw Failure(.invalidOption, "maximum must be at least initial", integers: maximum, initial)
+            }
+            guard maximumWithoutPrior < 0 || maximumWithoutPrior >= initial && maximumWithoutPrior <= largestRowCount else {
+                throw Failure(
+                    .invalidOption, "maximum_without_prior must be at least initial", integers: maximumWithoutPrior, initial)
             }
             guard wave >= 1 && wave <= largestRowCount else {
                 throw Failure(.invalidOption, "wave must be at least 1", integer: wave)
@@ -109,10 +115,13 @@ public struct SequentialAllocator {
             }
             prompt = 0
             while prompt < count {
-                prompts[prompt] = Prompt(
-                    prior: priors.map { options.interval.clamp($0[prompt]) } ?? .nan,
-                    initial: Int(truncatingIfNeeded: initials?[prompt] ?? Int64(truncatingIfNeeded: options.initial)),
-                    maximum: Int(truncatingIfNeeded: maxima?[prompt] ?? Int64(truncatingIfNeeded: options.maximum)))
+                let prior = priors.map { options.interval.clamp($0[prompt]) } ?? .nan
+                let initial = Int(truncatingIfNeeded: initials?[prompt] ?? Int64(truncatingIfNeeded: options.initial))
+                var maximum = Int(truncatingIfNeeded: maxima?[prompt] ?? Int64(truncatingIfNeeded: options.maximum))
+                if prior.isNaN && options.maximumWithoutPrior >= 0 {
+                    maximum = max(initial, min(maximum, options.maximumWithoutPrior))
+                }
+                prompts[prompt] = Prompt(prior: prior, initial: initial, maximum: maximum)
                 prompt &+= 1
             }
             // A calibration that rests on too little is left aside here as it is in an estimate.

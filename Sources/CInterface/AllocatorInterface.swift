@@ -197,6 +197,7 @@ extension v05_allocator_options {
         reward_high = options.interval.high
         initial = Int64(options.initial)
         maximum = Int64(options.maximum)
+        maximum_without_prior = Int64(options.maximumWithoutPrior)
         wave = Int64(options.wave)
         cost = options.cost
         budget = Int64(options.budget)
@@ -220,6 +221,7 @@ extension SequentialAllocator.Options {
         interval = try Interval(checking: options.reward_low, options.reward_high)
         initial = Int(options.initial)
         maximum = Int(options.maximum)
+        maximumWithoutPrior = Int(options.maximum_without_prior)
         wave = Int(options.wave)
         cost = options.cost
         budget = Int(options.budget)

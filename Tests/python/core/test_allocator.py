@@ -535,6 +535,26 @@ def test_a_binding_budget_serves_the_largest_gains_first_and_ties_by_index():
     assert allocator.request().tolist() == [0] * 5
 
 
+def test_a_maximum_of_their_own_for_prompts_without_prior():
+    """OSLA goes on with them whatever they give; a prior worth one reward at most is the level of all prompts."""
+    rewards = np.tile([0.0, 1.0], (4, 10))
+    found = run(v05.Allocator([NAN, 0.5, NAN, 0.5], maximum_without_prior=6), rewards)
+    assert found.counts.tolist() == [6, 4, 6, 4]
+    assert run(v05.Allocator([NAN] * 4), rewards).counts.tolist() == [16] * 4
+    far = dict(prior=[NAN, 0.0, 0.0, 0.0], strength=[0, 1, 8, 0], maximum_without_prior=6)
+    assert run(v05.Allocator(**far), rewards).counts.tolist() == [6, 6, 15, 15]
+    assert run(v05.Allocator(**far, maximum=[5, 5, 9, 9], cost=0), rewards).counts.tolist() == [5, 5, 9, 9]
+    # Not below the initial rollouts of the prompt, and the cost stays that of the maximum.
+    found = run(v05.Allocator([NAN] * 4, initial=[1, 7, 2, 6], maximum_without_prior=6), rewards)
+    assert found.counts.tolist() == [6, 7, 6, 6]
+    found = run(v05.Allocator([0.0] * 4, strength=[1] * 4, initial=[1, 7, 2, 6], maximum_without_prior=6), rewards)
+    assert found.counts.max() == 7
+    resumed = v05.Allocator([0.5])
+    saved = v05.Allocator([NAN, 0.5, NAN, 0.5], maximum_without_prior=6)
+    resumed.load_state_dict(saved.state_dict())
+    assert run(resumed, rewards).counts.tolist() == [6, 4, 6, 4]
+
+
 def spent(allocator, rewards):
     run(allocator, rewards)
     return int(allocator.counts.sum())
@@ -740,6 +760,9 @@ BAD = {
     "too few initials": (dict(initial=[4]), VALUE, "initial must have one entry per prompt (2), got shape (1,)"),
     "too many maxima": (dict(maximum=[16] * 3), VALUE, "maximum must have one entry per prompt (2), got shape (3,)"),
     "a huge maximum": (dict(maximum=[16, 2**31]), VALUE, "maximum must be at least initial, got 2147483648 and 4"),
+    "maximum_without_prior below initial": (dict(maximum_without_prior=3), VALUE, "maximum_without_prior must be at least initial, got 3 and 4"),
+    "negative maximum_without_prior": (dict(maximum_without_prior=-1), VALUE, "maximum_without_prior must be at least initial, got -1"),
+    "strength of another length": (dict(strength=[1]), VALUE, "strength must have one entry per prompt (2), got shape (1,)"),
     "wave 0": (dict(wave=0), VALUE, "wave must be at least 1, got 0"),
     "negative cost": (dict(cost=-0.1), VALUE, "cost must be finite and not negative, got -0.1"),
     "infinite cost": (dict(cost=math.inf), VALUE, "cost must be finite and not negative, got inf"),

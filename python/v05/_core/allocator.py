@@ -47,6 +47,10 @@ class Allocator(Handle):
     wave: the most that a prompt that goes on asks for at once, for engines that generate in waves.
     budget: rollouts of all prompts together, never exceeded; None: no limit. Where it binds, larger gains come first,
         ties by index.
+    maximum_without_prior: the same as `maximum` for prompts without prior, with which "osla" goes on up to the maximum
+        whatever they give; None: as the others.
+    strength: (g,) rewards that each prior is worth, as History.predict returns. A prior worth one reward or less is the
+        level of all prompts and none of the prompt's own: `maximum_without_prior` holds for it, too.
     calibration: Calibration or RunningCalibration: allocate for the calibrated baseline; None, or one that rests on
         fewer than 8 groups: for the paper's.
     mixture: Mixture or RunningMixture in place of a calibration: allocate for the rule "mixture". "osla" then goes by the
@@ -61,7 +65,8 @@ class Allocator(Handle):
     _name = "allocator"
 
     def __init__(self, prior, *, rule="osla", reward_range=(0.0, 1.0), initial=4, maximum=16, cost=None,
-                 look_ahead="same_bias", wave=1, budget=None, calibration=None, mixture=None):
+                 look_ahead="same_bias", wave=1, budget=None, maximum_without_prior=None, strength=None, calibration=None,
+                 mixture=None):
         low, high = reward_interval(reward_range)
         prior = column(prior, "prior", np.float64)
         initials = None if np.ndim(initial) == 0 else column(initial, "initial", np.int64, len(prior))
@@ -76,9 +81,16 @@ class Allocator(Handle):
             wave=integer("wave", wave),
             cost=math.nan if cost is None else number("cost", cost),
             budget=-1 if budget is None else integer("budget", budget),
+            maximum_without_prior=-1 if maximum_without_prior is None else integer("maximum_without_prior", maximum_without_prior),
         )
         if cost is not None and math.isnan(options.cost) or budget is not None and options.budget < 0:
             raise InvalidArgument(f"cost and budget must not be NaN or negative (None: no limit), got {cost!r} and {budget!r}")
+        if maximum_without_prior is not None and options.maximum_without_prior < 0:
+            raise InvalidArgument(f"maximum_without_prior must be at least initial, got {maximum_without_prior!r}")
+        if strength is not None:
+            strength = column(strength, "strength", np.float64, len(prior))
+            if maximum_without_prior is not None:
+                maxima = _capped(maxima, initials, options, (strength > 0) & (strength <= 1))
         handle = ctypes.c_void_p()
         call(library.v05_allocator_create, byref(options), len(prior), address(prior), address(initials),
              address(maxima), calibration_struct(calibration, (low, high)), mixture_struct(mixture, (low, high)), byref(handle))
@@ -169,3 +181,10 @@ class Allocator(Handle):
         if self.closed:
             return "Allocator(closed)"
         return f"Allocator({len(self)} prompts, {self.counts.sum()} rollouts observed, {self.in_flight.sum()} in flight)"
+
+
+def _capped(maxima, initials, options, unknown):
+    """The maximum of each prompt where that of the unknown ones is `maximum_without_prior`, but not below initial."""
+    maxima = np.full(len(unknown), options.maximum) if maxima is None else maxima
+    initials = options.initial if initials is None else initials
+    return np.where(unknown, np.maximum(initials, np.minimum(maxima, options.maximum_without_prior)), maxima)

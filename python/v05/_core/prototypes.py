@@ -202,6 +202,7 @@ class AllocatorOptions(SizedStructure):
         ("wave", c_int64),
         ("cost", c_double),
         ("budget", c_int64),
+        ("maximum_without_prior", c_int64),
     ]
 
 

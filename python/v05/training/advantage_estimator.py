@@ -150,8 +150,8 @@ class AdvantageEstimator:
         """
         if self.reward_range is None:
             raise InvalidArgument("reward_range must be known before rollouts are allocated: give it or call detect_range")
-        value, _ = self.predict(keys, prompts=prompts, column=column)
-        return Allocator(value, reward_range=self.reward_range, **self.learnt(), **options)
+        value, strength = self.predict(keys, prompts=prompts, column=column)
+        return Allocator(value, strength=strength, reward_range=self.reward_range, **self.learnt(), **options)
 
     def learnt(self):
         """What the steps so far say about the priors, as arguments of v05.Allocator: a calibration, a mixture or none."""

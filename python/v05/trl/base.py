@@ -150,7 +150,7 @@ class V05Trainer:
     def _allocator_options(self):
         config = self.v05_config
         return dict(rule=config.allocation, initial=self.num_generations, maximum=config.maximum, budget=config.budget,
-                    wave=config.wave)
+                    wave=config.wave, maximum_without_prior=config.maximum_without_prior)
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         self._rewards_per_function = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)

@@ -22,6 +22,8 @@ class V05Config:
         rounds, where this rule of v05.Allocator wants them.
     initial: num_generations by its name in v05.Allocator; None: as there.
     maximum: rollouts per prompt at most.
+    maximum_without_prior: the same for prompts that have no prior of their own yet, such as all of a run's first epoch with
+        a history, which "osla" would all take to the maximum; None: as the others.
     budget: rollouts per generation batch at most; None: no limit. It bounds the memory of a training step.
     wave: the most that a prompt asks for in a round. A round costs a call of the generation engine: few large waves are
         fast, many small ones spend fewer rollouts.
@@ -51,6 +53,7 @@ class V05Config:
     allocation: str = "off"
     initial: int | None = None
     maximum: int = 16
+    maximum_without_prior: int | None = None
     budget: int | None = None
     wave: int = 4
     weigh: str = "prompts"

@@ -17,14 +17,14 @@ from .prompts import dataset_rows
 from .training import training_of
 
 _log = logging.getLogger("v05")
-_PRIOR, _OPTIONS = "__v05_prior__", "__v05_allocation__"
+_PRIOR, _STRENGTH, _OPTIONS = "__v05_prior__", "__v05_strength__", "__v05_allocation__"
 
 
 class AllocatingWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
     """verl's worker, which asks a v05.Allocator how many rollouts a prompt gets, in rounds."""
 
     async def _run_prompt(self, prompt, sampling_params, trajectory, trace=False):
-        prior, options = prompt.pop(_PRIOR, None), prompt.pop(_OPTIONS, None)
+        prior, strength, options = (prompt.pop(name, None) for name in (_PRIOR, _STRENGTH, _OPTIONS))
         if options is None or "__rollout_n__" in prompt:  # validation, or a number that the dataset gives
             return await super()._run_prompt(prompt, sampling_params, trajectory, trace)
         uid = prompt["uid"]
@@ -38,7 +38,7 @@ class AllocatingWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
                 sampling_params, trajectory=trajectory, trace=trace, session_id=session, **prompt)
 
         try:
-            await allocate_rollouts(Allocator([float(prior)], **options), roll_out, uid)
+            await allocate_rollouts(Allocator([float(prior)], strength=[float(strength)], **options), roll_out, uid)
             status = "finished"
         except Exception:  # as in verl's own: the group is given up, the run goes on
             _log.exception("rollouts of the prompt with uid %s failed", uid)
@@ -107,7 +107,7 @@ class V05AgentLoopManager(AgentLoopManagerTQ):
 
     def generate_sequences(self, prompts):
         if not ("validate" in prompts and prompts["validate"]):
-            prior = self._training.predict(dataset_rows(prompts, len(prompts)))
-            prompts[_PRIOR] = torch.from_numpy(prior)
+            prior, strength = self._training.predict(dataset_rows(prompts, len(prompts)))
+            prompts[_PRIOR], prompts[_STRENGTH] = torch.from_numpy(prior), torch.from_numpy(strength)
             prompts[_OPTIONS] = NonTensorData(self._training.allocation_options(), batch_size=prompts.batch_size)
         super().generate_sequences(prompts)

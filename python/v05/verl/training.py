@@ -21,7 +21,7 @@ _log = logging.getLogger("v05")
 _ESTIMATOR_OPTIONS = tuple(inspect.signature(AdvantageEstimator).parameters)
 _OPTIONS = (*_ESTIMATOR_OPTIONS, "prior_field", "id_field", "allocation", "log_every")
 _ALLOCATION_MAXIMUM = inspect.signature(Allocator).parameters["maximum"].default
-_ALLOCATION_OPTIONS = ("rule", "initial", "maximum", "cost", "look_ahead", "wave")
+_ALLOCATION_OPTIONS = ("rule", "initial", "maximum", "maximum_without_prior", "cost", "look_ahead", "wave")
 _UID_IS_NEW = ("only the V1 trainer (trainer.use_v1=True) tells. In others a prompt's uid is new at every visit, and an "
                "estimator is told nothing else of it.")
 
@@ -44,7 +44,8 @@ def read_options(algorithm):
     calibration_discount: as in v05.AdvantageEstimator; prior may also be the dotted path of a function of prompts.
     prior_field: field of the dataset's extra_info with the prior, in reward units.
     id_field: field of the dataset's extra_info that is different for every prompt of the dataset.
-    allocation: rule, initial, maximum, cost, look_ahead, wave, as in v05.Allocator, for v05.verl.V05AgentLoopManager.
+    allocation: rule, initial, maximum, maximum_without_prior, cost, look_ahead, wave, as in v05.Allocator, for
+        v05.verl.V05AgentLoopManager.
     log_every: log the figures every so many steps.
     """
     given = algorithm.get("v05") if algorithm is not None else None
@@ -155,9 +156,10 @@ class Training:
         return dataclasses.replace(step, advantages=step.advantages[final])
 
     def predict(self, prompts):
-        """(n,) prior values of n prompts: dicts with the fields extra_info and raw_prompt of their rows in the dataset."""
+        """(value, strength) of the priors of n prompts: dicts with the fields extra_info and raw_prompt of their rows in the
+        dataset."""
         keys, texts, column = self._facts(prompts)
-        return self.v05_estimator.predict(keys, prompts=texts, column=column)[0]
+        return self.v05_estimator.predict(keys, prompts=texts, column=column)
 
     def _facts(self, prompts):
         """(keys, texts, values of the prior's column) of n prompts."""
