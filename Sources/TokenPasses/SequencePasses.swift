@@ -45,32 +45,58 @@ struct SequencePasses<Vector: TokenVector> {
     /// needed.
     @inline(__always)
     func run(to output: UnsafeMutablePointer<Scalar>) -> TokenFindings {
-        var findings: TokenFindings = (-1, 0, 0, 0, 0, 0, .infinity, -.infinity)
+        var state = State()
         var sequence = 0
         while sequence < tokens.sequences {
-            var isFine = true
-            forEachPart(of: sequence, output, writes: false) { isFine = scan($0, &findings) && isFine }
-            if !isFine {
-                findings.refused = sequence
-                return findings
+            run(.scan, of: sequence, output, &state)
+            if state.isRefused {
+                state.findings.refused = sequence
+                return state.findings
             }
             sequence &+= 1
         }
         sequence = 0
         while sequence < tokens.sequences {
-            var sum = 0.0
-            var counted = 0
-            forEachPart(of: sequence, output, writes: true) { writeContributions($0, &sum, &counted) }
-            let mean = counted > 0 ? Scalar(sum / Double(counted)) : 0
-            forEachPart(of: sequence, output, writes: true) { writeChanges($0, mean, &findings) }
+            state.sum = 0
+            state.counted = 0
+            run(.contributions, of: sequence, output, &state)
+            run(.changes, of: sequence, output, &state)
             sequence &+= 1
         }
         sequence = 0
         while sequence < tokens.sequences {
-            forEachPart(of: sequence, output, writes: true) { writeAdvantages($0, &findings) }
+            run(.advantages, of: sequence, output, &state)
             sequence &+= 1
         }
-        return findings
+        return state.findings
+    }
+
+    private enum Pass {
+        case scan
+        case contributions
+        case changes
+        case advantages
+    }
+
+    /// What passes find.
+    private struct State {
+        var findings: TokenFindings = (-1, 0, 0, 0, 0, 0, .infinity, -.infinity)
+        var isRefused = false
+        /// Of the contributions of the present sequence, and how many they are.
+        var sum = 0.0
+        var counted = 0
+    }
+
+    @inline(never)
+    private func run(_ pass: Pass, on part: Part, _ state: inout State) {
+        switch pass {
+        case .scan: if !scan(part, &state.findings) { state.isRefused = true }
+        case .contributions: writeContributions(part, &state.sum, &state.counted)
+        case .changes:
+            let mean = state.counted > 0 ? Scalar(state.sum / Double(state.counted)) : 0
+            writeChanges(part, mean, &state.findings)
+        case .advantages: writeAdvantages(part, &state.findings)
+        }
     }
 
     // MARK: parts of a sequence
@@ -87,9 +113,9 @@ struct SequencePasses<Vector: TokenVector> {
     }
 
     /// All whole vectors of a sequence, then what is left, filled up with tokens that do not count.
-    @inline(__always)
-    private func forEachPart(
-        of sequence: Int, _ output: UnsafeMutablePointer<Scalar>, writes: Bool, _ pass: (Part) -> Void
+    @inline(never)
+    private func run(
+        _ pass: Pass, of sequence: Int, _ output: UnsafeMutablePointer<Scalar>, _ state: inout State
     ) {
         let start = sequence &* tokens.length
         let rest = tokens.length & (Vector.lanes &- 1)
@@ -97,13 +123,14 @@ struct SequencePasses<Vector: TokenVector> {
             count: tokens.length &- rest, advantages: tokens.advantages + (tokens.isPerToken ? start : sequence),
             entropy: tokens.entropy + start, logProbabilities: tokens.logProbabilities + start,
             oldLogProbabilities: tokens.oldLogProbabilities + start, mask: tokens.mask + start, output: output + start)
-        if whole.count > 0 { pass(whole) }
+        if whole.count > 0 { run(pass, on: whole, &state) }
         if rest == 0 { return }
+        let writes = pass != .scan
         var padding = (Vector(0), Vector(0), Vector(0), Vector(0), Vector(0), Vector(0))
         withUnsafeMutableBytes(of: &padding) { memory in
             guard let base = memory.baseAddress else { return }
             let part = padded(whole, rest, copiesOutput: writes, in: base)
-            pass(part)
+            run(pass, on: part, &state)
             if writes { Self.copy(UnsafePointer(part.output), to: whole.output + whole.count, rest) }
         }
     }

@@ -36,12 +36,48 @@ struct GroupingTests {
         }
     }
 
-    /// Ids that never fall need no list of rows.
-    @Test func risingIdsAreRuns() throws {
+    /// Groups whose rows lie side by side need no list of rows, whatever the order of their ids.
+    @Test func runsOfDifferentIds() throws {
         var workspace = Workspace()
         defer { workspace.release() }
-        #expect(try Grouping(ids: [1, 1, 2, 2, 2, 9], rowCount: 6, workspace: &workspace).rows == nil)
-        #expect(try Grouping(ids: [2, 2, 1], rowCount: 3, workspace: &workspace).rows != nil)
+        for ids in [[1, 1, 2, 2, 2, 9], [2, 2, 1], [.max, .max, 0, 0, .min], [5, 4, 3, 2], [7]] as [[Int64]] {
+            #expect(try Grouping(ids: ids, rowCount: ids.count, workspace: &workspace).rows == nil)
+            try check(ids)
+        }
+        #expect(try Grouping(ids: [2, 1, 2], rowCount: 3, workspace: &workspace).rows != nil)
+        var random = SeededRandom(4)
+        for _ in 0..<10 {
+            let singles = (0..<1000).map { _ in Int64.random(in: .min ... .max, using: &random) }
+            #expect(try Grouping(ids: singles, rowCount: 1000, workspace: &workspace).rows == nil)
+            try check(singles)
+            let fours = singles.flatMap { [$0, $0, $0, $0] }
+            #expect(try Grouping(ids: fours, rowCount: 4000, workspace: &workspace).rows == nil)
+            try check(fours)
+            try check(fours.shuffled(using: &random))
+        }
+    }
+
+    /// Ids that all hash to the same place, as runs and mixed.
+    @Test func unfriendlyIds() throws {
+        var inverse: UInt64 = 1
+        for _ in 0..<6 { inverse = inverse &* (2 &- 0x9E37_79B9_7F4A_7C15 &* inverse) }
+        try #require(inverse &* 0x9E37_79B9_7F4A_7C15 == 1)
+        var random = SeededRandom(5)
+        for count in [100, 250, 3000] {
+            let ids = (0..<count).map { Int64(bitPattern: UInt64($0) &* inverse) }
+            try check(ids)
+            try check(ids.flatMap { [$0, $0, $0] })
+            try check((ids + ids).shuffled(using: &random))
+        }
+    }
+
+    /// More groups than the first table holds, one after the other.
+    @Test func growingTable() throws {
+        var random = SeededRandom(6)
+        for groups in [510, 511, 512, 513, 1024, 1025, 5000] {
+            let ids = (0..<groups).map { _ in Int64.random(in: .min ... .max, using: &random) }
+            try check((ids + ids.reversed() + ids).shuffled(using: &random))
+        }
     }
 
     @Test func fitsInTheWorkspaceItAsksFor() throws {

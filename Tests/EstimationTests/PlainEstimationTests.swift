@@ -140,8 +140,12 @@ struct PlainEstimationTests {
             var groups = PlainEstimationTests.groups(12, largest: 9, steps: 4, in: interval, using: &random)
             let mixed = PlainEstimationTests.layouts(groups)[0]
             let shuffled = mixed.rearranged(mixed.rewards.indices.shuffled(using: &random))
-            if shuffled.ids != shuffled.ids.sorted() { #expect(try !shuffled.takesQuickWay(options)) }
+            #expect(try !shuffled.takesQuickWay(options))
             #expect(try agrees(shuffled, options))
+            var singles = shuffled
+            singles.isSingle = true
+            #expect(try singles.takesQuickWay(options))
+            #expect(try agrees(singles, options))
             groups[Int.random(in: 0..<12, using: &random)].rewards.append(0.1)
             for rollouts in PlainEstimationTests.layouts(groups) {
                 #expect(try !rollouts.takesQuickWay(options))

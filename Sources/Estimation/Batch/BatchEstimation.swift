@@ -9,14 +9,16 @@ public struct BatchEstimation {
     private var groupCount: Int { summary.grouping.groupCount }
 
     public static func workspaceSize(rowCount: Int, groupCount: Int?, options: EstimationOptions) -> Int {
-        BatchSummary.workspaceSize(rowCount: rowCount, groupCount: groupCount, rule: options.rule)
+        let general =
+            BatchSummary.workspaceSize(rowCount: rowCount, groupCount: groupCount, rule: options.rule)
             &+ (options.rule.needsCalibration
                 ? CalibrationFit.workspaceSize(groupCount: groupCount ?? rowCount) : 0)
             &+ (options.rule == .mixture
                 ? MixtureFit.workspaceSize(groupCount: groupCount ?? rowCount)
                     &+ Workspace.size(of: MixtureNumbers.self, count: 1) : 0)
             &+ (options.scale == .batch ? Workspace.size(of: Double.self, count: groupCount ?? rowCount) : 0)
-            &+ PlainEstimation.workspaceSize(rowCount: rowCount, groupCount: groupCount)
+        // What the fast path takes it gives back where the general one is needed.
+        return max(general, PlainEstimation.workspaceSize(rowCount: rowCount, groupCount: groupCount))
             &+ Workspace.alignment
     }
 
@@ -25,12 +27,14 @@ public struct BatchEstimation {
         _ batch: Batch, options: EstimationOptions, calibration: Calibration?, mixture: UnsafePointer<Mixture>? = nil,
         to output: EstimationOutput, workspace: inout Workspace
     ) throws(Failure) -> AppliedEstimation {
+        let before = workspace
         if let plain = try PlainEstimation(batch, options: options, output: output, workspace: &workspace) {
             plain.write(to: output.advantages)
             return AppliedEstimation(
                 groupCount: plain.groupCount, rule: options.rule, calibration: nil, weights: nil,
                 interval: options.interval)
         }
+        workspace.release(downTo: before)
         let estimation = try BatchEstimation(
             batch, options: options, calibration: calibration, mixture: mixture, workspace: &workspace)
         try estimation.write(to: output)

@@ -57,80 +57,116 @@ extension Grouping {
 
     /// Memory that `init(ids:)` takes from a workspace.
     static func workspaceSize(rowCount: Int) -> Int {
-        2 &* Workspace.size(of: Int64.self, count: rowCount &+ 1)
-            &+ RadixSort.workspaceSize(count: rowCount) &+ Workspace.size(of: Int32.self, count: rowCount)
+        Workspace.size(of: Int64.self, count: rowCount &+ 1) &+ Workspace.size(of: Int32.self, count: rowCount)
+            &+ GroupNumbers.workspaceSize(count: rowCount)
     }
 
-    /// Groups by ids in any order, in time linear in the rows whatever the ids are: a stable radix sort of
-    /// (id - smallest id), or no sort at all where the ids never fall. A hash table would be as fast on
-    /// friendly ids but can be made to crawl by unfriendly ones.
-    @_optimize(speed)
+    /// Groups by ids in any order.
     init(ids: UnsafePointer<Int64>, rowCount: Int, workspace: inout Workspace) throws(Failure) {
-        if let runs = try Grouping(runsOf: ids, rowCount: rowCount, workspace: &workspace) {
-            self = runs
+        let offsets = try workspace.take(Int64.self, count: rowCount &+ 1)
+        let runs = IdRuns(ids, rowCount: rowCount, offsets: offsets)
+        if runs.areGroups {
+            self.init(groupCount: runs.count, offsets: UnsafePointer(offsets), rows: nil)
             return
         }
-        let offsets = try workspace.take(Int64.self, count: rowCount &+ 1)
-        var sort = try RadixSort(count: rowCount, workspace: &workspace)
-        sort.sort(ids)
-        let groupOfRow = sort.spareRows
-        let rankOfGroup = try workspace.take(Int32.self, count: rowCount)
-        let sizeOfGroup = sort.spareKeys
-
-        // Runs of equal keys are the groups, numbered by id.
-        var position = 0
-        var sortedGroup = -1
-        while position < rowCount {
-            if position == 0 || sort.keys[position] != sort.keys[position &- 1] {
-                sortedGroup &+= 1
-                rankOfGroup[sortedGroup] = -1
-                sizeOfGroup[sortedGroup] = 0
+        var numbers = try GroupNumbers(count: rowCount, workspace: &workspace)
+        if runs.areFew && numbers.number(ids, runs: offsets, runCount: runs.count) {
+            if numbers.groupCount == runs.count {
+                self.init(groupCount: runs.count, offsets: UnsafePointer(offsets), rows: nil)
+                return
             }
-            groupOfRow[Int(truncatingIfNeeded: sort.rows[position])] = Int32(truncatingIfNeeded: sortedGroup)
-            sizeOfGroup[sortedGroup] &+= 1
-            position &+= 1
+            numbers.spread(runs: offsets, runCount: runs.count)
+        } else {
+            try numbers.number(ids)
         }
-        // Rows in order meet the groups in order of first appearance; a group met for the first time gets
-        // the next rank and its place, kept in offsets[rank + 1] until its rows have moved it to the end.
-        var groupCount = 0
-        var start: Int64 = 0
-        var row = 0
-        offsets[0] = 0
-        while row < rowCount {
-            let group = Int(truncatingIfNeeded: groupOfRow[row])
-            if rankOfGroup[group] < 0 {
-                rankOfGroup[group] = Int32(truncatingIfNeeded: groupCount)
-                groupCount &+= 1
-                offsets[groupCount] = start
-                start &+= Int64(truncatingIfNeeded: sizeOfGroup[group])
+        let rows = try workspace.take(Int32.self, count: rowCount)
+        if numbers.groupCount == rowCount {
+            var row = 0
+            while row <= rowCount {
+                offsets[row] = Int64(truncatingIfNeeded: row)
+                row &+= 1
             }
-            let rank = Int(truncatingIfNeeded: rankOfGroup[group])
-            sort.rows[Int(truncatingIfNeeded: offsets[rank &+ 1])] = Int32(truncatingIfNeeded: row)
-            offsets[rank &+ 1] &+= 1
-            row &+= 1
+            self.init(groupCount: rowCount, offsets: UnsafePointer(offsets), rows: nil)
+            return
         }
-        self.init(groupCount: groupCount, offsets: UnsafePointer(offsets), rows: UnsafePointer(sort.rows))
+        Grouping.order(numbers, rowCount: rowCount, offsets: offsets, rows: rows)
+        self.init(groupCount: numbers.groupCount, offsets: UnsafePointer(offsets), rows: UnsafePointer(rows))
     }
 
-    /// Where ids never fall, groups are runs; nil where an id falls.
+    /// Rows of a group side by side, in ascending order.
     @_optimize(speed)
-    init?(runsOf ids: UnsafePointer<Int64>, rowCount: Int, workspace: inout Workspace) throws(Failure) {
-        let offsets = try workspace.take(Int64.self, count: rowCount &+ 1)
+    private static func order(
+        _ numbers: GroupNumbers, rowCount: Int, offsets: UnsafeMutablePointer<Int64>, rows: UnsafeMutablePointer<Int32>
+    ) {
+        let groups = numbers.groupCount
+        let numbers = numbers.numbers
+        var group = 0
+        while group <= groups {
+            offsets[group] = 0
+            group &+= 1
+        }
+        var row = 0
+        while row < rowCount {
+            offsets[Int(numbers[row])] &+= 1
+            row &+= 1
+        }
+        var start: Int64 = 0
+        group = 0
+        while group <= groups {
+            let size = offsets[group]
+            offsets[group] = start
+            start &+= size
+            group &+= 1
+        }
+        // Every start moves to the end of its group, which is the start of the next one.
+        row = 0
+        while row < rowCount {
+            let group = Int(numbers[row])
+            rows[Int(truncatingIfNeeded: offsets[group])] = Int32(truncatingIfNeeded: row)
+            offsets[group] &+= 1
+            row &+= 1
+        }
+        group = groups
+        while group > 0 {
+            offsets[group] = offsets[group &- 1]
+            group &-= 1
+        }
         offsets[0] = 0
-        var groupCount = 0
+    }
+}
+
+/// Runs of equal neighbouring ids.
+struct IdRuns {
+    private(set) var count = 0
+    /// Ids never fall, so that every run is a group.
+    private(set) var areGroups = true
+    /// At most one for two rows; where they fall and are more, not all were counted.
+    private(set) var areFew = true
+
+    /// So many more runs than for every other row show that rows are mixed.
+    static let margin = 128
+
+    /// - Parameter offsets: of `rowCount` + 1; run r becomes the rows offsets[r] ..< offsets[r + 1].
+    @_optimize(speed)
+    @inline(never)
+    init(_ ids: UnsafePointer<Int64>, rowCount: Int, offsets: UnsafeMutablePointer<Int64>) {
+        offsets[0] = 0
         var row = 1
         while row < rowCount {
             if ids[row] != ids[row &- 1] {
-                if ids[row] < ids[row &- 1] { return nil }
-                groupCount &+= 1
-                offsets[groupCount] = Int64(truncatingIfNeeded: row)
+                if ids[row] < ids[row &- 1] { areGroups = false }
+                if !areGroups && 2 &* count > row &+ IdRuns.margin {
+                    areFew = false
+                    return
+                }
+                count &+= 1
+                offsets[count] = Int64(truncatingIfNeeded: row)
             }
             row &+= 1
         }
         if rowCount > 0 {
-            groupCount &+= 1
-            offsets[groupCount] = Int64(truncatingIfNeeded: rowCount)
+            count &+= 1
+            offsets[count] = Int64(truncatingIfNeeded: rowCount)
         }
-        self.init(groupCount: groupCount, offsets: UnsafePointer(offsets), rows: nil)
     }
 }

@@ -73,6 +73,15 @@ struct FloatGridSum: GridSum {
         return Int(Int32(bitPattern: all &- ofShift))
     }
 
+    /// The units of one reward, without adding it.
+    @inline(__always)
+    func units(of reward: Float) -> Int {
+        Int(Int32(bitPattern: (reward + 3 * limit).bitPattern &- (3 * limit).bitPattern))
+    }
+
+    /// Of a reward that is not beyond R.
+    static var largestUnits: Int { 1 &<< 22 }
+
     @inline(__always)
     func hasTaken(only accepted: ClosedRange<Double>) -> Bool {
         let least = Double(min(min(low[0], low[1]), min(low[2], low[3])))

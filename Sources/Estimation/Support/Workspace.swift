@@ -53,6 +53,15 @@ public struct Workspace {
         return memory.assumingMemoryBound(to: Element.self)
     }
 
+    /// Gives back all that was taken since `earlier` was a copy of this workspace.
+    mutating func release(downTo earlier: Workspace) {
+        while ownsPieces, let piece = lastPiece, piece != earlier.lastPiece {
+            lastPiece = UnsafeMutableRawPointer(bitPattern: piece.load(as: UInt.self))
+            free(piece)
+        }
+        self = earlier
+    }
+
     public mutating func release() {
         while let piece = lastPiece {
             lastPiece = UnsafeMutableRawPointer(bitPattern: piece.load(as: UInt.self))
