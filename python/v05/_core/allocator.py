@@ -99,8 +99,9 @@ class Allocator(Handle):
     def request(self):
         """How many rollouts of each prompt to start now, (g,) int64; they count as in flight from here on. 0 for prompts
         whose rollouts are not all back."""
-        counts = np.empty(len(self), np.int64)
-        self._call("request", address(counts), len(counts), None)
+        with self._lock:  # len and the call are of one state
+            counts = np.empty(len(self), np.int64)
+            self._call("request", address(counts), len(counts), None)
         return counts
 
     def observe(self, prompt_index, rewards):
@@ -135,24 +136,27 @@ class Allocator(Handle):
     @property
     def counts(self):
         """(g,) int64 observed rollouts of each prompt."""
-        counts = np.empty(len(self), np.int64)
-        self._call("status", None, address(counts), None, len(counts), None, None)
+        with self._lock:
+            counts = np.empty(len(self), np.int64)
+            self._call("status", None, address(counts), None, len(counts), None, None)
         return counts
 
     @property
     def in_flight(self):
         """(g,) int64 rollouts of each prompt that were requested and have neither been observed nor cancelled."""
-        in_flight = np.empty(len(self), np.int64)
-        self._call("status", None, None, address(in_flight), len(in_flight), None, None)
+        with self._lock:
+            in_flight = np.empty(len(self), np.int64)
+            self._call("status", None, None, address(in_flight), len(in_flight), None, None)
         return in_flight
 
     def observations(self):
         """(prompt_index, rewards) of all that was observed, in the order of arrival."""
         count = ctypes.c_int64()
-        self._call("observations", None, None, 0, byref(count))
-        indices = np.empty(count.value, np.int64)
-        rewards = np.empty(count.value)
-        self._call("observations", address(indices), address(rewards), count.value, byref(count))
+        with self._lock:  # it must not grow between the two calls
+            self._call("observations", None, None, 0, byref(count))
+            indices = np.empty(count.value, np.int64)
+            rewards = np.empty(count.value)
+            self._call("observations", address(indices), address(rewards), count.value, byref(count))
         return indices, rewards
 
     def estimate(self, *, rule=None, leave_one_out=False, scale="none", ddof=1, epsilon=None, singleton="zero",
@@ -162,19 +166,20 @@ class Allocator(Handle):
         rule: as in v05.estimate; None: "mixture" or "calibrated" where the allocator has a mixture or a calibration, else
         "v05". Further options as there.
         """
-        calibrated = ctypes.c_int32()
-        row_count = ctypes.c_int64()
-        self._call("status", None, None, None, 0, None, byref(calibrated))
-        self._call("observations", None, None, 0, byref(row_count))
-        if rule is None:
-            rule = ("v05", "calibrated", "mixture")[calibrated.value]
-        options = estimation_options(
-            (0.0, 1.0), rule=rule, leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon,
-            singleton=singleton, test=test, level=level)
-        advantages = np.empty(row_count.value)
-        output = EstimateArrays(row_count.value, len(self))
-        output.struct.advantages_f64 = address(advantages)
-        self._call("estimate", byref(options), byref(output.struct))
+        with self._lock:  # it must not grow between the calls
+            calibrated = ctypes.c_int32()
+            row_count = ctypes.c_int64()
+            self._call("status", None, None, None, 0, None, byref(calibrated))
+            self._call("observations", None, None, 0, byref(row_count))
+            if rule is None:
+                rule = ("v05", "calibrated", "mixture")[calibrated.value]
+            options = estimation_options(
+                (0.0, 1.0), rule=rule, leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon,
+                singleton=singleton, test=test, level=level)
+            advantages = np.empty(row_count.value)
+            output = EstimateArrays(row_count.value, len(self))
+            output.struct.advantages_f64 = address(advantages)
+            self._call("estimate", byref(options), byref(output.struct))
         return output.estimate(advantages, lambda ids: ids, rule)
 
     def __repr__(self):

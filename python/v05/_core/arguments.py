@@ -28,8 +28,8 @@ def number(name, value):
         if isinstance(value, (str, bytes)):
             raise TypeError
         return float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ArgumentTypeError(f"{name} must be a number, got {value!r}") from None
+    except Exception:  # whatever a class of the caller's raises
+        raise ArgumentTypeError(f"{name} must be a number, got {value!r:.200}") from None
 
 
 def integer(name, value):

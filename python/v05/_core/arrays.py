@@ -6,11 +6,14 @@ that are that already are passed as they are; everything else is converted once.
 
 import collections
 import itertools
+import numbers as abstract
 import sys
 
 import numpy as np
 
 from ..errors import ArgumentTypeError, InvalidArgument
+
+_BOOLEAN, _INTEGER, _NUMBER = (bool, np.bool_), abstract.Integral, (abstract.Number, np.bool_)
 
 
 def is_tensor(value):
@@ -21,6 +24,8 @@ def is_tensor(value):
 
 def to_numpy(value, name):
     """A numpy array over value; tensors come to the CPU, detached."""
+    if isinstance(value, np.ma.MaskedArray):  # numpy would hand on what lies under the mask
+        raise ArgumentTypeError(f"{name} must not be a masked array: pass its data, and mask=~array.mask for rows to leave out")
     if is_tensor(value):
         try:
             tensor = value.detach().cpu()
@@ -37,6 +42,20 @@ def to_numpy(value, name):
         raise ArgumentTypeError(f"{name} must be an array of numbers, got {type(value).__name__}: {error}") from error
 
 
+def listed(values, name):
+    """The entries of values in a list, integers and strings of an array as Python's own."""
+    if isinstance(values, (str, bytes, dict)) or not hasattr(values, "__iter__"):
+        raise ArgumentTypeError(f"{name} must have one entry per reward, got {type(values).__name__}")
+    try:
+        if is_tensor(values) or isinstance(values, np.ndarray):
+            return to_numpy(values, name).tolist()
+        return list(values)
+    except ArgumentTypeError:
+        raise
+    except Exception as error:  # whatever a class of the caller's raises
+        raise ArgumentTypeError(f"{name} must be a sequence, got {type(values).__name__}: {error!r}") from error
+
+
 def in_reward_units(value, name, interval):
     """A numpy array over value, with half precision as float32.
 
@@ -45,7 +64,7 @@ def in_reward_units(value, name, interval):
     array = to_numpy(value, name)
     if is_tensor(value) and value.is_floating_point() and value.dtype.itemsize < 4:
         rounded = value.detach().new_tensor(interval, device="cpu").float().numpy()
-    elif array.dtype == np.float16:
+    elif array.dtype.kind == "f" and array.dtype.itemsize == 2:  # of either byte order
         with np.errstate(over="ignore"):
             rounded = np.array(interval).astype(np.float16)
     else:
@@ -64,8 +83,6 @@ class Rewards:
 
     def __init__(self, rewards, interval):
         self.original = rewards
-        if isinstance(rewards, np.ma.MaskedArray):
-            raise ArgumentTypeError("rewards must not be a masked array: pass its data, and mask=~rewards.mask")
         array = in_reward_units(rewards, "rewards", interval)
         if array.dtype.kind not in "fiub" and array.size:
             raise ArgumentTypeError(
@@ -120,23 +137,32 @@ class Groups:
             raise InvalidArgument(f"groups must have one entry per reward, got {len(self.ids)} for {count} rewards")
 
     def number(self, groups):
-        if isinstance(groups, np.ndarray):
-            groups = groups.tolist()
-        if isinstance(groups, (str, bytes, dict)) or not hasattr(groups, "__iter__"):
-            raise ArgumentTypeError(f"groups must have one entry per reward, got {type(groups).__name__}")
-        if not hasattr(groups, "__len__"):
-            groups = list(groups)
+        groups = listed(groups, "groups")
         numbers = collections.defaultdict(itertools.count().__next__)
         try:
             ids = np.fromiter(map(numbers.__getitem__, groups), np.int64, len(groups))
-        except TypeError as error:
+        except Exception as error:  # no hash, or one that raises
             raise ArgumentTypeError(f"groups must be integers or hashables: {error}") from error
-        for label in dict(zip(map(type, numbers), numbers)).values():
-            # NaN and tensors equal nothing, so that each row would be a group of its own.
-            if isinstance(label, (float, np.floating)) or is_tensor(label):
-                raise ArgumentTypeError(f"groups must be integers or hashables, neither floats nor tensors, got {label!r}")
+        self._check_kinds(groups, numbers)
         self.numbers = numbers
         return ids
+
+    @staticmethod
+    def _check_kinds(groups, labels):
+        """NaN and tensors equal nothing, so that each row would be a group of its own; True and 1.0 equal 1."""
+        kinds = set(map(type, labels))
+        if any(issubclass(kind, _NUMBER) for kind in kinds):
+            kinds.update(map(type, groups))  # a 1.0 may hide behind the label 1
+        integers = {kind for kind in kinds if issubclass(kind, _INTEGER) and not issubclass(kind, _BOOLEAN)}
+        booleans = {kind for kind in kinds if issubclass(kind, _BOOLEAN)}
+        numbers = {kind for kind in kinds if issubclass(kind, _NUMBER)}
+        odd = numbers - integers - (set() if integers else booleans)
+        odd |= {kind for kind in kinds if kind.__module__.partition(".")[0] == "torch"}
+        if odd:
+            label = next(label for label in groups if type(label) in odd)
+            rule = ("not mix booleans with integers, which they equal" if type(label) in booleans else
+                    "be integers or hashables, neither floats nor tensors")
+            raise ArgumentTypeError(f"groups must {rule}, got {label!r:.100}")
 
     def labels(self, ids):
         """The caller's ids of the groups that the core lists."""

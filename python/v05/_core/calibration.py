@@ -1,5 +1,6 @@
 """How good the priors are: fitted on one batch, or running over many (empirical Bayes, method section 5)."""
 
+import copy
 import ctypes
 import dataclasses
 from ctypes import byref
@@ -70,7 +71,7 @@ def fit_calibration(rewards, groups, prior, *, reward_range=(0.0, 1.0), mask=Non
 
 
 class Running(Checkpointed):
-    """What is fitted over many batches, older ones discounted: a struct of the core.
+    """What is fitted over many batches, older ones discounted: a struct of the core. Threads take turns.
 
     Subclasses say `_name`, the prefix of their C functions, `_struct_type`, and where its `_moments` are.
     """
@@ -102,15 +103,23 @@ class Running(Checkpointed):
         call(getattr(library, f"v05_{self._name}_{name}"), byref(struct), *arguments)
 
     def _update(self, rewards, groups, prior, mask):
-        batch = PreparedBatch(rewards, groups, prior, mask, self.reward_range)
-        batch.call(
-            getattr(library, f"v05_{self._name}_update"), byref(self._struct), byref(batch.struct), None, 0)
+        with self._lock:
+            batch = PreparedBatch(rewards, groups, prior, mask, self.reward_range)
+            updated = self._struct_type.from_buffer_copy(self._struct)
+            batch.call(getattr(library, f"v05_{self._name}_update"), byref(updated), byref(batch.struct), None, 0)
+            self._struct = updated
+
+    def __copy__(self):
+        """Shares the struct: an update makes a new one."""
+        copied = type(self).__new__(type(self))
+        copied._struct = self._struct
+        return copied
 
     def _checkpoint_bytes(self):
-        size = ctypes.c_size_t()
-        self._core("save", self._struct, None, 0, byref(size))
+        struct, size = self._struct, ctypes.c_size_t()
+        self._core("save", struct, None, 0, byref(size))
         data = ctypes.create_string_buffer(size.value)
-        self._core("save", self._struct, data, size.value, byref(size))
+        self._core("save", struct, data, size.value, byref(size))
         return data.raw
 
     def _restore(self, data):
@@ -145,6 +154,14 @@ class RunningCalibration(Running):
         struct = c.Calibration()
         call(library.v05_running_calibration_solve, byref(self._struct), byref(struct))
         return Calibration._from_struct(struct)
+
+    def widened(self, reward_range):
+        """The same in a reward_range that holds the present one. Exact: its sums are in reward units, and the range only
+        says how far the slope is held back."""
+        widened = copy.copy(self)
+        widened._struct = self._struct_type.from_buffer_copy(self._struct)
+        widened._struct.reward_low, widened._struct.reward_high = reward_interval(reward_range)
+        return widened
 
     def update(self, rewards, groups, prior, *, mask=None):
         """Adds a batch (arguments as in `advantages`) and returns the new Calibration."""

@@ -1,18 +1,21 @@
 """State that can be saved: bytes in the checkpoint format of v05.h, whatever the object."""
 
-import os
-import secrets
-from contextlib import contextmanager
-from pathlib import Path
-
 from ..errors import ArgumentTypeError
+from .files import read_file, whole_file
+from .lock import new_lock
 
 
 class Checkpointed:
     """state_dict, files and pickling for an object that can give its bytes and take them back.
 
-    `_checkpoint_bytes()` returns them, `_restore(data)` takes them or raises CheckpointError and changes nothing.
+    `_checkpoint_bytes()` returns them, `_restore(data)` takes them or raises CheckpointError and changes nothing. `_lock`
+    is for what must not be done by two threads at once.
     """
+
+    def __new__(cls, *arguments, **options):
+        made = super().__new__(cls)
+        made._lock = new_lock()
+        return made
 
     def state_dict(self):
         """{"checkpoint": bytes}, which every later release can load."""
@@ -32,7 +35,10 @@ class Checkpointed:
         self._restore(data)
 
     def save(self, path):
-        """Writes the state to a file. A crash in the middle leaves an old file whole."""
+        """Writes the state to a file. A crash in the middle leaves an old file whole.
+
+        path: of a file, new or old; a symbolic link is followed and kept, as is the mode of an old file; ~ is the home.
+        """
         data = self._checkpoint_bytes()
         with whole_file(path) as file:
             file.write(data)
@@ -41,28 +47,12 @@ class Checkpointed:
     def load(cls, path):
         """The object that was saved to a file."""
         loaded = cls.__new__(cls)
-        loaded._restore(Path(path).read_bytes())
+        loaded._restore(read_file(path))
         return loaded
 
     def __getstate__(self):
         return self.state_dict()
 
     def __setstate__(self, state):
+        self._lock = new_lock()  # the first two formats of pickle do not call __new__
         self.load_state_dict(state)
-
-
-@contextmanager
-def whole_file(path):
-    """A file to be written, in binary, that takes its place when all is written. A crash in the middle leaves an old one
-    whole."""
-    path = Path(path)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -11,7 +11,7 @@ from .library import library
 
 
 class Handle(Checkpointed):
-    """Owns one handle; given back by close(), at the end of a `with` block or with the object.
+    """Owns one handle; given back by close(), at the end of a `with` block or with the object. Threads take turns.
 
     Subclasses say `_name`, the prefix of their C functions.
     """
@@ -19,14 +19,18 @@ class Handle(Checkpointed):
     _finalizer = None
 
     def _adopt(self, handle):
-        self.close()
-        self._address = handle
-        self._finalizer = weakref.finalize(self, getattr(library, f"v05_{self._name}_destroy"), handle)
+        finalizer = weakref.finalize(self, getattr(library, f"v05_{self._name}_destroy"), handle)
+        finalizer.atexit = False  # a thread may still be inside, and the memory goes with the process
+        with self._lock:
+            former, self._finalizer, self._address = self._finalizer, finalizer, handle
+            if former is not None:
+                former()
 
     def close(self):
         """Gives the memory back. The object cannot be used afterwards; closing again does nothing."""
-        if self._finalizer is not None:
-            self._finalizer()
+        with self._lock:
+            if self._finalizer is not None:
+                self._finalizer()
 
     @property
     def closed(self):
@@ -39,15 +43,21 @@ class Handle(Checkpointed):
         self.close()
 
     def _call(self, name, *arguments):
+        function = getattr(library, f"v05_{self._name}_{name}")
+        with self._lock:
+            self._check_open()
+            call(function, self._address, *arguments)
+
+    def _check_open(self):
         if self.closed:
             raise Error(f"{type(self).__name__} is closed")
-        call(getattr(library, f"v05_{self._name}_{name}"), self._address, *arguments)
 
     def _checkpoint_bytes(self):
         size = ctypes.c_size_t()
-        self._call("save", None, 0, byref(size))
-        data = ctypes.create_string_buffer(size.value)
-        self._call("save", data, size.value, byref(size))
+        with self._lock:  # it must not grow between the two calls
+            self._call("save", None, 0, byref(size))
+            data = ctypes.create_string_buffer(size.value)
+            self._call("save", data, size.value, byref(size))
         return data.raw
 
     def _restore(self, data):

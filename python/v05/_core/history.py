@@ -9,9 +9,10 @@ from ..errors import ArgumentTypeError, InvalidArgument
 from . import prototypes as c
 from .arguments import integer, number, reward_interval
 from .arrays import Rewards, address, column, is_tensor, mask_rows, to_numpy
-from .call import call
+from .call import call, exception
 from .handle import Handle
 from .library import library
+from .lock import both
 
 
 class History(Handle):
@@ -34,7 +35,7 @@ class History(Handle):
         visit of one rollout that reward.
     reward_range: (lo, hi).
 
-    Keys are integers (64 bits) or strings, which are hashed to 64 bits the same way everywhere. One thread at a time.
+    Keys are integers (64 bits) or strings, which are hashed to 64 bits the same way everywhere. Threads take turns.
     """
 
     __module__ = "v05"
@@ -87,14 +88,7 @@ class History(Handle):
         mask: (n,) booleans; False takes a rollout out.
         Raises InvalidArgument and then records nothing.
         """
-        keys = key_array(keys)
-        rows = Rewards(rewards, self.reward_range)
-        if len(rows) != len(keys):
-            raise InvalidArgument(f"rewards must have one entry per key, got {len(rows)} for {len(keys)} keys")
-        mask = mask_rows(mask, len(keys))
-        batch = c.Batch(row_count=len(keys), group_ids=address(keys), mask=address(mask))
-        setattr(batch, "rewards_f32" if rows.single else "rewards_f64", rows.address)
-        self._call("record", byref(batch), integer("step", step))
+        Visit(self, keys, rewards, mask, step).record()
 
     def start(self, keys, value, strength, *, step=0):
         """Gives keys that were never recorded a value (reward units; NaN: none) and a strength (the rewards it is worth), as
@@ -109,12 +103,46 @@ class History(Handle):
         where both know a key, the mean of both levels."""
         if not isinstance(other, History):
             raise ArgumentTypeError(f"other must be a History, got {type(other).__name__}")
-        if other.closed:
-            raise InvalidArgument("other must not be closed")
-        self._call("merge", other._address)
+        first, second = both(self._lock, other._lock)
+        with first, second:
+            if other.closed:
+                raise InvalidArgument("other must not be closed")
+            self._call("merge", other._address)
 
     def __repr__(self):
         return "History(closed)" if self.closed else f"History({len(self)} prompts)"
+
+
+class Visit:
+    """What a batch says of its prompts, on its way into a History: `record` counts it, and counts it once, however often it
+    is called and wherever it is interrupted. Holds copies of the arrays."""
+
+    def __init__(self, history, keys, rewards, mask, step):
+        rows = Rewards(rewards, history.reward_range)
+        keys = key_array(keys)
+        if len(rows) != len(keys):
+            raise InvalidArgument(f"rewards must have one entry per key, got {len(rows)} for {len(keys)} keys")
+        mask = mask_rows(mask, len(keys))
+        self._history = history
+        self._step = integer("step", step)
+        self._arrays = [None if array is None else array.copy() for array in (keys, rows.array, mask)]
+        keys, rewards, mask = map(address, self._arrays)
+        self._batch = c.Batch(row_count=len(rows), group_ids=keys, mask=mask)
+        setattr(self._batch, "rewards_f32" if rows.single else "rewards_f64", rewards)
+        self._status = []  # what the core answered
+
+    def record(self):
+        with self._history._lock:
+            if self._status == [0]:
+                return
+            self._history._check_open()
+            self._status.clear()
+            error = c.Error()
+            # Ctrl-C is raised between two steps of Python. There is none between the call and the note of its answer.
+            self._status.extend(map(
+                library.v05_history_record, [self._history._address], [byref(self._batch)], [self._step], [byref(error)]))
+            if self._status != [0]:
+                raise exception(self._status[0], error)
 
 
 def key_array(keys):
@@ -126,6 +154,8 @@ def key_array(keys):
         return np.ascontiguousarray(array).astype(np.int64, copy=False)
     if isinstance(keys, (str, bytes)) or not hasattr(keys, "__iter__"):
         raise ArgumentTypeError(f"keys must be a sequence of integers or strings, got {keys!r}")
+    if isinstance(keys, np.ma.MaskedArray):
+        to_numpy(keys, "keys")  # refuses it
     hashes = _Hashes()
     try:
         keys = list(keys)
@@ -134,7 +164,7 @@ def key_array(keys):
         if odd:
             raise TypeError(f"got {next(key for key in keys if type(key) in odd)!r}")
         return np.array([hashes[key] for key in keys], dtype=np.int64)
-    except TypeError as error:
+    except Exception as error:  # whatever a class of the caller's raises
         raise ArgumentTypeError(f"keys must be 64-bit integers or strings: {error}") from error
 
 

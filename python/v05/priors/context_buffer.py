@@ -33,7 +33,7 @@ class ContextBuffer(Checkpointed):
     context everywhere, whatever the order of rows.
 
     capacity: V_0 uses 256, the default; with fewer than 128 it is near chance. reward_range: (lo, hi) of the scores.
-    One thread at a time.
+    Threads take turns.
     """
 
     def __init__(self, capacity=256, *, reward_range=(0.0, 1.0)):
@@ -41,12 +41,11 @@ class ContextBuffer(Checkpointed):
             raise InvalidArgument(f"capacity must be at least 1, got {capacity!r}")
         self.capacity = integer("capacity", capacity)
         self.reward_range = checked_range(reward_range)
-        self._added = 0
-        self._entries = {}  # prompt -> (priority, score, step)
+        self._kept = 0, {}  # scores added, and the entries: prompt -> (priority, score, step); replaced, never changed
 
     def __len__(self):
         """Number of prompts."""
-        return len(self._entries)
+        return len(self._kept[1])
 
     def add(self, prompts, scores, step):
         """Adds one visit of each prompt; a prompt that comes more than once counts with its mean score.
@@ -61,24 +60,34 @@ class ContextBuffer(Checkpointed):
         visits = {}
         for text, score in zip(texts, scores.tolist()):
             visits.setdefault(text, []).append(score)
-        for text, found in visits.items():
-            priority = self._added + self.capacity / 4 * _gumbel(text, step)
-            self._entries[text] = priority, math.fsum(found) / len(found), step
-        self._added += len(visits)
-        if len(self._entries) > self.capacity:
-            ranked = sorted(self._entries.items(), key=lambda entry: (-entry[1][0], entry[0]))
-            self._entries = dict(ranked[: self.capacity])
+        with self._lock:
+            added, entries = self._kept
+            entries = dict(entries)
+            for text, found in visits.items():
+                priority = added + self.capacity / 4 * _gumbel(text, step)
+                entries[text] = priority, math.fsum(found) / len(found), step
+            if len(entries) > self.capacity:
+                ranked = sorted(entries.items(), key=lambda entry: (-entry[1][0], entry[0]))
+                entries = dict(ranked[: self.capacity])
+            self._kept = added + len(visits), entries
+
+    def __copy__(self):
+        """Shares the entries: an addition makes new ones."""
+        copied = ContextBuffer(self.capacity, reward_range=self.reward_range)
+        copied._kept = self._kept
+        return copied
 
     def pairs(self):
         """(prompts, scores, steps): a list, (n,) float64 and (n,) int64, by step and then by text."""
-        rows = sorted(self._entries.items(), key=lambda entry: (entry[1][2], entry[0]))
+        rows = sorted(self._kept[1].items(), key=lambda entry: (entry[1][2], entry[0]))
         prompts = [prompt for prompt, _ in rows]
         scores = np.array([score for _, (_, score, _) in rows], dtype=np.float64)
         return prompts, scores, np.array([step for _, (_, _, step) in rows], dtype=np.int64)
 
     def _checkpoint_bytes(self):
-        rows = [[prompt, *self._entries[prompt]] for prompt in sorted(self._entries)]
-        content = json.dumps({"capacity": self.capacity, "reward_range": self.reward_range, "added": self._added,
+        added, entries = self._kept
+        rows = [[prompt, *entries[prompt]] for prompt in sorted(entries)]
+        content = json.dumps({"capacity": self.capacity, "reward_range": self.reward_range, "added": added,
                               "entries": rows}).encode()
         return _FORMAT + b" %08x\n" % zlib.crc32(content) + content
 
@@ -89,12 +98,11 @@ class ContextBuffer(Checkpointed):
         try:
             state = json.loads(content)
             restored = ContextBuffer(state["capacity"], reward_range=state["reward_range"])
-            restored._added = int(state["added"])
-            restored._entries = {prompt: (float(priority), float(score), int(step))
-                                 for prompt, priority, score, step in state["entries"]}
-        except (KeyError, TypeError, ValueError) as error:
+            restored._kept = int(state["added"]), {
+                str(prompt): (float(priority), float(score), int(step)) for prompt, priority, score, step in state["entries"]}
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise CheckpointError(f"the saved ContextBuffer cannot be used: {error!r}") from error
-        self.__dict__.update(vars(restored))
+        self.capacity, self.reward_range, self._kept = restored.capacity, restored.reward_range, restored._kept
 
     def __repr__(self):
         return f"ContextBuffer({len(self)} of {self.capacity} prompts)"

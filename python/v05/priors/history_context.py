@@ -1,16 +1,18 @@
 """A prior for every visit of a prompt: its own past, and what similar prompts gave where it has none."""
 
+import copy
 import logging
 
 import numpy as np
 
 from .._core.arguments import integer
-from .._core.history import History, key_array
+from .._core.history import History, Visit, key_array
 from .._core.prompt_key import prompt_key
 from ..errors import CheckpointError, InvalidArgument
 from .context_buffer import ContextBuffer
 from .in_context_prior import SHORT_CONTEXT, InContextPrior
 from .prompt_text import shortened
+from .sources import loaded_history
 
 _log = logging.getLogger("v05")
 MOST_STRENGTH = 16.0
@@ -47,7 +49,8 @@ class HistoryContextPrior:
 
     def __init__(self, *, reward_range=(0.0, 1.0), discount=0.8, capacity=None, model=None, context=None,
                  minimum=SHORT_CONTEXT):
-        self.history = History(discount, capacity, start_strength=0, reward_range=reward_range)
+        self._history = History(discount, capacity, start_strength=0, reward_range=reward_range)
+        self._visit = None  # of the step that is not yet in the history
         self.context = ContextBuffer(reward_range=reward_range) if context is None else context
         self.model = InContextPrior(reward_range=reward_range) if model is None else model
         for name, part in (("context", self.context), ("model", self.model)):
@@ -58,6 +61,14 @@ class HistoryContextPrior:
         self._step = None  # at which fitting was tried last
         self._ready = False
         self._told = False
+
+    @property
+    def history(self):
+        """The History, with all that was learnt."""
+        if self._visit is not None:
+            self._visit.record()
+            self._visit = None
+        return self._history
 
     def predict(self, keys, prompts, step):
         """(value, strength) of each key: two (n,) float64 arrays; NaN and 0 for none.
@@ -77,19 +88,33 @@ class HistoryContextPrior:
 
         Raises as History.record does, and then learns nothing.
         """
+        self.__dict__.update(vars(self.after(keys, prompts, rewards, mask, step)))
+
+    def after(self, keys, prompts, rewards, mask, step):
+        """The source that has learnt from the rewards of a step; this one has not (see v05.priors.sources)."""
         hashes = key_array(keys)
-        visit = History(start_strength=0, reward_range=self.reward_range)  # raises for what cannot be recorded, before anything is
-        visit.record(hashes, rewards, mask=mask, step=step)
-        distinct, first = np.unique(hashes, return_index=True)
-        mean, _ = visit.predict(distinct, step=step)
-        visited = ~np.isnan(mean)
-        distinct, first, mean = distinct[visited], first[visited], mean[visited]
+        alone = History(start_strength=0, reward_range=self.reward_range)  # raises for what cannot be recorded
+        alone.record(hashes, rewards, mask=mask, step=step)
+        later = copy.copy(self)
+        later._visit = _Visit(self.history, hashes, rewards, mask, step)
         if prompts is not None:
+            distinct, first = np.unique(hashes, return_index=True)
+            mean, _ = alone.predict(distinct, step=step)
+            visited = ~np.isnan(mean)
+            distinct, first, mean = distinct[visited], first[visited], mean[visited]
             texts = [prompts[row] for row in first]
             new = np.flatnonzero(np.isnan(self.history.predict(distinct, step=step)[0]))
-            self.history.start(distinct[new], *self._guess([texts[row] for row in new], step), step=step)
-            self._learn(texts, mean, step)
-        self.history.record(hashes, rewards, mask=mask, step=step)
+            later._visit.starts = distinct[new], *self._guess([texts[row] for row in new], step)
+            later.context = self._learn(texts, mean, step)
+        return later
+
+    def __copy__(self):
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __getstate__(self):
+        return self.__dict__ | {"_history": self.history, "_visit": None}
 
     def state_dict(self):
         """{"history": bytes, "context": bytes}."""
@@ -97,12 +122,11 @@ class HistoryContextPrior:
 
     def load_state_dict(self, state):
         """Goes on where state_dict was taken. Raises CheckpointError or KeyError and then changes nothing."""
-        history, context = History(), ContextBuffer()
-        history.load_state_dict({"checkpoint": state["history"]})
+        history, context = loaded_history(state, self.reward_range), ContextBuffer()
         context.load_state_dict({"checkpoint": state["context"]})
         if context.reward_range != self.reward_range:
             raise CheckpointError(f"the saved context has the reward_range {context.reward_range}, not {self.reward_range}")
-        self.history, self.context = history, context
+        self._history, self._visit, self.context = history, None, context
         self._step, self._ready = None, False
 
     def _guess(self, prompts, step):
@@ -135,17 +159,32 @@ class HistoryContextPrior:
             self._ready = True
 
     def _learn(self, prompts, scores, step):
+        """The context with what the prompts scored."""
         texts = list(map(_text, prompts))
         rows = [row for row, text in enumerate(texts) if text]
+        context = copy.copy(self.context)
         try:
-            self.context.add([texts[row] for row in rows], scores[rows], step)
+            context.add([texts[row] for row in rows], scores[rows], step)
         except Exception as error:
             self._tell(error)
+        return context
 
     def _tell(self, error):
         if not self._told:
             self._told = True
             _log.warning("prompts never seen have no prior for now: %s: %s", type(error).__name__, error)
+
+
+class _Visit(Visit):
+    """Starts prompts never seen first: doing so again changes nothing."""
+
+    starts = None
+
+    def record(self):
+        if self.starts is not None:
+            self._history.start(*self.starts, step=self._step)
+            self.starts = None
+        super().record()
 
 
 def _text(prompt):

@@ -3,18 +3,24 @@
 Every source has
 
     predict(keys, prompts, step) -> (value, strength)   (n,) float64 each; NaN and 0: no prior
-    record(keys, prompts, rewards, mask, step)          called after the step, with the rewards seen
+    record(keys, prompts, rewards, mask, step)          called with the rewards of a step, last of all that may fail
     state_dict() / load_state_dict(state)               dict of bytes
 
 for n rollouts with their prompts' keys (integers or strings) and texts (or None). Values are in reward units. A source
-only reads in `predict`, so that the prior of a step never knows its rewards.
+only reads in `predict`, so that the prior of a step never knows its rewards. It may have, too,
+
+    after(keys, prompts, rewards, mask, step) -> source     which has learnt the step, where this one has not
+
+and is then asked for that in place of `record`: a step that is refused or interrupted has then changed nothing.
 """
+
+import copy
 
 import numpy as np
 
 from .._core.arrays import optional_numbers
-from .._core.history import History
-from ..errors import ArgumentTypeError, InvalidArgument
+from .._core.history import History, Visit
+from ..errors import ArgumentTypeError, CheckpointError, InvalidArgument
 
 NAMES = ("history", "history+context", "column", "none")
 
@@ -28,6 +34,9 @@ class NoPrior:
     def record(self, keys, prompts, rewards, mask, step):
         pass
 
+    def after(self, keys, prompts, rewards, mask, step):
+        return self
+
     def state_dict(self):
         return {}
 
@@ -38,8 +47,17 @@ class NoPrior:
 class HistoryPrior(NoPrior):
     """What earlier visits of the same prompt gave (v05.History)."""
 
-    def __init__(self, reward_range, discount=0.8, capacity=None):
-        self.history = History(discount, capacity, reward_range=reward_range)
+    def __init__(self, reward_range, discount=0.8, capacity=None, start_strength=1.0):
+        self._history = History(discount, capacity, start_strength=start_strength, reward_range=reward_range)
+        self._visit = None  # not yet in the history, which the sources before and after a step share
+
+    @property
+    def history(self):
+        """The History, with all that was learnt."""
+        if self._visit is not None:
+            self._visit.record()
+            self._visit = None
+        return self._history
 
     def predict(self, keys, prompts, step):
         return self.history.predict(keys, step=step)
@@ -47,11 +65,35 @@ class HistoryPrior(NoPrior):
     def record(self, keys, prompts, rewards, mask, step):
         self.history.record(keys, rewards, mask=mask, step=step)
 
+    def after(self, keys, prompts, rewards, mask, step):
+        """A copy of the history would take long: the new source shares it, and records when it is first used. Then this
+        one has been given up."""
+        later = copy.copy(self)
+        later._visit = Visit(self.history, keys, rewards, mask, step)
+        return later
+
     def state_dict(self):
         return {"history": self.history.state_dict()["checkpoint"]}
 
     def load_state_dict(self, state):
-        self.history.load_state_dict({"checkpoint": state["history"]})
+        self._history, self._visit = loaded_history(state, self.history.reward_range), None
+
+    def __getstate__(self):
+        return {"_history": self.history, "_visit": None}
+
+    def __copy__(self):
+        copied = object.__new__(type(self))
+        copied._history, copied._visit = self._history, self._visit
+        return copied
+
+
+def loaded_history(state, reward_range):
+    """The History of a source's state. Raises CheckpointError or KeyError."""
+    history = History(reward_range=reward_range)
+    history.load_state_dict({"checkpoint": state["history"]})
+    if history.reward_range != tuple(reward_range):
+        raise CheckpointError(f"the saved history has the reward_range {history.reward_range}, not {tuple(reward_range)}")
+    return history
 
 
 class CallablePrior(NoPrior):
@@ -74,7 +116,7 @@ class CallablePrior(NoPrior):
         return rows, np.zeros(len(rows))
 
 
-def prior_source(prior, reward_range, *, discount, capacity):
+def prior_source(prior, reward_range, *, discount, capacity, start_strength=1.0):
     """The source that an adapter's option `prior` names: one of NAMES, a function of prompts, or a source.
 
     "column" has none: the adapter hands over the column's values with each batch.
@@ -82,7 +124,7 @@ def prior_source(prior, reward_range, *, discount, capacity):
     if prior in ("none", "column"):
         return NoPrior()
     if prior == "history":
-        return HistoryPrior(reward_range, discount, capacity)
+        return HistoryPrior(reward_range, discount, capacity, start_strength)
     if prior == "history+context":
         from . import HistoryContextPrior  # needs the extra v05[priors]
 
@@ -93,4 +135,3 @@ def prior_source(prior, reward_range, *, discount, capacity):
         return CallablePrior(prior)
     raise ArgumentTypeError(
         f"prior must be one of {', '.join(map(repr, NAMES))}, a function of prompts or a prior source, got {prior!r}")
-

@@ -1,31 +1,31 @@
 """What a trainer holds in place of its group mean: a rule, the prior of every prompt, and what both learn as it runs."""
 
-import io
-import json
+import copy
+import dataclasses
 import logging
-import zipfile
+import os
+import threading
+import weakref
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
 from .._core.allocator import Allocator
 from .._core.arguments import choice, number, reward_interval
-from .._core.arrays import mask_rows, optional_numbers
+from .._core.arrays import Groups, listed, mask_rows, optional_numbers
 from .._core.calibration import RunningCalibration, fit_calibration
-from .._core.checkpoint import whole_file
 from .._core.estimate import Estimate, advantages, estimate
 from .._core.history import key_array
 from .._core.mixture import RunningMixture
 from .._core.rules import RULES
 from ..errors import CheckpointError, InvalidArgument
 from ..priors.sources import prior_source
+from .estimator_state import About, STATE_FILE, about_bytes, read_about, read_state, write_state
 from .health import prior_health
 
 log = logging.getLogger("v05")
-#: Name of the file of `AdvantageEstimator.save` in a trainer's checkpoint.
-STATE_FILE = "v05.zip"
+_LARGEST_REWARD = 1e30  # of the core
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,36 @@ class Step:
     metrics: dict
 
 
+@dataclass(frozen=True)
+class _State:
+    """All that changes in training. A step makes a new one beside the old, and the two change places at its end."""
+
+    reward_range: tuple | None
+    source: object
+    calibration: object
+    steps: int = 0
+    told: frozenset = frozenset()  # kinds of warnings
+    metrics: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Rollouts:
+    """The rewards of a step, checked once.
+
+    rewards: (n,) float64, NaN where unscored. mask: (n,) bytes or None. counted: (n,) booleans. unscored: rows that the
+    caller counts and that have no reward.
+    """
+
+    rewards: np.ndarray
+    mask: np.ndarray | None
+    counted: np.ndarray
+    unscored: int
+
+    @property
+    def values(self):
+        return self.rewards[self.counted]
+
+
 class AdvantageEstimator:
     """Baselines for a whole training run: predicts priors, estimates, and learns from what it saw, step by step.
 
@@ -53,7 +83,8 @@ class AdvantageEstimator:
             ... found.advantages, found.metrics
 
     The adapters of the trainers hold one in every process and give all of them the whole batch, so that all hold the
-    same state. It never looks at rewards before it has predicted their priors, and changes nothing where it raises.
+    same state. It never looks at rewards before it has predicted their priors, and changes nothing where it raises or is
+    interrupted: the same step may be tried again. Threads take turns. Pickling and copying leave out `agree`.
 
     rule: as in v05.advantages.
     prior: where priors come from: "history" (what the same prompts gave before), "history+context" (and for prompts never
@@ -65,6 +96,8 @@ class AdvantageEstimator:
         in the old range is dropped. Outside a given range a reward is an error.
     leave_one_out, scale, ddof, epsilon, singleton, test, level: as in v05.advantages.
     discount, capacity: of the history.
+    start_strength: rewards that the start value of a history is worth, the level of all prompts so far; at the very first
+        step that of the batch's other prompts. 0: a prompt never seen has no prior, and its single rollout no advantage.
     calibration_discount: what a step counts in the running calibration, or mixture, at the next one.
     """
 
@@ -72,32 +105,65 @@ class AdvantageEstimator:
 
     def __init__(self, *, rule="calibrated", prior=None, reward_range=None, leave_one_out=True, scale="none", ddof=1,
                  epsilon=None, singleton="zero", test="bound", level=0.05, discount=0.8, capacity=None,
-                 calibration_discount=0.9):
+                 calibration_discount=0.9, start_strength=1.0):
         self._rule = choice("rule", rule, RULES)
         self.rule = rule
         self.prior = prior if prior is not None else "history" if self._rule.uses_prior else "none"
-        self.steps = 0
         self._options = dict(leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton,
                              test=test, level=level)
-        self._learning = dict(discount=discount, capacity=capacity)
+        self._learning = dict(discount=discount, capacity=capacity, start_strength=start_strength)
         if not 0 <= number("calibration_discount", calibration_discount) <= 1:
             raise InvalidArgument(f"calibration_discount must lie in [0, 1], got {calibration_discount!r}")
         self._calibration_discount = calibration_discount
+        if not 0 <= number("start_strength", start_strength) < np.inf:
+            raise InvalidArgument(f"start_strength must be finite and not negative, got {start_strength!r}")
+        self._start_strength = float(start_strength)
         self._given_range = None if reward_range is None else reward_interval(reward_range)
-        self._told = set()
-        #: For adapters in several processes: given a function that asks the source of priors, returns its answer, the same in
-        #: all of them. A function of the user, or a fitted model, may differ between processes in the last digits.
-        self.agree = lambda ask: ask()
-        self._start_learning(self._given_range or (0.0, 1.0))
-        self.reward_range = self._given_range
+        self._set_up()
+        source, calibration = self._nothing_learnt(self._given_range or (0.0, 1.0))
+        self._state = _State(self._given_range, source, calibration)
+        self._interrupted = None
         # Fails fast on a wrong option, not after the first rollouts.
-        self._estimate(estimate, np.zeros(0), np.zeros(0, np.int64), np.zeros(0), None, None)
+        self._estimate(self._state, estimate, _scored(np.zeros(0), None), np.zeros(0, np.int64), np.zeros(0), None)
 
-    def _start_learning(self, reward_range):
-        self.reward_range = reward_range
-        self.source = prior_source(self.prior, reward_range, **self._learning)
-        self.calibration = self._running()(reward_range=reward_range, discount=self._calibration_discount)
+    def _set_up(self):
+        """What belongs to this object in this process, and is neither pickled nor copied."""
+        self._lock = threading.RLock()
+        _estimators.add(self)
+        #: For adapters in several processes: None, or a function that asks the source of priors and returns its answer, the
+        #: same in all of them. A function of the user, or a fitted model, may differ between processes in the last digits.
+        self.agree = None
 
+    @property
+    def source(self):
+        """Where priors come from, with what it has learnt."""
+        return self._state.source
+
+    @property
+    def calibration(self):
+        """The RunningCalibration or RunningMixture of the steps so far."""
+        return self._state.calibration
+
+    @property
+    def reward_range(self):
+        """(lo, hi) of a reward; None until the first rewards tell."""
+        return self._state.reward_range
+
+    @property
+    def steps(self):
+        """Steps so far."""
+        return self._state.steps
+
+    @property
+    def metrics(self):
+        """Those of the last step; of none an empty dict."""
+        return self._state.metrics
+
+    def _nothing_learnt(self, reward_range):
+        return (prior_source(self.prior, reward_range, **self._learning),
+                self._running(reward_range=reward_range, discount=self._calibration_discount))
+
+    @property
     def _running(self):
         return RunningMixture if self._rule.learns == "mixture" else RunningCalibration
 
@@ -106,21 +172,29 @@ class AdvantageEstimator:
 
         `step` does it, too; an adapter that allocates calls it once the first rollouts are scored.
         """
-        counted = _counted(*_scored(rewards, mask))
-        if self._given_range is not None or not len(counted):
-            return
-        low, high = float(counted.min()), float(counted.max())
-        if self.reward_range is None:
+        rollouts = _scored(rewards, mask)
+        with self._lock:
+            said = {}
+            self._commit(self._ranged(self._state, rollouts, said), said)
+
+    def _ranged(self, state, rollouts, said):
+        """The state with a range that holds the rewards."""
+        if self._given_range is not None or not rollouts.counted.any():
+            return state
+        low, high = float(rollouts.values.min()), float(rollouts.values.max())
+        if state.reward_range is None:
             detected = _usual_range(low, high)
-            self._tell("range", f"reward_range was not given and is taken from the first rewards: {detected}. "
-                                "Give the range that your reward functions can reach.")
-            self._start_learning(detected)
-        elif low < self.reward_range[0] or high > self.reward_range[1]:
-            widened = _usual_range(min(low, self.reward_range[0]), max(high, self.reward_range[1]))
-            self._tell(f"range {widened}", f"a reward lies outside the reward_range {self.reward_range} that the first batch "
-                                           f"suggested: it is {widened} from now on, and what was learnt is dropped. Give "
-                                           "reward_range to avoid this.")
-            self._start_learning(widened)
+            said["range"] = (f"reward_range was not given and is taken from the first rewards: {detected}. "
+                             "Give the range that your reward functions can reach.")
+        elif low < state.reward_range[0] or high > state.reward_range[1]:
+            detected = _usual_range(min(low, state.reward_range[0]), max(high, state.reward_range[1]))
+            said[f"range {detected}"] = (
+                f"a reward lies outside the reward_range {state.reward_range} that the first batch suggested: it is "
+                f"{detected} from now on, and what was learnt is dropped. Give reward_range to avoid this.")
+        else:
+            return state
+        source, calibration = self._nothing_learnt(detected)
+        return dataclasses.replace(state, reward_range=detected, source=source, calibration=calibration)
 
     def predict(self, keys, *, prompts=None, column=None):
         """(value, strength) of the prior of each key now, two (n,) float64; NaN and 0 for none.
@@ -129,19 +203,34 @@ class AdvantageEstimator:
         prompts: (n,) texts, for sources that read them.
         column: (n,) values of the dataset's column, for prior "column"; None, NaN: no prior.
         """
-        keys = _plain(keys)
+        with self._lock:
+            said = {}
+            found = self._predict(self._state, listed(keys, "keys"), prompts, column, said)
+            self._commit(self._state, said)
+        return found
+
+    def _predict(self, state, keys, prompts, column, said):
         if self.prior == "column":
             if column is None:
                 raise InvalidArgument('prior "column" needs the values of the dataset\'s prior column, got none')
-            value = optional_numbers(column, "the prior column", self.reward_range or (0.0, 1.0))
+            value = optional_numbers(column, "the prior column", state.reward_range or (0.0, 1.0))
             if value.shape != (len(keys),):
                 raise InvalidArgument(
                     f"the prior column must have one value per rollout, got shape {value.shape} for {len(keys)} "
                     "rollouts")
             if len(value) and np.isnan(value).all():
-                self._tell("column", "the prior column holds no number in this batch: its prompts have no prior")
+                said["column"] = "the prior column holds no number in this batch: its prompts have no prior"
             return value, np.zeros(len(keys))
-        return self.agree(lambda: self.source.predict(keys, prompts, self.steps))
+
+        def ask():
+            return state.source.predict(keys, prompts, state.steps)
+
+        value, strength = ask() if self.agree is None else self.agree(ask)
+        found = optional_numbers(value, "prior", state.reward_range or (0.0, 1.0)), optional_numbers(strength, "strength", (0, 1))
+        if any(each.shape != (len(keys),) for each in found):
+            raise InvalidArgument(f"a source of priors must give a value and a strength per rollout, got shapes "
+                                  f"{found[0].shape} and {found[1].shape} for {len(keys)} rollouts")
+        return found
 
     def allocator(self, keys, *, prompts=None, column=None, **options):
         """A v05.Allocator for the prompts of a step, (g,) keys, with their priors and what was learnt of them so far.
@@ -168,44 +257,117 @@ class AdvantageEstimator:
         mask: (n,) booleans, False: the row does not count (padding).
         maximum: rollouts that a prompt would get without allocation, for the share saved; None without allocation.
         """
-        rewards, mask = _scored(rewards, mask)
-        self.detect_range(rewards, mask)
-        keys = _plain(keys)
-        if len(keys) != len(rewards):
-            raise InvalidArgument(f"keys must have one entry per reward, got {len(keys)} for {len(rewards)} rewards")
-        value, strength = self.predict(keys, prompts=prompts, column=column)
-        found = self._estimate(estimate, rewards, groups, value, strength, mask, scale="none")
-        self._check_groups(found, keys)
+        rollouts = _scored(rewards, mask)
+        before = after = None
+        try:
+            with self._lock:
+                if self._interrupted is not None:
+                    self._take_back()
+                before, said = self._state, {}
+                found, after = self._work(before, rollouts, groups, listed(keys, "keys"), prompts, column, maximum, said)
+                self._finish(found, after, said)
+            return found
+        except BaseException:
+            # Ctrl-C may come when all is done but the answer; a second one would find this here at the next step.
+            self._interrupted = before, after
+            self._take_back()
+            raise
+
+    def _work(self, state, rollouts, groups, keys, prompts, column, maximum, said):
+        """The Step, and the state after it; the one before stays as it is. said: takes warnings, kind: sentence."""
+        if len(keys) != len(rollouts.rewards):
+            raise InvalidArgument(f"keys must have one entry per reward, got {len(keys)} for {len(rollouts.rewards)} rewards")
+        if rollouts.unscored:
+            said["unscored"] = (f"{rollouts.unscored} of {len(rollouts.rewards)} rollouts have no reward (None or NaN): "
+                                "they count nowhere and their advantage is 0")
+        state = self._ranged(state, rollouts, said)
+        value, strength = self._predict(state, keys, prompts, column, said)
+        prior = self._started(state, value, rollouts, groups)
+        found = self._estimate(state, estimate, rollouts, groups, prior, strength, scale="none")
+        self._check_groups(found, keys, said)
         unscaled = np.asarray(found.advantages)
         scaled = unscaled
         if self._options["scale"] != "none":
-            scaled = self._estimate(advantages, rewards, groups, value, strength, mask)
-        metrics = self._metrics(found, rewards, groups, value, mask, maximum)
+            scaled = self._estimate(state, advantages, rollouts, groups, prior, strength)
+        self._check_signal(found, rollouts, unscaled, said)
+        step = Step(
+            scaled, np.where(rollouts.counted, rollouts.rewards - unscaled, np.nan), found,
+            self._metrics(state, found, rollouts, value, maximum, said))
 
-        counted = np.ones(len(rewards), bool) if mask is None else mask.astype(bool)
-        if self._rule.bounded or self._bounded(rewards[counted]):
-            self.calibration.update(rewards, found.row_group, value, mask=mask)
-            self.source.record(keys, prompts, rewards, mask, self.steps)
-        self.steps += 1
-        return Step(scaled, np.where(counted, rewards - unscaled, np.nan), found, metrics)
+        calibration, source = state.calibration, state.source
+        if state.reward_range is not None and (self._rule.bounded or self._bounded(state, rollouts)):
+            calibration = copy.copy(calibration)
+            calibration.update(rollouts.rewards, found.row_group, value, mask=rollouts.mask)
+            source = _learnt(source, keys, prompts, rollouts, state.steps)
+        return step, dataclasses.replace(state, source=source, calibration=calibration, steps=state.steps + 1, metrics=step.metrics)
 
-    def _estimate(self, function, rewards, groups, value, strength, mask, **changed):
+    def _finish(self, found, after, said):
+        self._commit(after, said)
+
+    def _commit(self, state, said):
+        """Tells what was not yet told, and then, by one assignment and nothing after it, makes `state` the estimator's."""
+        new = [kind for kind in said if kind not in state.told]
+        for kind in new:
+            log.warning("%s", said[kind])
+        self._state = dataclasses.replace(state, told=state.told.union(new)) if new else state
+
+    def _take_back(self):
+        with self._lock:
+            before, after = self._interrupted
+            now = self._state
+            if (after is not None and now.steps == after.steps and now.source is after.source
+                    and now.calibration is after.calibration):
+                self._state = self._restored(before)
+            self._interrupted = None
+
+    def _restored(self, before):
+        """The state before a step that was made already: nobody has used the one after it."""
+        return before
+
+    def _started(self, state, value, rollouts, groups):
+        """The priors of the first step of a history, which knows nothing yet: the mean of the other groups' rewards."""
+        history = getattr(state.source, "history", None)
+        if (not self._start_strength or not self._rule.uses_prior or self.prior not in ("history", "history+context")
+                or history is None or len(history) or not np.isnan(value).all()):
+            return value
+        _, group = np.unique(Groups(groups, len(value)).ids, return_inverse=True)
+        rewards = np.where(rollouts.counted, rollouts.rewards, 0.0)
+        others_sum = rewards.sum() - np.bincount(group, rewards)
+        others_count = rollouts.counted.sum() - np.bincount(group, rollouts.counted)
+        low, high = state.reward_range or (0.0, 1.0)
+        with np.errstate(invalid="ignore"):
+            return np.where(others_count > 0, np.clip(others_sum / others_count, low, high), np.nan)[group]
+
+    def _estimate(self, state, function, rollouts, groups, value, strength, **changed):
         options = self._options | changed
         if self.rule == "discounted_beta":
             options["prior_strength"] = strength
         if self._rule.learns is not None:
-            options[self._rule.learns] = self.calibration
+            options[self._rule.learns] = state.calibration
         if not self._rule.uses_prior:
             value = None
-        reward_range = self.reward_range or (0.0, 1.0)
-        return function(rewards, groups, value, rule=self.rule, reward_range=reward_range, mask=mask, **options)
+        return function(rollouts.rewards, groups, value, rule=self.rule, reward_range=state.reward_range or (0.0, 1.0),
+                        mask=rollouts.mask, **options)
 
-    def _bounded(self, rewards):
+    def _bounded(self, state, rollouts):
         """Whether a rule that needs no bound was given rewards that can still be learnt from."""
-        low, high = self.reward_range or (0.0, 1.0)
-        return not len(rewards) or low <= rewards.min() and rewards.max() <= high
+        low, high = state.reward_range or (0.0, 1.0)
+        return bool(((rollouts.values >= low) & (rollouts.values <= high)).all())
 
-    def _check_groups(self, found, keys):
+    def _check_signal(self, found, rollouts, unscaled, said):
+        """A step without any advantage is told once: training would go on and learn nothing."""
+        if unscaled.any() or not rollouts.counted.any() or rollouts.values.min() == rollouts.values.max():
+            return
+        single = (found.count <= 1).all()
+        if not self._rule.needs_siblings and np.isnan(found.prior).all():
+            reason = "no prompt has a prior, and in no group do the rewards differ"
+        elif single:
+            reason = f"every group has one rollout, and rule {self.rule!r} compares a rollout with others of its group"
+        else:
+            reason = f"rule {self.rule!r} compares the rollouts of a group, and in no group do the rewards differ"
+        said["no signal"] = f"every advantage of this step is 0 although its rewards differ: {reason}"
+
+    def _check_groups(self, found, keys, said):
         """Wrong ids remove the baseline in silence, or mix prompts: ids of groups and of prompts must agree."""
         hashes = key_array(keys)
         first = np.full(len(found), len(keys))
@@ -218,118 +380,148 @@ class AdvantageEstimator:
                 f"{keys[row]!r:.100} (row {row}) in group {found.groups[found.row_group[row]]!r:.100}")
         alone = first[found.count == 1]
         if len(alone) > 1 and len(np.unique(hashes[alone])) <= len(alone) / 2:
-            self._tell("alone", f"{len(alone)} groups hold one rollout, though their prompts come more than once in the "
-                                "batch: group ids seem to differ between rollouts of a prompt")
+            said["alone"] = (f"{len(alone)} groups hold one rollout, though their prompts come more than once in the batch: "
+                             "group ids seem to differ between rollouts of a prompt")
 
-    def _metrics(self, found, rewards, groups, value, mask, maximum):
-        counted = _counted(rewards, mask)
-        low, high = reward_range = self.reward_range or (0.0, 1.0)
-        if not len(counted) or not self._bounded(counted):
+    def _metrics(self, state, found, rollouts, value, maximum, said):
+        low, high = reward_range = state.reward_range or (0.0, 1.0)
+        if not rollouts.counted.any() or not self._bounded(state, rollouts):
             return {}
         seen = found.count > 0
         names = ("count", "mean", "prior", "weight", "baseline", "rejected", "constant")
-        prior = value if self._rule.uses_prior else np.full(len(rewards), np.nan)
+        prior = value if self._rule.uses_prior else np.full(len(rollouts.rewards), np.nan)
         health = prior_health(
             SimpleNamespace(**{name: getattr(found, name)[seen] for name in names}),
-            fit_calibration(rewards, found.row_group, prior, reward_range=reward_range, mask=mask),
-            reward_range=reward_range, maximum=maximum, two_valued=bool(np.isin(counted, (low, high)).all()))
+            fit_calibration(rollouts.rewards, found.row_group, prior, reward_range=reward_range, mask=rollouts.mask),
+            reward_range=reward_range, maximum=maximum, two_valued=bool(np.isin(rollouts.values, (low, high)).all()))
         if self.rule == "v05":
             for warning in health.warnings:
                 # At the first steps no prompt has been seen; many prompts with one rollout each can be meant.
                 if warning.kind == "error":
-                    self._tell("error", warning.message)
-        figures = health.as_dict() | {"calibrated": float(found.rule == self.rule and self._rule.learns is not None and self._rule.uses_prior)}
+                    said["error"] = warning.message
+        applied = found.rule == self.rule and self._rule.learns is not None and self._rule.uses_prior
+        figures = health.as_dict() | {"calibrated": float(applied)}
         del figures["warnings"]
         return {f"v05/{name}": float(figure) for name, figure in figures.items() if not np.isnan(figure)}
 
     def _tell(self, kind, message):
         """A warning, once of each kind."""
-        if kind not in self._told:
-            self._told.add(kind)
-            log.warning(message)
+        with self._lock:
+            self._commit(self._state, {kind: message})
 
     def state_dict(self):
         """All that was learnt: {name: bytes}. Loads in every later release."""
-        about = {"version": 1, "rule": self.rule, "prior": self._prior_name(), "reward_range": self.reward_range,
-                 "steps": self.steps}
-        state = {"estimator": json.dumps(about).encode(), self._running().__name__: self.calibration.state_dict()["checkpoint"]}
-        return state | {f"prior/{name}": data for name, data in self.source.state_dict().items()}
+        with self._lock:
+            return self._saved(self._state)
+
+    def _saved(self, state):
+        about = About(self.rule, self._prior_name(), state.reward_range, state.steps)
+        parts = {f"prior/{name}": data for name, data in state.source.state_dict().items()}
+        return {"estimator": about_bytes(about), self._running.__name__: state.calibration.state_dict()["checkpoint"]} | parts
 
     def load_state_dict(self, state):
         """Goes on where `state_dict` was taken. Options stay those of this object; where they differ from the saved ones a
         warning says so. Raises CheckpointError for what cannot be used, and then changes nothing."""
-        try:
-            about = json.loads(state["estimator"])
-            reward_range = about["reward_range"] and tuple(about["reward_range"])
-            rule, prior, steps = about["rule"], about["prior"], int(about["steps"])
-            given = {"reward_range": reward_range} if reward_range else {}
-            calibration = self._running()(discount=self._calibration_discount, **given)
-            # A mixture can not go on from a calibration, nor the other way round: another rule, of which a warning tells.
-            if rule == self.rule or self._running().__name__ in state:
-                calibration.load_state_dict({"checkpoint": state[self._running().__name__]})
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"state must be what AdvantageEstimator.state_dict() returned: {error!r}") from error
-        if self._given_range is not None and reward_range is not None and reward_range != self._given_range:
+        with self._lock:
+            said = {}
+            self._commit(self._loaded(state, said), said)
+
+    def _loaded(self, saved, said):
+        """The state that was saved, all of it checked."""
+        about = read_about(saved)
+        if self._given_range is not None and about.reward_range not in (None, self._given_range):
             raise CheckpointError(
-                f"the state was saved with reward_range {reward_range}, which cannot be used with {self._given_range}")
-        source = prior_source(self.prior, reward_range or self._given_range or (0.0, 1.0), **self._learning)
-        if prior == self._prior_name():
-            parts = {name.removeprefix("prior/"): data for name, data in state.items() if name.startswith("prior/")}
+                f"the state was saved with reward_range {about.reward_range}, which cannot be used with {self._given_range}")
+        reward_range = about.reward_range or self._given_range
+        source, calibration = self._nothing_learnt(reward_range or (0.0, 1.0))
+        name = self._running.__name__
+        # A mixture can not go on from a calibration, nor the other way round: another rule, of which a warning tells.
+        if about.rule == self.rule or name in saved:
+            if name not in saved:
+                raise CheckpointError(f"the state lacks the member {name!r}")
+            calibration.load_state_dict({"checkpoint": saved[name]})
+            if calibration.reward_range != (about.reward_range or (0.0, 1.0)):
+                raise CheckpointError(f"the saved {name} has the reward_range {calibration.reward_range}, the state "
+                                      f"{about.reward_range or (0.0, 1.0)}")
+            if about.reward_range is None:  # no reward was seen
+                _, calibration = self._nothing_learnt(reward_range or (0.0, 1.0))
+        if about.prior == self._prior_name():
+            parts = {name.removeprefix("prior/"): data for name, data in saved.items() if name.startswith("prior/")}
             try:
                 source.load_state_dict(parts)
             except KeyError as error:
-                raise CheckpointError(f"the state lacks {error} of the prior {prior!r}") from error
+                raise CheckpointError(f"the state lacks {error} of the prior {about.prior!r}") from error
+            except (TypeError, ValueError) as error:
+                raise CheckpointError(f"the prior {about.prior!r} cannot use what was saved: {error}") from error
         else:
-            self._tell("resume prior", f"the state was saved with prior {prior!r}: {self._prior_name()!r} starts anew")
-        if rule != self.rule:
-            self._tell("resume rule", f"the state was saved with rule {rule!r} and goes on with {self.rule!r}")
-        self.source, self.calibration, self.steps = source, calibration, steps
-        self.reward_range = reward_range or self._given_range
+            said["resume prior"] = (
+                f"the state was saved with prior {about.prior!r}: {self._prior_name()!r} starts anew")
+        if about.rule != self.rule:
+            said["resume rule"] = f"the state was saved with rule {about.rule!r} and goes on with {self.rule!r}"
+        return _State(reward_range, source, calibration, about.steps, self._state.told)
 
     def _prior_name(self):
-        return self.prior if isinstance(self.prior, str) else type(self.source).__name__
+        return self.prior if isinstance(self.prior, str) else type(self._state.source).__name__
 
     def save(self, path):
-        """Writes `state_dict` to one file. A crash in the middle leaves an old file whole."""
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as file:
-            for name, data in self.state_dict().items():
-                file.writestr(zipfile.ZipInfo(name), data)  # no time stamp: the same state gives the same bytes
-        with whole_file(path) as file:
-            file.write(archive.getvalue())
+        """Writes `state_dict` to one file. A crash in the middle leaves an old file whole.
+
+        path: of a file, new or old; a symbolic link is followed and kept, as is the mode of an old file; ~ is the home.
+        """
+        write_state(path, self.state_dict())
 
     def load(self, path):
-        """Loads what `save` wrote into this object."""
+        """Loads what `save` wrote into this object. Raises CheckpointError for a file that is none of ours."""
         self.load_state_dict(read_state(path))
+
+    def __getstate__(self):
+        with self._lock:  # a copy: the next step changes a history that it shares
+            prior, state = copy.deepcopy((self.prior, self._state))
+        kept = {name: value for name, value in vars(self).items() if name not in ("_lock", "agree")}
+        return kept | {"prior": prior, "_state": state}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._set_up()
 
     def __repr__(self):
         return (f"AdvantageEstimator(rule={self.rule!r}, prior={self._prior_name()!r}, reward_range={self.reward_range}, "
                 f"steps={self.steps})")
 
 
-def read_state(path):
-    """The state_dict that `AdvantageEstimator.save` wrote to a file."""
-    try:
-        with zipfile.ZipFile(Path(path)) as file:
-            return {name: file.read(name) for name in file.namelist()}
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise CheckpointError(f"{path} is no saved AdvantageEstimator: {error}") from error
+_estimators = weakref.WeakSet()
+
+
+def _forget_locks():
+    """In a forked child: of a thread that held a lock there is nothing left, and the state that it worked on is whole."""
+    for estimator in list(_estimators):
+        estimator._lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forget_locks)
+
+
+def _learnt(source, keys, prompts, rollouts, step):
+    """The source with what the rollouts say; one that only has `record` changes, which is why it comes last."""
+    if hasattr(source, "after"):
+        return source.after(keys, prompts, rollouts.rewards, rollouts.mask, step)
+    source.record(keys, prompts, rollouts.rewards, rollouts.mask, step)
+    return source
 
 
 def _scored(rewards, mask):
-    """Rewards as float64 and a byte mask or None: rows without a reward do not count."""
+    """The _Rollouts of rewards, (n,) with NaN or None where unscored, and mask, (n,) booleans or None."""
     rewards = optional_numbers(rewards, "rewards", (0.0, 1.0))
     if rewards.ndim != 1:
         raise InvalidArgument(f"rewards must have one dimension (rollouts), got shape {rewards.shape}")
     mask = mask_rows(mask, len(rewards))
-    unscored = np.isnan(rewards)
-    if unscored.any():
-        mask = (~unscored if mask is None else mask.astype(bool) & ~unscored).astype(np.uint8)
-    return rewards, mask
-
-
-def _counted(rewards, mask):
-    return rewards if mask is None else rewards[mask.astype(bool)]
+    asked = np.ones(len(rewards), bool) if mask is None else mask.astype(bool)
+    counted = asked & ~np.isnan(rewards)
+    bad = np.flatnonzero(counted & ~(np.abs(rewards) <= _LARGEST_REWARD))
+    if len(bad):
+        raise InvalidArgument(f"rewards[{bad[0]}] must be finite and at most 1e30 in absolute value, got {rewards[bad[0]]:g}")
+    unscored = int(asked.sum() - counted.sum())
+    return _Rollouts(rewards, counted.astype(np.uint8) if unscored else mask, counted, unscored)
 
 
 def _usual_range(low, high):
@@ -339,8 +531,3 @@ def _usual_range(low, high):
     if -1 <= low and high <= 1:
         return -1.0, 1.0
     return min(low, 0.0), max(high, 0.0)
-
-
-def _plain(keys):
-    """Keys as a list of plain integers and strings, or an integer array."""
-    return keys.tolist() if hasattr(keys, "tolist") else list(keys)

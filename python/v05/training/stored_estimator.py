@@ -1,14 +1,17 @@
 """An AdvantageEstimator for trainers that call one function and keep nothing for it: it keeps its own state."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 
-from .._core.arrays import optional_numbers
+from .._core.arrays import listed, mask_rows, optional_numbers
+from .._core.files import check_writable, file_path
 from .._core.prompt_key import prompt_key
-from ..errors import InvalidArgument
-from .advantage_estimator import STATE_FILE, AdvantageEstimator, log
+from ..errors import Error, InvalidArgument
+from .advantage_estimator import AdvantageEstimator, log
+from .estimator_state import STATE_FILE, write_state
 
 _NEARLY_ALL = 0.95
 
@@ -24,18 +27,21 @@ class StoredEstimator(AdvantageEstimator):
     writes: whether this process writes the state; where several hold the same, one does.
     options: as in AdvantageEstimator.
 
-    A file that cannot be written and a `log` that raises give one warning, they do not end a training run.
+    A file that cannot be written and a `log` that raises give one warning, they do not end a training run. A step that is
+    interrupted, while the file is written too, is taken back: it may be tried again.
     """
 
     def __init__(self, *, state_path=None, id_field=None, prior_field="prior", log=None, writes=True, **options):
         super().__init__(**options)
-        self.state_path = None if state_path is None else Path(state_path)
+        self.state_path = None if state_path is None else Path(file_path(state_path, "state_path"))
         self.id_field = id_field
         self.prior_field = prior_field
-        self.metrics = {}
         self._report = log or _log_line
         self.writes = writes
+        # What the last step wrote, and the one before: a step that is interrupted in the middle of it is taken back.
+        self._written = self._written_before = self.state_dict()
         if self.state_path is not None:
+            check_writable(self.state_path, "state_path")
             self._resume(self.state_path)
 
     @property
@@ -76,50 +82,63 @@ class StoredEstimator(AdvantageEstimator):
         rewards = optional_numbers(rewards, "rewards", (0.0, 1.0))
         if rollouts is None:
             return self.step(rewards, groups, keys, prompts=prompts, column=column, mask=mask).advantages
+        groups, rollouts = listed(groups, "groups"), listed(rollouts, "rollouts")
         first, back = _distinct(zip(groups, rollouts, rewards.tolist()))
+        reward_of = {}
+        for row in first:
+            reward, other = rewards[row], reward_of.setdefault((groups[row], rollouts[row]), rewards[row])
+            if reward != other and not np.isnan([reward, other]).all():
+                self._tell("disagree", f"the rows of rollout {rollouts[row]!r:.100} have different rewards, {other:g} and "
+                                       f"{reward:g}: each reward counts as a rollout of its own")
         if mask is not None:
-            mask = np.asarray(mask)[first]
+            mask = mask_rows(mask, len(rewards))[first]
         once = self.step(
             rewards[first], _rows(groups, first), _rows(keys, first), prompts=_rows(prompts, first),
             column=_rows(column, first), mask=mask)
         return once.advantages[back]
 
-    def step(self, rewards, groups, keys, **arguments):
-        """As in AdvantageEstimator; then keeps the state and reports the metrics."""
-        found = super().step(rewards, groups, keys, **arguments)
-        unscored = int(np.isnan(optional_numbers(rewards, "rewards", (0.0, 1.0))).sum())
-        if unscored:
-            self._tell("unscored", f"{unscored} of {len(rewards)} rollouts have no reward (None or NaN): "
-                                   "they count nowhere and their advantage is 0")
+    def _finish(self, found, after, said):
+        """Reports the metrics, and keeps the state."""
         counted = found.estimate.count[found.estimate.count > 0]
         if len(counted) > 1 and np.mean(counted == 1) > _NEARLY_ALL:
-            self._tell("single", f"{np.mean(counted == 1):.0%} of the groups hold a single rollout: if the trainer "
-                                 "samples several of a prompt, its ids of groups are wrong and groups have no baseline")
-        self.metrics = found.metrics
-        if self.state_path is not None:
-            self._keep(self.state_path)
+            said["single"] = (f"{np.mean(counted == 1):.0%} of the groups hold a single rollout: if the trainer samples "
+                              "several of a prompt, its ids of groups are wrong and groups have no baseline")
         try:
             self._report(found.metrics)
         except Exception as error:  # whatever a user's function raises: training goes on
-            self._tell("log", f"the function given as log failed: {error!r}")
-        return found
+            said["log"] = f"the function given as log failed: {error!r}"
+        self._written_before = self._written
+        super()._finish(found, after, said)
+        if self.state_path is not None and self.writes:
+            self._written = self._saved(self._state)
+            self._write(self.state_path, self._written)
+
+    def _restored(self, before):
+        """Writing uses the history, which the state before the step has shared."""
+        if self.state_path is None or not self.writes:
+            return before
+        self._written = self._written_before
+        return dataclasses.replace(self._loaded(self._written, {}), told=before.told, metrics=before.metrics)
+
+    def load_state_dict(self, state):
+        super().load_state_dict(state)
+        self._written = self.state_dict()
 
     def save_in(self, checkpoint):
         """Keeps the state in the folder of a trainer's checkpoint."""
-        self._keep(Path(checkpoint, STATE_FILE))
+        if self.writes:
+            self._write(Path(checkpoint, STATE_FILE), self.state_dict())
 
     def resume_from(self, checkpoint):
         """Goes on with what `save_in` left in the folder; where it left nothing, a warning says so."""
         self._resume(Path(checkpoint, STATE_FILE))
 
-    def _keep(self, path):
-        if not self.writes:
-            return
+    def _write(self, path, state):
         try:
             if path == self.state_path:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            self.save(path)
-        except OSError as error:
+            write_state(path, state)
+        except (OSError, Error) as error:  # a disk that is full, something else that now stands at the path
             self._tell("state", f"the state could not be written to {path} and will not be resumed: {error}")
 
     def _resume(self, path):

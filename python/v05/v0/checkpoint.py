@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from .._core.checkpoint import whole_file
+from .._core.files import whole_file
 from ..errors import CheckpointError, InvalidArgument
 
 WEIGHTS = "model_state_dict"
