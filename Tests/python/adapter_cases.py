@@ -64,13 +64,15 @@ class Reference:
 
     def __init__(self, rule, discount=0.8):
         self.rule, self.discount = rule, discount
-        self.seen = {}
+        self.seen, self.level = {}, None
         self.calibration = v05.RunningCalibration()
 
     def step(self, batch):
         rewards, groups = np.array(batch.rewards, float), np.array(batch.groups)
         scored = ~np.isnan(rewards)
-        prior = np.array([self.seen[key][0] / self.seen[key][1] if key in self.seen else np.nan for key in batch.keys])
+        learnt = prior = np.array([self._value(key) for key in batch.keys])
+        if self.level is None:  # the first step: the mean of the other groups
+            prior = np.array([rewards[scored & (groups != group)].mean() for group in groups])
         fitted = self.calibration.calibration if self.calibration.updates else None
         if fitted is None or fitted.groups < 8:
             fitted = v05.fit_calibration(np.where(scored, rewards, 0.0), groups, prior, mask=scored)
@@ -82,13 +84,22 @@ class Reference:
             else:
                 baseline = self._paper(others, prior[row])
             advantages[row] = 0.0 if np.isnan(baseline) else rewards[row] - baseline
-        self.calibration.update(np.where(scored, rewards, 0.0), groups, prior, mask=scored)
+        self.calibration.update(np.where(scored, rewards, 0.0), groups, learnt, mask=scored)
+        counted = rewards[scored]
+        self.level = ((counted.sum() + 0.5) / (len(counted) + 1) if self.level is None
+                      else self.level + 0.2 * (counted.mean() - self.level))
         for key in dict.fromkeys(batch.keys):
             mine = rewards[scored & np.array([other == key for other in batch.keys])]
             if len(mine):
                 total, count = self.seen.get(key, (0.0, 0.0))
                 self.seen[key] = (self.discount * total + mine.sum(), self.discount * count + len(mine))
         return advantages
+
+    def _value(self, key):
+        if self.level is None:
+            return np.nan
+        total, count = self.seen.get(key, (0.0, 0.0))
+        return (total + self.level) / (count + 1)
 
     @staticmethod
     def _paper(others, prior):

@@ -41,8 +41,14 @@ def file_path(path, name="path"):
 
 
 def check_writable(path, name="path"):
-    """Raises where `whole_file` will: for what is no path of a file, and for what stands there and is no file."""
-    _standing(file_path(path, name), name)
+    """Raises where `whole_file` will: for what is no path of a file, and for what stands there and is no file. What may
+    mend itself until then, such as a disk that is not mounted, is no error yet."""
+    try:
+        _standing(file_path(path, name), name)
+    except IsADirectoryError:
+        raise
+    except OSError:
+        pass
 
 
 def read_file(path):
