@@ -85,7 +85,7 @@ def visits_of(rewards, batches, prompt=None):
     count, each = rewards.shape
     return Visits(prompt=np.arange(count) if prompt is None else prompt, count=np.full(count, each),
                   start=np.arange(count) * each, reward=rewards.ravel(), logged_prior=np.full(count, np.nan),
-                  earlier=np.zeros(count, int), batches=np.array(batches))
+                  earlier=np.zeros(count, int), batches=np.array(batches), asked=np.ones(count, bool))
 
 
 def test_figures_against_plain_loops():

@@ -2,6 +2,7 @@
 
 from .errors import LogError
 from .fields import find_layout
+from .rows import number
 
 DEEPEST = 8
 MOST_COLUMNS = 1000
@@ -25,6 +26,7 @@ def _inside(value, around, depth, fields):
         return _known(parts, depth, whole=True)
     if depth > DEEPEST:
         return []
+    value = _named(value, fields)
     if (table := _table(value)) is not None:
         return [(around | row, bool(find_layout(around | row, fields))) for row in table]
     row = around | {name: item for name, item in value.items() if not _is_rows(item)}
@@ -43,6 +45,29 @@ def _known(parts, depth, whole):
     if known:
         return [row for part in (parts if whole else known) for row in part]
     return next((part[:1] for part in parts if part), []) if whole or depth == 0 else []
+
+
+def _named(value, fields):
+    """An object with the fields that options name by their path, "object.field" or "list.0"; and with the prompt of NeMo-RL,
+    which logs the turns of a chat as a list of texts."""
+    names = [name for name in (fields.prompt, fields.group, fields.step, *fields.reward) if name and "." in name]
+    found = {name: item for name in names if name not in value and (item := _at(value, name.split("."))) is not None}
+    turns = value.get("content")
+    if "prompt" not in value and "rewards" in value and isinstance(turns, list) and len(turns) > 1 and all(
+            isinstance(turn, str) for turn in turns):
+        found["prompt"], found["content"] = "\n".join(turns[:-1] if len(turns) < 4 else turns[:2]), "\n".join(turns)
+    return value | found if found else value
+
+
+def _at(value, path):
+    for part in path:
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value
 
 
 def _table(value):
@@ -95,6 +120,9 @@ def _split(path, line, row, fields):
     for name, item in lists.items():
         if len(item) != length:
             raise LogError(path, line, f"{name} has {len(item)} entries where {next(iter(lists))} has {length}")
+    if layout.completion == "output_response":  # SkyRL's scores are of the tokens
+        yield row | {name: sum(number(path, line, name, part) for part in item) for name, item in lists.items()}
+        return
     if isinstance(row.get(layout.completion), str) and length != 1:
         problem = f"{next(iter(lists))} is a list of {length} beside one {layout.completion}; write one number per rollout"
         raise LogError(path, line, problem)

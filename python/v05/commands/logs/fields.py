@@ -14,7 +14,7 @@ PROMPTS = (
 )
 STEPS = (
     "global_step", "global_steps", "training_step", "train_step", "trainer_step", "step", "steps", "iteration", "iter",
-    "update", "update_step", "policy_version", "policy_step", "head_version", "epoch",
+    "update", "update_step", "policy_version", "policy_step", "tail_version", "epoch",
 )
 # One of these is the reward; several are candidates.
 REWARDS = (
@@ -26,10 +26,10 @@ COMPLETIONS = (
     "completion", "completions", "response", "responses", "output", "outputs", "output_response", "generation", "generations",
     "completion_ids", "response_tokens", "response_ids", "output_ids", "solution", "code", "pred", "trajectory", "messages",
 )
-GROUPS = ("group_id", "group_index", "group_uid", "group")
-ANSWERS = ("gts", "gt", "ground_truth", "answer", "target", "label")
+GROUPS = ("group_id", "group_index", "group_idx", "group_uid", "group")
+ANSWERS = ("gts", "gt", "ground_truth", "reference_answer", "target", "gold", "label")
 ADVANTAGES = ("advantage", "advantages")
-TEXTS = {*PROMPTS, *COMPLETIONS, *ANSWERS}
+TEXTS = {*PROMPTS, *COMPLETIONS, *ANSWERS, "answer"}
 NO_REWARD = {*STEPS, *GROUPS, *ADVANTAGES, "prior"}
 WORDS = {
     "true": 1.0, "false": 0.0, "pass": 1.0, "fail": 0.0, "passed": 1.0, "failed": 0.0, "correct": 1.0, "incorrect": 0.0,
@@ -55,7 +55,8 @@ class Layout(NamedTuple):
     """Which fields of a row hold what; None: no field does.
 
     rewards: candidates for the reward, or the fields of the reward, of which `weights` are then the weights.
-    asynchronous: rollouts of one group may be of different steps; the earliest counts.
+    asynchronous: rollouts of one group may be of different steps; the latest counts. Where prompt and group are the same
+    field nothing is known of the prompt but that a group has one.
     table: the rows are a batch as its trainer held it, not lines that were written one after the other.
     """
 
@@ -111,13 +112,13 @@ def find_layout(row, fields, *, table=False):
     if {"prompt", "rollouts", "successes"} <= row.keys() and not fields.reward:
         return Layout("pass counts", "prompt", ("successes",))
     group = fields.group or _first(GROUPS, row)
-    prompt = fields.prompt or _first(PROMPTS, row) or fields.group
+    prompt = fields.prompt or _first(PROMPTS, row) or _inner(PROMPTS, row) or group
     advantage = _first(ADVANTAGES, row)
     completion = _first(COMPLETIONS, row)
     if prompt not in row:
         return None
     verl = prompt == "input" and ("output" in row or "score" in row)
-    areal = {"task_id", "sample_idx", "head_version"} <= row.keys()
+    areal = {"task_id", "sample_idx", "tail_version"} <= row.keys()
     if group is None and (verl or areal):
         group = _first(("uid",) if verl else ("task_id",), row)
     step = fields.step or next((name for name in STEPS if name in row and is_number(row[name])), None)
@@ -204,3 +205,9 @@ def _is_float(name, value):
 
 def _first(names, row):
     return next((name for name in names if name in row), None)
+
+
+def _inner(names, row):
+    """The first field of an object in the row, "object.field", that is called so."""
+    inner = {name.rpartition(".")[2]: name for name in reversed(row) if "." in name}
+    return next((inner[name] for name in names if name in inner), None)

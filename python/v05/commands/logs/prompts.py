@@ -39,21 +39,42 @@ def _key(path, line, value):
     return prompt_key(path, line, "prompt", value)[0]
 
 
-def distinct_prompts(prompt, answer, group, step, texts):
-    """(prompt of each row, their texts, sentences) where groups of one step share their text, as with images.
+def distinct_prompts(found, texts):
+    """(prompt of each row, their texts, sentences) where the text of a prompt does not say which it is, as with images.
 
     Then text and logged answer tell prompts apart, or, where those are shared too, every group is a prompt of its own.
     """
-    if _shared(prompt, group, step) <= SHARED:
+    prompt, answer, group, step = (found[name] for name in ("prompt", "answer", "group", "step"))
+    shared = _shared(prompt, group, step)
+    nameless = bool(found["nameless"].any())
+    if not nameless and shared <= SHARED and not _mixed(prompt, answer, group, step):
         return prompt, texts, []
     by_answer = numbered(prompt, answer)
-    if _shared(by_answer, group, step) <= SHARED:
-        note = "Groups of a step have the same prompt; they are told apart by their answers."
+    if not nameless and _shared(by_answer, group, step) <= SHARED and _settled(answer, group, step):
+        note = "Rollouts of a step have the same prompt and different answers to it: prompt and answer together name it."
         return by_answer, _texts(texts, prompt, by_answer), [note]
     by_group = numbered(step, prompt, group)
-    note = ("Groups of a step have the same prompt and nothing tells which it is, so no visit has a history: name a field that "
-            "tells prompts apart by --prompt.")
+    note = ("Groups of a step have the same prompt, or none, and nothing tells which it is, so no visit has a history: name a "
+            "field that tells prompts apart by --prompt.")
     return by_group, _texts(texts, prompt, by_group), [note]
+
+
+def _mixed(prompt, answer, group, step):
+    """Whether rollouts without a group have one prompt and several right answers at most of the visits."""
+    alone = (group < 0) & (answer >= 0)
+    if not alone.any():
+        return False
+    visit, pair = (numbered(*columns) for columns in ((step[alone], prompt[alone]), (step[alone], prompt[alone], answer[alone])))
+    _, first = np.unique(pair, return_index=True)
+    _, answers = np.unique(visit[first], return_counts=True)
+    return np.count_nonzero(answers > 1) > len(answers) / 2
+
+
+def _settled(answer, group, step):
+    """Whether the rollouts of a group have one answer, so that it is that of the prompt and not of the model."""
+    known = group >= 0
+    groups, pairs = numbered(step[known], group[known]), numbered(step[known], group[known], answer[known])
+    return not known.any() or pairs.max() + 1 <= 1.01 * (groups.max() + 1)
 
 
 def _shared(prompt, group, step):

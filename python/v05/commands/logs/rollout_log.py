@@ -16,6 +16,7 @@ from .rewards import read_state, weigh
 from .steps import begun_anew, first_steps
 
 MOST_ROLLOUTS = 2**25
+MANY = 32  # rollouts of one prompt at a step are more than is usual
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
         raise LogError(names[0] if len(names) == 1 else path, None, f"the log has no rollouts; {cure}")
     found = columns.arrays()
     found["asynchronous"] = np.array([layout.asynchronous for layout in reader.layouts])[found["layout"]]
+    found["nameless"] = np.array([layout.prompt == layout.group for layout in reader.layouts])[found["layout"]]
     missing = np.isnan(found["step"])
     if missing.any() and not missing.all():
         row = np.flatnonzero(missing)[0]
@@ -148,8 +150,9 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
     found = _rows(found, scored)
     found["step"], said = begun_anew(found)
     notes += [said] if said else []
-    prompt, texts, said = distinct_prompts(*(found[name] for name in ("prompt", "answer", "group", "step")), columns.texts)
+    prompt, texts, said = distinct_prompts(found, columns.texts)
     notes += said
+    notes += _one_prompt(found, prompt)
     visit = numbered(found["step"], prompt, found["group"])
     notes += _several_runs([file.folder for file in files], found["file"], visit)
     order = np.argsort(visit, kind="stable")
@@ -198,6 +201,18 @@ def _wanted(found, codes, exclude, only_prompts, keep_evaluation):
             notes.append(f"{np.count_nonzero(~rows)} rollouts were left out by {option}.")
             found = _rows(found, rows)
     return found, notes
+
+
+def _one_prompt(found, prompt):
+    """A sentence where a step has one prompt for all its many rollouts, at most steps."""
+    step = found["step"]
+    _, rollouts = np.unique(step, return_counts=True)
+    _, first = np.unique(numbered(step, prompt), return_index=True)
+    _, prompts = np.unique(step[first], return_counts=True)
+    if len(prompts) < 2 or np.median(rollouts) < MANY or np.median(prompts) > 1 or (found["group"] >= 0).any():
+        return []
+    return [f"All {np.median(rollouts):.0f} rollouts of a step have the same prompt: if they are of several, name a field that "
+            "tells them apart by --prompt or --group."]
 
 
 def _several_runs(folders, file, visit):

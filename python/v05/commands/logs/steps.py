@@ -11,7 +11,7 @@ def first_steps(found):
     """(n,) the step of each row, before it is known whether the log was begun anew.
 
     found: the columns of a log in the order of its lines. Without steps the n-th run of lines of a prompt, or its n-th group,
-    is its n-th visit. Of an asynchronous trainer's group the earliest step counts. Where the steps of an epoch begin anew
+    is its n-th visit. Of an asynchronous trainer's group the latest step counts. Where the steps of an epoch begin anew
     with each, epoch and step count.
     """
     step, epoch, prompt, group = (found[name] for name in ("step", "epoch", "prompt", "group"))
@@ -19,9 +19,9 @@ def first_steps(found):
         return _visit_numbers(prompt, group).astype(float)
     waiting = found["asynchronous"] & (group >= 0)
     if waiting.any():
-        earliest = np.full(group.max() + 1, np.inf)
-        np.minimum.at(earliest, group[waiting], step[waiting])
-        step = np.where(waiting, earliest[group], step)
+        latest = np.full(group.max() + 1, -np.inf)
+        np.maximum.at(latest, group[waiting], step[waiting])
+        step = np.where(waiting, latest[group], step)
     if not np.isnan(epoch).any():
         pairs = numbered(step, epoch)
         distinct = np.unique(step, return_index=True, return_counts=False)[0]

@@ -1,0 +1,572 @@
+"""One run as every trainer and harness would have logged it: the same prompts, visits and rewards, or an error that asks."""
+
+import csv
+import gzip
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from v05.commands.logs import LogError, fields_of, read_log
+from v05.commands.logs.fields import reward_weights
+from v05.commands.replay.visits import gather_visits
+from v05.errors import InvalidArgument
+
+PROMPTS, GROUP, STEPS = 12, 8, 6
+RANDOM = np.random.default_rng(1)
+# (step, prompt, rollout, reward) of a run in which every prompt is visited at every step.
+RUN = [(step, prompt, rollout, float(RANDOM.random() < (prompt + 1) / 13))
+       for step in range(STEPS) for prompt in range(PROMPTS) for rollout in range(GROUP)]
+SUMS = {(step, prompt): sum(reward for s, p, _, reward in RUN if (s, p) == (step, prompt))
+        for step in range(STEPS) for prompt in range(PROMPTS)}
+
+
+def lines(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def document(path, content, indent=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=indent))
+    return path
+
+
+def table(path, rows):
+    pyarrow = pytest.importorskip("pyarrow", reason="reading parquet needs pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="reading parquet needs pyarrow")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
+
+
+def shuffled(rows, seed=2):
+    return [rows[place] for place in np.random.default_rng(seed).permutation(len(rows))]
+
+
+def plain(run=RUN, **more):
+    return [{"prompt": f"question {p}", "completion": f"answer {s} {p} {k}", "reward": r, "step": s} | more for s, p, k, r in run]
+
+
+def of_step(step):
+    return [row for row in RUN if row[0] == step]
+
+
+def columns(rows):
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def advantages(run, reward, scale=True):
+    """The advantages of GRPO for rewards that are a function of a row of the run, in the order of the run."""
+    groups = {}
+    for row in run:
+        groups.setdefault(row[:2], []).append(reward(row))
+    def one(row):
+        rewards = np.array(groups[row[:2]])
+        return float(np.float32((reward(row) - rewards.mean()) / ((rewards.std(ddof=1) + 1e-4) if scale else 1)))
+    return [one(row) for row in run]
+
+
+def length(row):
+    """What a log may hold beside the reward: a number that has nothing to do with it."""
+    return 2.0 + (row[0] * 7 + row[1] * 3 + row[2] * 5) % 11
+
+
+def trl(run, correct=1.0, form=0.0, scale=True):
+    """Rows of TRL's completions: two reward functions with these weights, and a number that one of them logged."""
+    found = advantages(run, lambda row: correct * row[3] + form * (row[2] % 3 == 0), scale)
+    return [{"step": row[0], "prompt": f"question {row[1]}", "completion": f"answer {row[:3]}", "correct": row[3],
+             "form": float(row[2] % 3 == 0), "seconds": length(row), "advantage": advantage}
+            for row, advantage in zip(run, found)]
+
+
+def ms_swift(folder):
+    return lines(folder / "completions.jsonl", (columns([
+        {"step": str(s), "prompt": f"question {p}", "completion": f"answer {k}", "accuracy": r, "advantages": 0.0}
+        for s, p, k, r in of_step(step)]) for step in range(STEPS)))
+
+
+def areal(folder):
+    for step in range(STEPS):
+        for prompt in range(PROMPTS):
+            lines(folder / "rollout" / str(step) / f"{PROMPTS * step + prompt}.jsonl", [
+                {"task_id": PROMPTS * step + prompt, "sample_idx": k, "seqlen": 9, "prompt_len": 4,
+                 "head_version": max(step - k % 2, 0), "tail_version": max(step - (k > 5), 0), "reward": r, "prompt": f"question {p}",
+                 "completion": f"answer {k}"} for s, p, k, r in of_step(step) if p == prompt])
+    return folder / "rollout"
+
+
+def areal_in_one_file(folder):
+    files = sorted(areal(folder).rglob("*.jsonl"))
+    (folder / "all.jsonl").write_text("".join(file.read_text() for file in files))
+    return folder / "all.jsonl"
+
+
+def prime_rl(folder):
+    for step in range(STEPS):
+        below = folder / "rollouts" / f"step_{step}"
+        lines(below / "train_rollouts.jsonl", [{"example_id": p, "prompt": [{"role": "user", "content": f"question {p}"}],
+                                                "completion": [], "reward": r} for s, p, k, r in of_step(step)])
+        lines(below / "eval_rollouts.jsonl", plain(of_step(step)))
+    return folder / "rollouts"
+
+
+def verl(folder):
+    for step in range(STEPS):
+        lines(folder / f"{step + 1}.jsonl", [
+            {"input": f"question {p}", "output": f"answer {k}", "gts": str(p), "score": r, "step": step + 1, "acc": 1 - r,
+             "uid": f"{s}-{p}_{k}_0"} for s, p, k, r in of_step(step)])
+    return folder
+
+
+def verl_of_images(folder):
+    rows = [{"input": "What is shown?", "output": "x", "gts": str(p), "score": r, "step": s, "uid": f"s{s}p{p}_{k}_0"}
+            for s, p, k, r in RUN]
+    return lines(folder / "dump.jsonl", rows)
+
+
+def verl_of_images_without_uid(folder):
+    rows = [{"input": "What is shown?", "output": "x", "gts": str(p), "score": r, "step": s} for s, p, k, r in RUN]
+    return lines(folder / "dump.jsonl", rows)
+
+
+def open_instruct(folder):
+    return lines(folder / "rollouts.jsonl", [
+        {"step": s, "sample_idx": 8 * p + k, "prompt_idx": p, "prompt_tokens": [11, 7, p], "response_tokens": [5], "reward": r,
+         "advantage": 0.0, "finish_reason": "stop", "dataset": "gsm8k"} for s, p, k, r in RUN])
+
+
+def nemo_rl(folder):
+    for step in range(STEPS):
+        lines(folder / f"train_data_step{step + 1}.jsonl", [
+            {"content": [f"question {p}", f"answer {k}"], "rewards": r, "input_lengths": 9, "idx": 8 * p + k}
+            for s, p, k, r in of_step(step)])
+        lines(folder / f"val_data_step{step + 1}.jsonl", [{"content": ["q", "a"], "rewards": 1.0, "idx": 0}])
+    return folder
+
+
+def rllm(folder):
+    for step in range(STEPS):
+        for s, p, k, r in of_step(step):
+            document(folder / "episodes" / f"train_step_{step}_epoch_0" / f"episode_{p}_{k}.json", {
+                "training_step": step, "epoch": 0, "episode_id": f"{p}:{k}", "task": {"question": f"question {p}"},
+                "is_correct": bool(r), "trajectories": [{"name": "solver", "steps": [{"observation": "x", "action": "y"}]}]}, 2)
+    return folder / "episodes"
+
+
+def trl_tables(folder):
+    for step in range(STEPS):
+        table(folder / f"completions_{step:05d}.parquet", [row | {"step": step} for row in trl(of_step(step))])
+    return folder
+
+
+def trl_table_of_wandb(folder):
+    rows = trl(RUN)
+    return document(folder / "completions_1.table.json", {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]})
+
+
+def wandb(folder):
+    return document(folder / "table.json", {"columns": ["step", "prompt", "completion", "reward"], "data": [
+        [s, f"question {p}", f"answer {k}", r] for s, p, k, r in RUN]})
+
+
+def array(folder):
+    return document(folder / "scores.json", plain())
+
+
+def indented_array(folder):
+    return document(folder / "scores.json", plain(), indent=2)
+
+
+def array_per_step(folder):
+    for step in range(STEPS):
+        document(folder / f"step_{step}.json", [{"prompt": f"question {p}", "score": r} for s, p, k, r in of_step(step)])
+    return folder
+
+
+def objects_over_several_lines(folder):
+    (folder / "log.json").write_text("\n".join(json.dumps(row, indent=4) for row in plain()))
+    return folder / "log.json"
+
+
+def group_per_line(folder):
+    return lines(folder / "log.jsonl", [
+        {"step": step, "prompt": f"question {prompt}", "completions": [f"answer {k}" for k in range(GROUP)],
+         "rewards": [r for s, p, k, r in RUN if (s, p) == (step, prompt)]} for step, prompt in SUMS])
+
+
+def step_per_line(folder):
+    """Prompts, and a list of rewards for each."""
+    return lines(folder / "log.jsonl", [
+        {"step": step, "prompt": [f"question {p}" for p in range(PROMPTS)],
+         "rewards": [[r for s, p, k, r in of_step(step) if p == prompt] for prompt in range(PROMPTS)]} for step in range(STEPS)])
+
+
+def chats(folder):
+    """Chats of as many messages as there are rollouts in the group."""
+    return lines(folder / "log.jsonl", [
+        {"step": step, "prompt": [{"role": "user", "content": f"question {prompt}"}] * GROUP,
+         "rewards": [r for s, p, k, r in RUN if (s, p) == (step, prompt)]} for step, prompt in SUMS])
+
+
+def reward_inside(folder):
+    return lines(folder / "log.jsonl", [
+        {"question": f"question {p}", "info": {"reward": r, "seconds": 3.5}, "training_step": s} for s, p, k, r in RUN])
+
+
+def true_and_false(folder):
+    with open(folder / "log.csv", "w", newline="") as file:
+        csv.writer(file, delimiter="\t").writerows(
+            [["problem", "correct", "iteration"], *([f"question {p}", bool(r), s] for s, p, k, r in RUN)])
+    return folder / "log.csv"
+
+
+def long_answers(folder):
+    with open(folder / "log.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["prompt", "completion", "reward", "step"], *(
+            [f"question {p}", "x\n" * (90_000 if place == 5 else 2), r, s] for place, (s, p, k, r) in enumerate(RUN))])
+    return folder / "log.csv"
+
+
+def out_of_order(folder):
+    return lines(folder / "log.jsonl", [
+        {"prompt": f"question {p}", "reward": r, "global_step": s} for s, p, k, r in shuffled(RUN)])
+
+
+def groups_out_of_order(folder):
+    return lines(folder / "log.jsonl", [
+        {"prompt": f"question {p}", "reward": r, "group_id": f"{s}.{p}", "update": s} for s, p, k, r in shuffled(RUN)])
+
+
+def steps_of_each_epoch(folder):
+    return lines(folder / "log.jsonl", [
+        {"prompt": f"question {p}", "reward": r, "epoch": s // 2, "step": s % 2} for s, p, k, r in RUN])
+
+
+def run_begun_anew(folder):
+    """The first three steps, and the same numbers again."""
+    return lines(folder / "log.jsonl", [{"prompt": f"question {p}", "reward": r, "step": s % 3} for s, p, k, r in RUN])
+
+
+def only_epochs(folder):
+    return lines(folder / "log.jsonl", [{"prompt": f"question {p}", "reward": r, "epoch": s / 2} for s, p, k, r in RUN])
+
+
+def logged_twice(folder):
+    path = lines(folder / "log.jsonl", plain())
+    path.write_text("".join(line * 2 for line in path.read_text().splitlines(True)))
+    return path
+
+
+def file_twice(folder):
+    path = lines(folder / "log.jsonl", plain())
+    path.write_text(path.read_text() * 2)
+    return path
+
+
+def some_lines_twice(folder):
+    rows = plain()
+    return lines(folder / "log.jsonl", rows + rows[-100:])
+
+
+def files_beside_the_log(folder):
+    lines(folder / "rollouts.jsonl", plain())
+    document(folder / "config.json", {"model": "m", "lr": 1e-6, "reward": {"weight": 1}}, indent=2)
+    lines(folder / "metrics.jsonl", [{"step": step, "loss": 0.5, "reward": 0.3} for step in range(9)])
+    (folder / "broken.json").write_text("{'python': None}")
+    (folder / "notes.csv").write_text("author,text\nme,x\n")
+    (folder / "empty.jsonl").write_text("")
+    (folder / ".hidden.jsonl").write_text("no log")
+    return folder
+
+
+def marked_steps(folder):
+    """Numbers in the names of files, beside those that are no step."""
+    for step in range(STEPS):
+        lines(folder / f"rank0_iter-{step}_of_7.jsonl", [
+            {"problem_id": f"question {p}", "passed": bool(r)} for s, p, k, r in of_step(step)])
+    return folder
+
+
+def zipped_documents(folder):
+    for step in range(STEPS):
+        path = folder / "gen" / f"global_step_{step}" / "samples.json.gz"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(gzip.compress(json.dumps({"results": plain(of_step(step))}, indent=1).encode()))
+    return folder / "gen"
+
+
+def successes(folder):
+    return lines(folder / "log.jsonl", [
+        {"prompt": f"question {prompt}", "rollouts": GROUP, "successes": [int(SUMS[step, prompt]) for step in range(STEPS)]}
+        for prompt in range(PROMPTS)])
+
+
+EVERY = [ms_swift, areal, areal_in_one_file, prime_rl, verl, verl_of_images, verl_of_images_without_uid, open_instruct, nemo_rl, rllm,
+         trl_tables, trl_table_of_wandb, wandb, array, indented_array, array_per_step, objects_over_several_lines, group_per_line,
+         step_per_line, chats, reward_inside, true_and_false, long_answers, out_of_order, groups_out_of_order, steps_of_each_epoch,
+         run_begun_anew, only_epochs, logged_twice, file_twice, some_lines_twice, files_beside_the_log, marked_steps,
+         zipped_documents, successes]
+
+
+def sums(visits):
+    return np.add.reduceat(visits.reward, visits.start)
+
+
+@pytest.mark.parametrize("write", EVERY, ids=lambda write: write.__name__)
+def test_a_run_is_read_whole(write, tmp_path):
+    log = read_log(write(tmp_path), texts=True)
+    visits = gather_visits(log)
+    assert len(np.unique(visits.prompt)) == PROMPTS
+    np.testing.assert_array_equal(visits.count, GROUP)
+    assert len(visits.count) == PROMPTS * STEPS and len(visits.batches) == STEPS + 1
+    for step in range(STEPS):
+        batch = np.arange(visits.batches[step], visits.batches[step + 1])
+        assert sorted(sums(visits)[batch].tolist()) == sorted(SUMS[step, prompt] for prompt in range(PROMPTS))
+    of_prompts = {}
+    for prompt, total in zip(visits.prompt.tolist(), sums(visits).tolist()):
+        of_prompts.setdefault(prompt, []).append(total)
+    assert sorted(of_prompts.values()) == sorted([SUMS[step, prompt] for step in range(STEPS)] for prompt in range(PROMPTS))
+    assert len(log.texts) >= PROMPTS
+
+
+def harness(samples):
+    """12 questions, one of each the 8 samples of the first step."""
+    return [samples(p, [r for s, q, k, r in of_step(0) if q == p]) for p in range(PROMPTS)]
+
+
+def qwen_math(folder):
+    return lines(folder / "math.jsonl", harness(lambda p, scores: {
+        "idx": p, "question": f"question {p}", "gt": "1", "code": ["x"] * 8, "pred": ["1"] * 8,
+        "score": [bool(score) for score in scores]}))
+
+
+def reasoning_gym(folder):
+    return document(folder / "results.json", {"metadata": {"eval_repeats": 8}, "categories": [{"name": "algebra", "datasets": [
+        {"name": "d", "mean_best_score": 0.5, "results": harness(lambda p, scores: {
+            "question": f"question {p}", "expected_answer": "1", "best_score": max(scores), "mean_score": np.mean(scores),
+            "completions": [{"model_answer": "1", "full_model_response": "x", "score": score} for score in scores]})}]}]}, indent=2)
+
+
+def human_eval(folder):
+    return lines(folder / "samples.jsonl_results.jsonl", sum(harness(lambda p, scores: [
+        {"task_id": f"HumanEval/{p}", "completion": "x", "result": "passed", "passed": bool(score)} for score in scores]), []))
+
+
+def live_code_bench(folder):
+    return document(folder / "eval_all.json", harness(lambda p, scores: {
+        "question_title": "t", "question_content": f"question {p}", "code_list": ["x"] * 8,
+        "graded_list": [bool(score) for score in scores], "pass@1": float(np.mean(scores))}), indent=4)
+
+
+def inspect(folder):
+    samples = sum(harness(lambda p, scores: [
+        {"id": p, "epoch": k + 1, "input": f"question {p}", "target": "1", "messages": [{"role": "user", "content": "x"}],
+         "scores": {"match": {"value": "C" if score else "I", "answer": "12", "explanation": "x"}}}
+        for k, score in enumerate(scores)]), [])
+    return document(folder / "log.json", {"version": 2, "eval": {"task": "t"}, "plan": {"steps": [{"solver": "s"}]}, "results": {
+        "scores": [{"name": "match", "metrics": {"accuracy": {"value": 0.5}}}]}, "samples": samples}, indent=2)
+
+
+def verifiers(folder):
+    return lines(folder / "results.jsonl", sum(harness(lambda p, scores: [
+        {"example_id": p, "prompt": [{"role": "user", "content": f"question {p}"}], "completion": [{"role": "assistant", "content":
+         f"{k}"}], "task": "t", "reward": score, "generation_ms": 1.5, "correct_answer": score} for k, score in enumerate(scores)]), []))
+
+
+def skyrl(folder):
+    return lines(folder / "dump.jsonl", sum(harness(lambda p, scores: [
+        {"input_prompt": f"question {p}", "output_response": "x y z", "score": [0.0, 0.0, score], "stop_reason": "stop"}
+        for score in scores]), []))
+
+
+@pytest.mark.parametrize("write", [qwen_math, reasoning_gym, human_eval, live_code_bench, inspect, verifiers, skyrl],
+                         ids=lambda write: write.__name__)
+def test_evaluation_harnesses(write, tmp_path):
+    visits = gather_visits(read_log(write(tmp_path)))
+    np.testing.assert_array_equal(visits.count, GROUP)
+    assert sums(visits).tolist() == [SUMS[0, prompt] for prompt in range(PROMPTS)]
+
+
+@pytest.mark.parametrize("options", [
+    dict(prompt="problem", reward=["gain"], step="when"),
+    dict(prompt="problem", reward={"gain": 2.0, "malus": -1.0}, step="when"),
+    dict(prompt="meta.problem", reward=["meta.gains.0"], step="meta.when", group="meta.both"),
+])
+def test_fields_by_name(options, tmp_path):
+    rows = [{"problem": f"q {p}", "gain": r, "malus": r, "when": s, "prompt": "x", "step": 0, "reward": 3.0, "meta": {
+        "problem": f"q {p}", "gains": [r, 5], "when": s, "both": [s, p]}} for s, p, k, r in shuffled(RUN)]
+    visits = gather_visits(read_log(lines(tmp_path / "log.jsonl", rows), fields=fields_of(**options)))
+    np.testing.assert_array_equal(visits.count, GROUP)
+    assert sorted(sums(visits).tolist()) == sorted(SUMS.values())
+
+
+def test_weights_of_rewards_as_text():
+    assert reward_weights(["a", "b=0.5", "c=d=-1"]) == {"a": 1.0, "b": 0.5, "c=d": -1.0}
+    for wrong in (["a=b"], ["a=nan"], ["a=1e31"], ["a", "a=2"]):
+        with pytest.raises(InvalidArgument, match="reward must"):
+            reward_weights(wrong)
+
+
+@pytest.mark.parametrize("correct, form, scale, words", [
+    (1.0, 0.0, True, "correct"), (1.0, 0.0, False, "correct"), (1.0, 1.0, True, "correct + form"),
+    (1.0, 0.5, True, "correct + 0.5 form"), (1.0, 0.5, False, "correct + 0.5 form"), (0.1, 1.0, True, "0.1 correct + form"),
+])
+def test_advantages_tell_the_reward(correct, form, scale, words, tmp_path):
+    for step in range(STEPS):
+        table(tmp_path / f"completions_{step:05d}.parquet", trl(of_step(step), correct, form, scale))
+    log = read_log(tmp_path)
+    assert any(f"The reward is {words}, as its advantage tell" in note for note in log.notes)
+    expected = [correct * row[3] + form * (row[2] % 3 == 0) for row in RUN]
+    np.testing.assert_allclose(sorted(log.reward), sorted(expected), atol=1e-12)
+
+
+def test_trainer_state_tells_the_rewards(tmp_path):
+    rows = [row | {"advantage": 0.0} for row in trl(RUN)]
+    table(tmp_path / "completions" / "completions_00001.parquet", rows)
+    entries = [{"rewards/correct/mean": a, "rewards/form/mean": b, "reward": a + 0.25 * b, "loss": 0.1}
+               for a, b in np.random.default_rng(0).random((9, 2)).tolist()]
+    document(tmp_path / "checkpoint-9" / "trainer_state.json", {"log_history": entries})
+    document(tmp_path / "checkpoint-10" / "trainer_state.json", {"log_history": entries})
+    log = read_log(tmp_path / "completions")
+    np.testing.assert_allclose(sorted(log.reward), sorted(row["correct"] + 0.25 * row["form"] for row in rows))
+    assert any("correct + 0.25 form, as trainer_state.json tells" in note for note in log.notes)
+
+
+def test_a_reward_that_cannot_be_told_is_an_error_that_asks(tmp_path):
+    for name, advantage in (("none", 0.0), ("wrong", 0.3)):
+        rows = [row | {"advantage": advantage * place % 7} for place, row in enumerate(trl(RUN))]
+        table(tmp_path / name / "completions_00001.parquet", rows)
+        with pytest.raises(LogError, match="several fields may be the reward: correct, form, seconds; name it by --reward correct"):
+            read_log(tmp_path / name)
+        assert set(read_log(tmp_path / name, fields=fields_of("correct")).reward) == {0.0, 1.0}
+    rows = [{"question": f"q {p}", "score": r, "accuracy": 1 - r} for s, p, k, r in RUN]
+    with pytest.raises(LogError, match="several fields may be the reward: score, accuracy"):
+        read_log(lines(tmp_path / "log.jsonl", rows))
+
+
+def test_numbers_beside_a_reward_are_none(tmp_path):
+    rows = [row | {"seconds": 2.5, "kl": 0.1, "format": 1.0} for row in plain()]
+    assert set(read_log(lines(tmp_path / "log.jsonl", rows)).reward) == {0.0, 1.0}
+
+
+def evaluated(folder):
+    """TRL's tables with an evaluation at every second step, as its trainer leaves them."""
+    for step in range(STEPS):
+        rows = trl(of_step(step))
+        if step % 2:
+            rows = rows[len(rows) // 2:] + [row | {"prompt": f"held out {p}", "completion": f"{step} {p} {k}"}
+                                            for p in range(4) for k, row in enumerate(rows[:GROUP])]
+        table(folder / f"completions_{step:05d}.parquet", rows)
+    return folder
+
+
+def test_evaluation_beside_training(tmp_path):
+    log = read_log(evaluated(tmp_path))
+    assert len(np.unique(log.prompt)) == PROMPTS and any("evaluation (--keep-evaluation" in note for note in log.notes)
+    kept = read_log(tmp_path, keep_evaluation=True)
+    assert len(np.unique(kept.prompt)) == PROMPTS + 4 and len(kept.reward) == len(log.reward) + 3 * 4 * GROUP
+
+
+def test_training_in_a_fixed_order_is_no_evaluation(tmp_path):
+    for epoch in range(3):
+        for part in range(2):
+            rows = [row for row in trl(of_step(epoch)) if int(row["prompt"].split()[1]) // 6 == part]
+            table(tmp_path / f"completions_{2 * epoch + part:05d}.parquet", rows)
+    assert len(np.unique(read_log(tmp_path).prompt)) == PROMPTS
+
+
+@pytest.mark.parametrize("content", [
+    "question 3\nquestion 5\n\n", json.dumps(["question 3", "question 5"]), '{"prompt": "question 3"}\n{"question": "question 5"}\n'])
+def test_prompts_are_left_out_by_a_file(content, tmp_path):
+    path = lines(tmp_path / "log.jsonl", plain())
+    (tmp_path / "prompts").write_text(content)
+    assert len(np.unique(read_log(path, exclude=tmp_path / "prompts").prompt)) == PROMPTS - 2
+    assert len(np.unique(read_log(path, only_prompts=tmp_path / "prompts").prompt)) == 2
+
+
+def test_short_answers_that_are_equal_all_count(tmp_path):
+    rows = [{"prompt": f"question {p}", "completion": str((p + k * k) % 3), "reward": r, "step": s} for s, p, k, r in RUN]
+    log = read_log(lines(tmp_path / "log.jsonl", rows))
+    assert log.repeated == 0 and len(log.reward) == len(RUN)
+    rows = [{"prompt": f"question {p}", "reward": r, "step": s, "source": "dataset/name"} for s, p, k, r in RUN]
+    assert read_log(lines(tmp_path / "other.jsonl", rows)).repeated == 0
+
+
+def test_what_stands_there_twice_is_told(tmp_path):
+    assert read_log(logged_twice(tmp_path)).repeated == len(RUN)
+    assert read_log(some_lines_twice(tmp_path)).repeated == 100
+
+
+def test_steps_that_go_backwards_are_told(tmp_path):
+    assert any("Steps go backwards" in note for note in read_log(out_of_order(tmp_path)).notes)
+    assert any("Steps begin anew 1 time (first at line 289)" in note for note in read_log(run_begun_anew(tmp_path)).notes)
+
+
+def test_several_runs_in_folders_are_told(tmp_path):
+    for run in ("a", "b"):
+        lines(tmp_path / run / "log.jsonl", plain(run=[row[:2] + (f"{run}{row[2]}", row[3]) for row in RUN]))
+    assert any("several folders" in note for note in read_log(tmp_path).notes)
+    assert not any("several folders" in note for note in read_log(tmp_path / "a").notes)
+
+
+def test_files_that_were_not_read_are_told(tmp_path):
+    notes = read_log(files_beside_the_log(tmp_path)).notes
+    assert any("4 files, such as" in note and "no log" in note for note in notes)
+    assert any("not read, as evaluation" in note for note in read_log(prime_rl(tmp_path)).notes)
+    (tmp_path / "none").mkdir()
+    document(tmp_path / "none" / "config.json", {"model": "m"})
+    with pytest.raises(LogError, match="no known log format: found model; name the fields by --prompt FIELD"):
+        read_log(tmp_path / "none")
+
+
+def test_one_prompt_for_all_is_told(tmp_path):
+    rows = [{"input": "What is shown?", "output": "x", "score": r, "step": s} for s, p, k, r in RUN]
+    log = read_log(lines(tmp_path / "log.jsonl", rows))
+    assert any("All 96 rollouts of a step have the same prompt" in note for note in log.notes)
+
+
+def test_groups_without_a_prompt_have_no_history(tmp_path):
+    rows = [{"iteration": s, "group_idx": p, "traj_idx": k, "total_reward": r} for s, p, k, r in RUN]
+    log = read_log(lines(tmp_path / "log.jsonl", rows))
+    visits = gather_visits(log)
+    assert len(visits.count) == 72 and not visits.earlier.any() and any("nothing tells which" in note for note in log.notes)
+
+
+def test_a_huge_count_is_refused_at_once(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"prompt": "a", "rollouts": 1000000000000, "successes": [5]}\n')
+    with pytest.raises(LogError, match="line 1: more than 33,554,432 rollouts"):
+        read_log(path)
+    path.write_text('{"prompt": "a", "rollouts": 1000000, "successes": [5, 7]}\n')
+    log = read_log(path)
+    assert len(log.reward) == 4 and log.times.tolist() == [5, 999_995, 7, 999_993]
+
+
+def test_a_line_has_a_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr("v05.commands.logs.streams.MOST", 2**20)
+    monkeypatch.setattr("v05.commands.logs.values.MOST", 2**20)
+    path = tmp_path / "log.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"prompt": "' + b"x" * 2**21 + b'", "reward": 1}\n'))
+    with pytest.raises(LogError, match="line 1: has more than 1 MiB"):
+        read_log(path)
+    document(tmp_path / "log.json", plain() * 30, indent=1)
+    with pytest.raises(LogError, match="JSON document of more than 1 MiB; write one object per line"):
+        read_log(tmp_path / "log.json")
+
+
+@pytest.mark.parametrize("source, zipped", [("-", False), ("-", True), ("/dev/stdin", False), ("/dev/stdin", True)])
+def test_a_log_from_a_pipe(source, zipped, tmp_path):
+    data = lines(tmp_path / "log.jsonl", plain()).read_bytes()
+    done = subprocess.run([sys.executable, "-m", "v05", "replay", source, "--json", "--splits", "1"], capture_output=True,
+                          input=gzip.compress(data) if zipped else data, check=True)
+    assert json.loads(done.stdout)["visits"] == 72
+
+
+def test_parquet_from_a_pipe(tmp_path):
+    data = table(tmp_path / "log.parquet", plain()).read_bytes()
+    done = subprocess.run([sys.executable, "-m", "v05", "replay", "-", "--json", "--splits", "1"], capture_output=True, input=data,
+                          check=True)
+    assert json.loads(done.stdout)["visits"] == 72
