@@ -13,7 +13,7 @@ pytest.importorskip("verl", reason="verl is not installed: it needs an environme
 import v05  # noqa: E402
 import v05.verl  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
-from v05 import verl_check  # noqa: E402
+from v05.commands.doctor import verl_report  # noqa: E402
 from v05.verl import prompts, training  # noqa: E402
 from verl.trainer.ppo import core_algos  # noqa: E402
 from verl.trainer.ppo.ray_trainer import compute_advantage  # noqa: E402
@@ -477,7 +477,7 @@ def test_a_rollout_that_fails_fails_the_prompt_after_the_round(error):
         rounds([1.0, error, 1.0, 1.0])
 
 
-# v05 info --verl
+# v05 doctor verl
 
 def entry_point(group):
     assert group == "verl.plugins"
@@ -485,7 +485,7 @@ def entry_point(group):
 
 
 def test_report_of_a_registered_plug_in(capsys):
-    verl_check.print_verl_report(entry_point)
+    verl_report.print_verl_report(entry_point)
     printed = capsys.readouterr().out
     assert "registered  yes" in printed and "grpo" in printed and "entry point v05.verl" in printed
 
@@ -501,5 +501,5 @@ def test_report_says_why_the_plug_in_is_not_registered(monkeypatch, capsys, poin
     if broken:
         monkeypatch.setitem(sys.modules, "v05.verl", None)
     with pytest.raises(v05.Error, match=message):
-        verl_check.print_verl_report(lambda group: points)
+        verl_report.print_verl_report(lambda group: points)
     assert "registered  no" in capsys.readouterr().out

@@ -6,6 +6,7 @@ import sys
 import v05
 
 from .demo.command import add_command as add_demo
+from .doctor.command import add_command as add_doctor
 from .endings import ending, settle_output, tell
 from .info import add_command as add_info
 from .printable import printable
@@ -64,5 +65,6 @@ def _parser():
     add_replay(commands)
     add_priors(commands)
     add_v0(commands)
+    add_doctor(commands)
     add_info(commands)
     return parser

@@ -5,13 +5,16 @@ from importlib.metadata import PackageNotFoundError, version
 
 import v05
 
+from .doctor.command import report_on
+
 DEPENDENCIES = ("numpy", "scikit-learn", "torch", "transformers", "tabpfn", "trl", "verl", "rich", "matplotlib", "pyarrow")
 
 
 def add_command(commands):
     """Adds `v05 info`."""
     info = commands.add_parser("info", help="print versions, the library's path and build mode, dependencies found")
-    info.add_argument("--verl", action="store_true", help='check whether the plug-in "v05" is registered in verl')
+    info.add_argument("--trainer", metavar="NAME", help="besides what `v05 doctor NAME` says")
+    info.add_argument("--verl", action="store_const", const="verl", dest="trainer", help="the same as --trainer verl")
     info.set_defaults(run=run_info)
 
 
@@ -27,10 +30,8 @@ def run_info(options):
     rows |= {name: _version(name) for name in DEPENDENCIES}
     for name, value in rows.items():
         print(f"{name:<11} {value}")
-    if options.verl:
-        from .verl_check import print_verl_report
-
-        print_verl_report()
+    if options.trainer:
+        report_on([options.trainer])
 
 
 def _version(name):

@@ -1,10 +1,10 @@
-"""`v05 info --verl`: whether verl would find the estimator "v05". verl itself hides errors of its plug-ins."""
+"""`v05 doctor verl`, also `v05 info --verl`: whether verl would find the estimator "v05". verl itself hides errors of its plug-ins."""
 
 import importlib
 import os
 from importlib.metadata import entry_points
 
-from ..errors import Error
+from ...errors import Error
 
 _GROUP = "verl.plugins"
 
