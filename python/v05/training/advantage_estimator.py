@@ -432,19 +432,17 @@ class AdvantageEstimator:
         if self._given_range is not None and about.reward_range not in (None, self._given_range):
             raise CheckpointError(
                 f"the state was saved with reward_range {about.reward_range}, which cannot be used with {self._given_range}")
-        reward_range = about.reward_range or self._given_range
-        source, calibration = self._nothing_learnt(reward_range or (0.0, 1.0))
+        saved_range = about.reward_range or (0.0, 1.0)
+        source, calibration = self._nothing_learnt(saved_range)
         name = self._running.__name__
         # A mixture can not go on from a calibration, nor the other way round: another rule, of which a warning tells.
         if about.rule == self.rule or name in saved:
             if name not in saved:
                 raise CheckpointError(f"the state lacks the member {name!r}")
             calibration.load_state_dict({"checkpoint": saved[name]})
-            if calibration.reward_range != (about.reward_range or (0.0, 1.0)):
-                raise CheckpointError(f"the saved {name} has the reward_range {calibration.reward_range}, the state "
-                                      f"{about.reward_range or (0.0, 1.0)}")
-            if about.reward_range is None:  # no reward was seen
-                _, calibration = self._nothing_learnt(reward_range or (0.0, 1.0))
+            if calibration.reward_range != saved_range:
+                raise CheckpointError(
+                    f"the saved {name} has the reward_range {calibration.reward_range}, the state {saved_range}")
         if about.prior == self._prior_name():
             parts = {name.removeprefix("prior/"): data for name, data in saved.items() if name.startswith("prior/")}
             try:
@@ -456,9 +454,14 @@ class AdvantageEstimator:
         else:
             said["resume prior"] = (
                 f"the state was saved with prior {about.prior!r}: {self._prior_name()!r} starts anew")
+        if about.reward_range is None:
+            fit = calibration.mixture.calibration if name == "RunningMixture" else calibration.calibration
+            if fit.total_groups or len(getattr(source, "history", ())):
+                raise CheckpointError("a state without reward_range must have learnt nothing")
+            source, calibration = self._nothing_learnt(self._given_range or saved_range)
         if about.rule != self.rule:
             said["resume rule"] = f"the state was saved with rule {about.rule!r} and goes on with {self.rule!r}"
-        return _State(reward_range, source, calibration, about.steps, self._state.told)
+        return _State(about.reward_range or self._given_range, source, calibration, about.steps, self._state.told)
 
     def _prior_name(self):
         return self.prior if isinstance(self.prior, str) else type(self._state.source).__name__
