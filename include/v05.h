@@ -96,6 +96,7 @@ typedef enum v05_status {
     V05_STATUS_UNKNOWN_PROMPT = 209,       /* an index that the allocator does not have */
     V05_STATUS_NOT_IN_FLIGHT = 210,        /* a result that was never requested */
     V05_STATUS_INVALID_TOKEN = 211,        /* a token that counts has a NaN, or a number that cannot be */
+    V05_STATUS_INVALID_WEIGHT = 212,       /* NaN, infinite or negative in a counted row */
 
     /* The machine: */
     V05_STATUS_OUT_OF_MEMORY = 300,
@@ -127,7 +128,20 @@ typedef struct v05_error {
 /* The rollouts of one training step. One row is one rollout.
  *
  * Exactly one of rewards_f32 and rewards_f64 is set, and exactly one of group_ids and group_offsets.
- * With row_count = 0 the per-row arrays may be NULL. */
+ * With row_count = 0 the per-row arrays may be NULL.
+ *
+ * Weights. The gradient's noise is E[W (r - b)^2] with W the squared norm of a rollout's score, which the baseline
+ * E[W r] / E[W] makes least (Greensmith, Bartlett and Baxter 2004; arXiv 2505.23585 takes the length for W). With weights
+ *
+ *     m = sum W r / sum W,   k_e = (sum W)^2 / sum W^2 in place of k,   noise = h^2 / k_e,   and
+ *     s2 = sum W (r - m)^2 / sum over groups of (sum W - sum W^2 / sum W) over groups with two positive weights;
+ *
+ * V05_RULE_MIXTURE, V05_RULE_MEDIAN and V05_TEST_EXACT refuse them. The scale of the weights does not matter, and weights
+ * that are all equal give what none give, bit for bit. A row of weight 0 is in no statistic, k, mean and constant
+ * included, but has an advantage; with leave_one_out the baseline of a row depends neither on its reward nor on its
+ * weight. In a group without a positive weight the rule holds for k = 0, and rows without a baseline have the advantage of
+ * v05_singleton. A running calibration takes them divided by the mean weight of the batch, a history by a running mean of
+ * it. Standard deviations of v05_scale are weighted likewise: sum W (r - m)^2 / (sum W - ddof sum W^2 / sum W). */
 typedef struct v05_batch {
     size_t struct_size;
     int64_t row_count;            /* 0 to 2147483647 */
@@ -146,7 +160,8 @@ typedef struct v05_batch {
                                      counted row takes the prior of its first row. */
     const double *prior_strength; /* NULL: not known. Laid out like prior: how many rewards the prior is worth,
                                      finite and >= 0. For V05_RULE_DISCOUNTED_BETA. */
-    const double *weights;        /* must be NULL */
+    const double *weights;        /* NULL: all rollouts count alike. (row_count) W of each, finite and >= 0 where
+                                     counted: see "Weights". */
 } v05_batch;
 
 /* ------------------------------------------------------------------------------------------ rules -- */
@@ -188,7 +203,13 @@ typedef enum v05_rule {
      * Without prior: the 10 around the grand mean, with weights of their own. k = 0: those of what was known before. With
      * fewer than 8 groups that have a prior and two rewards V05_RULE_V05 is applied instead. A test per prompt in effect:
      * the choice where single priors are far off. Time linear in k. */
-    V05_RULE_MIXTURE = 8
+    V05_RULE_MIXTURE = 8,
+    /* The mean of the rewards of all other groups of the batch, each rollout alike (or by its weight): the baseline of
+     * REINFORCE with one rollout per prompt, which knows nothing of the prompt; the gradient is unbiased without
+     * leave_one_out. w = 0, mse = NaN. With a v05_calibration from earlier batches and fewer than 8 other groups its
+     * grand_mean stands for each that lacks: b = (G mean + (8 - G) grand_mean) / 8 for G others. Without one and without
+     * other groups there is no baseline: b = NaN, and the advantage is that of v05_singleton. */
+    V05_RULE_BATCH_MEAN = 9
 } v05_rule;
 
 /* What advantages are divided by. Rewards without spread (all equal, or fewer than two) divide by nothing. */
@@ -200,7 +221,7 @@ typedef enum v05_scale {
 } v05_scale;
 
 /* The advantage in a group of one whose baseline would be its own reward or would not exist (GRPO, RLOO, median;
- * V05 and PRIOR without prior). */
+ * V05 and PRIOR without prior), and in any group without a baseline (BATCH_MEAN without other groups). */
 typedef enum v05_singleton {
     V05_SINGLETON_ZERO = 0, /* 0 (TRL, NeMo-RL, ms-swift) */
     V05_SINGLETON_RAW = 1   /* baseline 0, standard deviation 1: the reward itself (verl, SkyRL, rLLM) */
@@ -276,6 +297,7 @@ typedef struct v05_estimate {
     int64_t group_capacity;
     int64_t *group_ids;    /* the id; with group_offsets the index of the group */
     int64_t *count;        /* k */
+    double *effective_count; /* k_e; k without weights */
     double *mean;          /* m; NaN for k = 0; exactly the reward where all are equal */
     double *prior;         /* V; NaN for none */
     double *weight;        /* w */
@@ -307,7 +329,8 @@ v05_status v05_estimation_workspace_size(const v05_batch *batch,
 /* Baselines and advantages of a batch.
  *
  * calibration: for V05_RULE_CALIBRATED and V05_RULE_JAMES_STEIN, from earlier batches; NULL, or one that rests on
- * fewer than 8 groups: fitted on this batch. Ignored by the other rules.
+ * fewer than 8 groups: fitted on this batch. V05_RULE_BATCH_MEAN takes its grand_mean, whatever it rests on. Ignored by
+ * the other rules.
  * mixture: likewise for V05_RULE_MIXTURE.
  * workspace: NULL: memory is taken from malloc and given back before the call returns. Else workspace_size bytes, at
  * least what v05_estimation_workspace_size says; no memory is allocated then. Any alignment.
@@ -542,7 +565,9 @@ void v05_history_destroy(v05_history *history);
 v05_status v05_history_predict(const v05_history *history, const int64_t *keys, int64_t count, int64_t step,
                                double *values, double *strengths, v05_error *error);
 
-/* Records one visit of every key: batch.group_ids are keys, batch.prior is not looked at, masked rows do not count.
+/* Records one visit of every key: batch.group_ids are keys, batch.prior is not looked at, masked rows do not count. With
+ * weights a and n, and the level, are sums over W / w, where w is the running mean of W, this batch included: it begins with
+ * that of the first batch and goes a fifth of the way to each later one, so that a typical rollout counts one.
  * Predict before recording, else the prior knows the rewards. All or nothing. Since 0.1.0. */
 v05_status v05_history_record(v05_history *history, const v05_batch *batch, int64_t step, v05_error *error);
 

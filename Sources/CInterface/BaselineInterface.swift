@@ -11,7 +11,8 @@ public func v05_estimation_workspace_size(
         let options = try EstimationOptions(checking: options)
         guard let workspace_size else { throw Failure(.nullPointer, "workspace_size must not be NULL") }
         workspace_size.pointee = BatchEstimation.workspaceSize(
-            rowCount: checked.rowCount, groupCount: checked.groupCount, options: options)
+            rowCount: checked.rowCount, groupCount: checked.groupCount, options: options,
+            hasWeights: checked.batch.weights != nil)
     }
 }
 

@@ -57,6 +57,7 @@ struct CallerEstimate {
         output.groupCapacity = Int(truncatingIfNeeded: estimate.group_capacity)
         output.groupIds = estimate.group_ids
         output.count = estimate.count
+        output.effectiveCount = estimate.effective_count
         output.mean = estimate.mean
         output.prior = estimate.prior
         output.weight = estimate.weight

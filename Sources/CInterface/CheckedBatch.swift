@@ -19,7 +19,6 @@ struct CheckedBatch {
         }
         rowCount = Int(truncatingIfNeeded: batch.row_count)
         let isEmpty = rowCount == 0
-        if batch.weights != nil { throw Failure(.invalidOption, "weights must be NULL") }
         if batch.rewards_f32 != nil && batch.rewards_f64 != nil {
             throw Failure(.invalidOption, "rewards must be given once: rewards_f32 or rewards_f64")
         }
@@ -56,7 +55,7 @@ struct CheckedBatch {
         if let single = batch.rewards_f32 { rewards = .single(single) }
         return Batch(
             rowCount: rowCount, rewards: rewards, groups: groups, priors: hasPriors ? batch.prior : nil,
-            strengths: hasPriors ? batch.prior_strength : nil, mask: batch.mask)
+            strengths: hasPriors ? batch.prior_strength : nil, mask: batch.mask, weights: batch.weights)
     }
 
     /// Stands for an array without elements.

@@ -24,6 +24,7 @@ extension Failure.Kind {
         case .unknownPrompt: return V05_STATUS_UNKNOWN_PROMPT
         case .notInFlight: return V05_STATUS_NOT_IN_FLIGHT
         case .invalidToken: return V05_STATUS_INVALID_TOKEN
+        case .invalidWeight: return V05_STATUS_INVALID_WEIGHT
         case .outOfMemory: return V05_STATUS_OUT_OF_MEMORY
         case .checkpointTruncated: return V05_STATUS_CHECKPOINT_TRUNCATED
         case .checkpointCorrupted: return V05_STATUS_CHECKPOINT_CORRUPTED
@@ -56,6 +57,7 @@ public func v05_status_name(_ status: Int32) -> UnsafePointer<CChar>! {
     case V05_STATUS_UNKNOWN_PROMPT: return staticText("V05_STATUS_UNKNOWN_PROMPT")
     case V05_STATUS_NOT_IN_FLIGHT: return staticText("V05_STATUS_NOT_IN_FLIGHT")
     case V05_STATUS_INVALID_TOKEN: return staticText("V05_STATUS_INVALID_TOKEN")
+    case V05_STATUS_INVALID_WEIGHT: return staticText("V05_STATUS_INVALID_WEIGHT")
     case V05_STATUS_OUT_OF_MEMORY: return staticText("V05_STATUS_OUT_OF_MEMORY")
     case V05_STATUS_CHECKPOINT_TRUNCATED: return staticText("V05_STATUS_CHECKPOINT_TRUNCATED")
     case V05_STATUS_CHECKPOINT_CORRUPTED: return staticText("V05_STATUS_CHECKPOINT_CORRUPTED")

@@ -8,24 +8,26 @@ struct AdvantageScaling {
     private let batchDivisor: Double
 
     init(
-        options: EstimationOptions, summaries: UnsafePointer<GroupSummary>, groupCount: Int, workspace: inout Workspace
+        options: EstimationOptions, summaries: UnsafePointer<GroupSummary>, groupCount: Int, isWeighted: Bool,
+        workspace: inout Workspace
     ) throws(Failure) {
         scale = options.scale
         ddof = options.ddof
         epsilon = options.epsilon
         batchDivisor = scale == .batch
             ? AdvantageScaling.batchDivisor(
-                summaries, groupCount: groupCount, terms: try workspace.take(Double.self, count: groupCount),
+                summaries, groupCount: groupCount, isWeighted: isWeighted, terms: try workspace.take(Double.self, count: groupCount),
                 ddof: options.ddof, epsilon: options.epsilon)
             : 1
     }
 
     /// Standard deviation of all counted rewards of a batch, plus epsilon.
     private static func batchDivisor(
-        _ summaries: UnsafePointer<GroupSummary>, groupCount: Int, terms: UnsafeMutablePointer<Double>, ddof: Int,
-        epsilon: Double
+        _ summaries: UnsafePointer<GroupSummary>, groupCount: Int, isWeighted: Bool, terms: UnsafeMutablePointer<Double>,
+        ddof: Int, epsilon: Double
     ) -> Double {
         var rewardCount = 0
+        var total = 0.0
         var first = Double.nan
         var isConstant = true
         var group = 0
@@ -36,26 +38,44 @@ struct AdvantageScaling {
                 isConstant = isConstant && summary.constant && summary.mean == first
                 rewardCount &+= summary.count
             }
-            terms[group] = summary.sumHigh + summary.sumLow
+            terms[group] = isWeighted ? summary.unit * summary.effectiveCount : 0
             group &+= 1
         }
         if isConstant { return 1 }
-        let mean = reproducibleSum(terms, count: groupCount) / Double(rewardCount)
+        var freedom = Double(rewardCount &- ddof)
+        total = Double(rewardCount)
+        if isWeighted {
+            total = reproducibleSum(terms, count: groupCount)
+            group = 0
+            while group < groupCount {
+                terms[group] *= summaries[group].unit
+                group &+= 1
+            }
+            freedom = total - Double(ddof) * reproducibleSum(terms, count: groupCount) / total
+        }
+        group = 0
+        while group < groupCount {
+            let summary = summaries[group]
+            let sum = summary.sumHigh + summary.sumLow
+            terms[group] = isWeighted && summary.count > 0 ? summary.unit * summary.effectiveCount * summary.mean : sum
+            group &+= 1
+        }
+        let mean = reproducibleSum(terms, count: groupCount) / total
         group = 0
         while group < groupCount {
             let summary = summaries[group]
             let deviation = summary.count > 0 ? summary.mean - mean : 0
-            terms[group] = summary.sumOfSquares + Double(summary.count) * deviation * deviation
+            terms[group] = summary.unit * (summary.sumOfSquares + summary.effectiveCount * deviation * deviation)
             group &+= 1
         }
         let sumOfSquares = reproducibleSum(terms, count: groupCount)
-        return divisor(sumOfSquares: sumOfSquares, count: rewardCount, ddof: ddof, epsilon: epsilon)
+        return divisor(sumOfSquares: sumOfSquares, count: rewardCount, freedom: freedom, epsilon: epsilon)
     }
 
     @inline(__always)
-    private static func divisor(sumOfSquares: Double, count: Int, ddof: Int, epsilon: Double) -> Double {
-        if count < 2 || sumOfSquares <= 0 { return 1 }
-        return (sumOfSquares / Double(count &- ddof)).squareRoot() + epsilon
+    private static func divisor(sumOfSquares: Double, count: Int, freedom: Double, epsilon: Double) -> Double {
+        if count < 2 || sumOfSquares <= 0 || freedom <= 0 { return 1 }
+        return (sumOfSquares / freedom).squareRoot() + epsilon
     }
 
     @inline(__always)
@@ -65,8 +85,16 @@ struct AdvantageScaling {
         case .batch: return batchDivisor
         case .group:
             return AdvantageScaling.divisor(
-                sumOfSquares: summary.sumOfSquares, count: summary.count, ddof: ddof, epsilon: epsilon)
+                sumOfSquares: summary.sumOfSquares, count: summary.count,
+                freedom: summary.effectiveCount - Double(ddof), epsilon: epsilon)
         }
+    }
+
+    /// Of the others of a row of a weighted group.
+    func divisor(of others: WeightedOthers) -> Double {
+        AdvantageScaling.divisor(
+            sumOfSquares: others.sumOfSquares, count: others.count, freedom: others.effectiveCount - Double(ddof),
+            epsilon: epsilon)
     }
 
     /// A group of one under the convention `raw` counts as having standard deviation 1.
@@ -90,6 +118,7 @@ struct AdvantageScaling {
         let own = deviation * deviation * Double(summary.count) / Double(count)
         var sumOfSquares = summary.sumOfSquares - own
         if sumOfSquares < 1e-3 * summary.sumOfSquares { sumOfSquares = exactSquares() }
-        return AdvantageScaling.divisor(sumOfSquares: sumOfSquares, count: count, ddof: ddof, epsilon: epsilon)
+        return AdvantageScaling.divisor(
+            sumOfSquares: sumOfSquares, count: count, freedom: Double(count &- ddof), epsilon: epsilon)
     }
 }

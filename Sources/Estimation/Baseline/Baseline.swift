@@ -38,9 +38,9 @@ struct Baseline {
     /// The prior as a Beta distribution worth `strength` rewards, merged with the group: posterior mean and variance
     /// (arXiv 2603.18444).
     @inline(__always)
-    static func counted(mean: Double, count: Int, prior: Prior, interval: Interval) -> Baseline {
-        let total = prior.strength + Double(count)
-        let weight = Double(count) / total
+    static func counted(mean: Double, count: Double, prior: Prior, interval: Interval) -> Baseline {
+        let total = prior.strength + count
+        let weight = count / total
         let value = count == 0 ? prior.value : between(prior.value, mean, at: weight)
         return Baseline(
             // A value may lie beyond a bound by rounding.

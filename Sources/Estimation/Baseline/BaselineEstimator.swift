@@ -1,10 +1,28 @@
 /// What a baseline is made from: a whole group, or the others of one row.
 struct Sample {
     var count: Int
+    /// The count, or what it comes down to with weights.
+    var effectiveCount: Double
     /// Mean of the rewards, or their median for the median rule. NaN without rewards.
     var center: Double
     var successes: Int
     var prior: Prior
+
+    @inline(__always)
+    init(count: Int, effectiveCount: Double? = nil, center: Double, successes: Int, prior: Prior) {
+        self.count = count
+        self.effectiveCount = effectiveCount ?? Double(count)
+        self.center = center
+        self.successes = successes
+        self.prior = prior
+    }
+
+    @inline(__always)
+    init(_ group: GroupSummary) {
+        self.init(
+            count: group.count, effectiveCount: group.effectiveCount, center: group.mean, successes: group.successes,
+            prior: group.prior)
+    }
 }
 
 /// Makes baselines by one rule; the same for a whole group and for the others of a row.
@@ -25,7 +43,7 @@ struct BaselineEstimator {
         case .grpo, .rloo, .median: return true
         case .v05, .prior: return group.prior.value.isNaN
         case .discountedBeta: return group.prior.strength <= 0
-        case .calibrated, .jamesStein, .mixture: return false
+        case .calibrated, .jamesStein, .mixture, .batchMean: return false
         }
     }
 
@@ -33,13 +51,13 @@ struct BaselineEstimator {
     func check(_ sample: Sample) -> PriorCheck {
         if sample.prior.value.isNaN || sample.count == 0 { return .none }
         return PriorCheck(
-            mean: sample.center, count: sample.count, successes: sample.successes, prior: sample.prior.value,
+            mean: sample.center, count: sample.count, effectiveCount: sample.effectiveCount, successes: sample.successes, prior: sample.prior.value,
             options: options)
     }
 
     @inline(__always)
     func baseline(_ sample: Sample, check: PriorCheck) -> Baseline {
-        let noise = worstCaseVariance(count: sample.count, halfRange: options.interval.halfRange)
+        let noise = worstCaseVariance(count: sample.effectiveCount, halfRange: options.interval.halfRange)
         switch rule {
         case .calibrated, .jamesStein:
             return shrunkBaseline(sample)
@@ -60,7 +78,11 @@ struct BaselineEstimator {
             if sample.prior.strength <= 0 {
                 return sample.count == 0 ? .none : Baseline(weight: 1, value: sample.center, mse: noise)
             }
-            return .counted(mean: sample.center, count: sample.count, prior: sample.prior, interval: options.interval)
+            return 
+                .counted(mean: sample.center, count: sample.effectiveCount, prior: sample.prior, interval: options.interval)
+        case .batchMean:
+            // Made of the other groups, not of samples of this one.
+            return .none
         case .mixture:
             guard let weights else { return .none }
             return mixtureBaseline(
@@ -77,7 +99,7 @@ struct BaselineEstimator {
             ? options.interval.clamp(calibration.intercept + calibration.slope * sample.prior.value)
             : calibration.grandMean
         if sample.count == 0 { return Baseline(weight: 0, value: center, mse: spread) }
-        let variance = calibration.rewardVariance / Double(sample.count)
+        let variance = calibration.rewardVariance / sample.effectiveCount
         return .shrunk(mean: sample.center, variance: variance, center: center, spread: spread)
     }
 }

@@ -18,6 +18,8 @@ public enum BaselineRule: Int32, Sendable {
     case discountedBeta = 7
     /// Two-valued rewards: a mixture of Beta distributions whose weights the batch tells (section 5b).
     case mixture = 8
+    /// The mean of the rewards of all other groups (section 14).
+    case batchMean = 9
 
     /// Whether the rule's variance bound or clipping rests on the rewards lying in the interval.
     var reliesOnInterval: Bool {

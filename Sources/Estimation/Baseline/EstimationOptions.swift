@@ -46,6 +46,15 @@ public struct EstimationOptions: Sendable {
         guard level >= 0 && level <= 1 else { throw Failure(.invalidOption, "level must lie in [0, 1]", real: level) }
     }
 
+    /// Weights have no meaning where rewards are counted as successes or put in order.
+    func checkTakesWeights() throws(Failure) {
+        if rule == .mixture {
+            throw Failure(.invalidOption, "weights must not be given with the rule mixture (calibrated takes them)")
+        }
+        if rule == .median { throw Failure(.invalidOption, "weights must not be given with the rule median") }
+        if test == .exact { throw Failure(.invalidOption, "weights must not be given with the exact test") }
+    }
+
     /// What a counted reward must lie in.
     var acceptedRewards: ClosedRange<Double> {
         rule.reliesOnInterval ? interval.widened : ClosedRange(uncheckedBounds: (-largestReward, largestReward))

@@ -21,8 +21,10 @@ struct PriorCheck {
 
     /// - Parameters: `count` rewards, at least one, with the mean `mean`; `successes` of them at the upper end.
     @inline(__always)
-    init(mean: Double, count: Int, successes: Int, prior: Double, options: EstimationOptions) {
-        noise = worstCaseVariance(count: count, halfRange: options.interval.halfRange)
+    init(
+        mean: Double, count: Int, effectiveCount: Double, successes: Int, prior: Double, options: EstimationOptions
+    ) {
+        noise = worstCaseVariance(count: effectiveCount, halfRange: options.interval.halfRange)
         let deviation = mean - prior
         squaredDeviation = deviation * deviation
         biasSquared = squaredDeviation > noise ? squaredDeviation - noise : 0
@@ -48,6 +50,6 @@ struct PriorCheck {
 
 /// noise: the largest variance that the mean of `count` rewards in an interval of half length h can have, h^2 / count.
 @inline(__always)
-func worstCaseVariance(count: Int, halfRange: Double) -> Double {
-    halfRange * halfRange / Double(count)
+func worstCaseVariance(count: Double, halfRange: Double) -> Double {
+    halfRange * halfRange / count
 }

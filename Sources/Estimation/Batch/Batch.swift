@@ -17,10 +17,14 @@ public struct Batch {
     public let strengths: UnsafePointer<Double>?
     /// 0 takes a row out.
     public let mask: UnsafePointer<UInt8>?
+    /// How much each rollout counts, such as the squared norm of its score (method section 13); nil: all alike.
+    public private(set) var weights: UnsafePointer<Double>?
+    /// What each counts where that is the same for all.
+    private(set) var commonWeight = 1.0
 
     public init(
         rowCount: Int, rewards: RewardColumn, groups: Groups, priors: UnsafePointer<Double>?,
-        strengths: UnsafePointer<Double>?, mask: UnsafePointer<UInt8>?
+        strengths: UnsafePointer<Double>?, mask: UnsafePointer<UInt8>?, weights: UnsafePointer<Double>? = nil
     ) {
         self.rowCount = rowCount
         self.rewards = rewards
@@ -28,11 +32,38 @@ public struct Batch {
         self.priors = priors
         self.strengths = strengths
         self.mask = mask
+        self.weights = weights
     }
 
     @inline(__always)
     func isCounted(_ row: Int) -> Bool {
         guard let mask else { return true }
         return mask[row] != 0
+    }
+
+    /// The batch with weights that have been checked, or without where all that count are equal: no statistic depends on
+    /// their scale, so that equal weights are as none, bit for bit.
+    @_optimize(speed)
+    func checkingWeights() throws(Failure) -> Batch {
+        guard let weights else { return self }
+        var first = -1.0
+        var areEqual = true
+        var row = 0
+        while row < rowCount {
+            if isCounted(row) {
+                let weight = weights[row]
+                if !(weight >= 0 && weight <= .greatestFiniteMagnitude) {
+                    throw Failure(.invalidWeight, "weights[#] must be finite and not negative", at: row, real: weight)
+                }
+                if first < 0 { first = weight }
+                areEqual = areEqual && weight == first
+            }
+            row &+= 1
+        }
+        if !areEqual || first == 0 { return self }
+        var equal = self
+        equal.weights = nil
+        if first > 0 { equal.commonWeight = first }
+        return equal
     }
 }

@@ -6,11 +6,15 @@ public struct BatchEstimation {
     private let estimator: BaselineEstimator
     private let scaling: AdvantageScaling
     private let appliedCalibration: Calibration?
+    private let otherGroups: OtherGroups?
     private var groupCount: Int { summary.grouping.groupCount }
 
-    public static func workspaceSize(rowCount: Int, groupCount: Int?, options: EstimationOptions) -> Int {
+    public static func workspaceSize(
+        rowCount: Int, groupCount: Int?, options: EstimationOptions, hasWeights: Bool = false
+    ) -> Int {
         let general =
-            BatchSummary.workspaceSize(rowCount: rowCount, groupCount: groupCount, rule: options.rule)
+            BatchSummary.workspaceSize(
+                rowCount: rowCount, groupCount: groupCount, rule: options.rule, hasWeights: hasWeights)
             &+ (options.rule.needsCalibration
                 ? CalibrationFit.workspaceSize(groupCount: groupCount ?? rowCount) : 0)
             &+ (options.rule == .mixture
@@ -27,6 +31,8 @@ public struct BatchEstimation {
         _ batch: Batch, options: EstimationOptions, calibration: Calibration?, mixture: UnsafePointer<Mixture>? = nil,
         to output: EstimationOutput, workspace: inout Workspace
     ) throws(Failure) -> AppliedEstimation {
+        if batch.weights != nil { try options.checkTakesWeights() }
+        let batch = try batch.checkingWeights()
         let before = workspace
         if let plain = try PlainEstimation(batch, options: options, output: output, workspace: &workspace) {
             plain.write(to: output.advantages)
@@ -63,7 +69,14 @@ public struct BatchEstimation {
             let candidate = fits ? try CalibrationFit(summary, workspace: &workspace).calibration : given
             if let candidate, candidate.supports(options.rule) { used = candidate }
         }
-        appliedCalibration = used
+        if options.rule == .batchMean {
+            let others = OtherGroups(summary, earlier: calibration?.grandMean)
+            otherGroups = others
+            appliedCalibration = others.usesEarlier ? calibration : nil
+        } else {
+            otherGroups = nil
+            appliedCalibration = used
+        }
         var weights: UnsafeMutablePointer<MixtureNumbers>?
         if isMixture, let used {
             let kept = try workspace.take(MixtureNumbers.self, count: 1)
@@ -78,7 +91,8 @@ public struct BatchEstimation {
             options: options, rule: used == nil ? options.rule.withoutCalibration : options.rule,
             calibration: used ?? .empty, weights: UnsafePointer(weights))
         scaling = try AdvantageScaling(
-            options: options, summaries: summary.groups, groupCount: summary.grouping.groupCount, workspace: &workspace)
+            options: options, summaries: summary.groups, groupCount: summary.grouping.groupCount,
+            isWeighted: batch.weights != nil, workspace: &workspace)
     }
 
     /// Writes all results. Only a capacity that is too small can still fail, before anything is written.
@@ -99,12 +113,12 @@ public struct BatchEstimation {
     @inline(__always)
     private func write(_ group: Int, to output: EstimationOutput) {
         let summary = self.summary.groups[group]
-        let check = estimator.check(
-            Sample(count: summary.count, center: summary.mean, successes: summary.successes, prior: summary.prior))
-        let baseline = estimator.baseline(sample(group, summary), check: check)
+        let check = estimator.check(Sample(summary))
+        let baseline = otherGroups?.baseline(of: group) ?? estimator.baseline(sample(group, summary), check: check)
         if output.wantsGroups {
             output.groupIds?[group] = self.summary.key(of: group)
             output.count?[group] = Int64(truncatingIfNeeded: summary.count)
+            output.effectiveCount?[group] = summary.effectiveCount
             output.mean?[group] = summary.mean
             output.prior?[group] = summary.prior.value
             output.weight?[group] = baseline.weight
@@ -120,9 +134,9 @@ public struct BatchEstimation {
     }
 
     private func sample(_ group: Int, _ summary: GroupSummary) -> Sample {
-        var center = summary.mean
-        if let middles = self.summary.middles, summary.count > 0 { center = middles[group].median }
-        return Sample(count: summary.count, center: center, successes: summary.successes, prior: summary.prior)
+        var sample = Sample(summary)
+        if let middles = self.summary.middles, summary.count > 0 { sample.center = middles[group].median }
+        return sample
     }
 
     @inline(__always)
@@ -141,11 +155,14 @@ public struct BatchEstimation {
             }
         }
         guard let advantages = output.advantages else { return }
-        if summary.count == 1 && estimator.restsOnOwnRewardAlone(summary) {
+        if let weights = batch.weights, let sums = self.summary.weights {
+            return writeWeighted(group, summary, weights, sums[group], baseline: baseline, to: advantages)
+        }
+        if summary.count == 1 && estimator.restsOnOwnRewardAlone(summary) || baseline.isNaN {
             return writeSingleton(start, end, to: advantages)
         }
         if options.usesLeaveOneOut {
-            return writeLeaveOneOut(group, summary, to: advantages)
+            return writeLeaveOneOut(group, summary, baseline: baseline, to: advantages)
         }
         let divisor = scaling.divisor(of: summary)
         var position = start
@@ -171,7 +188,7 @@ public struct BatchEstimation {
     /// Every row's baseline is made from the other rewards of its group: the same rule with one reward less.
     @_optimize(speed)
     private func writeLeaveOneOut(
-        _ group: Int, _ summary: GroupSummary, to advantages: AdvantageColumn
+        _ group: Int, _ summary: GroupSummary, baseline: Double, to advantages: AdvantageColumn
     ) {
         let grouping = self.summary.grouping
         let others = OthersBaseline(
@@ -188,11 +205,83 @@ public struct BatchEstimation {
                 let divisor = options.scale == .group
                     ? scaling.divisorOfOthers(summary, reward: reward, exactSquares: { squaresOfOthers(group, row) })
                     : scaling.divisor(of: summary)
-                advantage = (reward - others.value(without: reward)) / divisor
+                advantage = (reward - (otherGroups == nil ? others.value(without: reward) : baseline)) / divisor
             }
             advantages.write(advantage, at: row)
             position &+= 1
         }
+    }
+
+    /// Rows that weigh nothing are in no statistic but have an advantage: their baseline is that of the whole group. With
+    /// leave-one-out a row's baseline knows neither its reward nor its weight.
+    @_optimize(speed)
+    private func writeWeighted(
+        _ group: Int, _ summary: GroupSummary, _ weights: UnsafePointer<Double>, _ sums: GroupWeights, baseline: Double,
+        to advantages: AdvantageColumn
+    ) {
+        let grouping = self.summary.grouping
+        let isLeaveOneOut = options.usesLeaveOneOut
+        let restsOnOwn = summary.count == 1 && estimator.restsOnOwnRewardAlone(summary)
+        let divisor = scaling.divisor(of: summary)
+        var position = grouping.start(group)
+        let end = position &+ grouping.size(group)
+        while position < end {
+            let row = grouping.row(at: position)
+            position &+= 1
+            if !batch.isCounted(row) {
+                advantages.write(0, at: row)
+                continue
+            }
+            let reward = batch.rewards[row]
+            var value = restsOnOwn && weights[row] > 0 ? .nan : baseline
+            var ownDivisor = divisor
+            if isLeaveOneOut && !value.isNaN {
+                let others = WeightedOthers(
+                    of: summary, sums, reward: reward, weight: weights[row], anew: { weightedOthers(group, row) })
+                if otherGroups == nil {
+                    let sample = others.sample(prior: summary.prior)
+                    value = estimator.baseline(sample, check: estimator.check(sample)).value
+                }
+                if options.scale == .group { ownDivisor = scaling.divisor(of: others) }
+            }
+            // Without a baseline the convention for a group of one holds.
+            if value.isNaN {
+                advantages.write(options.singleton == .raw ? reward / scaling.divisorOfRawSingleton : 0, at: row)
+            } else {
+                advantages.write((reward - value) / ownDivisor, at: row)
+            }
+        }
+    }
+
+    /// The rows of a group that weigh something, without `excluded`, summed anew.
+    private func weightedOthers(_ group: Int, _ excluded: Int) -> WeightedOthers {
+        let grouping = summary.grouping
+        let rewards = summary.scratch
+        let weights = summary.scratchWeights
+        var range = RewardRange()
+        var largest = 0.0
+        var count = 0
+        var position = grouping.start(group)
+        let end = position &+ grouping.size(group)
+        while position < end {
+            let row = grouping.row(at: position)
+            let weight = batch.weights?[row] ?? 0
+            if row != excluded && batch.isCounted(row) && weight > 0 {
+                rewards[count] = batch.rewards[row]
+                weights[count] = weight
+                range.smallest = min(range.smallest, rewards[count])
+                range.largest = max(range.largest, rewards[count])
+                largest = max(largest, weight)
+                count &+= 1
+            }
+            position &+= 1
+        }
+        let sums = GroupWeights(weights, count: count, largest: largest)
+        var found = GroupSummary(
+            rewards: rewards, weights: weights, sums: sums, count: count, range: range, prior: Prior(value: .nan))
+        if !found.constant { found.addSquares(rewards, weights: weights, sums: sums) }
+        return WeightedOthers(
+            count: count, mean: found.mean, effectiveCount: found.effectiveCount, sumOfSquares: found.sumOfSquares)
     }
 
     /// Sum of squared deviations of the group's rewards without `excluded`, 0 where they are all equal.

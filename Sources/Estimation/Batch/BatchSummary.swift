@@ -8,20 +8,28 @@ struct BatchSummary {
     let middles: UnsafeMutablePointer<MiddleRewards>?
     /// One counted group's rewards.
     let scratch: UnsafeMutablePointer<Double>
+    /// With weights only: the sums of each group, and one counted group's weights.
+    let weights: UnsafeMutablePointer<GroupWeights>?
+    let scratchWeights: UnsafeMutablePointer<Double>
+    /// What the groups' units are counted in.
+    private(set) var weightUnit: Double
     let options: EstimationOptions
     private let needsSquares: Bool
     /// What a counted reward must lie in.
     private let accepted: ClosedRange<Double>
 
-    static func workspaceSize(rowCount: Int, groupCount: Int?, rule: BaselineRule) -> Int {
+    static func workspaceSize(rowCount: Int, groupCount: Int?, rule: BaselineRule, hasWeights: Bool) -> Int {
         let grouping = groupCount == nil ? Grouping.workspaceSize(rowCount: rowCount) : 0
         let groups = groupCount ?? rowCount
         return grouping
             &+ Workspace.size(of: GroupSummary.self, count: groups)
             &+ (rule == .median ? Workspace.size(of: MiddleRewards.self, count: groups) : 0)
             &+ Workspace.size(of: Double.self, count: rowCount)
+            &+ (hasWeights
+                ? Workspace.size(of: GroupWeights.self, count: groups) &+ Workspace.size(of: Double.self, count: rowCount) : 0)
     }
 
+    /// - Parameter batch: its weights have been checked.
     init(
         _ batch: Batch, options: EstimationOptions, needsSquares: Bool, workspace: inout Workspace
     ) throws(Failure) {
@@ -39,11 +47,47 @@ struct BatchSummary {
         middles = options.rule == .median
             ? try workspace.take(MiddleRewards.self, count: grouping.groupCount) : nil
         scratch = try workspace.take(Double.self, count: grouping.largestGroup)
+        weights = batch.weights == nil ? nil : try workspace.take(GroupWeights.self, count: grouping.groupCount)
+        scratchWeights = batch.weights == nil ? scratch : try workspace.take(Double.self, count: grouping.largestGroup)
+        weightUnit = batch.commonWeight
         var group = 0
         while group < grouping.groupCount {
             try summarize(group)
             group &+= 1
         }
+        if batch.weights != nil { scaleUnits() }
+    }
+
+    /// Makes the largest unit about 1.
+    private mutating func scaleUnits() {
+        var largest = 0.0
+        var group = 0
+        while group < grouping.groupCount {
+            largest = max(largest, groups[group].unit)
+            group &+= 1
+        }
+        if largest == 0 { return }
+        let scale = GroupWeights.scale(largest)
+        weightUnit = 1 / scale
+        group = 0
+        while group < grouping.groupCount {
+            groups[group].unit *= scale
+            group &+= 1
+        }
+    }
+
+    /// Mean weight of the rows that weigh anything, in the unit of the groups; 1 without weights.
+    var meanWeight: Double {
+        if batch.weights == nil { return 1 }
+        var sum = ReproducibleSum(count: grouping.groupCount, largest: 4 * Double(grouping.largestGroup))
+        var count = 0
+        var group = 0
+        while group < grouping.groupCount {
+            sum.add(groups[group].unit * groups[group].effectiveCount)
+            count &+= groups[group].count
+            group &+= 1
+        }
+        return count > 0 ? sum.value / Double(count) : 1
     }
 
     /// For a fit, which needs all that there is to know of the groups.
@@ -53,7 +97,8 @@ struct BatchSummary {
         var options = EstimationOptions()
         options.rule = rule
         options.interval = interval
-        try self.init(batch, options: options, needsSquares: true, workspace: &workspace)
+        if batch.weights != nil { try options.checkTakesWeights() }
+        try self.init(try batch.checkingWeights(), options: options, needsSquares: true, workspace: &workspace)
     }
 
     /// The id of a group; with offsets its number.
@@ -67,6 +112,7 @@ struct BatchSummary {
     @_optimize(speed)
     private func summarize(_ group: Int) throws(Failure) {
         let prior = try prior(of: group)
+        if let given = batch.weights, let weights { return try summarize(group, prior, given, &weights[group]) }
         let (count, range) = try collect(group)
         if count == 0 {
             groups[group] = .empty(prior: prior)
@@ -105,6 +151,47 @@ struct BatchSummary {
         }
         if refused > 0 { throw refusal(in: group) }
         return (count, range)
+    }
+
+    @_optimize(speed)
+    private func summarize(
+        _ group: Int, _ prior: Prior, _ given: UnsafePointer<Double>, _ sums: inout GroupWeights
+    ) throws(Failure) {
+        var range = RewardRange()
+        var largest = 0.0
+        var count = 0
+        var refused = 0
+        var position = grouping.start(group)
+        let end = position &+ grouping.size(group)
+        while position < end {
+            let row = grouping.row(at: position)
+            if batch.isCounted(row) {
+                let reward = batch.rewards[row]
+                let weight = given[row]
+                refused &+= reward >= accepted.lowerBound && reward <= accepted.upperBound ? 0 : 1
+                scratch[count] = reward
+                scratchWeights[count] = weight
+                // A row that weighs nothing leaves its place to the next.
+                if weight > 0 {
+                    range.smallest = reward < range.smallest ? reward : range.smallest
+                    range.largest = reward > range.largest ? reward : range.largest
+                    largest = weight > largest ? weight : largest
+                    count &+= 1
+                }
+            }
+            position &+= 1
+        }
+        if refused > 0 { throw refusal(in: group) }
+        sums = GroupWeights(scratchWeights, count: count, largest: largest)
+        if count == 0 {
+            groups[group] = .empty(prior: prior)
+            return
+        }
+        groups[group] = GroupSummary(
+            rewards: scratch, weights: scratchWeights, sums: sums, count: count, range: range, prior: prior)
+        if needsSquares && !groups[group].constant {
+            groups[group].addSquares(scratch, weights: scratchWeights, sums: sums)
+        }
     }
 
     /// The first reward of the group that breaks a rule, and which rule.

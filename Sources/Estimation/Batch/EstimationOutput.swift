@@ -7,6 +7,7 @@ public struct EstimationOutput {
     public var groupCapacity = 0
     public var groupIds: UnsafeMutablePointer<Int64>?
     public var count: UnsafeMutablePointer<Int64>?
+    public var effectiveCount: UnsafeMutablePointer<Double>?
     public var mean: UnsafeMutablePointer<Double>?
     public var prior: UnsafeMutablePointer<Double>?
     public var weight: UnsafeMutablePointer<Double>?
@@ -21,7 +22,7 @@ public struct EstimationOutput {
     public init() {}
 
     var wantsGroups: Bool {
-        groupIds != nil || count != nil || mean != nil || prior != nil || weight != nil || baseline != nil
+        groupIds != nil || count != nil || effectiveCount != nil || mean != nil || prior != nil || weight != nil || baseline != nil
             || biasSquared != nil || mse != nil || z != nil || pValue != nil || rejected != nil || constant != nil
     }
 }

@@ -1,13 +1,18 @@
 /// What the estimators need to know of the rewards of one group. It does not depend on their order.
 public struct GroupSummary {
-    /// k: counted rewards.
+    /// k: counted rewards; with weights those of a weight above 0.
     public var count: Int
-    /// The sum of the rewards is sumHigh + sumLow.
+    /// What the mean is worth in rewards of equal weight, (sum W)^2 / sum W^2; the count without weights.
+    public var effectiveCount: Double
+    /// What such a reward weighs, sum W^2 / sum W, in a unit common to the batch; 1 without weights.
+    var unit: Double
+    /// The sum of the rewards, times their weights in the group's own scale, is sumHigh + sumLow.
     var sumHigh: Double
     var sumLow: Double
     /// Exactly the reward where all are equal; NaN where there is none.
     public var mean: Double
-    /// Sum of squared deviations from the mean (two passes), 0 where all rewards are equal.
+    /// Sum of squared deviations from the mean (two passes), 0 where all rewards are equal; with weights times
+    /// W sum W / sum W^2, so that over effectiveCount - 1 it estimates the variance of a reward all the same.
     public var sumOfSquares: Double
     /// All counted rewards are equal (exact equality decides, never a small deviation). True for one reward.
     public var constant: Bool
@@ -17,7 +22,7 @@ public struct GroupSummary {
 
     static func empty(prior: Prior) -> GroupSummary {
         GroupSummary(
-            count: 0, sumHigh: 0, sumLow: 0, mean: .nan, sumOfSquares: 0, constant: false, successes: 0,
+            count: 0, effectiveCount: 0, unit: 0, sumHigh: 0, sumLow: 0, mean: .nan, sumOfSquares: 0, constant: false, successes: 0,
             prior: prior)
     }
 
@@ -48,6 +53,9 @@ struct RewardRange {
     var largest = -Double.infinity
 
     var largestMagnitude: Double { max(smallest.magnitude, largest.magnitude) }
+
+    /// Kept between both ends against rounding.
+    func clamp(_ mean: Double) -> Double { max(smallest, min(mean, largest)) }
 }
 
 extension GroupSummary {
@@ -56,6 +64,8 @@ extension GroupSummary {
     init(rewards: UnsafePointer<Double>, count: Int, range: RewardRange, prior: Prior) {
         self = .empty(prior: prior)
         self.count = count
+        effectiveCount = Double(count)
+        unit = 1
         var sum = ReproducibleSum(count: count, largest: range.largestMagnitude)
         var position = 0
         while position < count {

@@ -41,7 +41,7 @@ struct AreaRegression {
             if summary.count > 0 && !(hasSlope && summary.prior.value.isNaN) {
                 means[used] = summary.mean
                 priors[used] = hasSlope ? summary.prior.value : 0
-                inverseCounts[used] = 1 / Double(summary.count)
+                inverseCounts[used] = 1 / summary.effectiveCount
                 used &+= 1
             }
             group &+= 1

@@ -18,23 +18,28 @@ public struct CalibrationFit {
         let groupCount = summary.grouping.groupCount
         let interval = summary.options.interval
         var moments = RunningCalibration(interval: interval, discount: 1)
-        let squares = try workspace.take(Double.self, count: groupCount)
-        var freedom = 0
+        let terms = try workspace.take(Double.self, count: groupCount)
         var withPrior = 0
         var total = 0
         var group = 0
         while group < groupCount {
             let summary = summaries[group]
-            squares[group] = summary.sumOfSquares
+            terms[group] = summary.unit * summary.sumOfSquares
             if summary.count >= 2 {
-                freedom &+= summary.count &- 1
                 total &+= 1
                 if !summary.prior.value.isNaN { withPrior &+= 1 }
             }
             group &+= 1
         }
-        moments.withinSquares = reproducibleSum(squares, count: groupCount)
-        moments.withinFreedom = Double(freedom)
+        // Batches are added up, so that a typical rollout must count one.
+        let meanWeight = summary.meanWeight
+        moments.withinSquares = reproducibleSum(terms, count: groupCount) / meanWeight
+        group = 0
+        while group < groupCount {
+            terms[group] = summaries[group].count >= 2 ? summaries[group].unit * (summaries[group].effectiveCount - 1) : 0
+            group &+= 1
+        }
+        moments.withinFreedom = reproducibleSum(terms, count: groupCount) / meanWeight
         moments.groups = Double(withPrior)
         moments.totalGroups = Double(total)
         moments.updates = 1

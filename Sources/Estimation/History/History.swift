@@ -38,6 +38,8 @@ public struct History {
     private var table = HistoryTable()
     /// g, as a fraction of the interval; NaN before anything was recorded.
     private var level = Double.nan
+    /// Running mean of the weights of rollouts, so that a typical one counts one; NaN before there were any.
+    private var meanWeight = Double.nan
     public var count: Int { table.count }
 
     public init(options: Options) { self.options = options }
@@ -88,26 +90,29 @@ public struct History {
         var estimation = EstimationOptions()
         estimation.rule = .v05
         estimation.interval = options.interval
-        let summary = try BatchSummary(batch, options: estimation, needsSquares: false, workspace: &workspace)
+        let summary = try BatchSummary(
+            try batch.checkingWeights(), options: estimation, needsSquares: false, workspace: &workspace)
         var unseen = 0
+        var total = 0
         var group = 0
         while group < summary.grouping.groupCount {
             if table.find(UInt64(bitPattern: summary.key(of: group))) < 0 { unseen &+= 1 }
+            total &+= summary.groups[group].count
             group &+= 1
         }
+        if total == 0 { return }
         try table.reserve(unseen)
         let successes = try workspace.take(Double.self, count: summary.grouping.groupCount)
         let width = options.interval.high - options.interval.low
-        var total = 0
+        let unit = batch.weights == nil ? 1 : learnWeight(summary)
         group = 0
         while group < summary.grouping.groupCount {
             let rewards = summary.groups[group]
             successes[group] = 0
             if rewards.count > 0 {
-                let count = Double(rewards.count)
+                let count = rewards.effectiveCount * (rewards.unit * unit)
                 let fraction = (rewards.mean - options.interval.low) / width
                 successes[group] = count * max(0, min(fraction, 1))
-                total &+= rewards.count
                 add(
                     HistoryTable.Entry(
                         key: UInt64(bitPattern: summary.key(of: group)), successes: successes[group],
@@ -116,14 +121,21 @@ public struct History {
             }
             group &+= 1
         }
-        if total > 0 {
-            learnLevel(successes: reproducibleSum(successes, count: summary.grouping.groupCount), count: Double(total))
-        }
+        learnLevel(
+            successes: reproducibleSum(successes, count: summary.grouping.groupCount),
+            count: Double(total) * (summary.meanWeight * unit))
         trim()
     }
 
-    /// Factor of the newest batch in the level.
+    /// Part of the newest batch in the level and in the mean weight.
     private static var levelRate: Double { 0.2 }
+
+    /// Returns what a unit of the weights of the batch counts.
+    private mutating func learnWeight(_ summary: BatchSummary) -> Double {
+        let mean = summary.meanWeight * summary.weightUnit
+        meanWeight = meanWeight.isNaN ? mean : meanWeight + History.levelRate * (mean - meanWeight)
+        return summary.weightUnit / meanWeight
+    }
 
     /// The first batch counts as one rollout more, with half a success, so that the level is no end of the interval.
     private mutating func learnLevel(successes: Double, count: Double) {
@@ -132,6 +144,7 @@ public struct History {
         } else {
             level += History.levelRate * (successes / count - level)
         }
+        level = max(0, min(level, 1))
     }
 
     /// Gives keys that were never recorded a value and a strength to start from. Others keep theirs.
@@ -187,17 +200,19 @@ public struct History {
             entry = other.table.newer(than: entry)
         }
         try table.reserve(unseen)
-        if level.isNaN {
-            level = other.level
-        } else if !other.level.isNaN {
-            level += (other.level - level) / 2
-        }
+        level = History.middle(level, other.level)
+        meanWeight = History.middle(meanWeight, other.meanWeight)
         entry = other.table.oldest
         while entry >= 0 {
             add(other.table[entry], discount: 1)
             entry = other.table.newer(than: entry)
         }
         trim()
+    }
+
+    /// Of two running means, of which one or both may not be known.
+    private static func middle(_ mine: Double, _ others: Double) -> Double {
+        mine.isNaN ? others : (others.isNaN ? mine : mine + (others - mine) / 2)
     }
 
     private mutating func add(_ visit: HistoryTable.Entry, discount: Double) {
@@ -222,7 +237,7 @@ public struct History {
     }
 
     /// Bytes of `write`.
-    public var savedSize: Int { 56 &+ 32 &* table.count }
+    public var savedSize: Int { 64 &+ 32 &* table.count }
 
     public func write(to writer: inout CheckpointWriter) {
         writer.write(options.interval.low)
@@ -232,6 +247,7 @@ public struct History {
         writer.write(UInt64(truncatingIfNeeded: options.capacity))
         writer.write(options.startStrength)
         writer.write(level)
+        writer.write(meanWeight)
         var entry = table.oldest
         while entry >= 0 {
             let found = table[entry]
@@ -250,11 +266,16 @@ public struct History {
         options.stepDecay = reader.readDouble()
         options.capacity = Int(truncatingIfNeeded: reader.read(UInt64.self))
         // The first format has no start value, and goes on without one.
-        var level = Double.nan
-        if reader.version == 1 { options.startStrength = 0 } else { level = try History.readStart(&reader, &options) }
+        options.startStrength = reader.version == 1 ? 0 : reader.readDouble()
         try options.check()
         self.init(options: options)
-        self.level = level
+        if reader.version > 1 {
+            level = reader.readDouble()
+            meanWeight = reader.readDouble()
+            guard (level.isNaN || (level >= 0 && level <= 1))
+                && (meanWeight.isNaN || (meanWeight > 0 && meanWeight <= .greatestFiniteMagnitude))
+            else { throw Failure(.checkpointCorrupted, "checkpoint must hold running means that can be") }
+        }
         do {
             try table.reserve(reader.remaining / 32)
             while reader.remaining >= 32 { try readEntry(&reader) }
@@ -267,15 +288,6 @@ public struct History {
 
     /// Above the step of an entry with a start of its own.
     private static var startMark: UInt64 { 1 << 32 }
-
-    private static func readStart(_ reader: inout CheckpointReader, _ options: inout Options) throws(Failure) -> Double {
-        options.startStrength = reader.readDouble()
-        let level = reader.readDouble()
-        if !level.isNaN && !(level >= 0 && level <= 1) {
-            throw Failure(.checkpointCorrupted, "checkpoint must hold a level in [0, 1]", real: level)
-        }
-        return level
-    }
 
     private mutating func readEntry(_ reader: inout CheckpointReader) throws(Failure) {
         var entry = HistoryTable.Entry(

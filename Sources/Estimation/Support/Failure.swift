@@ -24,6 +24,7 @@ public struct Failure: Error {
         case unknownPrompt
         case notInFlight
         case invalidToken
+        case invalidWeight
         case outOfMemory
         case checkpointTruncated
         case checkpointCorrupted

@@ -257,6 +257,16 @@ def mask_bytes(mask):
     return np.ascontiguousarray(array, dtype=np.uint8)
 
 
+def weight_rows(weights, count):
+    """One weight per row as float64, or None."""
+    if weights is None:
+        return None
+    array = optional_numbers(weights, "weights", ())
+    if array.shape != (count,):
+        raise InvalidArgument(f"weights must have one entry per reward, got shape {array.shape} for {count} rewards")
+    return np.ascontiguousarray(array)
+
+
 def mask_rows(mask, count):
     """A byte a row, 0 takes the row out; or None."""
     if mask is None:

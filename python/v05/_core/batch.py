@@ -5,7 +5,7 @@ from ctypes import byref
 from ..errors import InvalidArgument
 from . import prototypes as c
 from .arguments import choice, integer, number
-from .arrays import Groups, Rewards, address, mask_rows, prior_rows
+from .arrays import Groups, Rewards, address, mask_rows, prior_rows, weight_rows
 from .call import call
 from .library import library
 
@@ -13,7 +13,7 @@ from .library import library
 class PreparedBatch:
     """A batch in the core's layout. Holds the arrays that the struct points to."""
 
-    def __init__(self, rewards, groups, prior, mask, interval, prior_strength=None):
+    def __init__(self, rewards, groups, prior, mask, interval, prior_strength=None, weights=None):
         self.rewards = Rewards(rewards, interval)
         count = len(self.rewards)
         self.groups = Groups(groups, count)
@@ -21,12 +21,14 @@ class PreparedBatch:
         # A number of rewards: the ends of an interval of reward units mean nothing to it.
         self.prior_strength = prior_rows(prior_strength, self.groups, (0.0, 1.0), "prior_strength")
         self.mask = mask_rows(mask, count)
+        self.weights = weight_rows(weights, count)
         self.struct = c.Batch(
             row_count=count,
             group_ids=address(self.groups.ids),
             prior=address(self.prior),
             prior_strength=address(self.prior_strength),
             mask=address(self.mask),
+            weights=address(self.weights),
         )
         setattr(self.struct, "rewards_f32" if self.rewards.single else "rewards_f64", self.rewards.address)
 

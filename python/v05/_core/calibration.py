@@ -55,14 +55,14 @@ class Calibration:
         return cls(*(getattr(struct, field.name) for field in dataclasses.fields(cls)))
 
 
-def fit_calibration(rewards, groups, prior, *, reward_range=(0.0, 1.0), mask=None):
+def fit_calibration(rewards, groups, prior, *, reward_range=(0.0, 1.0), mask=None, weights=None):
     """Fits a Calibration on one batch.
 
     Arguments as in `advantages`. Rewards and priors must lie in `reward_range`. Few groups are no error: the result
     then has a small `groups`, and rules that are given it fit or fall back.
     """
     interval = reward_interval(reward_range)
-    batch = PreparedBatch(rewards, groups, prior, mask, interval)
+    batch = PreparedBatch(rewards, groups, prior, mask, interval, weights=weights)
     options = default_options()
     options.reward_low, options.reward_high = interval
     struct = c.Calibration()
@@ -102,9 +102,9 @@ class Running(Checkpointed):
     def _core(self, name, struct, *arguments):
         call(getattr(library, f"v05_{self._name}_{name}"), byref(struct), *arguments)
 
-    def _update(self, rewards, groups, prior, mask):
+    def _update(self, rewards, groups, prior, mask, weights=None):
         with self._lock:
-            batch = PreparedBatch(rewards, groups, prior, mask, self.reward_range)
+            batch = PreparedBatch(rewards, groups, prior, mask, self.reward_range, weights=weights)
             updated = self._struct_type.from_buffer_copy(self._struct)
             batch.call(getattr(library, f"v05_{self._name}_update"), byref(updated), byref(batch.struct), None, 0)
             self._struct = updated
@@ -163,9 +163,9 @@ class RunningCalibration(Running):
         widened._struct.reward_low, widened._struct.reward_high = reward_interval(reward_range)
         return widened
 
-    def update(self, rewards, groups, prior, *, mask=None):
+    def update(self, rewards, groups, prior, *, mask=None, weights=None):
         """Adds a batch (arguments as in `advantages`) and returns the new Calibration."""
-        self._update(rewards, groups, prior, mask)
+        self._update(rewards, groups, prior, mask, weights)
         return self.calibration
 
     def __repr__(self):

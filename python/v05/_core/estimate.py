@@ -17,7 +17,7 @@ from .mixture import Mixture, mixture_struct
 
 _RULE_NAMES = {number: name for name, number in c.RULES.items()}
 _PER_GROUP = {
-    "group_ids": np.int64, "count": np.int64, "mean": np.float64, "prior": np.float64, "weight": np.float64,
+    "group_ids": np.int64, "count": np.int64, "effective_count": np.float64, "mean": np.float64, "prior": np.float64, "weight": np.float64,
     "baseline": np.float64, "bias_squared": np.float64, "mse": np.float64, "z": np.float64, "p_value": np.float64,
     "rejected": np.bool_, "constant": np.bool_,
 }
@@ -25,7 +25,7 @@ _PER_GROUP = {
 
 def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.0), leave_one_out=False, scale="none",
                ddof=1, epsilon=None, singleton="zero", mask=None, calibration=None, mixture=None, prior_strength=None,
-               test="bound", level=0.05):
+               weights=None, test="bound", level=0.05):
     """Advantages A = (r - b) / divisor of a batch of rollouts, with the baseline b of `rule`.
 
     rewards: (n,) list, numpy array or torch tensor; the result has its kind, dtype and device (integers and booleans
@@ -51,6 +51,9 @@ def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.
                          mixture of Beta distributions around the prior, the calibrated prior and the batch mean, whose
                          weights the batch, or `mixture`, tells. A test per prompt in effect: better than "calibrated"
                          where single priors are far off. With fewer than 8 groups that have a prior and two rewards: "v05".
+          "batch_mean"   mean of the rewards of all other groups: what one rollout per prompt needs where nothing is known of
+                         the prompt. With `calibration` and G < 8 other groups its grand_mean stands for those that lack:
+                         (G mean + (8 - G) grand_mean) / 8. Without one and without other groups: as `singleton` says.
     reward_range: (lo, hi) of a reward.
     leave_one_out: the baseline of a row is made from the other rewards of its group, which keeps the gradient unbiased.
     scale: "none"; "group", "batch": divided by the standard deviation of the group's, the batch's counted rewards plus
@@ -59,10 +62,16 @@ def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.
     epsilon: added to the standard deviation; None: 1e-6 (decided by the core).
     singleton: a group of one that no prior helps gets 0 ("zero"; TRL, NeMo-RL) or its reward ("raw"; verl).
     mask: (n,) booleans; False takes a row out: no statistic, advantage 0, its reward and prior are not looked at.
-    calibration: Calibration or RunningCalibration for "calibrated" and "james_stein"; None: fitted on this batch.
+    calibration: Calibration or RunningCalibration for "calibrated" and "james_stein"; None: fitted on this batch. For
+        "batch_mean" see there.
     mixture: Mixture or RunningMixture for "mixture"; None: fitted on this batch.
     prior_strength: how many rewards the prior of a prompt is worth, laid out like prior; History.predict gives it. For
         "discounted_beta".
+    weights: (n,) how much each rollout counts, finite and not negative: W, the squared norm of its score, or what stands for
+        it. Baselines are then those of E[W r] / E[W], which makes the gradient's noise E[W (r - b)^2] least, not those of
+        E[r]: m = sum W r / sum W, and k is (sum W)^2 / sum W^2. Their scale does not matter. A row of weight 0 is in no
+        statistic but has an advantage; with leave_one_out the baseline of a row knows neither its reward nor its weight.
+        None: all alike. Not with "median", "mixture" or the exact test.
     test, level: "bound", or "exact" for the two-sided binomial test of the prior at `level` in rule "v05", for rewards
         that are each an end of reward_range.
 
@@ -70,7 +79,7 @@ def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.
     depend on the order of rows, bit for bit. Time is linear in n.
     """
     batch, options, models = _prepare(
-        rewards, groups, prior, prior_strength, mask, calibration, mixture, rule=rule, reward_range=reward_range,
+        rewards, groups, prior, prior_strength, mask, weights, calibration, mixture, rule=rule, reward_range=reward_range,
         leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton, test=test, level=level)
     result = batch.rewards.output()
     struct = c.Estimate()
@@ -81,10 +90,10 @@ def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.
 
 def estimate(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.0), leave_one_out=False, scale="none",
              ddof=1, epsilon=None, singleton="zero", mask=None, calibration=None, mixture=None, prior_strength=None,
-             test="bound", level=0.05):
+             weights=None, test="bound", level=0.05):
     """Like `advantages`, with everything that was found about every group: an Estimate."""
     batch, options, models = _prepare(
-        rewards, groups, prior, prior_strength, mask, calibration, mixture, rule=rule, reward_range=reward_range,
+        rewards, groups, prior, prior_strength, mask, weights, calibration, mixture, rule=rule, reward_range=reward_range,
         leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton, test=test, level=level)
     row_count = len(batch.rewards)
     result = batch.rewards.output()
@@ -121,9 +130,9 @@ class EstimateArrays:
         )
 
 
-def _prepare(rewards, groups, prior, prior_strength, mask, calibration, mixture, reward_range, **options):
+def _prepare(rewards, groups, prior, prior_strength, mask, weights, calibration, mixture, reward_range, **options):
     interval = reward_interval(reward_range)
-    batch = PreparedBatch(rewards, groups, prior, mask, interval, prior_strength)
+    batch = PreparedBatch(rewards, groups, prior, mask, interval, prior_strength, weights)
     models = calibration_struct(calibration, interval), mixture_struct(mixture, interval)
     return batch, estimation_options(interval, **options), models
 
@@ -156,7 +165,8 @@ class Estimate:
     advantages: (n,).
     row_group: (n,) int64, the row's group: an index into the arrays per group.
     groups: the ids.
-    count: k, counted rewards.
+    count: k, counted rewards; with weights those of a weight above 0.
+    effective_count: (sum W)^2 / sum W^2, what the mean is worth; k without weights.
     mean: m; NaN where no row counts; exactly the reward where all are equal.
     prior: V in reward units; NaN for none.
     weight: w of the mean in the baseline, 0 to 1.
@@ -180,6 +190,7 @@ class Estimate:
     row_group: np.ndarray
     groups: np.ndarray
     count: np.ndarray
+    effective_count: np.ndarray
     mean: np.ndarray
     prior: np.ndarray
     weight: np.ndarray

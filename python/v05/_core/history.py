@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import ArgumentTypeError, InvalidArgument
 from . import prototypes as c
 from .arguments import integer, number, reward_interval
-from .arrays import Rewards, address, column, is_tensor, mask_rows, to_numpy
+from .arrays import Rewards, address, column, is_tensor, mask_rows, to_numpy, weight_rows
 from .call import call, exception
 from .handle import Handle
 from .library import library
@@ -81,14 +81,16 @@ class History(Handle):
         self._call("predict", address(keys), len(keys), integer("step", step), address(value), address(strength))
         return value, strength
 
-    def record(self, keys, rewards, *, mask=None, step=0):
+    def record(self, keys, rewards, *, mask=None, weights=None, step=0):
         """Records one visit of every key that occurs.
 
         keys, rewards: (n,) a rollout each; rewards finite and within reward_range where counted.
         mask: (n,) booleans; False takes a rollout out.
+        weights: (n,) how much each counts, as in v05.advantages: the value is then that of E[W r] / E[W]. They are divided by
+            their running mean, so that a typical rollout counts one. None: all count one.
         Raises InvalidArgument and then records nothing.
         """
-        Visit(self, keys, rewards, mask, step).record()
+        Visit(self, keys, rewards, mask, step, weights).record()
 
     def start(self, keys, value, strength, *, step=0):
         """Gives keys that were never recorded a value (reward units; NaN: none) and a strength (the rewards it is worth), as
@@ -117,17 +119,17 @@ class Visit:
     """What a batch says of its prompts, on its way into a History: `record` counts it, and counts it once, however often it
     is called and wherever it is interrupted. Holds copies of the arrays."""
 
-    def __init__(self, history, keys, rewards, mask, step):
+    def __init__(self, history, keys, rewards, mask, step, weights=None):
         rows = Rewards(rewards, history.reward_range)
         keys = key_array(keys)
         if len(rows) != len(keys):
             raise InvalidArgument(f"rewards must have one entry per key, got {len(rows)} for {len(keys)} keys")
-        mask = mask_rows(mask, len(keys))
+        mask, weights = mask_rows(mask, len(keys)), weight_rows(weights, len(keys))
         self._history = history
         self._step = integer("step", step)
-        self._arrays = [None if array is None else array.copy() for array in (keys, rows.array, mask)]
-        keys, rewards, mask = map(address, self._arrays)
-        self._batch = c.Batch(row_count=len(rows), group_ids=keys, mask=mask)
+        self._arrays = [None if array is None else array.copy() for array in (keys, rows.array, mask, weights)]
+        keys, rewards, mask, weights = map(address, self._arrays)
+        self._batch = c.Batch(row_count=len(rows), group_ids=keys, mask=mask, weights=weights)
         setattr(self._batch, "rewards_f32" if rows.single else "rewards_f64", rewards)
         self._status = []  # what the core answered
 

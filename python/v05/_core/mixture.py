@@ -56,16 +56,16 @@ def _weights(name, values, count):
     return [number(f"mixture.{name}", value) for value in values]
 
 
-def fit_mixture(rewards, groups, prior, *, reward_range=(0.0, 1.0), mask=None):
+def fit_mixture(rewards, groups, prior, *, reward_range=(0.0, 1.0), mask=None, weights=None):
     """Fits a Mixture on one batch: the calibration as `fit_calibration`, the weights by 40 steps of
     expectation-maximisation on the beta-binomial likelihood of the groups, from equal weights, with 0.05 groups added to
     each component.
 
-    Arguments as in `advantages`; every counted reward must be exactly an end of `reward_range`. Few groups are no error:
+    Arguments as in `advantages`; every counted reward must be exactly an end of `reward_range`, and weights are refused. Few groups are no error:
     the result then has a calibration of few `groups`, and the rule that is given it fits or falls back.
     """
     interval = reward_interval(reward_range)
-    batch = PreparedBatch(rewards, groups, prior, mask, interval)
+    batch = PreparedBatch(rewards, groups, prior, mask, interval, weights=weights)
     options = default_options()
     options.reward_low, options.reward_high = interval
     struct = c.Mixture()

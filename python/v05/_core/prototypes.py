@@ -86,6 +86,7 @@ class Estimate(SizedStructure):
         ("group_capacity", c_int64),
         ("group_ids", c_void_p),
         ("count", c_void_p),
+        ("effective_count", c_void_p),
         ("mean", c_void_p),
         ("prior", c_void_p),
         ("weight", c_void_p),
@@ -209,7 +210,7 @@ class AllocatorOptions(SizedStructure):
 # v05_rule, v05_scale, v05_singleton, v05_test, v05_objective, v05_allocation_rule, v05_look_ahead
 RULES = {
     "v05": 0, "calibrated": 1, "grpo": 2, "rloo": 3, "james_stein": 4, "prior": 5, "median": 6, "discounted_beta": 7,
-    "mixture": 8}
+    "mixture": 8, "batch_mean": 9}
 SCALES = {"none": 0, "group": 1, "batch": 2}
 SINGLETONS = {"zero": 0, "raw": 1}
 TESTS = {"bound": 0, "exact": 1}

@@ -39,4 +39,5 @@ RULES = {rule.name: rule for rule in (
     Rule("median", uses_prior=False, needs_siblings=True, bounded=False),
     Rule("discounted_beta"),
     Rule("mixture", two_valued=True, learns="mixture"),
+    Rule("batch_mean", uses_prior=False, bounded=False, learns="calibration"),
 )}
