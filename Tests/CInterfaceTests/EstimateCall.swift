@@ -105,7 +105,7 @@ extension v05_estimate {
     typealias Reals = WritableKeyPath<v05_estimate, UnsafeMutablePointer<Double>?>
     typealias Flags = WritableKeyPath<v05_estimate, UnsafeMutablePointer<UInt8>?>
 
-    static var realFields: [Reals] { [\.mean, \.prior, \.weight, \.baseline, \.bias_squared, \.mse, \.z, \.p_value] }
+    static var realFields: [Reals] { [\.effective_count, \.mean, \.prior, \.weight, \.baseline, \.bias_squared, \.mse, \.z, \.p_value] }
     static var flagFields: [Flags] { [\.rejected, \.constant] }
 }
 

@@ -333,6 +333,17 @@ static AnyBatch any_batch(Reader *outer, Range range) {
     if (prior_kind & 1) batch.prior = input(priors * 8, prior);
     if (flags & 4) batch.prior_strength = input(priors * 8, strength);
     if (flags & 2) batch.mask = input(n, mask);
+    if ((flags & 56) == 56) { /* weights, without a byte of the input */
+        double *weights = __real_malloc(n * 8 + 8);
+        for (int64_t i = 0; i < n; i++) {
+            uint64_t h = ((uint64_t)i + ((uint64_t)kind << 32)) * 0x9E3779B97F4A7C15u;
+            int spread = id_kind & 8 ? 2000 : 12;
+            weights[i] = h >> 61 ? ldexp(1 + (double)(h >> 44 & 255) / 256, (int)(h >> 30 & 4095) % spread - spread / 2) : 0;
+            if (id_kind & 16 && (h >> 20 & 255) == 0) weights[i] = h >> 15 & 1 ? -1 : NAN;
+        }
+        batch.weights = input(n * 8, weights);
+        free(weights);
+    }
     result.is_plain = 1;
     if (flags >= 216) { /* wrong calls */
         result.is_plain = 0;
@@ -392,6 +403,7 @@ static const v05_estimation_options *any_estimation_options(Reader *r, Range ran
     if (flags & 16) o.singleton = any_choice(r, 2);
     if (flags & 32) o.test = any_choice(r, 2);
     if (flags & 64) o.level = any_double(r);
+    if ((flags & 68) == 68 && o.rule == V05_RULE_MEDIAN) o.rule = V05_RULE_BATCH_MEAN;
     if (flags == 250) { o.leave_one_out = (int32_t)any_integer(r); o.ddof = (int32_t)any_integer(r); }
     if (flags & 128 && o.rule == V05_RULE_DISCOUNTED_BETA) {
         o.rule = V05_RULE_MIXTURE;
@@ -476,7 +488,7 @@ static AnyEstimate any_estimate(Reader *r, int64_t rows, int64_t groups, int is_
         if (is_single) s.advantages_f32 = (float *)rewards; else s.advantages_f64 = (double *)rewards;
     }
     if (wanted & 1) s.row_group = output(rows * 8);
-    if (wanted & 2) { s.group_ids = output(room * 8); s.count = output(room * 8); }
+    if (wanted & 2) { s.group_ids = output(room * 8); s.count = output(room * 8); s.effective_count = output(room * 8); }
     if (wanted & 4) { s.mean = output(room * 8); s.prior = output(room * 8); }
     if (wanted & 8) { s.weight = output(room * 8); s.baseline = output(room * 8); }
     if (wanted & 16) { s.bias_squared = output(room * 8); s.z = output(room * 8); s.p_value = output(room * 8); }
@@ -501,7 +513,8 @@ static AnyEstimate any_estimate(Reader *r, int64_t rows, int64_t groups, int is_
 }
 
 /* What the header promises of the results of a call that succeeded. */
-static void check_estimate(const AnyEstimate *e, int64_t rows, const uint8_t *mask, const v05_estimation_options *o) {
+static void check_estimate(const AnyEstimate *e, int64_t rows, const uint8_t *mask, const double *weights,
+                           const v05_estimation_options *o) {
     const v05_estimate *s = &e->seen;
     for (int64_t i = 0; i < rows; i++) {
         if (s->advantages_f32) CHECK(isfinite(s->advantages_f32[i]), "advantage[%lld] = %g", (long long)i, s->advantages_f32[i]);
@@ -515,14 +528,14 @@ static void check_estimate(const AnyEstimate *e, int64_t rows, const uint8_t *ma
     v05_estimate out;
     memcpy(&out, e->argument, sizeof out);
     CHECK(out.group_count >= 0 && (s->group_capacity >= out.group_count || !(s->count || s->mean || s->weight || s->mse)), "group_count");
-    CHECK(out.applied_rule >= 0 && out.applied_rule <= V05_RULE_MIXTURE, "applied_rule %d", out.applied_rule);
+    CHECK(out.applied_rule >= 0 && out.applied_rule <= V05_RULE_BATCH_MEAN, "applied_rule %d", out.applied_rule);
     CHECK(out.calibration_applied == 0 || out.calibration_applied == 1, "calibration_applied");
     if (s->row_group)
         for (int64_t i = 0; i < rows; i++)
             CHECK(s->row_group[i] >= 0 && s->row_group[i] < out.group_count, "row_group %lld", (long long)s->row_group[i]);
     double lo = out.reward_low, hi = out.reward_high, h = (hi - lo) / 2;
     int64_t counted = 0;
-    for (int64_t i = 0; i < rows; i++) counted += !mask || mask[i];
+    for (int64_t i = 0; i < rows; i++) counted += (!mask || mask[i]) && (!weights || weights[i] > 0);
     int64_t sum = 0;
     for (int64_t g = 0; g < out.group_count; g++) {
         if (s->count) { CHECK(s->count[g] >= 0, "count"); sum += s->count[g]; }
@@ -539,9 +552,9 @@ static void check_estimate(const AnyEstimate *e, int64_t rows, const uint8_t *ma
         }
         if (s->rejected) CHECK(s->rejected[g] <= 1 && s->constant[g] <= 1, "flags");
         if (s->count && s->mean && s->weight && s->count[g] > 0) {
-            CHECK(isfinite(s->baseline[g]), "baseline %g, mean %g, prior %g, weight %g", s->baseline[g], s->mean[g], s->prior[g], s->weight[g]);
+            CHECK(isfinite(s->baseline[g]) || out.applied_rule == V05_RULE_BATCH_MEAN, "baseline %g, mean %g, prior %g, weight %g", s->baseline[g], s->mean[g], s->prior[g], s->weight[g]);
             if (out.applied_rule == V05_RULE_V05 && o->test == V05_TEST_BOUND && h > 1e-150)  /* h^2 is a number */
-                CHECK(fabs(s->baseline[g] - s->mean[g]) <= h / sqrt((double)s->count[g]) * (1 + 1e-9) + 1e-12 * (fabs(lo) + fabs(hi)),
+                CHECK(fabs(s->baseline[g] - s->mean[g]) <= h / sqrt(s->effective_count[g]) * (1 + 1e-9) + 1e-12 * (fabs(lo) + fabs(hi)),
                       "|b - m| = %g, k = %lld, h = %g", fabs(s->baseline[g] - s->mean[g]), (long long)s->count[g], h);
         }
     }
@@ -630,13 +643,14 @@ static void check_order(const AnyBatch *b, const v05_estimation_options *options
     int64_t n = b->rows;
     uint8_t *rewards = __real_malloc(n * 8), *mask = __real_malloc(n), *advantages = __real_malloc(n * 8);
     int64_t *ids = __real_malloc(n * 8);
-    double *prior = __real_malloc(n * 8), *strength = __real_malloc(n * 8);
+    double *prior = __real_malloc(n * 8), *strength = __real_malloc(n * 8), *weights = __real_malloc(n * 8);
     for (int64_t i = 0; i < n; i++) {
         memcpy(rewards + i * width, given + (n - 1 - i) * width, width);
         ids[i] = s->group_ids[n - 1 - i];
         if (s->mask) mask[i] = s->mask[n - 1 - i];
         if (s->prior) prior[i] = s->prior[n - 1 - i];
         if (s->prior_strength) strength[i] = s->prior_strength[n - 1 - i];
+        if (s->weights) weights[i] = s->weights[n - 1 - i];
     }
     v05_batch turned = {.struct_size = sizeof turned, .row_count = n, .group_ids = ids};
     v05_estimate result = {.struct_size = sizeof result};
@@ -645,6 +659,7 @@ static void check_order(const AnyBatch *b, const v05_estimation_options *options
     if (s->mask) turned.mask = mask;
     if (s->prior) turned.prior = prior;
     if (s->prior_strength) turned.prior_strength = strength;
+    if (s->weights) turned.weights = weights;
     v05_error error = {.struct_size = sizeof error};
     v05_status status = v05_baseline_estimate(&turned, options, calibration, mixture, NULL, 0, &result, &error);
     CHECK(status == V05_STATUS_OK, "rows in reverse order are refused: %s", error.message);
@@ -657,7 +672,7 @@ static void check_order(const AnyBatch *b, const v05_estimation_options *options
             CHECK(memcmp(advantages + i * width, found + (n - 1 - i) * width, width) == 0,
               "advantage %.17g of row %lld is %.17g with rows in reverse order", forward, (long long)(n - 1 - i), back);
     }
-    free(rewards); free(mask); free(advantages); free(ids); free(prior); free(strength);
+    free(rewards); free(mask); free(advantages); free(ids); free(prior); free(strength); free(weights);
 }
 
 static void call_estimate(Reader *r) {
@@ -679,7 +694,7 @@ static void call_estimate(Reader *r) {
     described_options = &seen;
     described_calibration = calibration;
     if (ended(v05_baseline_estimate(batch.argument, options, calibration, mixture, memory, size, e.argument, error))) {
-        check_estimate(&e, batch.seen.row_count, batch.seen.mask, &seen);
+        check_estimate(&e, batch.seen.row_count, batch.seen.mask, batch.seen.weights, &seen);
         if (!second_time) check_order(&batch, options, calibration, mixture, &e);
     }
     described_batch = NULL;
@@ -1345,7 +1360,7 @@ static void call_allocator(Reader *r, uint8_t which, v05_allocator *allocator, c
         AnyEstimate e = any_estimate(r, observed, n < 2000 ? n : 0, 0, NULL);
         v05_error *error = error_argument(r);
         begin(r, "v05_allocator_estimate");
-        if (ended(v05_allocator_estimate(given, options, e.argument, error))) check_estimate(&e, observed, NULL, &seen);
+        if (ended(v05_allocator_estimate(given, options, e.argument, error))) check_estimate(&e, observed, NULL, NULL, &seen);
     }
 }
 
