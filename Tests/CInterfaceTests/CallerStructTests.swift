@@ -252,6 +252,12 @@ extension v05_history_options {
         _ = v05_history_options_initialize(&options, MemoryLayout<v05_history_options>.size, nil)
         return options
     }
+
+    static var withoutStart: v05_history_options {
+        var options = defaults
+        options.start_strength = 0
+        return options
+    }
 }
 
 extension v05_allocation_options {

@@ -29,6 +29,7 @@ final class EstimateCall {
         }
         batch.prior = rollouts.prior.map { UnsafePointer(memory.input($0)) }
         batch.prior_strength = rollouts.strength.map { UnsafePointer(memory.input($0)) }
+        batch.weights = rollouts.weights.map { UnsafePointer(memory.input($0)) }
         batch.mask = rollouts.mask.map { UnsafePointer(memory.input($0)) }
 
         var estimate = v05_estimate()

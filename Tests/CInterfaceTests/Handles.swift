@@ -5,7 +5,7 @@ import Testing
 final class History {
     let handle: OpaquePointer
 
-    init(_ options: v05_history_options = .defaults) throws {
+    init(_ options: v05_history_options = .withoutStart) throws {
         var options = options
         var created: OpaquePointer?
         #expect(Outcome { v05_history_create(&options, &created, $0) }.isOK)

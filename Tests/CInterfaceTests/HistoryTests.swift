@@ -5,7 +5,7 @@ import Testing
 struct HistoryTests {
     /// The formula of v05.h, written down once more.
     @Test func discountedSums() throws {
-        var options = v05_history_options.defaults
+        var options = v05_history_options.withoutStart
         (options.discount, options.step_decay, options.reward_low, options.reward_high) = (0.7, 0.9, -1, 3)
         let history = try History(options)
         var random = SeededRandom(1)
@@ -47,7 +47,7 @@ struct HistoryTests {
     }
 
     @Test func theOldestGoFirst() throws {
-        var options = v05_history_options.defaults
+        var options = v05_history_options.withoutStart
         options.capacity = 3
         let history = try History(options)
         for key in [1, 2, 3, 1, 4] as [Int64] { try history.record(Rollouts(rewards: [1], ids: [key])) }
@@ -57,7 +57,7 @@ struct HistoryTests {
 
     /// Against a dictionary, over many keys that come and go.
     @Test func manyKeys() throws {
-        var options = v05_history_options.defaults
+        var options = v05_history_options.withoutStart
         (options.capacity, options.discount) = (700, 0.5)
         let history = try History(options)
         var random = SeededRandom(3)
@@ -115,6 +115,22 @@ struct HistoryTests {
         expectCheckpointRefusals(
             history.saved, save: { v05_history_save(history.handle, $0, $1, $2, $3) }, load: { v05_history_load(loaded, $0, $1, $2) },
             loadingInto: target)
+    }
+
+    @Test func theLevelIsTheStart() throws {
+        let history = try History(.defaults)
+        #expect(history.predict([1]).values[0].isNaN)
+        try history.record(Rollouts(rewards: [1, 0, 0], ids: [1, 2, 3]))
+        let (values, strengths) = history.predict([9, 1])
+        #expect(values == [0.375, (1 + 0.375) / 2] && strengths == [1, 2])
+    }
+
+    @Test func weightedVisits() throws {
+        let history = try History()
+        try history.record(Rollouts(rewards: [1, 0, 0, 1], ids: [1, 1, 2, 3], weights: [3, 1, 4, 0]))
+        let (values, strengths) = history.predict([1, 2, 3])
+        #expect(values[0] == 0.75 && values[1] == 0 && values[2].isNaN)
+        #expect(abs(strengths[0] - 1.5) <= 1e-15 && abs(strengths[1] - 1.5) <= 1e-15 && strengths[2] == 0)
     }
 
     @Test func keyHashes() {
@@ -189,7 +205,7 @@ struct HistoryTests {
             ("discount", { $0.discount = .nan }), ("step_decay", { $0.step_decay = 1.5 }), ("capacity", { $0.capacity = -1 }),
         ]
         for (part, change) in changes {
-            var options = v05_history_options.defaults
+            var options = v05_history_options.withoutStart
             change(&options)
             Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, [part, "got "], in: memory) { v05_history_create(&options, created, $0) }
         }
@@ -211,7 +227,7 @@ struct HistoryTests {
         let keys = memory.input([10, 11, 12] as [Int64])
         Outcome.expectRefusal(V05_STATUS_INVALID_PRIOR, ["values[2]", "got 1.5"], index: 2, in: memory) { v05_history_start(history.handle, keys, [0.5, .nan, 1.5], [1, 1, 1], 3, 0, $0) }
         Outcome.expectRefusal(V05_STATUS_INVALID_PRIOR, ["strengths[1]", "got -1"], index: 1, in: memory) { v05_history_start(history.handle, keys, [0.5, 0.5, 0.5], [1, -1, 1], 3, 0, $0) }
-        var options = v05_history_options.defaults
+        var options = v05_history_options.withoutStart
         options.reward_high = 2
         let other = try History(options)
         Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["other", "reward_range"], in: memory) { v05_history_merge(history.handle, other.handle, $0) }

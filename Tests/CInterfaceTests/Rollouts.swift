@@ -9,6 +9,7 @@ struct Rollouts {
     var mask: [UInt8]?
     /// In place of ids: group g is the rows offsets[g] ..< offsets[g + 1].
     var offsets: [Int64]?
+    var weights: [Double]?
 
     var rowCount: Int { rewards.count }
 

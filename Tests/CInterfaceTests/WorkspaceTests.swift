@@ -5,8 +5,15 @@ import Testing
 struct WorkspaceTests {
     @Test func theSizeThatWasAskedForSuffices() {
         var random = SeededRandom(1)
-        for rollouts in [.example, Rollouts(rewards: [], ids: []), Rollouts.random(25, .any, using: &random), Rollouts.random(9, .dyadic, using: &random).asOffsets] {
+        var weighted = Rollouts.random(25, .any, using: &random)
+        weighted.weights = weighted.rewards.indices.map { Double($0 % 5) / 4 }
+        let batches = [
+            .example, Rollouts(rewards: [], ids: []), Rollouts.random(25, .any, using: &random),
+            Rollouts.random(9, .dyadic, using: &random).asOffsets, weighted,
+        ]
+        for rollouts in batches {
             for options in v05_estimation_options.all where options.test == 0 {
+                if rollouts.weights != nil && options.rule == Int32(V05_RULE_MEDIAN.rawValue) { continue }
                 let expected = EstimateCall(rollouts, .double, options)
                 #expect(Outcome(expected.estimate).isOK)
                 for shift in [0, 1, 8, 33, 63] {
@@ -26,8 +33,9 @@ struct WorkspaceTests {
     /// Less suffices too or is refused with nothing written.
     @Test func lessThanThat() {
         var random = SeededRandom(2)
-        let rollouts = Rollouts.random(6, .any, using: &random)
-        for rule in [V05_RULE_V05, V05_RULE_CALIBRATED, V05_RULE_MEDIAN] {
+        var rollouts = Rollouts.random(6, .any, using: &random)
+        for rule in [V05_RULE_V05, V05_RULE_CALIBRATED, V05_RULE_MEDIAN, V05_RULE_BATCH_MEAN] {
+            rollouts.weights = rule == V05_RULE_BATCH_MEAN ? rollouts.rewards.indices.map { Double($0 % 5) } : nil
             let size = EstimateCall(rollouts, .double, .rule(rule))
             #expect(Outcome(size.queryWorkspace).isOK)
             for given in stride(from: 0, through: size.workspaceSize, by: max(1, size.workspaceSize / 40)) {

@@ -42,6 +42,7 @@ struct AreaRegressionTests {
                 var summary = GroupSummary.empty(prior: Prior(value: priors[group]))
                 summary.mean = means[group]
                 summary.count = counts[group]
+                summary.effectiveCount = Double(counts[group])
                 return summary
             }
             var workspace = Workspace()

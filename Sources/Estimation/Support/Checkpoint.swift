@@ -12,6 +12,7 @@ public enum CheckpointKind: UInt32 {
 
 enum CheckpointFormat {
     static let magic: UInt32 = 0x6335_3076  // "v05c"
+    static let newest: UInt32 = 2
     static let headerSize = 20
     static let checksumSize = 4
 }
@@ -86,7 +87,8 @@ public struct CheckpointReader {
         }
         version = read(UInt32.self)
         let foundKind = read(UInt32.self)
-        let known = (CheckpointKind(rawValue: foundKind) ?? kind).version
+        // Another object is told apart below, whatever its format.
+        let known = foundKind == kind.rawValue ? kind.version : CheckpointFormat.newest
         guard version >= 1 && version <= known else {
             throw Failure(
                 .checkpointVersion, "checkpoint has a format that this release does not read: found and known",

@@ -12,7 +12,7 @@ from batches import noisy, simulated
 from v05._core import prototypes as c
 from v05._core.batch import DEFAULTS
 
-FLOATS = ["mean", "prior", "weight", "baseline", "bias_squared", "mse", "z", "p_value"]
+FLOATS = ["effective_count", "mean", "prior", "weight", "baseline", "bias_squared", "mse", "z", "p_value"]
 FLAGS = ["rejected", "constant"]
 
 # In order of first appearance: b constant with a prior, a without prior, c masked out but for its prior, d alone.
