@@ -1,23 +1,5 @@
 import Estimation
 
-/// How much one more rollout of a prompt is expected to be worth.
-public enum AllocationRule: Int32, Sendable {
-    /// One-step look-ahead on the risk mse(k) + cost k (arXiv 2603.10848, method section 3).
-    case osla = 0
-    /// Expected drop of the prompt's gradient noise (method section 7).
-    case neyman = 1
-}
-
-/// What OSLA holds fixed when it looks one rollout ahead.
-public enum LookAhead: Int32, Sendable {
-    /// The estimated squared bias of the prior.
-    case sameBias = 0
-    /// The mean of the rewards; the bias is estimated anew.
-    case sameMean = 1
-    /// The derivative of mse by k in place of the difference.
-    case derivative = 2
-}
-
 /// What is known of a prompt when it is decided whether to go on.
 struct Progress {
     /// k, at least 1.

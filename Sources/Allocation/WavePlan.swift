@@ -20,7 +20,7 @@ struct WavePlan {
     private var changedCount = 0
 
     init(
-        _ prompts: UnsafeMutablePointer<Prompt>, count: Int, options: SequentialAllocator.Options, expected: ExpectedGain,
+        _ prompts: UnsafeMutablePointer<Prompt>, count: Int, options: AllocatorOptions, expected: ExpectedGain,
         workspace: inout Workspace
     ) throws(Failure) {
         self.prompts = prompts

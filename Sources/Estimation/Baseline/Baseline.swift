@@ -20,9 +20,9 @@ struct Baseline {
     /// The paper's rule (arXiv 2603.10848, method section 1): weight and error of the fusion that would be best
     /// if the squared bias of the prior were `biasSquared` and the mean had its worst-case variance `noise`.
     @inline(__always)
-    static func fused(mean: Double, noise: Double, prior: Double, check: PriorCheck) -> Baseline {
-        if !check.rejected || check.biasSquared <= 0 { return Baseline(weight: 0, value: prior, mse: 0) }
-        let weight = check.biasSquared / (check.biasSquared + noise)
+    static func fused(mean: Double, noise: Double, prior: Double, biasSquared: Double) -> Baseline {
+        if biasSquared <= 0 { return Baseline(weight: 0, value: prior, mse: 0) }
+        let weight = biasSquared / (biasSquared + noise)
         return Baseline(weight: weight, value: between(prior, mean, at: weight), mse: weight * noise)
     }
 

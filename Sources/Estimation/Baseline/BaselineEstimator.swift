@@ -73,7 +73,9 @@ struct BaselineEstimator {
             if sample.count == 0 || rule == .prior {
                 return Baseline(weight: 0, value: prior, mse: check.biasSquared)
             }
-            return .fused(mean: sample.center, noise: noise, prior: prior, check: check)
+            // A prior that stands is taken as it is, however far off.
+            return .fused(
+                mean: sample.center, noise: noise, prior: prior, biasSquared: check.rejected ? check.biasSquared : 0)
         case .discountedBeta:
             if sample.prior.strength <= 0 {
                 return sample.count == 0 ? .none : Baseline(weight: 1, value: sample.center, mse: noise)
