@@ -7,9 +7,9 @@ from dataclasses import dataclass
 class Trainer:
     """A trainer that v05 has an adapter for.
 
-    packages: distributions of which one is installed where the trainer is. tested: the version that the adapter was tested or
-    written against. module: of the adapter; importing it takes hold of what it needs at once. hooks: (module, attribute) that
-    it takes hold of later. turn_on: lines to write. page: of the documents.
+    packages: distributions of which one is installed where the trainer is. tested: the version that the adapter was
+    tested or written against. module: of the adapter; importing it takes hold of what it needs at once. hooks: (module,
+    attribute) that it takes hold of later. turn_on: lines to write. page: of the documents.
     """
 
     name: str

@@ -1,4 +1,5 @@
-"""`v05 doctor verl`, also `v05 info --verl`: whether verl would find the estimator "v05". verl itself hides errors of its plug-ins."""
+"""`v05 doctor verl`, also `v05 info --verl`: whether verl would find the estimator "v05". verl itself hides errors of
+its plug-ins."""
 
 import importlib
 import os

@@ -4,10 +4,11 @@ import numpy as np
 
 
 def evaluation_rows(prompt, table):
-    """(n,) whether a row is likely to be of an evaluation; table: which of a trainer's batches each row is of, -1 for none.
+    """(n,) whether a row is likely to be of an evaluation; table: which of a trainer's batches each row is of, -1 for
+    none.
 
-    TRL logs the completions of an evaluation into the table of the step, after those of the training. So the same prompts,
-    two or more, stand together at the end of several tables, behind others, and nowhere else.
+    TRL logs the completions of an evaluation into the table of the step, after those of the training. So the same
+    prompts, two or more, stand together at the end of several tables, behind others, and nowhere else.
     """
     order, tables = {}, {}
     for row in np.flatnonzero(table >= 0):

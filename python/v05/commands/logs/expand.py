@@ -11,9 +11,9 @@ MOST_COLUMNS = 1000
 def flat_rows(path, line, value, fields):
     """Yield the rows of a JSON object: dicts of which each is a rollout, or cannot be told to be one.
 
-    A table {"columns": [...], "data": [[...]]} becomes its rows; lists of equal length in a row, such as the rewards and
-    completions of a group, become a row each; of a document the rows inside inherit what stands around them; fields of an
-    object inside of a row are called "object.field".
+    A table {"columns": [...], "data": [[...]]} becomes its rows; lists of equal length in a row, such as the rewards
+    and completions of a group, become a row each; of a document the rows inside inherit what stands around them; fields
+    of an object inside of a row are called "object.field".
     """
     for row, _ in _inside(value, {}, 0, fields):
         yield from _split(path, line, row, fields)
@@ -48,8 +48,8 @@ def _known(parts, depth, whole):
 
 
 def _named(value, fields):
-    """An object with the fields that options name by their path, "object.field" or "list.0"; and with the prompt of NeMo-RL,
-    which logs the turns of a chat as a list of texts."""
+    """An object with the fields that options name by their path, "object.field" or "list.0"; and with the prompt of
+    NeMo-RL, which logs the turns of a chat as a list of texts."""
     names = [name for name in (fields.prompt, fields.group, fields.step, *fields.reward) if name and "." in name]
     found = {name: item for name in names if name not in value and (item := _at(value, name.split("."))) is not None}
     turns = value.get("content")
@@ -108,7 +108,8 @@ def _joined(row):
 
 
 def _split(path, line, row, fields):
-    """Yield a row whose reward is a list as one row per entry; lists of the same length are split along, a chat or tokens are not."""
+    """Yield a row whose reward is a list as one row per entry; lists of the same length are split along, a chat or
+    tokens are not."""
     layout = find_layout(row, fields)
     lists = {}
     if layout is not None and layout.name != "pass counts":

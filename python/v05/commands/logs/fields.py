@@ -55,8 +55,8 @@ class Layout(NamedTuple):
     """Which fields of a row hold what; None: no field does.
 
     rewards: candidates for the reward, or the fields of the reward, of which `weights` are then the weights.
-    asynchronous: rollouts of one group may be of different steps; the latest counts. Where prompt and group are the same
-    field nothing is known of the prompt but that a group has one.
+    asynchronous: rollouts of one group may be of different steps; the latest counts. Where prompt and group are the
+    same field nothing is known of the prompt but that a group has one.
     table: the rows are a batch as its trainer held it, not lines that were written one after the other.
     """
 
@@ -161,7 +161,8 @@ def listing(names):
 
 
 def _rewards(row, verl, batch, others):
-    """The fields that may hold the reward; of a batch with advantages all numbers, as reward functions have any name."""
+    """The fields that may hold the reward; of a batch with advantages all numbers, as reward functions have any
+    name."""
     if verl and "score" in row:
         return ("score",)
     named = tuple(name for name in REWARDS if name in row and is_number(row[name]))

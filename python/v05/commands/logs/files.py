@@ -29,8 +29,8 @@ class LogFile(NamedTuple):
 def log_files(path):
     """(the `LogFile`s of a log in order, paths that were left out as evaluation).
 
-    path: a file, "-" for standard input, or a directory: the log files in it and below it. Files whose name, or that of a
-    folder, says that they are an evaluation are left out where there are others.
+    path: a file, "-" for standard input, or a directory: the log files in it and below it. Files whose name, or that of
+    a folder, says that they are an evaluation are left out where there are others.
     """
     if str(path) == STANDARD_INPUT:
         return [LogFile(STANDARD_INPUT, 0)], []
@@ -75,7 +75,8 @@ def _raise(error):
 
 
 def _step(parts):
-    """The step that a path tells: a number after a word for it, a folder that is a number, or the only number of the file."""
+    """The step that a path tells: a number after a word for it, a folder that is a number, or the only number of the
+    file."""
     *folders, name = parts
     stem = name.split(".")[0]
     for part in (stem, *reversed(folders)):

@@ -12,8 +12,8 @@ ENOUGH = 10  # lines that stand there twice before that is taken for a fault of 
 class Repetitions:
     """Finds the rows at the start of a table that end the table before it.
 
-    TRL writes the completions that it holds at every logging step, so one batch stands in several tables when it logs more
-    often than it generates.
+    TRL writes the completions that it holds at every logging step, so one batch stands in several tables when it logs
+    more often than it generates.
     """
 
     def __init__(self):
@@ -34,9 +34,10 @@ def repeated_lines(visit, reward, mark):
 
     visit: (n,) of each line; mark: (n,) equal for equal lines, 0 for rows that are no lines of their own.
 
-    Two rollouts may well be equal to the letter, where answers are short. Copies of a writer are told from them by their
-    numbers: every line m times, or some lines m times and the others once, while rollouts that happen to be equal are equal
-    in twos and threes. Lines that hold little more than a reward tell nothing and are all kept.
+    Two rollouts may well be equal to the letter, where answers are short. Copies of a writer are told from them by
+    their
+    numbers: every line m times, or some lines m times and the others once, while rollouts that happen to be equal are
+    equal in twos and threes. Lines that hold little more than a reward tell nothing and are all kept.
     """
     repeated = np.zeros(len(mark), bool)
     lines = np.flatnonzero(mark)

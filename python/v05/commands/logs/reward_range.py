@@ -12,9 +12,9 @@ NARROWEST = 1e-100  # a range whose square is still a number
 def detect_reward_range(log, given=None):
     """(lo, hi) of the rewards of a `RolloutLog`: `given`, else what they show.
 
-    That is 0 to 1 where every reward is 0 or 1, -1 to 1 where every one is -1 or 1, and the two values where there are two;
-    else the usual range that holds rewards and logged priors (`v05.training.reward_range.usual_range`). A reward or prior
-    outside is an error.
+    That is 0 to 1 where every reward is 0 or 1, -1 to 1 where every one is -1 or 1, and the two values where there are
+    two; else the usual range that holds rewards and logged priors (`v05.training.reward_range.usual_range`). A reward
+    or prior outside is an error.
     """
     priors = log.prior[~np.isnan(log.prior)]
     if given is not None:

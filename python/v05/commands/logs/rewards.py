@@ -18,14 +18,15 @@ MOST_STATE = 2**26  # bytes
 def weigh(layout, columns, advantage, visit, state, place):
     """(weights of the columns, sentence on how they were found or None) for the reward of the rows of a layout.
 
-    columns: (n, c) float64; NaN: nothing there; infinite: no number, so the column is no reward. advantage: (n,), NaN where
-    there is none. visit: (n,) int64, which group of rollouts each row is of. state: a trainer_state.json as a dict, or None.
+    columns: (n, c) float64; NaN: nothing there; infinite: no number, so the column is no reward. advantage: (n,), NaN
+    where there is none. visit: (n,) int64, which group of rollouts each row is of. state: a trainer_state.json as a
+    dict, or None.
     place: (path, line) of the first row. Raises LogError with the candidates where the log does not tell.
 
-    A group's advantages are an affine function of its rewards in stock trainers: (r - mean) times a factor of the group. So
-    within each group the weighted columns, less their mean, are a multiple of the advantages, which leaves one set of weights
-    up to a factor if the groups differ. Else trainer_state.json names the reward functions, and their means and that of the
-    reward tell the weights.
+    A group's advantages are an affine function of its rewards in stock trainers: (r - mean) times a factor of the
+    group. So within each group the weighted columns, less their mean, are a multiple of the advantages, which leaves
+    one set of weights up to a factor if the groups differ. Else trainer_state.json names the reward functions, and
+    their means and that of the reward tell the weights.
     """
     if layout.weights is not None:
         return np.array(layout.weights), None

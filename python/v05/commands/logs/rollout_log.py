@@ -24,8 +24,8 @@ class RolloutLog:
     """Every scorable rollout of a log in time order. All arrays are (n,).
 
     name: path as the user gave it. formats: what was recognised, in words. files: the paths that were read.
-    has_steps: whether the log tells steps. unscorable: rollouts without a reward, left out. repeated: rollouts that stand
-    there more than once by mistake, left out. notes: sentences on what else a reader should know.
+    has_steps: whether the log tells steps. unscorable: rollouts without a reward, left out. repeated: rollouts that
+    stand there more than once by mistake, left out. notes: sentences on what else a reader should know.
     prompt: int64, numbered from 0. visit: int64, which visit (a prompt at a step, or a group of its rollouts there).
     step: float64, of the visit; without steps in the log: which visit of its prompt. reward: float64, finite.
     prior: float64, NaN where the log has none. times: int64, how many equal rollouts an entry stands for.
@@ -57,11 +57,12 @@ class RolloutLog:
 def read_log(path, *, fields=None, exclude=None, only_prompts=None, keep_evaluation=False, progress=None, texts=False):
     """Reads a log file, or all log files of a directory and below, into a `RolloutLog`.
 
-    path: "-" is standard input. The format is recognised by content, gzip is unpacked on the way, and text is read line by
+    path: "-" is standard input. The format is recognised by content, gzip is unpacked on the way, and text is read line
+        by
     line: of each rollout only numbers are kept, and with `texts` those of prompts.
-    fields: `Fields`, in place of those that would be found. exclude, only_prompts: files of prompts that are not, or alone,
-    to be read. keep_evaluation: rollouts of an evaluation beside the training count. progress(stage, done, total) hears of
-    bytes. Raises LogError, or MissingExtra for a parquet file without pyarrow.
+    fields: `Fields`, in place of those that would be found. exclude, only_prompts: files of prompts that are not, or
+    alone, to be read. keep_evaluation: rollouts of an evaluation beside the training count. progress(stage, done,
+    total) hears of bytes. Raises LogError, or MissingExtra for a parquet file without pyarrow.
     """
     files, evaluations = log_files(path)
     notes = [f"{_some(evaluations)} not read, as evaluation."] if evaluations else []

@@ -16,7 +16,8 @@ PLACE = re.compile(r"(?:_\d+){1,2}$")  # in verl's uid of a rollout: its place i
 class Rollout(NamedTuple):
     """`times` rollouts of a log; a missing step, epoch, reward, advantage or prior is NaN.
 
-    rewards: of the fields of the layout. answer: to the prompt, as logged. mark: what equal lines have in common; 0: none.
+    rewards: of the fields of the layout. answer: to the prompt, as logged. mark: what equal lines have in common; 0:
+    none.
     """
 
     line: int
@@ -59,7 +60,8 @@ def rollout(path, line, row, layout, mark=0):
 
 
 def pass_counts(path, line, row):
-    """Yield what a row with the number of successes at each visit of one prompt stands for: successes, then failures."""
+    """Yield what a row with the number of successes at each visit of one prompt stands for: successes, then
+    failures."""
     prompt, text = prompt_key(path, line, "prompt", row.get("prompt"))
     rollouts, successes = row.get("rollouts"), row.get("successes")
     if type(rollouts) is not int or rollouts < 1:
@@ -75,7 +77,8 @@ def pass_counts(path, line, row):
 
 
 def number(path, line, field, value, option=None):
-    """A number of a log as a float: None, "" and NaN are NaN; numbers and True, False, pass, fail may be written as text."""
+    """A number of a log as a float: None, "" and NaN are NaN; numbers and True, False, pass, fail may be written as
+    text."""
     if value is None or value == "":
         return nan
     try:

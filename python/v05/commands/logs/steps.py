@@ -10,9 +10,9 @@ MOST_RUNS = 20  # a log whose steps go backwards more often is out of order, not
 def first_steps(found):
     """(n,) the step of each row, before it is known whether the log was begun anew.
 
-    found: the columns of a log in the order of its lines. Without steps the n-th run of lines of a prompt, or its n-th group,
-    is its n-th visit. Of an asynchronous trainer's group the latest step counts. Where the steps of an epoch begin anew
-    with each, epoch and step count.
+    found: the columns of a log in the order of its lines. Without steps the n-th run of lines of a prompt, or its n-th
+    group, is its n-th visit. Of an asynchronous trainer's group the latest step counts. Where the steps of an epoch
+    begin anew with each, epoch and step count.
     """
     step, epoch, prompt, group = (found[name] for name in ("step", "epoch", "prompt", "group"))
     if np.isnan(step).all():
@@ -34,8 +34,8 @@ def first_steps(found):
 def begun_anew(found):
     """((n,) the step of each row, sentence for the reader or None) where steps go backwards within a file.
 
-    A run that was begun anew, or went on from a checkpoint, logs prompts at steps that its log has already: what follows is
-    later. Other rows are taken as out of order.
+    A run that was begun anew, or went on from a checkpoint, logs prompts at steps that its log has already: what
+    follows is later. Other rows are taken as out of order.
     """
     step, file, line = found["step"], found["file"], found["line"]
     back = np.flatnonzero((step[1:] < step[:-1]) & (file[1:] == file[:-1])) + 1
@@ -55,8 +55,8 @@ def begun_anew(found):
 
 
 def _again(found, run):
-    """Whether the runs of rising steps repeat each other: of the visits at steps that an earlier run has too, at least half
-    are in an earlier run too, and as large there as here."""
+    """Whether the runs of rising steps repeat each other: of the visits at steps that an earlier run has too, at least
+    half are in an earlier run too, and as large there as here."""
     step, visit = found["step"], numbered(found["step"], found["prompt"], found["group"])
     _, first, size = np.unique(numbered(visit, run), return_index=True, return_counts=True)
     visit, run, step = visit[first], run[first], step[first]

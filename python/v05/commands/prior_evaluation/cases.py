@@ -65,7 +65,8 @@ def cases_of_scores(context, query=None, *, prompts=None, reward_range=None, rol
     """Queries, each to be predicted from the context of its dataset, model and step; files as in v05.v0.scores.
 
     query: None: each of `folds` parts of a context is predicted from the rest of it.
-    rollouts: how many each score is the mean of, all of them at an end of the range; None: the fewest that fit the scores.
+    rollouts: how many each score is the mean of, all of them at an end of the range; None: the fewest that fit the
+        scores.
     """
     reward_range = checked_range((-1.0, 1.0) if reward_range is None else reward_range)
     shown = by_context(read_scores(context, prompts=prompts, reward_range=reward_range))

@@ -55,19 +55,21 @@ def evaluate(log=None, *, context=None, query=None, prompts=None, reward_range=N
              context_size=256, refits=40, splits=8, seed=0, progress=None):
     """Compares priors and returns an Evaluation. Give either a log or a context.
 
-    log: a rollout log as for v05.replay. At each step the priors know all rollouts of the steps before: the logged prior if
-        there is one, the history, a context buffer of `context_size` prompts (renewed at most `refits` times), and history
-        with that context for first visits.
+    log: a rollout log as for v05.replay. At each step the priors know all rollouts of the steps before: the logged
+        prior if there is one, the history, a context buffer of `context_size` prompts (renewed at most `refits` times),
+        and history with that context for first visits.
     context, query: files of scores as in v05.v0.scores; each query is predicted from the context of its model and step.
         Without query, `folds` parts of each context are predicted from its rest. prompts: file of the texts.
     score_rollouts: rollouts a score is the mean of; None: the fewest that fit the scores.
     reward_range: (lo, hi); None: detected in a log, -1 to 1 in files of scores. reward, prompt, group, step, exclude,
         only_prompts, keep_evaluation: of a log, as for v05.replay.
-    only_visits: (first, last) from 1: judge by these visits of each prompt of a log, earlier ones are known; (1, 1): first visits.
-    encoder: a sentence-transformers model or a function of prompts, compared with TF-IDF under the first head; None: none.
+    only_visits: (first, last) from 1: judge by these visits of each prompt of a log, earlier ones are known; (1, 1):
+        first visits.
+    encoder: a sentence-transformers model or a function of prompts, compared with TF-IDF under the first head; None:
+        none.
     heads: of InContextPrior.
-    rollouts: numbers of rollouts that baselines are made from. Each baseline is judged, without bias, by the other rollouts
-        of the visit (see v05.commands.replay.scoring.score), over `splits` random splits.
+    rollouts: numbers of rollouts that baselines are made from. Each baseline is judged, without bias, by the other
+        rollouts of the visit (see v05.commands.replay.scoring.score), over `splits` random splits.
     discount: of the history. seed: of splits and bootstrap. progress: called as progress(stage, done, total).
 
     Raises LogError or InvalidArgument for data that cannot be used.
@@ -145,8 +147,8 @@ def _predictions(cases, encoder, heads, discount, progress):
 
 
 def _constant(cases):
-    """The mean score of each visit's context, over all parts where contexts are predicted in parts: the mean of the rest of
-    a part is low where the part's own scores are high, which would order the parts the wrong way round."""
+    """The mean score of each visit's context, over all parts where contexts are predicted in parts: the mean of the
+    rest of a part is low where the part's own scores are high, which would order the parts the wrong way round."""
     rest = np.full(len(cases.texts), np.nan)
     for episode in cases.episodes:
         if len(episode.scores):

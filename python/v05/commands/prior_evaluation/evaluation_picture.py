@@ -10,8 +10,8 @@ COLOURS = ("#8a97a3", "#2f6fb5", "#c08a3e", "#6aa67c", "#b5344a", "#7a5ba6", "#2
 
 
 def draw_evaluation(evaluation, path):
-    """Writes the picture: area under the ROC curve of each prior, and for each rule the error of the baseline relative to
-    the group mean against rollouts. The ending of `path` decides the format (.png, .pdf, .svg)."""
+    """Writes the picture: area under the ROC curve of each prior, and for each rule the error of the baseline relative
+    to the group mean against rollouts. The ending of `path` decides the format (.png, .pdf, .svg)."""
     check_picture(path)
     rules = list(dict.fromkeys(row.rule for rows in evaluation.baselines.values() for row in rows if row.rule != "grpo"))
     figure, axes = new_figure(5 + 4.2 * len(rules), 5, 1, 1 + len(rules))

@@ -10,11 +10,12 @@ from ..replay.visits import held_out
 
 @dataclass(frozen=True)
 class Quality:
-    """Figures of one prior over the visits that it has a value for. Intervals are 95 % bootstrap intervals over prompts.
+    """Figures of one prior over the visits that it has a value for. Intervals are 95 % bootstrap intervals over
+    prompts.
 
     known: share of the visits that have a value.
-    auc: area under the ROC curve: share of pairs of a visit with mean reward of at least the midpoint of the range and one
-        below that the values put in the right order, ties half.
+    auc: area under the ROC curve: share of pairs of a visit with mean reward of at least the midpoint of the range and
+        one below that the values put in the right order, ties half.
     auc_within: the same over pairs of one context (policy and step), so that the policy's level does not help.
     auc_gain: auc minus that of the constant, both over the visits that both know.
     error: mean (value - mean)^2 minus the sampling noise of the means, reward units^2; unbiased.
@@ -73,7 +74,8 @@ def qualities(visits, values, reward_range, *, baseline="constant", seed=0, prog
 
 
 def _resamples(prompt, generator):
-    """How often each visit counts: (1 + RESAMPLES, v), once each in the first row, then in bootstrap samples of prompts."""
+    """How often each visit counts: (1 + RESAMPLES, v), once each in the first row, then in bootstrap samples of
+    prompts."""
     _, cluster = np.unique(prompt, return_inverse=True)
     clusters = cluster.max() + 1
     if clusters > MOST_CLUSTERS:

@@ -17,7 +17,8 @@ HELD_OUT = 2  # rollouts of each visit that are kept to score with
 
 @dataclass(frozen=True)
 class AllocationRow:
-    """One allocation rule on all visits that it could be tried on. Intervals are 95 % bootstrap intervals over prompts."""
+    """One allocation rule on all visits that it could be tried on. Intervals are 95 % bootstrap intervals over
+    prompts."""
 
     rule: str
     baseline: str  # rule of the baseline
@@ -44,8 +45,8 @@ class Drawn:
 def allocate(visits, setting):
     """{allocation rule: Drawn of each random split}, empty where visits have too few rollouts.
 
-    Each visit's rollouts are drawn without replacement, in random order, as `v05.Allocator` asks for them, and never the
-    last two: what was not drawn is independent of every decision and scores the baseline without bias. History and
+    Each visit's rollouts are drawn without replacement, in random order, as `v05.Allocator` asks for them, and never
+    the last two: what was not drawn is independent of every decision and scores the baseline without bias. History and
     calibration know what was drawn at earlier visits, as they would have in the run.
     """
     initial = 4 if np.median(visits.count) >= MOST else 2

@@ -25,28 +25,31 @@ def replay(
 ):
     """Replays a rollout log in time order and returns a `Report`.
 
-    A visit is all rollouts of one prompt at one step. Every rule estimates the baseline of a visit from `rollouts` of its
-    rollouts, drawn at random, and is scored, without bias, against the others; see `v05.commands.replay.scoring.score`.
-    Sequential allocation is tried on the same visits; see `v05.commands.replay.allocation.allocate`.
+    A visit is all rollouts of one prompt at one step. Every rule estimates the baseline of a visit from `rollouts` of
+    its rollouts, drawn at random, and is scored, without bias, against the others; see
+    `v05.commands.replay.scoring.score`. Sequential allocation is tried on the same visits; see
+    `v05.commands.replay.allocation.allocate`.
 
-    log: path of a file or directory, or "-" for standard input; default: the log that the package ships. Formats are recognised
-        by content; docs/logs.md has them.
-    rollouts: how many rollouts per visit to estimate with, a sequence; default: 1, 2, 4, 8 ... as far as the log has two more.
+    log: path of a file or directory, or "-" for standard input; default: the log that the package ships. Formats are
+        recognised by content; docs/logs.md has them.
+    rollouts: how many rollouts per visit to estimate with, a sequence; default: 1, 2, 4, 8 ... as far as the log has
+        two more.
     reward_range: (lo, hi) of the rewards; default: detected.
     prior: "history", "logged", or "auto": logged if the log has any prior, else history.
     discount: of the history, for each visit of a prompt.
     full_history: let the history know all recorded rollouts of earlier visits, not only as many as are estimated with.
     only_visits: (first, last), counted from 1: report on these visits of each prompt; earlier ones are history.
     reward: fields of the reward, {name: weight} or a sequence of names that are added up; default: found in the log.
-    prompt, group, step: fields of the prompt, of what the rollouts of one visit share, of the training step; default: found.
+    prompt, group, step: fields of the prompt, of what the rollouts of one visit share, of the training step; default:
+        found.
     exclude, only_prompts: files of prompts to leave out, or to read alone.
     keep_evaluation: count rollouts of an evaluation that stand between those of the training.
     splits: errors are means over this many random splits of the visits; more splits, less noise, more time.
     seed: of the splits and of the bootstrap.
     progress: called as progress(stage, done, total).
 
-    Raises `LogError` for a log that cannot be used, `InvalidArgument` for an argument that makes no sense and `MissingExtra` for
-    a parquet file without pyarrow.
+    Raises `LogError` for a log that cannot be used, `InvalidArgument` for an argument that makes no sense and
+    `MissingExtra` for a parquet file without pyarrow.
     """
     check_sampling(splits, seed)
     quiet = progress or (lambda stage, done, total: None)

@@ -16,9 +16,9 @@ MOST_CLUSTERS = 2000  # more prompts than that are resampled in this many random
 class Row:
     """One rule with one number of rollouts per prompt. Intervals are 95 % bootstrap intervals.
 
-    visits: scored visits. applied: share of them where the rule did not have to fall back. error: mean squared error of the
-    baseline, reward units^2. relative: error divided by that of the group mean. worth: rollouts of a plain mean with the same
-    error; infinite where the error is not above 0.
+    visits: scored visits. applied: share of them where the rule did not have to fall back. error: mean squared error of
+    the baseline, reward units^2. relative: error divided by that of the group mean. worth: rollouts of a plain mean
+    with the same error; infinite where the error is not above 0.
     """
 
     rule: str
@@ -36,12 +36,15 @@ class Row:
 class Report:
     """What `replay` found. `as_dict()` is ready for JSON, `sentence` for people.
 
-    prompts, steps, visits, rollouts: how many were asked for. unscorable: rollouts without a reward, left out. repeated:
-    rollouts that the log has more than once, left out. prior: "logged" or "history". discount: of the history. within_variance:
-    mean variance of the rewards of one visit, reward units^2. headline: rollouts per prompt that the closing sentence speaks of.
-    rows: of Row. allocation: of AllocationRow; empty where visits have too few rollouts to try it on. health: {rollouts per
-    prompt, None as recorded: v05.training.health.PriorHealth}. notes: sentences on what to know before believing the numbers.
-    scores: Scores of the headline, for the picture. visits_before: (s,) earlier visits of each scored visit, for the picture.
+    prompts, steps, visits, rollouts: how many were asked for. unscorable: rollouts without a reward, left out.
+    repeated: rollouts that the log has more than once, left out. prior: "logged" or "history". discount: of the
+    history. within_variance: mean variance of the rewards of one visit, reward units^2. headline: rollouts per prompt
+    that the closing sentence speaks of.
+    rows: of Row. allocation: of AllocationRow; empty where visits have too few rollouts to try it on. health: {rollouts
+    per prompt, None as recorded: v05.training.health.PriorHealth}. notes: sentences on what to know before believing
+    the numbers.
+    scores: Scores of the headline, for the picture. visits_before: (s,) earlier visits of each scored visit, for the
+    picture.
     drawn: {allocation rule: (mean reward, rollouts) of each visit}, for the picture.
     """
 
@@ -113,9 +116,9 @@ class Report:
 def compare(scores, prompt, *, seed=0):
     """The `Row` of every rule of a `Scores`; `prompt` (s,) is the prompt of each scored visit.
 
-    relative = sum of the rule's errors / sum of the group mean's; worth = sum of the variances within visits / sum of the
-    rule's errors, since a plain mean of n rollouts has the expected error variance / n. Intervals: percentiles over 1,000
-    resamples of prompts, all visits of a prompt together.
+    relative = sum of the rule's errors / sum of the group mean's; worth = sum of the variances within visits / sum of
+    the rule's errors, since a plain mean of n rollouts has the expected error variance / n. Intervals: percentiles over
+    1,000 resamples of prompts, all visits of a prompt together.
     """
     rules = list(scores.error)
     values = np.stack([scores.error[rule] for rule in rules] + [scores.within])

@@ -31,8 +31,10 @@ class Groups:
 class Scores:
     """What the rules did with `size` rollouts of every visit that allows a score.
 
-    visit: (s,) which visits these are. error: {rule: (s,) unbiased estimate of (baseline - true mean)^2, reward units^2}.
-    weight: {rule: (s,) weight of the group mean}. applied: {rule: share of the visits where it did not have to fall back}.
+    visit: (s,) which visits these are. error: {rule: (s,) unbiased estimate of (baseline - true mean)^2, reward
+    units^2}.
+    weight: {rule: (s,) weight of the group mean}. applied: {rule: share of the visits where it did not have to fall
+    back}.
     within: (s,) unbiased variance of all rewards of the visit. groups: `Groups` of these visits.
     """
 
@@ -49,15 +51,16 @@ def score(visits, setting, size, rules=None):
     """The `Scores` of every rule's baseline from `size` rollouts per visit, judged by the other rollouts.
 
     With b from `size` random rollouts and, of the k others, mean m and sum of squared deviations SS, the error is
-    (b - m)^2 - SS / (k (k - 1)). The two parts share no rollout, so its expectation is (b - true mean)^2 whatever b is; single
-    values can be negative. Needs k >= 2, that is visits of at least size + 2 rollouts; the others are not scored but still feed
-    the history. The history knows `size` rollouts of every earlier visit, as in a run with that many rollouts per prompt, unless
-    the setting asks for the full history. Errors are means over the setting's random splits, all else is of the first split.
+    (b - m)^2 - SS / (k (k - 1)). The two parts share no rollout, so its expectation is (b - true mean)^2 whatever b is;
+    single values can be negative. Needs k >= 2, that is visits of at least size + 2 rollouts; the others are not scored
+    but still feed the history. The history knows `size` rollouts of every earlier visit, as in a run with that many
+    rollouts per prompt, unless the setting asks for the full history. Errors are means over the setting's random
+    splits, all else is of the first split.
 
-    rules: None: all of RULES that the rewards allow. "calibrated", "james_stein" and "mixture" fit a batch of 256 or more groups
-    by itself. Smaller ones use the running calibration of the batches before them, once there is one: on real pass rates with
-    16, 32, 64, 128 prompts a step that took the calibrated error, relative to the group mean, from 0.32, 0.26, 0.21, 0.20 down to
-    0.17, 0.18, 0.16, 0.19; with 605 it would have raised it from 0.16 to 0.18.
+    rules: None: all of RULES that the rewards allow. "calibrated", "james_stein" and "mixture" fit a batch of 256 or
+    more groups by itself. Smaller ones use the running calibration of the batches before them, once there is one: on
+    real pass rates with 16, 32, 64, 128 prompts a step that took the calibrated error, relative to the group mean, from
+    0.32, 0.26, 0.21, 0.20 down to 0.17, 0.18, 0.16, 0.19; with 605 it would have raised it from 0.16 to 0.18.
     """
     if rules is None:
         is_two_valued = np.isin(visits.reward, setting.reward_range).all()

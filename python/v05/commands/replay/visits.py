@@ -19,8 +19,8 @@ class Setting:
     """How a log is replayed; the same for every rule and number of rollouts.
 
     prior: "history" or "logged". discount: of the history, for each visit. full_history: the history knows all recorded
-    rollouts of earlier visits. splits: random splits into estimating and scoring rollouts. seed: of the first split; the next
-    one has the next seed. progress: hears how far the replay is.
+    rollouts of earlier visits. splits: random splits into estimating and scoring rollouts. seed: of the first split;
+    the next one has the next seed. progress: hears how far the replay is.
     """
 
     reward_range: tuple = (0.0, 1.0)
@@ -36,10 +36,11 @@ class Setting:
 class Visits:
     """The visits of a log in time order, (v,) arrays; the visits of one step are one batch.
 
-    prompt: int64. count: int64, rollouts of the visit. start: int64, where its rewards begin. reward: (n,) float64, visit by
-    visit. logged_prior: float64, NaN where the log has none. earlier: int64, how many visits its prompt had before.
-    batches: int64, where each batch begins, and the end. asked: bool, whether the visit is to be reported on; the others are
-    what was known before.
+    prompt: int64. count: int64, rollouts of the visit. start: int64, where its rewards begin. reward: (n,) float64,
+    visit by visit. logged_prior: float64, NaN where the log has none. earlier: int64, how many visits its prompt had
+    before.
+    batches: int64, where each batch begins, and the end. asked: bool, whether the visit is to be reported on; the
+    others are what was known before.
     """
 
     prompt: np.ndarray
@@ -93,7 +94,8 @@ def check_sampling(splits, seed):
 
 
 def gather_visits(log, only=None):
-    """The `Visits` of a `RolloutLog`; `only` = (first, last): these visits of each prompt, counted from 1, are asked for.
+    """The `Visits` of a `RolloutLog`; `only` = (first, last): these visits of each prompt, counted from 1, are asked
+    for.
 
     Earlier ones stay, as history; later ones are as if they had never been logged.
     """
@@ -125,8 +127,8 @@ def gather_visits(log, only=None):
 def walk(visits, setting, size=None):
     """Yield (visits of the batch, their priors) batch by batch in time order.
 
-    The prior is the logged one, or a `v05.History` of the first `size` rollouts (all of them without a size) of every earlier
-    visit. It knows nothing of the batch itself.
+    The prior is the logged one, or a `v05.History` of the first `size` rollouts (all of them without a size) of every
+    earlier visit. It knows nothing of the batch itself.
     """
     history = v05.History(setting.discount, start_strength=0, reward_range=setting.reward_range)
     for first, last in zip(visits.batches[:-1], visits.batches[1:], strict=True):
