@@ -10,6 +10,7 @@ from .doctor.command import add_command as add_doctor
 from .endings import ending, settle_output, tell
 from .info import add_command as add_info
 from .printable import printable
+from .noise.command import add_command as add_noise
 from .prior_evaluation.command import add_command as add_priors
 from .replay.command import add_command as add_replay
 from .v0 import add_command as add_v0
@@ -64,6 +65,7 @@ def _parser():
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_demo(commands)
     add_replay(commands)
+    add_noise(commands)
     add_priors(commands)
     add_v0(commands)
     add_doctor(commands)

@@ -1,0 +1,118 @@
+"""`v05 noise`."""
+
+import importlib
+import json
+from importlib.util import find_spec
+from inspect import signature
+from pathlib import Path
+
+from ...errors import ArgumentTypeError, InvalidArgument, MissingExtra
+from ..json_text import json_text
+from ..progress import progress_bar
+
+NEEDED = ("torch", "transformers")
+_OWN = ("model", "tokenizer", "dataset", "reward")
+
+
+def add_command(commands):
+    """Adds `v05 noise`."""
+    noise = commands.add_parser(
+        "noise", help="how noisy the gradient of your model is with every baseline",
+        description="Draws rollouts of a model, takes the gradient of each, and says how noisy a training step is with "
+        "every baseline and how many rollouts per prompt are best at equal cost.",
+        epilog='CONFIG is JSON: "model" (name or folder), "dataset" (JSON lines with a field prompt), "reward" '
+        '("module:function", called as TRL calls it), and what v05.noise.measure_noise takes: prompts, rollouts, scope ...')
+    noise.add_argument("config", metavar="CONFIG", help="JSON file")
+    noise.add_argument("--device", default="cpu", help="of PyTorch (default: cpu)")
+    noise.add_argument("--out", metavar="FILE", help="draw the result into this .png, .pdf or .svg")
+    noise.add_argument("--json", action="store_true", help="print the figures as JSON")
+    noise.set_defaults(run=run_noise)
+
+
+def run_noise(options):
+    """Measures with live progress, prints a table or JSON, and draws on request."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise MissingExtra(f"v05 noise ({', '.join(missing)})", "noise")
+    from ..pictures import check_picture
+    from ..tables import check_tables
+
+    if not options.json:
+        check_tables()
+    if options.out:
+        check_picture(options.out, [options.config])
+    settings = read_settings(options.config)
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from .measure import measure_noise
+
+    rows, reward = read_rows(settings.pop("dataset")), find_function(settings.pop("reward"))
+    name = settings.pop("model")
+    tokenizer = AutoTokenizer.from_pretrained(settings.pop("tokenizer", name))
+    model = AutoModelForCausalLM.from_pretrained(name).to(options.device)
+    with progress_bar() as progress:
+        report = measure_noise(model, tokenizer, rows, reward, progress=progress, **settings)
+    if options.json:
+        print(json_text(report.as_dict()))
+    else:
+        from .table import print_noise
+
+        print_noise(report)
+    if options.out:
+        from .picture import draw_noise
+
+        draw_noise(report, options.out)
+
+
+def read_settings(path):
+    """The settings in a JSON file: a model, a dataset, a reward, and options of measure_noise."""
+    from .measure import measure_noise
+
+    try:
+        settings = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidArgument(f"{path} must be JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise InvalidArgument(f"{path} must hold one JSON object, got {type(settings).__name__}")
+    known = {*_OWN, *signature(measure_noise).parameters} - {"progress"}
+    unknown, missing = sorted(set(settings) - known), [name for name in _OWN if name not in settings and name != "tokenizer"]
+    if unknown or missing:
+        what = f"knows no {', '.join(unknown)}" if unknown else f"lacks {', '.join(missing)}"
+        raise InvalidArgument(f"{path} {what}; it may hold {', '.join(sorted(known))}")
+    return settings
+
+
+def read_rows(path):
+    """The rows of a JSON lines file, each an object with a prompt."""
+    rows = []
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.isspace():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise InvalidArgument(f"{path}, line {number}: must be JSON: {error}") from error
+            if not isinstance(row, dict) or "prompt" not in row:
+                raise InvalidArgument(f"{path}, line {number}: must be an object with a field prompt, got {line.strip()[:60]}")
+            rows.append(row)
+    return rows
+
+
+def find_function(path):
+    """The function that "module:function" names, with the working directory on the path."""
+    import sys
+
+    module, colon, name = str(path).partition(":")
+    if not colon:
+        raise InvalidArgument(f'reward must be "module:function", got {path!r}')
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InvalidArgument(f"reward names a function that cannot be imported: {error}") from error
+    finally:
+        sys.path.pop(0)
+    if not callable(found):
+        raise ArgumentTypeError(f"reward must name a function, got {found!r}")
+    return found

@@ -1,0 +1,108 @@
+"""From a model to its noise: rollouts, the score of each, and what every baseline would leave."""
+
+import numpy as np
+
+from ...errors import InvalidArgument
+from .baselines import cyclic_mean, squared_errors
+from .gradients import scores
+from .report import NoiseReport, NoiseRow
+from .sampling import sample_rollouts
+
+RESAMPLES = 1000
+SMALLEST = 4  # rollouts per prompt, of which a perfect prior takes two halves of the others
+
+
+def measure_noise(model, tokenizer, dataset, reward, *, prompts=64, rollouts=16, maximum_tokens=256, temperature=1.0,
+                  scope="all", width=4096, per_token=False, batch_size=64, seed=0, progress=None):
+    """The NoiseReport of a model (method section 13).
+
+    model: a causal language model of transformers, on its device. tokenizer: its own.
+    dataset: rows as dicts with a "prompt", text or chat messages; a list or a dataset of Hugging Face. `prompts` of them
+        are drawn.
+    reward: function as TRL calls it: reward(prompts=, completions=, and every other column) -> list of floats.
+    rollouts: per prompt, at least 4; more make the perfect prior sharper.
+    scope: "all", "lora" or "last": the weights whose gradient is looked at: all that train, those of adapters, those of
+        the last block. width: of the random projection of it.
+    per_token: the loss in use divides each rollout by its own length, as TRL's loss_type "grpo".
+    maximum_tokens, temperature, batch_size, seed, progress: as in sample_rollouts.
+
+    Costs prompts x rollouts generations and backward passes of one rollout each, and prompts x rollouts x width floats.
+    Raises InvalidArgument for too few prompts or rollouts, and for rewards that are all equal.
+    """
+    if rollouts < SMALLEST:
+        raise InvalidArgument(f"rollouts must be at least {SMALLEST}, got {rollouts}")
+    if not 2 <= prompts <= len(dataset):
+        raise InvalidArgument(f"prompts must lie between 2 and the {len(dataset)} of the dataset, got {prompts}")
+    drawn = np.random.default_rng(seed).choice(len(dataset), prompts, replace=False)
+    made = sample_rollouts(
+        model, tokenizer, [dataset[int(number)] for number in drawn], reward, rollouts=rollouts,
+        maximum_tokens=maximum_tokens, temperature=temperature, batch_size=batch_size, seed=seed, progress=progress)
+    if np.ptp(made.rewards) == 0:
+        raise InvalidArgument(f"all {made.rewards.size} rewards are {made.rewards.flat[0]:g}: there is no gradient whose "
+                              "noise could be measured; take other prompts or more of them")
+    found = scores(model, made, scope=scope, width=width, per_token=per_token, seed=seed, progress=progress)
+    tokens = float(np.mean(list(map(len, made.completion_ids))))
+    return noise_report(made.rewards, found, tokens, seed=seed)
+
+
+def noise_report(rewards, found, tokens, *, seed=0):
+    """The NoiseReport of rewards, (P, k), the Scores of their rollouts and their mean number of tokens."""
+    count, k = rewards.shape
+    norms, miss, length = (each.reshape(rewards.shape) for each in (found.squared_norm, found.miss, found.length))
+    sizes = [size for size in (2, 4, 8, 16) if size <= k]
+    errors = squared_errors(rewards, norms, {"miss": miss, "length": length, "exact": norms}, sizes)
+    own, across = _mean_gradients(rewards, found.sketch.reshape(count, k, -1))
+    index = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
+
+    def over_prompts(values):  # the estimate, and those of the resamples
+        return values.mean(), values[index].mean(1)
+
+    between, between_resampled = over_prompts(own - across)
+    rows, control = [], None
+    for name, error in errors.items():
+        within, resampled = over_prompts(error.mean(1) - own)
+        siblings = int(name.rpartition(" ")[2]) if name.startswith("leave-one-out") else 1
+        noise, resampled_noise = within + siblings * between, resampled + siblings * between_resampled
+        if name == "batch mean":
+            control = noise, resampled_noise
+        rows.append((name, siblings, within, resampled, noise, resampled_noise))
+    return NoiseReport(
+        prompts=count, rollouts=k, tokens=tokens,
+        success=float(rewards.mean()), spread=_spread(rewards), norm_ratio=_norm_ratio(rewards, norms),
+        between=float(between), between_interval=_interval(between_resampled),
+        rows=tuple(sorted((
+            NoiseRow(name, siblings, float(within), _interval(resampled), float(noise), _interval(resampled_noise),
+                     float(noise / control[0]), _interval(resampled_noise / control[1]))
+            for name, siblings, within, resampled, noise, resampled_noise in rows), key=lambda row: row.noise)))
+
+
+def _mean_gradients(rewards, sketch):
+    """(P,) unbiased estimates of the squared norm of each prompt's mean gradient, and of its inner product with that of
+    all other prompts together."""
+    count, k = rewards.shape
+    gradient = (rewards - cyclic_mean(rewards, k - 1))[..., None] * sketch  # leave-one-out: unbiased
+    # Pairs of different rollouts whose baselines do not know each other: halves of the prompt.
+    half = k // 2
+    halves = []
+    for part in (slice(0, half), slice(half, None)):
+        mine = rewards[:, part]
+        halves.append(((mine - cyclic_mean(mine, mine.shape[1] - 1))[..., None] * sketch[:, part]).mean(1))
+    own = (halves[0] * halves[1]).sum(1)
+    mean = gradient.mean(1)
+    across = (mean @ mean.sum(0) - (mean * mean).sum(1)) / (count - 1)
+    return own, across
+
+
+def _spread(rewards):
+    within = rewards.var(axis=1, ddof=1).mean()
+    between = max(0.0, rewards.mean(1).var(ddof=1) - within / rewards.shape[1])
+    return float(between / (between + within)) if between + within > 0 else float("nan")
+
+
+def _norm_ratio(rewards, norms):
+    failed = rewards < rewards.mean()
+    return float(norms[failed].mean() / norms[~failed].mean())
+
+
+def _interval(values):
+    return tuple(np.quantile(values, (0.025, 0.975)).tolist())
