@@ -11,9 +11,9 @@ PACKAGE = Path(v05.__file__).parent
 # From the ground up. A room may import rooms further down; what a person runs may import everything.
 LAYERS = (
     {"errors"}, {"_core"}, {"v0"}, {"priors"}, {"training"},
-    {"trl", "verl", "areal", "axolotl", "ms_swift", "nemo_rl", "openrlhf", "rllm", "skyrl", "slime"},
+    {"trl", "verl", "areal", "axolotl", "tinker_cookbook", "torchtitan", "ms_swift", "nemo_rl", "openrlhf", "rllm", "skyrl", "slime"},
     {"commands"},
-    {"__init__", "__main__", "advantage_estimator", "replay", "stored_estimator"},  # doors: names of what lies below
+    {"__init__", "__main__", "advantage_estimator", "noise", "replay", "stored_estimator"},  # doors: names of what lies below
 )
 FLOOR = {room: floor for floor, rooms in enumerate(LAYERS) for room in rooms}
 

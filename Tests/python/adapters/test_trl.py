@@ -14,9 +14,9 @@ import v05
 from datasets import IterableDataset
 from tiny_trl import trained, trainer, weights
 from trl import GRPOTrainer, RLOOTrainer
+from v05.training.score_weights import score_weights
 from v05.trl import V05Config, V05GRPOTrainer, V05RLOOTrainer
 from v05.trl.rounds import Batch, join, spread
-from v05.trl.score_weights import score_weights
 
 
 class Heard:
@@ -624,9 +624,9 @@ def test_score_weights_are_those_of_a_loop():
     np.testing.assert_allclose(score_weights("score", given[1], given[0]), expected, rtol=2e-6)
     length = mask.sum(1)
     np.testing.assert_allclose(score_weights("length", given[1]), length)
-    np.testing.assert_allclose(score_weights("length", given[1], loss_type="dapo"), length)
+    np.testing.assert_allclose(score_weights("length", given[1], per_token=True), 1 / np.maximum(length, 1) * (length > 0))
     np.testing.assert_allclose(  # a loss that divides by the length divides the score by it
-        score_weights("score", given[1], given[0], "grpo"), expected / np.maximum(length, 1) ** 2, rtol=2e-6)
+        score_weights("score", given[1], given[0], per_token=True), expected / np.maximum(length, 1) ** 2, rtol=2e-6)
 
 
 def test_too_few_prompts_for_a_batch_are_told(tmp_path):
@@ -635,7 +635,7 @@ def test_too_few_prompts_for_a_batch_are_told(tmp_path):
 
 
 @pytest.mark.parametrize("options, message", [
-    (dict(weights="entropy"), "weights must be one of 'none', 'score', 'length', got 'entropy'"),
+    (dict(weights="entropy"), "weights must be one of 'none', 'length', 'score', got 'entropy'"),
 ])
 def test_wrong_weights(tmp_path, options, message):
     with pytest.raises(v05.InvalidArgument, match=message):

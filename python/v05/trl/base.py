@@ -19,15 +19,17 @@ from .._core.prototypes import ALLOCATION_RULES
 from .._core.rules import RULES
 from ..errors import ArgumentTypeError, Error, InvalidArgument
 from ..training.advantage_estimator import STATE_FILE, AdvantageEstimator, read_state
+from ..training.score_weights import KINDS, score_weights
 from .config import V05Config
 from .deviation import group_deviation
 from .rounds import Batch, add_meaningless_rows, join, spread
-from .score_weights import score_weights
 
 _log = logging.getLogger("v05")
 _OWN_SCALING = ("grpo", "rloo")
 # Losses of GRPO that are means over rows; the others are means over tokens, where padding has none.
 _MEANS_OVER_ROWS = ("grpo", "sapo", "dr_grpo", "luspo")
+# Those that divide the terms of a rollout by its own length.
+_PER_TOKEN = ("grpo", "sapo")
 
 
 class V05Trainer:
@@ -142,7 +144,7 @@ class V05Trainer:
                          "gradient_accumulation_steps.", rows, self.args.per_device_train_batch_size)
 
     def _check_weights(self, config):
-        choice("weights", config.weights, dict.fromkeys(("none", "score", "length")))
+        choice("weights", config.weights, dict.fromkeys(KINDS))
         if config.weights == "score" and any(name in (getattr(self.train_dataset, "column_names", None) or ())
                                              for name in ("image", "images")):
             raise InvalidArgument("weights must be 'none' or 'length' with images: their log-probabilities are not at hand")
@@ -195,7 +197,7 @@ class V05Trainer:
             return None
         mask = output["completion_mask"] * output.get("tool_mask", 1)
         log_prob = self._log_prob(output) if kind == "score" else None
-        return gather(score_weights(kind, mask, log_prob, getattr(self, "loss_type", None)))
+        return gather(score_weights(kind, mask, log_prob, per_token=getattr(self, "loss_type", None) in _PER_TOKEN))
 
     def _log_prob(self, output):
         """(rows, tokens) log-probabilities of this process's completions, by the policy that drew them."""

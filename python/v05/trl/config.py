@@ -31,7 +31,7 @@ class V05Config:
         "rollouts": every rollout has, so that groups count by their size.
     weights: "score" or "length": baselines are the best for the gradient instead of the reward, each rollout weighted by
         the squared norm of its score (method section 13), which its tokens' probabilities tell, or by its length; see
-        v05.trl.score_weights. "score" takes TRL's own log-probabilities; where it has none (vLLM off, one update per
+        v05.training.score_weights. "score" takes TRL's own log-probabilities; where it has none (vLLM off, one update per
         batch) it costs a forward pass per generation batch. Not for rules "mixture" and "median". "none": all alike.
     modulation: True or options of v05.modulate_advantages: GRPO's loss weighs the tokens of a rollout as DynaMO does,
         with the log-probabilities and entropies that the loss itself computes; the trainer's own epsilons where

@@ -5,9 +5,21 @@
 and likewise v05_colocate_async, v05_separate_async. A module of its own, as it brings the whole trainer along.
 """
 
+import transfer_queue as tq
 from verl.trainer.ppo.v1 import get_trainer_cls, register_trainer
 
+from ..training.score_weights import score_weights
 from .training import training_of
+
+
+def _score(batch, per_token):
+    """(n,) score weights of the rows of a batch, from the log-probabilities that the trainer keeps."""
+    names = ["old_log_probs", "rollout_log_probs", "response_mask"]
+    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=names).to_padded_tensor()
+    name = next((name for name in names[:2] if name in data.keys()), None)
+    if name is None:
+        return None
+    return score_weights("score", data["response_mask"], data[name], per_token=per_token).double().numpy()
 
 
 def _register(mode):
@@ -23,6 +35,8 @@ def _register(mode):
         def _compute_advantage(self, batch, metrics):
             training = training_of(self.config.algorithm)
             training.batch_keys = batch.keys
+            if training.weights == "score":
+                training.score = _score(batch, training.per_token)
             batch = super()._compute_advantage(batch, metrics)
             metrics.update(training.metrics)
             return batch

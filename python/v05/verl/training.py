@@ -19,7 +19,8 @@ from .prompts import field_values, final_outputs, prompt_keys, prompt_text, read
 
 _log = logging.getLogger("v05")
 _ESTIMATOR_OPTIONS = tuple(inspect.signature(AdvantageEstimator).parameters)
-_OPTIONS = (*_ESTIMATOR_OPTIONS, "prior_field", "id_field", "allocation", "log_every")
+_OPTIONS = (*_ESTIMATOR_OPTIONS, "prior_field", "id_field", "weights", "allocation", "log_every")
+_WEIGHTS = dict.fromkeys(("none", "length", "score"))
 _ALLOCATION_MAXIMUM = inspect.signature(Allocator).parameters["maximum"].default
 _ALLOCATION_OPTIONS = ("rule", "initial", "maximum", "maximum_without_prior", "cost", "look_ahead", "wave")
 _UID_IS_NEW = ("only the V1 trainer (trainer.use_v1=True) tells. In others a prompt's uid is new at every visit, and an "
@@ -44,6 +45,8 @@ def read_options(algorithm):
     calibration_discount: as in v05.AdvantageEstimator; prior may also be the dotted path of a function of prompts.
     prior_field: field of the dataset's extra_info with the prior, in reward units.
     id_field: field of the dataset's extra_info that is different for every prompt of the dataset.
+    weights: "length" or "score": every rollout counts by the squared norm of its score (method section 13), which its
+        number of tokens or, in v05.verl.trainers, the probabilities of its tokens tell; "none" (default): all alike.
     allocation: rule, initial, maximum, maximum_without_prior, cost, look_ahead, wave, as in v05.Allocator, for
         v05.verl.V05AgentLoopManager.
     log_every: log the figures every so many steps.
@@ -82,9 +85,15 @@ class Training:
         self.prior_field = options.get("prior_field")
         self.id_field = options.get("id_field")
         self.allocation = options.get("allocation")
+        self.weights = options.get("weights", "none")
+        choice("algorithm.v05.weights", self.weights, _WEIGHTS)
+        aggregation = _trainer_option(algorithm, "actor_rollout_ref.actor.loss_agg_mode")
+        #: Whether the loss divides the terms of a rollout by its length.
+        self.per_token = aggregation == "seq-mean-token-mean"
         self.log_every = options.get("log_every")
         self.rollouts = _trainer_option(algorithm, "actor_rollout_ref.rollout.n")
         self.metrics = {}
+        self.score = None  # weights of the rows of the next step by their tokens, where the trainer tells them
         self.batch_keys = None  # of the rows of the next step in TransferQueue, where the trainer tells them
         self._told = set()
         given = {name: value for name, value in options.items() if name in _ESTIMATOR_OPTIONS}
@@ -126,16 +135,16 @@ class Training:
         """The options of a prompt's v05.Allocator, as they are now."""
         return {"reward_range": self.v05_estimator.reward_range} | self.v05_estimator.learnt() | self.allocation
 
-    def step(self, rewards, uids, response, column=None):
+    def step(self, rewards, uids, length, column=None):
         """The v05 Step of n rollouts.
 
-        rewards: (n,). uids: n strings. response: (n,) booleans, False: the row has no response token, as verl's padding,
-        and does not count. column: (n,) values of `reward_baselines`, or None.
+        rewards: (n,). uids: n strings. length: (n,) response tokens of each row; one without any, as verl's padding, does
+        not count. column: (n,) values of `reward_baselines`, or None.
         """
         rows = np.arange(len(uids))
         batch_keys, self.batch_keys = self.batch_keys, None
         final = rows if batch_keys is None else final_outputs(batch_keys)
-        counted = response & (final == rows)
+        counted = (length > 0) & (final == rows)
         self._check_groups(uids, counted)
         keys, texts = uids, None
         if self.prompts_known and self.v05_estimator.prior != "none" and counted.any():
@@ -148,7 +157,8 @@ class Training:
             keys, texts, column = zip(*(fact_of.get(uid, fact_of[found[0]]) for uid in uids))
         maximum = None if self.allocation is None else self.allocation.get("maximum", _ALLOCATION_MAXIMUM)
         step = self.v05_estimator.step(
-            rewards, uids, keys, prompts=texts, column=column, mask=counted, maximum=maximum)
+            rewards, uids, keys, prompts=texts, column=column, mask=counted, maximum=maximum,
+            **self._score_weights(length, final))
         self.metrics = step.metrics
         if self.log_every and self.v05_estimator.steps % self.log_every == 0:
             _log.setLevel(logging.INFO)
@@ -160,6 +170,19 @@ class Training:
         dataset."""
         keys, texts, column = self._facts(prompts)
         return self.v05_estimator.predict(keys, prompts=texts, column=column)
+
+    def _score_weights(self, length, final):
+        """The weights of the rows, as an argument of the estimator; those of a rollout's outputs are added at its last."""
+        score, self.score = self.score, None
+        if self.weights == "none":
+            return {}
+        if self.weights == "score" and score is None:
+            self._tell("score", "weights are the lengths of rollouts: the probabilities of their tokens reach v05 only with "
+                                "trainer.v1.trainer_mode=v05_sync (see docs/verl.md)")
+        weight = score
+        if score is None:
+            weight = 1 / np.maximum(length, 1) * (length > 0) if self.per_token else length
+        return {"weights": np.bincount(final, weight, minlength=len(final)).astype(np.float64)}
 
     def _facts(self, prompts):
         """(keys, texts, values of the prior's column) of n prompts."""

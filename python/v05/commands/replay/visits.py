@@ -10,7 +10,6 @@ from ...errors import InvalidArgument
 from ..logs.errors import LogError
 from ..logs.numbering import earlier_occurrences
 
-
 MOST_SPLITS = 10_000
 
 

@@ -1,24 +1,23 @@
-"""The weight of a rollout in the noise of the gradient, from what TRL has at hand (method section 13)."""
+"""The weight of a rollout in the noise of the gradient, from what a trainer has at hand (method section 13)."""
 
 import torch
 
-# Losses that divide the terms of a rollout by its own length.
-_DIVIDED_BY_LENGTH = ("grpo", "sapo")
+KINDS = ("none", "length", "score")
 
 
-def score_weights(kind, completion_mask, log_prob=None, loss_type=None):
+def score_weights(kind, mask, log_prob=None, *, per_token=False):
     """(n,) float32: the squared norm of each rollout's score, up to a factor that all share.
 
     kind: "score": sum over its tokens of (1 - p)^2, with p the probability of the token that was drawn: what the sampled
         tokens alone tell of the squared norm at the logits. "length": the number of its tokens (OPO, arXiv 2505.23585).
-    completion_mask: (n, T), 1 for the tokens that reach the loss.
-    log_prob: (n, T) log-probabilities of the tokens, NaN where unknown; for "score".
-    loss_type: of TRL's GRPO; None: a loss of whole rollouts.
+    mask: (n, T), not 0 for the tokens that reach the loss.
+    log_prob: (n, T) log-probabilities of the tokens by the policy that drew them, NaN where unknown; for "score".
+    per_token: whether the loss divides the terms of a rollout by its own length; the score is divided by it, too.
 
     A token whose log-probability is unknown counts as the mean of the others of its rollout; a rollout without a token
     that counts has weight 0.
     """
-    mask = completion_mask.bool()
+    mask = mask != 0
     length = mask.sum(1).float()
     if kind == "length":
         weight = length
@@ -26,4 +25,4 @@ def score_weights(kind, completion_mask, log_prob=None, loss_type=None):
         known = mask & ~torch.isnan(log_prob)
         miss = torch.where(known, -torch.expm1(torch.where(known, log_prob.float(), 0.0)), 0.0)
         weight = (miss**2).sum(1) * length / known.sum(1).clamp(min=1)
-    return weight / length.clamp(min=1) ** 2 if loss_type in _DIVIDED_BY_LENGTH else weight
+    return weight / length.clamp(min=1) ** 2 if per_token else weight

@@ -1,0 +1,189 @@
+"""Trainers that score one group at a time: torchtitan, tinker-cookbook and TRL's asynchronous GRPO, by their released code."""
+
+import asyncio
+import contextlib
+import dataclasses
+import importlib
+import sys
+import types
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import v05
+from adapter_cases import definitions, released
+from v05.training.streaming_estimator import StreamingEstimator
+
+torch = pytest.importorskip("torch")
+
+
+def groups(seed, count=60, prompts=12):
+    generator = np.random.default_rng(seed)
+    rate = generator.uniform(0, 1, prompts)
+    for _ in range(count):
+        prompt, size = int(generator.integers(prompts)), int(generator.integers(1, 7))
+        yield prompt, (generator.random(size) < rate[prompt]).astype(float).tolist()
+
+
+def check(advantages_of, stock_of, options, key_of, tmp_path):
+    """advantages_of(options) and stock_of() are functions of (prompt, rewards); key_of gives the key of a prompt."""
+    ours, theirs = advantages_of(options), stock_of()
+    for prompt, rewards in groups(1):
+        np.testing.assert_allclose(ours(prompt, rewards), theirs(prompt, rewards), atol=1e-6)
+    plain = {"reward_range": (0, 1), "log": lambda metrics: None}
+    ours, reference = advantages_of(plain), StreamingEstimator(**plain)
+    for prompt, rewards in groups(2):
+        np.testing.assert_allclose(ours(prompt, rewards), reference.group(rewards, key_of(prompt)), atol=1e-6)
+    kept = plain | {"state_path": tmp_path / "v05.zip", "every": 5}
+    whole = advantages_of(plain)
+    parts = advantages_of(kept)
+    for number, (prompt, rewards) in enumerate(groups(3)):
+        if number == 30:
+            parts = advantages_of(kept)  # goes on from the file
+        np.testing.assert_array_equal(parts(prompt, rewards), whole(prompt, rewards))
+    with pytest.raises(v05.InvalidArgument, match="lie in"):
+        advantages_of(plain)(0, [5.0, 0.0])
+    with pytest.raises(v05.InvalidArgument, match="rule must be one of"):
+        advantages_of({"rule": "best"})
+
+
+def modules(monkeypatch, **content):
+    """Stand-ins for a package that is not installed: {module with __ for .: its names}."""
+    for name, names in content.items():
+        parts = name.split("__")
+        for length in range(1, len(parts) + 1):
+            dotted = ".".join(parts[:length])
+            if dotted not in sys.modules or length == len(parts):
+                monkeypatch.setitem(sys.modules, dotted, types.ModuleType(dotted))
+        vars(sys.modules[".".join(parts)]).update(names)
+        for length in range(2, len(parts) + 1):
+            monkeypatch.setattr(sys.modules[".".join(parts[:length - 1])], parts[length - 1],
+                                sys.modules[".".join(parts[:length])], raising=False)
+
+
+def test_torchtitan(request, monkeypatch, tmp_path):
+    source = released("torchtitan==0.3.0", request.config.cache, "3.12")
+    modules(monkeypatch, torchtitan__observability={"structured_logger": SimpleNamespace(log_trace_span=lambda name: contextlib.nullcontext())},
+            torchtitan__experiments__rl__rollout__types={"RolloutGroup": object})
+    modules(monkeypatch, torchtitan__config={})
+    exec(source("torchtitan/config/configurable.py"), vars(sys.modules["torchtitan.config"]))
+    modules(monkeypatch, torchtitan__experiments__rl__rollout__advantage={})
+    stock = vars(sys.modules["torchtitan.experiments.rl.rollout.advantage"])
+    exec(source("experiments/rl/rollout/advantage.py"), stock)
+    monkeypatch.delitem(sys.modules, "v05.torchtitan", raising=False)
+    adapter = importlib.import_module("v05.torchtitan")
+
+    def group(prompt, rewards):
+        turn = SimpleNamespace(prompt_token_ids=[7, prompt, 9])
+        return SimpleNamespace(group_id=3, rollouts=[SimpleNamespace(reward=reward, turns=[turn]) for reward in rewards])
+
+    def of(options):
+        made = adapter.AdvantageEstimator.Config(options=options).build()
+        return lambda prompt, rewards: made(group(prompt, rewards))
+
+    def stock_of():
+        made = stock["AdvantageEstimator"].Config().build()
+        return lambda prompt, rewards: made(group(prompt, rewards))
+
+    check(of, stock_of, adapter.STOCK | {"log": lambda metrics: None}, lambda prompt: v05._core.prompt_key.token_key([7, prompt, 9]),
+          tmp_path)
+    for options in ({"id_field": "id"}, {"prior": len}):
+        with pytest.raises(v05.InvalidArgument, match="torchtitan does not hand over"):
+            adapter.AdvantageEstimator.Config(options=options).build()
+    assert adapter.AdvantageEstimator.Config(options={}).build()(SimpleNamespace(group_id=1, rollouts=[])) == []
+
+
+def test_tinker_cookbook(request, monkeypatch, tmp_path):
+    source = released("tinker-cookbook==0.6.1", request.config.cache, "3.12")
+    theirs = definitions(source("tinker_cookbook/rl/data_processing.py"), ["compute_advantages"], torch=torch, TrajectoryGroup=object)
+    total = definitions(
+        source("tinker_cookbook/rl/types.py"), ["TrajectoryGroup"], field=dataclasses.field, Trajectory=object, Metrics=dict,
+        RolloutError=object, safezip=zip).TrajectoryGroup.get_total_rewards
+    printed = []
+    modules(monkeypatch, tinker_cookbook__rl__data_processing={"compute_advantages": theirs.compute_advantages},
+            tinker_cookbook__rl__train={"compute_advantages": theirs.compute_advantages})
+    train = sys.modules["tinker_cookbook.rl.train"]
+    train.print_group = lambda group, tokenizer: printed.append(train.compute_advantages([group]))
+    monkeypatch.delitem(sys.modules, "v05.tinker_cookbook", raising=False)
+    adapter = importlib.import_module("v05.tinker_cookbook")
+
+    def group(prompt, rewards):
+        first = SimpleNamespace(ob=SimpleNamespace(chunks=[SimpleNamespace(tokens=[1, prompt])]), reward=0.25)
+        made = SimpleNamespace(
+            trajectories_G=[SimpleNamespace(transitions=[first]) for _ in rewards],
+            final_rewards_G=[reward - 0.25 for reward in rewards])
+        made.get_total_rewards = lambda: total(made)
+        return made
+
+    def of(options):
+        adapter.install(**options)
+        function = train.compute_advantages
+
+        def advantages(prompt, rewards):
+            train.compute_advantages = function
+            given = group(prompt, rewards)
+            train.print_group(given, None)
+            (found,) = train.compute_advantages([given])
+            torch.testing.assert_close(printed.pop()[0], found)  # the table asks once more, and nothing is learnt of it
+            assert found.dtype == torch.float32
+            return found.numpy()
+
+        return advantages
+
+    check(of, lambda: lambda prompt, rewards: theirs.compute_advantages([group(prompt, rewards)])[0].numpy(),
+          adapter.STOCK | {"log": lambda metrics: None}, lambda prompt: adapter._key(group(prompt, [1.0])), tmp_path)
+    assert sys.modules["tinker_cookbook.rl.data_processing"].compute_advantages is not theirs.compute_advantages
+    with pytest.raises(v05.InvalidArgument, match="tinker-cookbook does not hand over"):
+        adapter.install(prior="column")
+
+
+def test_trls_asynchronous_grpo(monkeypatch, tmp_path):
+    pytest.importorskip("trl")
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
+    worker = pytest.importorskip("trl.experimental.async_grpo.async_rollout_worker")
+    from accelerate import PartialState
+    from v05.trl import async_grpo
+
+    PartialState()  # of the process in which the loop runs
+
+    def made(kind, **attributes):
+        loop = kind.__new__(kind)
+        vars(loop).update(
+            reward_funcs=[lambda completions, **columns: columns["scores"]], reward_func_names=["score"],
+            _env_reward_types=[], **attributes)
+        return loop
+
+    def group(prompt, rewards):
+        row = SimpleNamespace(input_ids=[1, 2], completion_mask=[0, 1], old_log_probs=[0.0, -1.0])
+        names = {field.name for field in dataclasses.fields(worker.RolloutGroup)}
+        given = dict(
+            prompts=[[{"role": "user", "content": str(prompt)}]] * len(rewards), reward_kwargs={"scores": rewards},
+            completions=[[{"role": "assistant", "content": "x"}]] * len(rewards), completions_ids=[[1]] * len(rewards),
+            completions_sequences=[[row] * (1 + number % 2) for number in range(len(rewards))],
+            tool_call_counts=[0] * len(rewards), tool_failure_counts=[0] * len(rewards), model_version=1, group_id=2,
+            env_rewards=[None] * len(rewards), rollout_rewards=[None] * len(rewards))
+        return worker.RolloutGroup(**{name: value for name, value in given.items() if name in names})
+
+    def score(loop, prompt, rewards):
+        samples = asyncio.run(loop._score_group(group(prompt, rewards)))
+        first = np.cumsum([0] + [1 + number % 2 for number in range(len(rewards))])[:-1]
+        for number, start in enumerate(first):  # the rows of one conversation share its advantage
+            assert len({sample.advantage for sample in samples[start:start + 1 + number % 2]}) == 1
+        return np.array([samples[start].advantage for start in first])
+
+    def of(options):
+        loop = made(async_grpo.V05RolloutLoop, v05_estimator=StreamingEstimator(**options))
+        return lambda prompt, rewards: score(loop, prompt, rewards)
+
+    stock = made(worker._AsyncRolloutLoop)
+    key = v05._core.prompt_key.prompt_key
+    check(of, lambda: lambda prompt, rewards: score(stock, prompt, rewards), async_grpo.STOCK | {"log": lambda metrics: None},
+          lambda prompt: key([{"role": "user", "content": str(prompt)}]), tmp_path)
+
+    before = worker.AsyncRolloutWorker._loop_cls
+    monkeypatch.setattr(worker.AsyncRolloutWorker, "_loop_cls", before)
+    async_grpo.install(rule="rloo", reward_range=(0, 1))
+    loop_class = worker.AsyncRolloutWorker._loop_cls
+    assert loop_class.func is async_grpo.V05RolloutLoop and loop_class.keywords["v05"]["rule"] == "rloo"
+    with pytest.raises(v05.InvalidArgument, match="rule must be one of"):
+        async_grpo.install(rule="best")

@@ -1,0 +1,61 @@
+"""tinker-cookbook: advantages in place of its rewards centred by group. See python/docs/tinker_cookbook.md.
+
+    import v05.tinker_cookbook
+    v05.tinker_cookbook.install(rule="calibrated", reward_range=(0, 1), state_path="run-7/v05.zip")
+    ...                                                         # then the recipe's own main
+"""
+
+import functools
+import hashlib
+
+import torch
+from tinker_cookbook.rl import data_processing, train
+
+from .training.streaming_estimator import StreamingEstimator
+
+# Options with which tinker-cookbook's own numbers come out.
+STOCK = dict(rule="grpo", leave_one_out=False, scale="none")
+
+_displaying = False  # while a group is printed, whose advantages are computed once more
+
+
+def install(**options):
+    """Makes tinker-cookbook's training use an estimator with the options of v05.training.StreamingEstimator, which it
+    returns. Recipes that took `compute_advantages` by name before keep the old one: call it first."""
+    estimator = StreamingEstimator(**options)
+    estimator.refuse("tinker-cookbook", columns=True, texts=True)
+
+    def compute_advantages(trajectory_groups_P):
+        """Advantages of each group, (G,) float32 tensors, group after group in their order."""
+        return [
+            torch.tensor(
+                estimator.group(group.get_total_rewards(), _key(group), learn=not _displaying), dtype=torch.float32)
+            for group in trajectory_groups_P]
+
+    for module in (data_processing, train):
+        module.compute_advantages = compute_advantages
+    if not hasattr(train.print_group, "__wrapped__"):
+        train.print_group = _display(train.print_group)
+    return estimator
+
+
+def _display(print_group):
+    @functools.wraps(print_group)
+    def printed(*arguments, **options):
+        global _displaying
+        _displaying = True
+        try:
+            return print_group(*arguments, **options)
+        finally:
+            _displaying = False
+
+    return printed
+
+
+def _key(group):
+    """What tells the prompt of a group apart: the first observation of its first trajectory."""
+    first = next(trajectory.transitions[0].ob for trajectory in group.trajectories_G if trajectory.transitions)
+    digest = hashlib.blake2b(digest_size=16)
+    for chunk in first.chunks:
+        digest.update(repr(list(chunk.tokens) if hasattr(chunk, "tokens") else chunk).encode())
+    return digest.hexdigest()

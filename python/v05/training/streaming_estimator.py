@@ -1,0 +1,111 @@
+"""An AdvantageEstimator for trainers that score one group at a time, in the order in which groups finish."""
+
+import copy
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from .._core.arguments import integer
+from .._core.arrays import listed
+from .._core.estimate import advantages, estimate
+from ..errors import InvalidArgument
+from .advantage_estimator import AdvantageEstimator, _learnt, _Rollouts
+from .stored_estimator import StoredEstimator
+
+_ONE_GROUP = object()  # in place of the ids of groups: all rollouts of the call are of one
+
+
+class _Group(NamedTuple):
+    """What a call of `group` found; seen: of the groups since the last report; estimate, metrics: of all those, at one."""
+
+    advantages: np.ndarray
+    seen: list
+    estimate: object = None
+    metrics: dict | None = None
+
+
+class StreamingEstimator(StoredEstimator):
+    """What the adapters of such trainers hold; all of StoredEstimator, and `group`.
+
+        estimator = v05.training.StreamingEstimator(reward_range=(0, 1))
+        advantages = estimator.group(rewards, prompt_id)            # whenever a group is done
+
+    Threads and tasks of asyncio take turns: a call waits for nothing but another call. The calibration is always one of
+    earlier groups, so that with leave_one_out the gradient is exactly unbiased. `step` takes whole batches in between.
+
+    every: groups between two reports of the metrics, which are those of the groups since the last, and between two writes
+        of the state.
+    calibration_discount: what a group counts in the running calibration at the next one. With groups of 4 of 3,000 prompts
+        the squared error of the baseline was .0113, .0075 and .0068 for .9, .99 and .998.
+    options: as in StoredEstimator.
+    """
+
+    def __init__(self, *, every=64, calibration_discount=0.998, **options):
+        if integer("every", every) < 1:
+            raise InvalidArgument(f"every must be at least 1, got {every!r}")
+        self.every = every
+        self._window = []  # (rewards that count, prior) of the groups since the last report
+        super().__init__(calibration_discount=calibration_discount, **options)
+
+    def group(self, rewards, key, *, prompt=None, prior=None, mask=None, learn=True):
+        """(k,) float64 advantages of the rollouts of one prompt; then learns from them.
+
+        rewards: (k,) numbers, any k; None or NaN: unscorable, advantage 0.
+        key: integer or string that tells the prompt apart in all of training.
+        prompt: its text, for sources that read it. prior: its value in the dataset, for prior="column".
+        mask: (k,) booleans, False: the rollout does not count.
+        learn: False: only a look, nothing is learnt.
+
+        All or nothing, as AdvantageEstimator.step.
+        """
+        if not learn:
+            twin = copy.copy(self)
+            twin.state_path, twin._report = None, lambda metrics: None
+            return twin.group(rewards, key, prompt=prompt, prior=prior, mask=mask)
+        return self.step(
+            listed(rewards, "rewards"), _ONE_GROUP, [key], prompts=None if prompt is None else [prompt],
+            column=[prior] if self.prior == "column" else None, mask=mask).advantages
+
+    def _work(self, state, rollouts, groups, keys, prompts, column, maximum, said):
+        if groups is not _ONE_GROUP:
+            return super()._work(state, rollouts, groups, keys, prompts, column, maximum, said)
+        count = len(rollouts.rewards)
+        if rollouts.unscored:
+            said["unscored"] = "a rollout has no reward (None or NaN): such ones count nowhere and their advantage is 0"
+        state = self._ranged(state, rollouts, said)
+        value, strength = self._predict(state, keys, prompts, column, said)
+        same, prior = np.zeros(count, np.int64), value.repeat(count)
+        found = np.asarray(self._estimate(state, advantages, rollouts, same, prior, strength.repeat(count)))
+        calibration, source = state.calibration, state.source
+        if state.reward_range is not None and (self._rule.bounded or self._bounded(state, rollouts)):
+            calibration = copy.copy(calibration)
+            calibration.update(rollouts.rewards, same, prior, mask=rollouts.mask)
+            source = _learnt(source, keys * count, prompts and prompts * count, rollouts, state.steps)
+        after = dataclasses.replace(state, source=source, calibration=calibration, steps=state.steps + 1)
+        seen = [*self._window, (rollouts.values, float(value[0]))]
+        if len(seen) < self.every:
+            return _Group(found, seen), after
+        together, metrics = self._report_of(state, seen, said)
+        return _Group(found, [], together, metrics), dataclasses.replace(after, metrics=metrics)
+
+    def _report_of(self, state, seen, said):
+        """The Estimate of groups as if they were one batch, and their metrics."""
+        sizes = [len(values) for values, _ in seen]
+        rewards, prior = np.concatenate([values for values, _ in seen]), np.repeat([value for _, value in seen], sizes)
+        rollouts = _Rollouts(rewards, None, np.ones(len(rewards), bool), 0)
+        together = self._estimate(
+            state, estimate, rollouts, np.repeat(np.arange(len(seen)), sizes), prior, np.zeros(len(rewards)), scale="none")
+        return together, self._metrics(state, together, rollouts, prior, None, said)
+
+    def _finish(self, found, after, said):
+        if not isinstance(found, _Group):  # a step of a whole batch
+            super()._finish(found, after, said)
+            return
+        if found.estimate is None:
+            AdvantageEstimator._finish(self, found, after, said)
+        else:
+            if self.state_path is not None and self.writes:
+                self._written = self._saved(self._state)  # where a write that is interrupted goes back to
+            super()._finish(found, after, said)
+        self._window = found.seen
