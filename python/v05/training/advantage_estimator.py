@@ -111,13 +111,14 @@ class AdvantageEstimator:
         self.prior = prior if prior is not None else "history" if self._rule.uses_prior else "none"
         self._options = dict(leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton,
                              test=test, level=level)
-        self._learning = dict(discount=discount, capacity=capacity, start_strength=start_strength)
         if not 0 <= number("calibration_discount", calibration_discount) <= 1:
             raise InvalidArgument(f"calibration_discount must lie in [0, 1], got {calibration_discount!r}")
         self._calibration_discount = calibration_discount
         if not 0 <= number("start_strength", start_strength) < np.inf:
             raise InvalidArgument(f"start_strength must be finite and not negative, got {start_strength!r}")
-        self._start_strength = float(start_strength)
+        # A rule without priors has no use for a start value: its history is what the prompts gave and no more.
+        self._start_strength = float(start_strength) if self._rule.uses_prior else 0.0
+        self._learning = dict(discount=discount, capacity=capacity, start_strength=self._start_strength)
         self._given_range = None if reward_range is None else reward_interval(reward_range)
         self._set_up()
         source, calibration = self._nothing_learnt(self._given_range or (0.0, 1.0))
