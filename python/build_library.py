@@ -1,7 +1,7 @@
 """Builds libv05.so with Swift and bundles it with its header and the files by which pkg-config and CMake find both.
 
-Two variables of the environment, together, make a wheel for another machine: V05_LIBRARY is the library, built already, and
-V05_PLATFORM the platform that the wheel's name tells (python/release sets them).
+Two variables of the environment, together, make a wheel for another machine: V05_LIBRARY is the library, built already,
+and V05_PLATFORM the platform that the wheel's name tells (python/release sets them).
 """
 
 import os
@@ -69,8 +69,8 @@ class BuildLibrary(BuildHookInterface):
         copy = package / "lib" / "libv05.so.new"
         shutil.copyfile(library, copy)
         copy.replace(package / "lib" / "libv05.so")
-        # The name by which programs linked with libv05.so ask for it. A wheel, which holds no links, gets a copy: half of
-        # a linker script could not be loaded by name, and 70 KB are little. A process still maps the library once.
+        # The name by which programs linked with libv05.so ask for it. A wheel, which holds no links, gets a copy: what
+        # linkers alone understand could not be loaded, and 70 KB are little. A process still maps the library once.
         link = package / "lib" / f"libv05.so.{abi}"
         link.unlink(missing_ok=True)
         link.symlink_to("libv05.so")

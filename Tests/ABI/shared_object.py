@@ -1,4 +1,4 @@
-"""What binutils say about a libv05.so, of this machine or another: names that it gives and takes, and how it is loaded."""
+"""What binutils say about a libv05.so, of this machine or another: what it gives and takes, and how it is loaded."""
 
 import re
 
@@ -7,7 +7,9 @@ from tools import run
 # All that the library may ask of the C library. Not here, so that nothing of the kind slips in: the environment,
 # files, signals, threads, random numbers, the clock, exits.
 MEMORY = {"malloc", "calloc", "realloc", "free", "memcpy", "memmove", "memset", "memcmp", "strlen"}
-ARITHMETIC = {"sqrt", "trunc", "floor", "ceil", "round", "rint", "fma", "fmod", "log", "log1p", "exp", "expm1", "pow", "lgamma_r"}
+ARITHMETIC = {
+    "sqrt", "trunc", "floor", "ceil", "round", "rint", "fma", "fmod", "log", "log1p", "exp", "expm1", "pow", "lgamma_r",
+}
 NUMBERS_IN_MESSAGES = {"gcvt", "strtod"}
 COMPILER = {"__stack_chk_fail", "__stack_chk_guard"}  # the second on aarch64 alone
 ALLOWED_IMPORTS = MEMORY | ARITHMETIC | NUMBERS_IN_MESSAGES | COMPILER

@@ -122,19 +122,6 @@ def test_wheel_is_fit_for_manylinux2014(wheel, builder):
     assert policies and max(policies) <= (2, 17), shown
 
 
-def test_wheel_installs_without_swift(wheel, tmp_path):
-    """With numpy as the only dependency; the command works without the extras."""
-    python = new_environment(tmp_path / "installed")
-    alone = with_path(python.parent)
-    assert shutil.which("swift", path=alone["PATH"]) is None
-    run(python, "-m", "pip", "install", "-q", wheel, env=alone)
-    program = "import v05; print(v05.build_mode(), v05.advantages([1.0, 0.0, 1.0, 1.0], [5, 5, 5, 5], 0.5))"
-    assert run(python, "-c", program, cwd=tmp_path, env=alone) == "embedded [0.5, -0.5, 0.5, 0.5]\n"
-    information = run(python.parent / "v05", "info", cwd=tmp_path, env=alone)
-    assert VERSION in information
-    assert str(tmp_path / "installed") in information
-
-
 @pytest.mark.parametrize("pip", ["22.3", "24.2", "25.3"])
 def test_wheel_installs_with_pip(pip, wheel, tmp_path):
     """24.1 to 25.3 took an extra named like a version for one; 22.3 is what Python 3.10 came with at the end."""

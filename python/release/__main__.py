@@ -64,7 +64,7 @@ def build_wheel(python, sources, platform, library, out):
 
 
 def audit(python, wheel, platform):
-    """auditwheel's name for the oldest systems that the wheel runs on; an error where its own name promises older ones."""
+    """auditwheel's name for the oldest systems that the wheel runs on; an error where it is newer than the wheel's."""
     report = " ".join(run(python, "-m", "auditwheel", "show", wheel).split())
     found = re.search('consistent with the following platform tag: "([^"]+)"', report)
     if found is None or not keeps(found[1], platform):
@@ -88,7 +88,7 @@ def write_sums(out):
 
 def main():
     parser = argparse.ArgumentParser(prog="release", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=ROOT / "python" / "dist", help="folder for the files; must be empty")
+    parser.add_argument("--out", type=Path, default=ROOT / "python" / "dist", help="an empty folder for the files")
     out = parser.parse_args().out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):

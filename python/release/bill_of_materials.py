@@ -1,4 +1,4 @@
-"""Writes the bill of materials (CycloneDX 1.6) of the packages in a folder: what is in them, what they need, what made them.
+"""Writes the bill of materials (CycloneDX 1.6) of the packages in a folder: what they hold, need and were made with.
 
     bill_of_materials.py COMMIT_TIME FOLDER
 
@@ -56,7 +56,8 @@ def standard_library():
     """Parts of it are compiled into libv05.so; it is the only code there that is not ours."""
     number = swift_version()
     return Component(
-        name="Swift standard library, Embedded", version=number, type=ComponentType.LIBRARY, bom_ref="swift-standard-library",
+        name="Swift standard library, Embedded", version=number, type=ComponentType.LIBRARY,
+        bom_ref="swift-standard-library",
         purl=PackageURL("github", "swiftlang", "swift", f"swift-{number}-RELEASE"),
         licenses=[LicenseExpression("Apache-2.0 WITH Swift-exception")])
 
