@@ -71,6 +71,21 @@ def test_for_another_machine(tmp_path):
     assert "cannot be loaded" in message_of(path)
 
 
+def test_file_system_without_execution(tmp_path):
+    """As hardened containers mount /tmp. To install again would not help, and the message says what does."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", tmp_path], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("a file system can be mounted by root alone")
+    try:
+        (tmp_path / "libv05.so").write_bytes(LIBRARY.read_bytes())
+        message = message_of(tmp_path / "libv05.so")
+    finally:
+        run("umount", tmp_path)
+    assert "mounted noexec" in message
+    assert "another one" in message
+    assert "Reinstall" not in message
+
+
 def test_another_abi(tmp_path):
     path = library_with(tmp_path, "unsigned v05_abi_version(void) { return 999; }\n")
     message = message_of(path)

@@ -1,6 +1,7 @@
 """Finds libv05.so, loads it and checks that it is the one this package was made for."""
 
 import ctypes
+import os
 import struct
 from pathlib import Path
 
@@ -28,13 +29,23 @@ def load(path=PATH):
         if found == ABI_VERSION:
             declare(library)
     except (OSError, AttributeError) as error:
-        raise LibraryError(f"{path} cannot be loaded: {error}. Reinstall v05 on this machine.") from error
+        raise LibraryError(f"{path} cannot be loaded: {error}. {cure(path)}") from error
     if found != ABI_VERSION:
         raise LibraryError(
             f"{path} has ABI version {found}, this package needs {ABI_VERSION}: the library and the Python files come "
             "from different releases. Reinstall v05."
         )
     return library
+
+
+def cure(path):
+    """What to do about a library that the system refuses to load."""
+    if os.statvfs(path).f_flag & os.ST_NOEXEC:
+        return (
+            "The file system is mounted noexec, so no program or library in it can run: install v05 into a folder on "
+            "another one, or have this one mounted without noexec."
+        )
+    return "Reinstall v05 on this machine."
 
 
 def check_length(path):
