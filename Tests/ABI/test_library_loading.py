@@ -80,7 +80,7 @@ def test_file_system_without_execution(tmp_path):
         (tmp_path / "libv05.so").write_bytes(LIBRARY.read_bytes())
         message = message_of(tmp_path / "libv05.so")
     finally:
-        run("umount", tmp_path)
+        run("umount", "--lazy", tmp_path)
     assert "mounted noexec" in message
     assert "another one" in message
     assert "Reinstall" not in message
