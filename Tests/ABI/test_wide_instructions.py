@@ -9,10 +9,9 @@ import platform
 import re
 
 import pytest
+import v05
 from conftest import ROOT
 from tools import any_compiler, needs, run
-
-import v05
 
 # All of AVX begins with v; then what compilers use of the same generation of processors.
 WIDE = re.compile(r"\t(v(?!err|erw)[a-z]\w*|andn|bextr|bls\w+|bzhi|lzcnt|movbe|mulx|pdep|pext|rorx|sarx|shlx|shrx|tzcnt)\b")

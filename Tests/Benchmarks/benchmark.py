@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import v05
 from v05._core import prototypes
+from v05._core.library import library
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINERS = [

@@ -63,8 +63,8 @@ from simulation.picture import draw_trial
 from simulation.population import PRIORS
 from simulation.tables import print_trial
 from simulation.trial import hold_trial
-from v05.commands.replay import shipped_log
 from v05.commands.pictures import check_picture
+from v05.commands.replay import shipped_log
 
 
 def main(arguments=None):

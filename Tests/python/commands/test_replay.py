@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import v05
+from v05.commands.logs import read_log
 from v05.commands.replay import LogError, replay, shipped_log
 from v05.commands.replay.allocation import allocate
-from v05.commands.logs import read_log
 from v05.commands.replay.report import compare
 from v05.commands.replay.scoring import RULES, Scores, score
 from v05.commands.replay.visits import Setting, gather_visits, walk

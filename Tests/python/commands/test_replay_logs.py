@@ -7,9 +7,9 @@ from math import nan
 
 import numpy as np
 import pytest
-from v05.commands.replay import LogError
 from v05.commands.logs import detect_reward_range, fields_of, read_log
 from v05.commands.logs.numbering import earlier_occurrences
+from v05.commands.replay import LogError
 from v05.commands.replay.visits import gather_visits
 from v05.errors import InvalidArgument
 

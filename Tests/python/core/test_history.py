@@ -605,9 +605,9 @@ BAD_KEYS = {
 @pytest.mark.parametrize("keys, message", BAD_KEYS.values(), ids=BAD_KEYS)
 def test_bad_keys(keys, message):
     history = v05.History()
-    for call in (lambda: history.predict(keys), lambda: history.record(keys, [1.0]), lambda: history.start(keys, 0.5, 1)):
+    for attempt in (lambda: history.predict(keys), lambda: history.record(keys, [1.0]), lambda: history.start(keys, 0.5, 1)):
         with pytest.raises(v05.ArgumentTypeError, match=re.escape(message)):
-            call()
+            attempt()
 
 
 REFUSED = {

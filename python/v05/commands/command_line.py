@@ -9,8 +9,8 @@ from .demo.command import add_command as add_demo
 from .doctor.command import add_command as add_doctor
 from .endings import ending, settle_output, tell
 from .info import add_command as add_info
-from .printable import printable
 from .noise.command import add_command as add_noise
+from .printable import printable
 from .prior_evaluation.command import add_command as add_priors
 from .replay.command import add_command as add_replay
 from .v0 import add_command as add_v0

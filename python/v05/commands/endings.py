@@ -8,8 +8,8 @@ from pathlib import Path
 
 import v05
 
-from .printable import printable
 from .logs.errors import LogError, UnreadableLog
+from .printable import printable
 
 BAD_DATA, FAILED, INTERRUPTED = 1, 2, 130
 CURES = {

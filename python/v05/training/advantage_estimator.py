@@ -21,7 +21,7 @@ from .._core.mixture import RunningMixture
 from .._core.rules import RULES
 from ..errors import CheckpointError, InvalidArgument
 from ..priors.sources import prior_source
-from .estimator_state import About, STATE_FILE, about_bytes, read_about, read_state, write_state
+from .estimator_state import About, about_bytes, read_about, read_state, write_state
 from .health import prior_health
 
 log = logging.getLogger("v05")

@@ -18,7 +18,8 @@ from .._core.prompt_key import prompt_key
 from .._core.prototypes import ALLOCATION_RULES
 from .._core.rules import RULES
 from ..errors import ArgumentTypeError, Error, InvalidArgument
-from ..training.advantage_estimator import STATE_FILE, AdvantageEstimator, read_state
+from ..training.advantage_estimator import AdvantageEstimator
+from ..training.estimator_state import STATE_FILE, read_state
 from ..training.score_weights import KINDS, score_weights
 from .config import V05Config
 from .deviation import group_deviation

@@ -7,7 +7,7 @@ from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
 
 from ..errors import InvalidArgument
-from ..training.advantage_estimator import STATE_FILE
+from ..training.estimator_state import STATE_FILE
 from .training import training_of
 
 _log = logging.getLogger("v05")
