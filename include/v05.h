@@ -577,8 +577,9 @@ v05_status v05_history_record(v05_history *history, const v05_batch *batch, int6
 v05_status v05_history_start(v05_history *history, const int64_t *keys, const double *values,
                              const double *strengths, int64_t count, int64_t step, v05_error *error);
 
-/* Adds what another history of the same reward range knows, such as that of another process: sums of both where both
- * know a key; the level is the mean of both. Since 0.1.0. */
+/* Adds what another history knows, such as that of another process: sums of both where both know a key; the level is the
+ * mean of both. The reward range of the other lies within this one's, and its sums become those of the same rewards here:
+ * merged into an empty history of a wider range it goes on in that. Since 0.1.0. */
 v05_status v05_history_merge(v05_history *history, const v05_history *other, v05_error *error);
 
 /* Number of keys. Since 0.1.0. */

@@ -186,13 +186,18 @@ public struct History {
         trim()
     }
 
-    /// Adds what another history knows, as if its visits had been counted here: sums of both where both know a key.
+    /// Adds what another history knows, as if its visits had been counted here: sums of both where both know a key. The
+    /// interval of the other lies in this one's; its sums are those of the same rewards in this one's units.
     public mutating func merge(_ other: History) throws(Failure) {
         let low = other.options.interval.low
         let high = other.options.interval.high
-        guard low == options.interval.low && high == options.interval.high else {
-            throw Failure(.invalidOption, "other must have the same reward_range", reals: low, high)
+        guard low >= options.interval.low && high <= options.interval.high else {
+            throw Failure(.invalidOption, "other must have a reward_range within this one's", reals: low, high)
         }
+        let isSame = low == options.interval.low && high == options.interval.high
+        let width = options.interval.high - options.interval.low
+        let offset = (low - options.interval.low) / width
+        let scale = (high - low) / width
         var unseen = 0
         var entry = other.table.oldest
         while entry >= 0 {
@@ -200,11 +205,15 @@ public struct History {
             entry = other.table.newer(than: entry)
         }
         try table.reserve(unseen)
-        level = History.middle(level, other.level)
+        level = History.middle(level, isSame || other.level.isNaN ? other.level : min(1, offset + scale * other.level))
         meanWeight = History.middle(meanWeight, other.meanWeight)
         entry = other.table.oldest
         while entry >= 0 {
-            add(other.table[entry], discount: 1)
+            var visit = other.table[entry]
+            if !isSame {
+                visit.successes = min(visit.strength, offset * visit.strength + scale * visit.successes)
+            }
+            add(visit, discount: 1)
             entry = other.table.newer(than: entry)
         }
         trim()

@@ -631,7 +631,7 @@ REFUSED = {
     "strengths of wrong length": (lambda h: h.start([1, 2], 0.5, [1] * 3), VALUE, "strength must be a number or have one entry per key (2), got shape (3,)"),
     "values as text": (lambda h: h.start([1], "0.5", 1), TYPE, "value must be numbers, got dtype <U3"),
     "merging itself": (lambda h: h.merge(h), VALUE, "other must be another history than the one it is merged into"),
-    "merging another range": (lambda h: h.merge(v05.History(reward_range=(-1, 1))), VALUE, "other must have the same reward_range, got -1 and 1"),
+    "merging another range": (lambda h: h.merge(v05.History(reward_range=(-1, 1))), VALUE, "other must have a reward_range within this one's, got -1 and 1"),
     "merging another kind": (lambda h: h.merge({}), TYPE, "other must be a History, got dict"),
     "merging what is closed": (lambda h: h.merge(closed()), VALUE, "other must not be closed"),
 }
@@ -674,3 +674,22 @@ def test_half_precision_is_of_the_historys_own_range():
     history.record([1, 1, 2, 2], np.array([0.3, 0.3, 0.7, 0.7], np.float16))
     assert history.predict([1, 2])[0].tolist() == pytest.approx([0.3, 0.7], abs=1e-7)
     assert pickle.loads(pickle.dumps(history)).reward_range == (0.3, 0.7)
+
+
+def test_a_wider_range_changes_no_reward():
+    """Merged into a wider range, or widened: the same values as if all had been recorded there, but for the level's start."""
+    generator = np.random.default_rng(11)
+    narrow = v05.History(0.7, step_decay=0.9, start_strength=0, reward_range=(0, 1))
+    wide = v05.History(0.7, step_decay=0.9, start_strength=0, reward_range=(-1, 3))
+    for step in range(20):
+        keys, rewards = generator.integers(40, size=60), generator.random(60)
+        narrow.record(keys, rewards, step=step)
+        wide.record(keys, rewards, step=step)
+    found, expected = narrow.widened((-1, 3)).predict(range(50), step=25), wide.predict(range(50), step=25)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
+    np.testing.assert_array_equal(found[1], expected[1])
+    with pytest.raises(v05.InvalidArgument, match="reward_range within this one's"):
+        narrow.widened((0.5, 3))
+    level = v05.History(reward_range=(0, 1))
+    level.record([1, 2], [1.0, 0.0])
+    np.testing.assert_allclose(level.widened((-2, 2)).predict([9])[0], level.predict([9])[0])

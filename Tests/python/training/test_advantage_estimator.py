@@ -106,8 +106,16 @@ def test_a_range_that_was_guessed_is_widened_with_a_warning_and_a_given_one_is_a
     guessed.step([0, 1], [0, 0], ["a", "a"])
     caplog.clear()
     guessed.step([0, 2], [0, 0], ["a", "a"])
-    assert guessed.reward_range == (0, 2) and "what was learnt is dropped" in messages(caplog)[0]
-    assert guessed.predict(["a"])[1].tolist() == [3]
+    assert guessed.reward_range == (0, 2) and "what was learnt goes on in it" in messages(caplog)[0]
+    # Rewards 0, 1 and then 0, 2, the first visit times .8; the level (1 + .5) / 3 of the first batch is one reward.
+    value, strength = guessed.predict(["a"])
+    level = 0.5 + 0.2 * (1 - 0.5)
+    np.testing.assert_allclose(value, (0.8 * 1 + 2 + level) / 4.6)
+    np.testing.assert_allclose(strength, 4.6)
+    mixture = v05.AdvantageEstimator(rule="mixture")
+    mixture.step([0, 1], [0, 0], ["a", "a"])
+    mixture.step([0, 2], [0, 0], ["a", "a"])
+    assert "what the RunningMixture had learnt is dropped" in messages(caplog)[-1]
 
     given = v05.AdvantageEstimator(reward_range=(0, 1))
     given.step([0, 1], [0, 0], ["a", "a"])

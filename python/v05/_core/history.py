@@ -101,8 +101,8 @@ class History(Handle):
         self._call("start", address(keys), address(value), address(strength), len(keys), integer("step", step))
 
     def merge(self, other):
-        """Adds what another History of the same reward_range knows, such as that of another process: the sums of both
-        where both know a key, the mean of both levels."""
+        """Adds what another History knows, such as that of another process: the sums of both where both know a key, the
+        mean of both levels. Its reward_range lies within this one's; the rewards that it saw stay what they were."""
         if not isinstance(other, History):
             raise ArgumentTypeError(f"other must be a History, got {type(other).__name__}")
         first, second = both(self._lock, other._lock)
@@ -110,6 +110,15 @@ class History(Handle):
             if other.closed:
                 raise InvalidArgument("other must not be closed")
             self._call("merge", other._address)
+
+    def widened(self, reward_range):
+        """A copy in a reward_range that holds the present one. Exact: the rewards that it saw stay what they were."""
+        options = c.HistoryOptions()
+        self._call("inspect", byref(options))
+        wider = History(options.discount, options.capacity or None, options.step_decay,
+                        start_strength=options.start_strength, reward_range=reward_range)
+        wider.merge(self)
+        return wider
 
     def __repr__(self):
         return "History(closed)" if self.closed else f"History({len(self)} prompts)"

@@ -9,14 +9,12 @@ import threading
 import weakref
 
 _locks = weakref.WeakSet()
-_guard = threading.RLock()  # of _locks, which must not change while it is walked
-_held = []  # by the thread that forks
+_held = threading.local()  # what the thread that forks has taken
 
 
 def new_lock():
     lock = threading.RLock()
-    with _guard:
-        _locks.add(lock)
+    _locks.add(lock)
     return lock
 
 
@@ -26,16 +24,28 @@ def both(one, other):
 
 
 def _hold_all():
-    _guard.acquire()
-    for lock in sorted(_locks, key=id):
-        lock.acquire()
-        _held.append(lock)
+    """Takes every lock in the order of all threads, anew where another one came in the meantime. No lock guards the set
+    itself: one that an interrupt could leave held would stop all threads."""
+    _held.locks = []
+    while missing := _all_locks() - set(_held.locks):
+        wanted = sorted(missing | set(_held.locks), key=id)
+        _let_go()
+        for lock in wanted:
+            lock.acquire()
+            _held.locks.append(lock)
+
+
+def _all_locks():
+    while True:
+        try:
+            return set(_locks)
+        except RuntimeError:  # another thread has added one
+            continue
 
 
 def _let_go():
-    while _held:
-        _held.pop().release()
-    _guard.release()
+    while _held.locks:
+        _held.locks.pop().release()
 
 
 os.register_at_fork(before=_hold_all, after_in_parent=_let_go, after_in_child=_let_go)

@@ -72,6 +72,12 @@ class HistoryPrior(NoPrior):
         later._visit = Visit(self.history, keys, rewards, mask, step)
         return later
 
+    def widened(self, reward_range):
+        """The source in a reward_range that holds the present one, with all that was learnt."""
+        wider = copy.copy(self)
+        wider._history, wider._visit = self.history.widened(reward_range), None
+        return wider
+
     def state_dict(self):
         return {"history": self.history.state_dict()["checkpoint"]}
 

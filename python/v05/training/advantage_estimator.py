@@ -92,8 +92,8 @@ class AdvantageEstimator:
         a list of prompts that returns values in reward units, or an object like those of v05.priors.sources. None:
         "history" for a rule that uses priors, else "none".
     reward_range: (lo, hi) of a reward; None: taken from the first batch, with a message: (0, 1) or (-1, 1) where the
-        rewards fit, else their extremes and 0. A later reward outside it widens it, with a warning, and what was learnt
-        in the old range is dropped. Outside a given range a reward is an error.
+        rewards fit, else their extremes and 0. A later reward outside it widens it, with a warning: history and calibration
+        go on in the wider one, a mixture and "history+context" start anew. Outside a given range a reward is an error.
     leave_one_out, scale, ddof, epsilon, singleton, test, level: as in v05.advantages.
     discount, capacity: of the history.
     start_strength: rewards that the start value of a history is worth, the level of all prompts so far; at the very first
@@ -187,14 +187,19 @@ class AdvantageEstimator:
             detected = _usual_range(low, high)
             said["range"] = (f"reward_range was not given and is taken from the first rewards: {detected}. "
                              "Give the range that your reward functions can reach.")
+            source, calibration = self._nothing_learnt(detected)
         elif low < state.reward_range[0] or high > state.reward_range[1]:
             detected = _usual_range(min(low, state.reward_range[0]), max(high, state.reward_range[1]))
+            source, calibration = self._nothing_learnt(detected)
+            parts = [("prior", source, state.source), (type(calibration).__name__, calibration, state.calibration)]
+            lost = [name for name, new, old in parts if new is not old and not hasattr(old, "widened")]
+            source, calibration = (old.widened(detected) if hasattr(old, "widened") else new for _, new, old in parts)
+            kept = f"what the {' and the '.join(lost)} had learnt is dropped" if lost else "what was learnt goes on in it"
             said[f"range {detected}"] = (
-                f"a reward lies outside the reward_range {state.reward_range} that the first batch suggested: it is "
-                f"{detected} from now on, and what was learnt is dropped. Give reward_range to avoid this.")
+                f"a reward lies outside the reward_range {state.reward_range} that earlier batches suggested: it is "
+                f"{detected} from now on, and {kept}. Give reward_range to avoid this.")
         else:
             return state
-        source, calibration = self._nothing_learnt(detected)
         return dataclasses.replace(state, reward_range=detected, source=source, calibration=calibration)
 
     def predict(self, keys, *, prompts=None, column=None):
