@@ -155,7 +155,7 @@ def test_evaluation_is_stock_and_teaches_nothing(ms_swift, released_trainer):
         kind(model=SimpleNamespace(training=False)) for kind in (ms_swift.V05GRPOTrainer, released_trainer))
     batch = next(batches(missing=False))
     np.testing.assert_array_equal(compute(trainer, batch), compute(theirs, batch))
-    assert trainer.v05.steps == 0
+    assert trainer.v05_estimator.steps == 0
 
 
 def test_resume(ms_swift, tmp_path):

@@ -141,7 +141,7 @@ def test_removed_samples_count_nowhere():
                for reward, removed in ((1.0, False), (0.0, True), (1.0, False), (0.0, False))]
     _, advantages = slime.post_process_rewards(SimpleNamespace(reward_key=None), samples)
     np.testing.assert_allclose(advantages, [0.5, 0.0, 0.5, -1.0])
-    assert estimator.source.history.predict(["question"])[1][0] == 3 + 1  # and the start value
+    assert estimator.source.history.predict(["question"])[1][0] == 3
 
     # A rollout of several samples counts by those that are trained.
     parts = [sample(group_index=1, prompt="other", reward=reward, rollout_id=rollout, remove_sample=removed)

@@ -142,23 +142,26 @@ def test_paper_rule_reaches_the_loss_of_both_trainers(tmp_path):
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_the_history_of_every_prompt_is_the_prior(tmp_path, size):
-    """Rule "prior" with one rollout (which GRPOConfig forbids) and with two."""
+    """Rule "prior" with one rollout (which GRPOConfig forbids) and with two, from the start value on (method section 15)."""
     heard = Heard()
     trained(V05GRPOTrainer, tmp_path, V05Config(rule="prior", num_generations=size, reward_range=(0, 1), discount=0.5),
             listen=heard, max_steps=4, per_device_train_batch_size=16)
     successes, rollouts = defaultdict(float), defaultdict(float)
-    known = 0
+    level, known = None, 0
     for step in range(4):
         groups = heard.groups(step)
         assert {len(rewards) for rewards, _ in groups.values()} == {size}
+        total = np.concatenate([rewards for rewards, _ in groups.values()])
         for prompt, (rewards, found) in groups.items():
-            if rollouts[prompt]:
-                known += 1
-                np.testing.assert_allclose(found, rewards - successes[prompt] / rollouts[prompt], atol=1e-6)
+            if level is None:  # at the very first step the mean of the other prompts
+                prior = (total.sum() - rewards.sum()) / (len(total) - size)
             else:
-                np.testing.assert_allclose(found, rewards - others_mean(rewards) if size > 1 else [0.0], atol=1e-6)
+                known += rollouts[prompt] > 0
+                prior = (successes[prompt] + level) / (rollouts[prompt] + 1)
+            np.testing.assert_allclose(found, rewards - prior, atol=1e-6)
             successes[prompt] = 0.5 * successes[prompt] + rewards.sum()
             rollouts[prompt] = 0.5 * rollouts[prompt] + size
+        level = (total.sum() + 0.5) / (len(total) + 1) if level is None else level + 0.2 * (total.mean() - level)
     assert known > 15
 
 

@@ -33,7 +33,7 @@ def test_tables(log, capsys, monkeypatch):
     assert main(["replay", log, "--splits", "2"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    for part in (log, "12 prompts, 4 steps, 48 visits", "V_0.5 calibrated", "priors rejected", "On this log, V_0.5"):
+    for part in (log, "12 prompts, 4 steps, 48 visits", "V_0.5 calibrated", "priors rejected", "48 of 48 visits could be scored"):
         assert part in out.replace("\n", " ")
     assert max(len(line) for line in out.splitlines() if log not in line) <= 80
     assert "…" not in out
@@ -118,7 +118,8 @@ def test_missing_extra(module, arguments, log, capsys, monkeypatch):
 
 
 def test_missing_pyarrow(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
     (tmp_path / "log.parquet").write_bytes(b"PAR1")
     assert main(["replay", "--json", str(tmp_path)]) == 2
     assert "pip install 'v05[parquet]'" in capsys.readouterr().err

@@ -52,4 +52,11 @@ TRAINERS = {trainer.name: trainer for trainer in (
         "from v05.ms_swift import install", f"install({OPTIONS})  # in a file for --external_plugins"), "ms_swift.md"),
     Trainer("areal", ("areal",), "1.0.4", "v05.areal", (
         "import v05.areal", f"v05.areal.install({OPTIONS})  # before the engine is made"), "areal.md"),
+    Trainer("tinker_cookbook", ("tinker-cookbook",), "0.6.1", "v05.tinker_cookbook", (
+        "import v05.tinker_cookbook", f"v05.tinker_cookbook.install({OPTIONS})  # before the recipe's main"),
+        "tinker_cookbook.md"),
+    Trainer("torchtitan", ("torchtitan",), "0.3.0", "v05.torchtitan", (
+        "from v05.torchtitan import AdvantageEstimator",
+        'advantage=AdvantageEstimator.Config(options={"rule": "calibrated", "reward_range": (0, 1)})  # of Rollouter.Config'),
+        "torchtitan.md"),
 )}
