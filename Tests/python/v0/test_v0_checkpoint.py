@@ -102,7 +102,7 @@ def test_a_crash_leaves_the_old_file_whole(tmp_path, monkeypatch):
     path = tmp_path / "weights.pt"
     write_checkpoint(path, {"model_state_dict": {"a": torch.ones(2)}})
 
-    def crash(*_):
+    def crash(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("os.replace", crash)
