@@ -23,10 +23,10 @@ let avx2: [SwiftSetting] = []
 let package = Package(
     name: "v05",
     products: [
-        .library(name: "v05", type: .dynamic, targets: ["CInterface"]),
+        .library(name: "v05", type: .dynamic, targets: ["CInterface"])
     ],
     traits: [
-        .trait(name: "Embedded", description: "Build the library that ships: Embedded Swift, libc only."),
+        .trait(name: "Embedded", description: "Build the library that ships: Embedded Swift, libc only.")
     ],
     targets: [
         .systemLibrary(name: "CV05", path: "include"),
@@ -67,7 +67,8 @@ let package = Package(
             name: "EstimationTests",
             dependencies: ["CLibrary", "Estimation", "SeededRandom", "TokenPasses", "TokenPassesAVX2"]),
         .testTarget(name: "CInterfaceTests", dependencies: ["CInterface", "CV05", "SeededRandom"]),
-        .testTarget(name: "EmbeddedPythonTests", dependencies: ["CInterface", "CPython", "CV05"], exclude: ["CPython"]),
+        .testTarget(
+            name: "EmbeddedPythonTests", dependencies: ["CInterface", "CPython", "CV05"], exclude: ["CPython"]),
     ],
     swiftLanguageModes: [.v6]
 )

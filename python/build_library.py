@@ -98,8 +98,18 @@ class BuildLibrary(BuildHookInterface):
         if tuple(int(part) for part in number.split(".")[:2] if part.isdigit()) < (6, 3):
             found = number or "of an unknown version"
             raise SystemExit(f"v05: building from source needs Swift 6.3 or newer, {swift} is {found}.")
-        command = [swift, "build", "-c", "release", "--product", "v05", "--traits", "Embedded",
-                   "--scratch-path", str(root / ".build-embedded")]
+        command = [
+            swift,
+            "build",
+            "-c",
+            "release",
+            "--product",
+            "v05",
+            "--traits",
+            "Embedded",
+            "--scratch-path",
+            str(root / ".build-embedded"),
+        ]
         result = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if result.returncode != 0:
             raise SystemExit("v05: `" + " ".join(command) + "` failed:\n" + result.stdout)

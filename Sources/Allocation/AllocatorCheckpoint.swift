@@ -71,9 +71,11 @@ extension SequentialAllocator {
         let stopped = reader.read(UInt64.self)
         let promptCount = Int(truncatingIfNeeded: reader.read(UInt64.self))
         let observationCount = Int(truncatingIfNeeded: reader.read(UInt64.self))
-        guard model <= 2 && stopped <= 1 && promptCount >= 0 && promptCount <= largestRowCount && observationCount >= 0
-            && observationCount <= largestRowCount
-            && reader.remaining == 20 &* promptCount &+ 12 &* observationCount &+ (model == 2 ? MixtureNumbers.savedSize : 0)
+        guard
+            model <= 2 && stopped <= 1 && promptCount >= 0 && promptCount <= largestRowCount && observationCount >= 0
+                && observationCount <= largestRowCount
+                && reader.remaining == 20 &* promptCount &+ 12 &* observationCount
+                    &+ (model == 2 ? MixtureNumbers.savedSize : 0)
         else { throw damaged }
 
         let priors = try workspace.take(Double.self, count: promptCount)

@@ -29,7 +29,8 @@ extension SequentialAllocator {
         sorted.rowGroup = nil
         let applied = try BatchEstimation.estimate(
             Batch(
-                rowCount: rows, rewards: .double(rewards), groups: .offsets(offsets, count: promptCount), priors: priors,
+                rowCount: rows, rewards: .double(rewards), groups: .offsets(offsets, count: promptCount),
+                priors: priors,
                 strengths: nil, mask: nil),
             options: options, calibration: calibration, mixture: mixture, to: sorted, workspace: &workspace)
         row = 0

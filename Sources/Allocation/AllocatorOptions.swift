@@ -55,7 +55,8 @@ public struct AllocatorOptions: Sendable {
         }
         guard maximumWithoutPrior < 0 || maximumWithoutPrior >= initial && maximumWithoutPrior <= largestRowCount else {
             throw Failure(
-                .invalidOption, "maximum_without_prior must be at least initial", integers: maximumWithoutPrior, initial)
+                .invalidOption, "maximum_without_prior must be at least initial", integers: maximumWithoutPrior, initial
+            )
         }
         guard wave >= 1 && wave <= largestRowCount else {
             throw Failure(.invalidOption, "wave must be at least 1", integer: wave)

@@ -69,7 +69,8 @@ struct DynamoAllocation {
         prompt = 0
         while prompt < count {
             let need = Int(truncatingIfNeeded: needs[prompt])
-            let granted = needed <= problem.total
+            let granted =
+                needed <= problem.total
                 ? need : max(problem.minimum, scaled(need, by: problem.total, over: needed))
             counts[prompt] = Int64(truncatingIfNeeded: granted)
             spent &+= granted
@@ -143,7 +144,8 @@ struct DynamoAllocation {
                 shares[prompt] = Int64(exactly: whole) ?? 0
                 shared &+= Int(truncatingIfNeeded: shares[prompt])
                 // Ascending order of these is descending order of the fractions; prompts that are closed come last.
-                fractions[prompt] = open[prompt] > 0
+                fractions[prompt] =
+                    open[prompt] > 0
                     ? 0 &- Int64(bitPattern: (exact - whole).bitPattern) : Int64.max
                 prompt &+= 1
             }

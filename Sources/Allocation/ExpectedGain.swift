@@ -60,7 +60,8 @@ struct ExpectedGain {
     }
 
     private func posterior(_ progress: Progress, _ successes: Int) -> (value: Double, mse: Double) {
-        mixture?.pointee.posterior(successes: successes, count: progress.count, prior: progress.prior, interval: interval)
+        mixture?.pointee.posterior(
+            successes: successes, count: progress.count, prior: progress.prior, interval: interval)
             ?? (progress.mean, 0)
     }
 

@@ -51,9 +51,10 @@ struct HitGains {
             if rollouts < small || small == most { return rollouts }
         }
         let guess = distance(prompt, to: threshold) &+ HitGains.knee &- minimum
-        return small &+ lengthOfRun(near: guess &- small, most: most &- small) {
-            after(minimum &+ small &+ $0, of: prompt) > threshold
-        }
+        return small
+            &+ lengthOfRun(near: guess &- small, most: most &- small) {
+                after(minimum &+ small &+ $0, of: prompt) > threshold
+            }
     }
 
     private func oneByOne(_ rollouts: Int, of prompt: Int) -> Double {

@@ -177,7 +177,8 @@ public struct SequentialAllocator {
         }
         if mixture != nil && reward != options.interval.low && reward != options.interval.high {
             throw Failure(
-                .rewardNotTwoValued, "rewards[#] must be an end of reward_range with a mixture (a calibration takes any):",
+                .rewardNotTwoValued,
+                "rewards[#] must be an end of reward_range with a mixture (a calibration takes any):",
                 at: row, real: reward, in: options.interval)
         }
     }

@@ -25,7 +25,8 @@ struct UtilityAllocation {
         let cells = Double(problem.count) * (Double(budget) + 1)
         guard cells * (Double(width) + 1) <= UtilityAllocation.mostSteps && cells <= 2e8 else {
             throw Failure(
-                .infeasible, "total must keep prompts * total * (maximum - minimum) at most 4e9 for v0 (v0_greedy takes any)",
+                .infeasible,
+                "total must keep prompts * total * (maximum - minimum) at most 4e9 for v0 (v0_greedy takes any)",
                 integer: problem.total)
         }
         var best = try workspace.take(Double.self, count: budget &+ 1)

@@ -17,7 +17,8 @@ public func v05_allocator_options_initialize(
 public func v05_allocator_create(
     _ options: UnsafePointer<v05_allocator_options>!, _ prompt_count: Int64, _ prior: UnsafePointer<Double>!,
     _ initial: UnsafePointer<Int64>!, _ maximum: UnsafePointer<Int64>!, _ calibration: UnsafePointer<v05_calibration>!,
-    _ mixture: UnsafePointer<v05_mixture>!, _ allocator: UnsafeMutablePointer<OpaquePointer?>!, _ error: UnsafeMutablePointer<v05_error>!
+    _ mixture: UnsafePointer<v05_mixture>!, _ allocator: UnsafeMutablePointer<OpaquePointer?>!,
+    _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         guard let allocator else { throw Failure(.nullPointer, "allocator must not be NULL") }

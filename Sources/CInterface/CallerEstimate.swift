@@ -13,9 +13,11 @@ struct CallerEstimate {
         var estimate = v05_estimate()
         caller.read(over: &estimate)
         self.estimate = estimate
-        calibration = estimate.calibration == nil
+        calibration =
+            estimate.calibration == nil
             ? nil : try CallerStruct(UnsafePointer(estimate.calibration), "estimate.calibration")
-        mixture = estimate.mixture == nil
+        mixture =
+            estimate.mixture == nil
             ? nil : try CallerStruct(UnsafePointer(estimate.mixture), "estimate.mixture")
     }
 

@@ -27,7 +27,8 @@ private func report(_ failure: Failure, to error: UnsafeMutablePointer<v05_error
     found.index = Int64(truncatingIfNeeded: failure.index)
     let beforeMessage = MemoryLayout<v05_error>.size &- MemoryLayout.size(ofValue: found.message)
     withUnsafeMutableBytes(of: &found.message) { bytes in
-        var message = MessageWriter(UnsafeMutableRawBufferPointer(start: bytes.baseAddress, count: max(0, room &- beforeMessage)))
+        var message = MessageWriter(
+            UnsafeMutableRawBufferPointer(start: bytes.baseAddress, count: max(0, room &- beforeMessage)))
         message.append(failure)
     }
     memmove(error, &found, room)

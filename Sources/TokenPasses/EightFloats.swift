@@ -52,7 +52,9 @@ struct EightFloats: TokenVector {
     @inline(__always) static func * (a: EightFloats, b: EightFloats) -> EightFloats { EightFloats(a.eight * b.eight) }
     @inline(__always) static func / (a: EightFloats, b: EightFloats) -> EightFloats { EightFloats(a.eight / b.eight) }
     @inline(__always) static func < (a: EightFloats, b: EightFloats) -> EightFloats { EightFloats(a.eight .< b.eight) }
-    @inline(__always) static func <= (a: EightFloats, b: EightFloats) -> EightFloats { EightFloats(a.eight .<= b.eight) }
+    @inline(__always) static func <= (a: EightFloats, b: EightFloats) -> EightFloats {
+        EightFloats(a.eight .<= b.eight)
+    }
     @inline(__always) static func & (a: EightFloats, b: EightFloats) -> EightFloats { EightFloats(a.bits & b.bits) }
     @inline(__always) static func | (a: EightFloats, b: EightFloats) -> EightFloats { EightFloats(a.bits | b.bits) }
     @inline(__always) static func &~ (a: EightFloats, b: EightFloats) -> EightFloats { EightFloats(a.bits & ~b.bits) }

@@ -157,7 +157,9 @@ struct SequencePasses<Vector: TokenVector> {
     }
 
     @inline(__always)
-    private static func copy<Element>(_ source: UnsafePointer<Element>, to target: UnsafeMutablePointer<Element>, _ count: Int) {
+    private static func copy<Element>(
+        _ source: UnsafePointer<Element>, to target: UnsafeMutablePointer<Element>, _ count: Int
+    ) {
         var index = 0
         while index < count {
             target[index] = source[index]
@@ -196,7 +198,8 @@ struct SequencePasses<Vector: TokenVector> {
             while token < end {
                 let isHidden = Vector.isZero(part.mask + token)
                 let entropies = Vector.load(part.entropy + token)
-                let isFine = (advantages(part, token).magnitude <= largest) & (entropies.magnitude <= largest)
+                let isFine =
+                    (advantages(part, token).magnitude <= largest) & (entropies.magnitude <= largest)
                     & (Vector.load(part.logProbabilities + token) <= largestLogProbability)
                     & (Vector.load(part.oldLogProbabilities + token) <= largestLogProbability)
                 refused = refused | ((isFine | isHidden).complement)
@@ -256,7 +259,8 @@ struct SequencePasses<Vector: TokenVector> {
             while token < end {
                 let isHidden = Vector.isZero(part.mask + token)
                 let advantage = advantages(part, token)
-                let difference = Vector.load(part.logProbabilities + token) - Vector.load(part.oldLogProbabilities + token)
+                let difference =
+                    Vector.load(part.logProbabilities + token) - Vector.load(part.oldLogProbabilities + token)
                 // NaN, no probability now nor before, stays NaN and counts like a ratio of 0.
                 let logRatio = largestLogRatio.atMost(difference)
                 let isPositive = Vector(0) < advantage

@@ -47,4 +47,4 @@ protocol TokenVector {
     static func exponential(_ x: Self) -> Self
 }
 
-infix operator &~: MultiplicationPrecedence
+infix operator &~ : MultiplicationPrecedence

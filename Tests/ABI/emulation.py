@@ -25,8 +25,10 @@ class Emulated:
         self.programs.mkdir()
         # Python runs under the path of this program, so that what starts sys.executable gets the emulation again.
         self._program(
-            "python", f'qemu-aarch64 -0 "$0" -L {self.root} -E PYTHONHOME={self.root}/usr '
-            f"-E PYTHONPATH={self.packages} -E OPENBLAS_NUM_THREADS=1 {self.root}/usr/bin/python3")
+            "python",
+            f'qemu-aarch64 -0 "$0" -L {self.root} -E PYTHONHOME={self.root}/usr '
+            f"-E PYTHONPATH={self.packages} -E OPENBLAS_NUM_THREADS=1 {self.root}/usr/bin/python3",
+        )
         self._program("cc", "aarch64-linux-gnu-gcc")
 
     def _program(self, name, command):
@@ -41,7 +43,8 @@ class Emulated:
         (apt / "status").touch()
         (apt / "apt.conf").write_text(
             f'APT::Architecture "arm64";\nAPT::Architectures {{ "arm64"; }};\nDir::State "{apt}/state";\n'
-            f'Dir::State::status "{apt}/status";\nDir::Cache "{apt}/cache";\nAPT::Sandbox::User "root";\n')
+            f'Dir::State::status "{apt}/status";\nDir::Cache "{apt}/cache";\nAPT::Sandbox::User "root";\n'
+        )
         environment = {**os.environ, "APT_CONFIG": str(apt / "apt.conf")}
         install = ["install", "-y", "-qq", "--no-install-recommends", "--download-only", *PACKAGES]
         for arguments in (["update", "-qq"], install):
@@ -55,8 +58,20 @@ class Emulated:
         """From the package index, as files: pip is much faster outside."""
         number = run(self.python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
         platforms = [part for platform in LOADABLE for part in ("--platform", platform)]
-        run(sys.executable, "-m", "pip", "install", "-q", "--target", self.packages, "--only-binary=:all:", *platforms,
-            "--python-version", number, *requirements)
+        run(
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--target",
+            self.packages,
+            "--only-binary=:all:",
+            *platforms,
+            "--python-version",
+            number,
+            *requirements,
+        )
 
     def environment(self):
         """In which `cc` compiles for aarch64."""

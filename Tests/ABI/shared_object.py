@@ -8,7 +8,20 @@ from tools import run
 # files, signals, threads, random numbers, the clock, exits.
 MEMORY = {"malloc", "calloc", "realloc", "free", "memcpy", "memmove", "memset", "memcmp", "strlen"}
 ARITHMETIC = {
-    "sqrt", "trunc", "floor", "ceil", "round", "rint", "fma", "fmod", "log", "log1p", "exp", "expm1", "pow", "lgamma_r",
+    "sqrt",
+    "trunc",
+    "floor",
+    "ceil",
+    "round",
+    "rint",
+    "fma",
+    "fmod",
+    "log",
+    "log1p",
+    "exp",
+    "expm1",
+    "pow",
+    "lgamma_r",
 }
 NUMBERS_IN_MESSAGES = {"gcvt", "strtod"}
 COMPILER = {"__stack_chk_fail", "__stack_chk_guard"}  # the second on aarch64 alone

@@ -19,7 +19,8 @@ def installed():
     """Programs ask for the library by the name with the ABI's number."""
     name = LIBRARY.with_name(f"libv05.so.{v05.abi_version()}")
     assert name.exists() and name.read_bytes() == LIBRARY.read_bytes(), (
-        "v05 was installed from another state: pip install -e python")
+        "v05 was installed from another state: pip install -e python"
+    )
 
 
 def built_with_pkg_config(compiler, standard, source, folder):
@@ -58,7 +59,12 @@ def assert_right_cpp_example(program):
     rows, mistake = parts(run(program))
     rows = table(rows)
     expected = v05.advantages(
-        rows["reward"].astype(np.float32), rows["prompt"].astype(np.int64), rows["prior"], leave_one_out=True, scale="batch")
+        rows["reward"].astype(np.float32),
+        rows["prompt"].astype(np.int64),
+        rows["prior"],
+        leave_one_out=True,
+        scale="batch",
+    )
     assert len(rows["reward"]) == 8
     assert_printed(rows["advantage"], expected)
     with pytest.raises(v05.InvalidArgument) as raised:
@@ -91,7 +97,8 @@ def test_examples_with_cmake(tmp_path):
 def test_cmake_refuses_a_release_older_than_wanted(wanted, found, tmp_path):
     (tmp_path / "CMakeLists.txt").write_text(
         f"cmake_minimum_required(VERSION 3.18)\nproject(program NONE)\nfind_package(v05 {wanted} QUIET CONFIG)\n"
-        'message(STATUS "found ${v05_FOUND} ${v05_VERSION}")\n')
+        'message(STATUS "found ${v05_FOUND} ${v05_VERSION}")\n'
+    )
     output = run("cmake", "-S", tmp_path, "-B", tmp_path / "build", "-D", f"CMAKE_PREFIX_PATH={LIBRARY.parents[1]}")
     assert (f"found 1 {v05.__version__}" in output) == found
 
@@ -101,5 +108,6 @@ def test_program_and_python_in_one_process_share_the_library():
     program = (
         "import ctypes, v05\n"
         "by_number = ctypes.CDLL(f'libv05.so.{v05.abi_version()}')\n"
-        "assert by_number._handle == ctypes.CDLL(v05.library_path())._handle\n")
+        "assert by_number._handle == ctypes.CDLL(v05.library_path())._handle\n"
+    )
     run(sys.executable, "-c", program)

@@ -56,7 +56,8 @@ SCALARS = {
 }
 
 STRUCTURES = {
-    name: structure for name, structure in inspect.getmembers(prototypes, inspect.isclass)
+    name: structure
+    for name, structure in inspect.getmembers(prototypes, inspect.isclass)
     if issubclass(structure, ctypes.Structure) and structure is not prototypes.SizedStructure
 }
 
@@ -114,7 +115,9 @@ def test_example_of_the_introduction_compiles(compiler, tmp_path):
         "#include <stdio.h>\n#include <v05.h>\n"
         "void step(const float *rewards, const int64_t *prompts, const double *priors, float *advantages);\n"
         "void step(const float *rewards, const int64_t *prompts, const double *priors, float *advantages) {\n"
-        + example.replace(" *     ", "    ") + "}\n")
+        + example.replace(" *     ", "    ")
+        + "}\n"
+    )
     run(compiler, "-std=c11", *STRICT, "-I", v05_header.PATH.parent, "-fsyntax-only", source)
 
 
@@ -147,7 +150,8 @@ def compiled(tmp_path_factory):
     source.write_text(
         "#include <v05.h>\n#include <stdio.h>\nint main(void) {\n"
         + "".join(f'    printf("{text}=%lld\\n", (long long)({text}));\n' for text in expressions)
-        + '    puts("V05_VERSION=" V05_VERSION);\n}\n')
+        + '    puts("V05_VERSION=" V05_VERSION);\n}\n'
+    )
     run(any_compiler(), "-std=c11", "-I", v05_header.PATH.parent, source, "-o", folder / "layout")
     pairs = (line.split("=") for line in run(folder / "layout").splitlines())
     return {text: value if text == "V05_VERSION" else int(value) for text, value in pairs}
@@ -163,7 +167,8 @@ def test_struct_equals_its_ctypes_structure(name, compiled):
     fields = v05_header.STRUCTS[name]
     assert [field for field, _ in structure._fields_] == list(fields)
     assert {field: getattr(structure, field).offset for field in fields} == {
-        field: compiled[f"offsetof({name}, {field})"] for field in fields}
+        field: compiled[f"offsetof({name}, {field})"] for field in fields
+    }
     assert ctypes.sizeof(structure) == compiled[f"sizeof({name})"]
     assert {field: kind for field, kind in structure._fields_ if kind not in python_types(fields[field])} == {}
 
@@ -182,7 +187,8 @@ def test_struct_can_grow(name, compiled):
 def test_choices_equal_those_of_python(compiled):
     """RULES, SCALES and so on: one dictionary for every enum, names in lower case without the common prefix."""
     dictionaries = {
-        name: value for name, value in vars(prototypes).items()
+        name: value
+        for name, value in vars(prototypes).items()
         if isinstance(value, dict) and name.isupper() and name != "FUNCTIONS"
     }
     choices = {}
@@ -205,8 +211,9 @@ def test_statuses_are_pinned(compiled):
 
 def test_library_names_every_status():
     assert {value: library.v05_status_name(value).decode() for value in STATUSES.values()} == {
-        value: name for name, value in STATUSES.items()}
-    for value in (-1, 1, 99, 2**31 - 1, -2**31):
+        value: name for name, value in STATUSES.items()
+    }
+    for value in (-1, 1, 99, 2**31 - 1, -(2**31)):
         assert library.v05_status_name(value) == b"unknown status"
 
 
@@ -223,7 +230,8 @@ def test_function_equals_its_prototype(function):
     assert result in python_types(function.result)
     assert len(arguments) == len(function.arguments)
     wrong = [
-        (position, c_type, found) for position, (c_type, found) in enumerate(zip(function.arguments, arguments))
+        (position, c_type, found)
+        for position, (c_type, found) in enumerate(zip(function.arguments, arguments))
         if found not in python_types(c_type)
     ]
     assert wrong == []

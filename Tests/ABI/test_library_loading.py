@@ -39,7 +39,9 @@ def test_missing(tmp_path):
     assert "Swift" in message
 
 
-@pytest.mark.parametrize("content", [b"", b"\x7fELF", b"not a library\n" * 1000], ids=["empty", "ELF and no more", "text"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x7fELF", b"not a library\n" * 1000], ids=["empty", "ELF and no more", "text"]
+)
 def test_not_a_library(tmp_path, content):
     path = tmp_path / "libv05.so"
     path.write_bytes(content)
@@ -56,7 +58,8 @@ def test_truncated(tmp_path, part):
     path.write_bytes(content[: int(part * len(content))])
     program = (
         "import pathlib, sys, v05\nfrom v05._core.library import load\n"
-        "try: load(pathlib.Path(sys.argv[1]))\nexcept v05.LibraryError as error: print(error)\n")
+        "try: load(pathlib.Path(sys.argv[1]))\nexcept v05.LibraryError as error: print(error)\n"
+    )
     message = run(sys.executable, "-c", program, path)
     assert str(path) in message
     assert "Reinstall" in message

@@ -39,8 +39,12 @@ def checkout(tmp_path_factory):
 
     def leave_out(parent, names):
         return [
-            name for name in names
-            if name.startswith(".") or name == "__pycache__" or name.endswith(".egg-info") or Path(parent, name) in built
+            name
+            for name in names
+            if name.startswith(".")
+            or name == "__pycache__"
+            or name.endswith(".egg-info")
+            or Path(parent, name) in built
         ]
 
     shutil.copytree(ROOT, folder, ignore=leave_out, dirs_exist_ok=True)
@@ -52,7 +56,8 @@ def builder(tmp_path_factory):
     """Python with the tools that build and check packages."""
     python = new_environment(tmp_path_factory.mktemp("builder"))
     result = subprocess.run(
-        [python, "-m", "pip", "install", "-q", "build", "auditwheel"], capture_output=True, text=True)
+        [python, "-m", "pip", "install", "-q", "build", "auditwheel"], capture_output=True, text=True
+    )
     if result.returncode != 0:
         pytest.skip("no package index: " + result.stderr[-300:])
     return python
@@ -166,7 +171,10 @@ def failure_to_install(builder, checkout, folder):
     """What pip says where the only programs on PATH are those of `folder`."""
     result = subprocess.run(
         [builder, "-m", "pip", "install", "--no-deps", "--target", folder / "target", checkout / "python"],
-        env=with_path(folder), capture_output=True, text=True)
+        env=with_path(folder),
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode != 0
     return result.stdout + result.stderr
 
@@ -200,7 +208,8 @@ def test_install_from_source_shows_what_the_compiler_says(builder, checkout, tmp
     fake_swift(
         tmp_path,
         'if [ "$1" = --version ]; then echo "Swift version 6.3.1 (swift-6.3.1-RELEASE)"; exit; fi\n'
-        'echo "error: out of disk space"; exit 1\n')
+        'echo "error: out of disk space"; exit 1\n',
+    )
     message = failure_to_install(builder, checkout, tmp_path)
     assert "swift build -c release --product v05 --traits Embedded" in message
     assert "error: out of disk space" in message

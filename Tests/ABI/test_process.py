@@ -117,7 +117,8 @@ def test_sixteen_threads_at_once_give_equal_results():
     batches = [batch(seed) for seed in range(4)]
     expected = {
         (seed, rule): v05.advantages(*batches[seed], rule=rule, leave_one_out=True).tobytes()
-        for seed in range(4) for rule in rules
+        for seed in range(4)
+        for rule in rules
     }
     start = threading.Barrier(16)
     wrong = []
@@ -139,10 +140,14 @@ def test_sixteen_threads_at_once_give_equal_results():
 
 def test_load_time(capsys):
     """Printed only: it depends on the machine. Resolving all symbols is part of it, as the library binds at once."""
-    program = "\n".join([
-        "import _ctypes, os, sys, time", "start = time.perf_counter_ns()", "_ctypes.dlopen(sys.argv[1], os.RTLD_NOW)",
-        "print(time.perf_counter_ns() - start)",
-    ])
+    program = "\n".join(
+        [
+            "import _ctypes, os, sys, time",
+            "start = time.perf_counter_ns()",
+            "_ctypes.dlopen(sys.argv[1], os.RTLD_NOW)",
+            "print(time.perf_counter_ns() - start)",
+        ]
+    )
     command = [sys.executable, "-I", "-S", "-c", program, v05.library_path()]
     times = [int(subprocess.run(command, capture_output=True, check=True).stdout) / 1e6 for _ in range(50)]
     lowest, median, highest = min(times), statistics.median(times), max(times)

@@ -36,9 +36,12 @@ NEEDED = {
 WHEELS = {platform: f"v05-{VERSION}-py3-none-{platform}.whl" for platform in NEEDED}
 
 pytestmark = [
-    pytest.mark.slow, needs("swift"), needs("git"),
+    pytest.mark.slow,
+    needs("swift"),
+    needs("git"),
     pytest.mark.skipif(
-        not Path("/usr/aarch64-linux-gnu/include/math.h").exists(), reason="libc6-dev-arm64-cross is not installed"),
+        not Path("/usr/aarch64-linux-gnu/include/math.h").exists(), reason="libc6-dev-arm64-cross is not installed"
+    ),
     pytest.mark.skipif(not Path("/lib/ld-musl-x86_64.so.1").exists(), reason="musl is not installed"),
     pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a release is made of a commit"),
 ]
@@ -102,8 +105,11 @@ def test_what_is_not_committed_is_refused(tmp_path):
     run("git", "clone", "-q", ROOT, tmp_path / "clone")
     (tmp_path / "clone" / "README.md").write_text("changed")
     result = subprocess.run(
-        [sys.executable, "python/release", "--out", tmp_path / "out"], cwd=tmp_path / "clone", capture_output=True,
-        text=True)
+        [sys.executable, "python/release", "--out", tmp_path / "out"],
+        cwd=tmp_path / "clone",
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 1
     assert "README.md" in result.stderr
 
@@ -153,8 +159,14 @@ def test_library_has_no_trap(platform, libraries):
 
 
 DEFAULTS = {
-    "rule": "v05", "leave_one_out": False, "scale": "none", "ddof": 1, "epsilon": None, "singleton": "zero",
-    "test": "bound", "level": 0.05,
+    "rule": "v05",
+    "leave_one_out": False,
+    "scale": "none",
+    "ddof": 1,
+    "epsilon": None,
+    "singleton": "zero",
+    "test": "bound",
+    "level": 0.05,
 }
 
 
@@ -172,13 +184,23 @@ def replayed_cases():
         struct = calibration_struct(calibration, interval)._obj if calibration else c.Calibration()
         given = [prior is not None, mask is not None, calibration is not None]
         questions += [
-            np.array([len(rewards), *given], np.int64).tobytes(), bytes(estimation_options(interval, **options)),
-            bytes(struct), rewards.tobytes(), groups.tobytes(),
-            b"" if prior is None else prior.tobytes(), b"" if mask is None else mask.tobytes(),
+            np.array([len(rewards), *given], np.int64).tobytes(),
+            bytes(estimation_options(interval, **options)),
+            bytes(struct),
+            rewards.tobytes(),
+            groups.tobytes(),
+            b"" if prior is None else prior.tobytes(),
+            b"" if mask is None else mask.tobytes(),
         ]
         found = v05.estimate(
-            rewards, groups, prior, reward_range=interval, mask=None if mask is None else mask.astype(bool),
-            calibration=calibration, **options)
+            rewards,
+            groups,
+            prior,
+            reward_range=interval,
+            mask=None if mask is None else mask.astype(bool),
+            calibration=calibration,
+            **options,
+        )
         answers += [np.array([len(found.groups)]), found.advantages, *(getattr(found, name) for name in columns)]
     return b"".join(questions), b"".join(np.ascontiguousarray(array).tobytes() for array in answers)
 
@@ -235,8 +257,15 @@ class TestAarch64:
     @pytest.mark.parametrize("page", [4096, 65536])
     def test_manylinux_answers(self, page, here, libraries, emulated, tmp_path):
         library = libraries["manylinux_2_17_aarch64"]
-        run("aarch64-linux-gnu-gcc", "-std=c11", *STRICT, HERE / "replay.c", *linked_with(library),
-            "-o", tmp_path / "replay")
+        run(
+            "aarch64-linux-gnu-gcc",
+            "-std=c11",
+            *STRICT,
+            HERE / "replay.c",
+            *linked_with(library),
+            "-o",
+            tmp_path / "replay",
+        )
         assert_same_answers(Answers("qemu-aarch64", "-p", page, "-L", emulated.root, tmp_path / "replay"), here)
 
     def test_musllinux_answers(self, here, libraries, emulated, tmp_path):
@@ -244,16 +273,41 @@ class TestAarch64:
         library = libraries["musllinux_1_2_aarch64"]
         include = emulated.root / "usr" / "include" / "aarch64-linux-musl"
         start = emulated.root / "usr" / "lib" / "aarch64-linux-musl"
-        run("aarch64-linux-gnu-gcc", "-std=c11", *STRICT, "-nostdinc", "-isystem", include, "-nostdlib",
-            start / "Scrt1.o", start / "crti.o", HERE / "replay.c", *linked_with(library), emulated.root / "lib" / "ld-musl-aarch64.so.1",
-            "-lgcc", start / "crtn.o", "-Wl,-dynamic-linker,/lib/ld-musl-aarch64.so.1", "-o", tmp_path / "replay")
+        run(
+            "aarch64-linux-gnu-gcc",
+            "-std=c11",
+            *STRICT,
+            "-nostdinc",
+            "-isystem",
+            include,
+            "-nostdlib",
+            start / "Scrt1.o",
+            start / "crti.o",
+            HERE / "replay.c",
+            *linked_with(library),
+            emulated.root / "lib" / "ld-musl-aarch64.so.1",
+            "-lgcc",
+            start / "crtn.o",
+            "-Wl,-dynamic-linker,/lib/ld-musl-aarch64.so.1",
+            "-o",
+            tmp_path / "replay",
+        )
         assert_same_answers(Answers("qemu-aarch64", "-L", emulated.root, tmp_path / "replay"), here)
 
     def test_python(self, release, emulated):
         """pip takes the wheel; the gates of the library, reference values and saved checkpoints pass."""
         emulated.install("numpy", "pytest", "hypothesis", "pip")
-        run(emulated.python, "-m", "pip", "install", "-q", "--no-deps", "--target", emulated.packages,
-            release / WHEELS["manylinux_2_17_aarch64"])
+        run(
+            emulated.python,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--target",
+            emulated.packages,
+            release / WHEELS["manylinux_2_17_aarch64"],
+        )
         program = "import platform, v05; print(platform.machine(), v05.advantages([1, 0, 1, 1], [7, 7, 7, 7], .5))"
         assert run(emulated.python, "-c", program) == "aarch64 [0.5, -0.5, 0.5, 0.5]\n"
         files = [
@@ -262,7 +316,17 @@ class TestAarch64:
         ]
         # What the system says of the signals of a process is what the emulator does with them.
         without = ["-k", "not signal_handlers"]
-        found = run(emulated.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *without, *files,
-                    env=emulated.environment(), cwd=ROOT)
+        found = run(
+            emulated.python,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            *without,
+            *files,
+            env=emulated.environment(),
+            cwd=ROOT,
+        )
         print(found)
         assert re.search(r"\d{3} passed", found)

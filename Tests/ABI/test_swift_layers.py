@@ -1,5 +1,5 @@
-"""The Swift files stand in layers: by the names that one declares and another uses there is no circle, and no more than ten
-levels from the first brick to the roof."""
+"""The Swift files stand in layers: by the names that one declares and another uses there is no circle, and no more than
+ten levels from the first brick to the roof."""
 
 import re
 from functools import cache
@@ -17,8 +17,10 @@ IMPORTS = {
 }
 SOURCES = sorted(path for path in (ROOT / "Sources").rglob("*.swift") if not path.is_symlink())
 DECLARATION = re.compile(
-    r"^(?:@\w+(?:\([^)]*\))? |public |private |fileprivate |final )*(?:struct|enum|class|protocol|func|let|var|typealias) (\w+)",
-    re.MULTILINE)
+    r"^(?:@\w+(?:\([^)]*\))? |public |private |fileprivate |final )*"
+    r"(?:struct|enum|class|protocol|func|let|var|typealias) (\w+)",
+    re.MULTILINE,
+)
 
 
 def code(path):
@@ -72,9 +74,11 @@ def test_no_circle_and_few_levels(uses):
     @cache
     def level(path):
         if path in under_way:
-            circle = [*under_way[under_way.index(path):], path]
-            pytest.fail("files need each other: " + ", ".join(
-                f"{a.name} takes {sorted(uses[a][b])} from {b.name}" for a, b in zip(circle, circle[1:])))
+            circle = [*under_way[under_way.index(path) :], path]
+            pytest.fail(
+                "files need each other: "
+                + ", ".join(f"{a.name} takes {sorted(uses[a][b])} from {b.name}" for a, b in zip(circle, circle[1:]))
+            )
         under_way.append(path)
         result = 1 + max(map(level, uses[path]), default=0)
         under_way.pop()
@@ -88,8 +92,12 @@ def test_no_circle_and_few_levels(uses):
 
 @pytest.mark.parametrize("module", IMPORTS)
 def test_modules_import_downwards(module):
-    imports = {name for path in SOURCES if module_of(path) == module
-               for name in re.findall(r"^import (\w+)", path.read_text(), re.MULTILINE)}
+    imports = {
+        name
+        for path in SOURCES
+        if module_of(path) == module
+        for name in re.findall(r"^import (\w+)", path.read_text(), re.MULTILINE)
+    }
     assert imports <= IMPORTS[module]
 
 

@@ -50,12 +50,14 @@ def test_objects_have_traps_in_runtime_functions_only():
     if not listed.exists():
         pytest.skip(f"v05 was not built in {RELEASE}")
     assert (RELEASE / "libv05.so").read_bytes() == Path(v05.library_path()).read_bytes(), (
-        "the installed library is not the one built here: pip install -e python")
+        "the installed library is not the one built here: pip install -e python"
+    )
     objects = [Path(line.strip("'\"")) for line in listed.read_text().splitlines()]
     assert objects
     ours = {
         f"{path.name}: {function}": count
         for path in objects
-        for function, count in functions_with_traps(path).items() if not RUNTIME.fullmatch(function)
+        for function, count in functions_with_traps(path).items()
+        if not RUNTIME.fullmatch(function)
     }
     assert ours == {}

@@ -1,8 +1,8 @@
 """What is compiled for AVX2 must run where the processor was asked, and nowhere else.
 
 A function that two modules define, one of them for AVX2, is kept once by the linker, perhaps the AVX2 one, and older
-processors die of it (SIGILL). So: no instruction of the wide kind in any object but those of TokenPassesAVX2, no function of
-those that another object defines too, and some in the library, or the module would be for nothing.
+processors die of it (SIGILL). So: no instruction of the wide kind in any object but those of TokenPassesAVX2, no
+function of those that another object defines too, and some in the library, or the module would be for nothing.
 """
 
 import platform
@@ -14,11 +14,17 @@ from conftest import ROOT
 from tools import any_compiler, needs, run
 
 # All of AVX begins with v; then what compilers use of the same generation of processors.
-WIDE = re.compile(r"\t(v(?!err|erw)[a-z]\w*|andn|bextr|bls\w+|bzhi|lzcnt|movbe|mulx|pdep|pext|rorx|sarx|shlx|shrx|tzcnt)\b")
+WIDE = re.compile(
+    r"\t(v(?!err|erw)[a-z]\w*|andn|bextr|bls\w+|bzhi|lzcnt|movbe|mulx|pdep|pext|rorx|sarx|shlx|shrx|tzcnt)\b"
+)
 RELEASE = ROOT / ".build-embedded" / "release"
 MODULE = "TokenPassesAVX2"
 
-pytestmark = [needs("objdump"), needs("nm"), pytest.mark.skipif(platform.machine() != "x86_64", reason="AVX2 is x86-64")]
+pytestmark = [
+    needs("objdump"),
+    needs("nm"),
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="AVX2 is x86-64"),
+]
 
 
 def wide_functions(path):
@@ -34,7 +40,9 @@ def wide_functions(path):
 
 
 def defined(path):
-    return {line.split()[-1] for line in run("nm", "--defined-only", path).splitlines() if re.search(r" [TtWVvDdBb] ", line)}
+    return {
+        line.split()[-1] for line in run("nm", "--defined-only", path).splitlines() if re.search(r" [TtWVvDdBb] ", line)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +55,9 @@ def objects():
 
 def test_wide_instructions_are_found(tmp_path):
     source = tmp_path / "wide.c"
-    source.write_text("void wide(float *x) { for (int i = 0; i < 64; i++) x[i] *= 2; }\nint plain(int x) { return x + 1; }\n")
+    source.write_text(
+        "void wide(float *x) { for (int i = 0; i < 64; i++) x[i] *= 2; }\nint plain(int x) { return x + 1; }\n"
+    )
     run(any_compiler(), "-O3", "-mavx2", "-c", source, "-o", tmp_path / "wide.o")
     assert "wide" in wide_functions(tmp_path / "wide.o")
     run(any_compiler(), "-O3", "-c", source, "-o", tmp_path / "plain.o")
@@ -55,7 +65,11 @@ def test_wide_instructions_are_found(tmp_path):
 
 
 def test_only_one_module_has_them(objects):
-    assert {path.name: found for path in objects if path.parent.name != f"{MODULE}.build" and (found := wide_functions(path))} == {}
+    assert {
+        path.name: found
+        for path in objects
+        if path.parent.name != f"{MODULE}.build" and (found := wide_functions(path))
+    } == {}
 
 
 def test_no_other_module_defines_a_function_of_that_one(objects):

@@ -14,13 +14,14 @@ class Function:
     name: str
     result: str
     arguments: tuple[str, ...]  # C types, without const and names
-    comment: str                # what stands before the declaration, as one line
+    comment: str  # what stands before the declaration, as one line
 
 
 def plain_type(declaration):
     """The C type of "const double *prior" is "double *", that of "char message[256]" is "char [256]"."""
     base, pointers, length = re.fullmatch(
-        r"\s*((?:\w+\s+)*?\w+)\s*((?:\*\s*)*)(?:\b\w+)?\s*(\[\w+\])?\s*", re.sub(r"\bconst\b", "", declaration)).groups()
+        r"\s*((?:\w+\s+)*?\w+)\s*((?:\*\s*)*)(?:\b\w+)?\s*(\[\w+\])?\s*", re.sub(r"\bconst\b", "", declaration)
+    ).groups()
     return " ".join(part for part in (base, pointers.replace(" ", ""), length) if part)
 
 
@@ -31,13 +32,17 @@ def without_comments(text):
 def read_functions():
     """In the order of the header. The comment may be missing, the declaration may not be odd."""
     pattern = re.compile(
-        r"(?:/\*(?P<comment>(?:(?!\*/).)*)\*/\s*)?^(?P<result>\w[\w ]*?[ *]+)(?P<name>v05_\w+)\((?P<arguments>[^)]*)\);",
-        re.DOTALL | re.MULTILINE)
+        r"(?:/\*(?P<comment>(?:(?!\*/).)*)\*/\s*)?"
+        r"^(?P<result>\w[\w ]*?[ *]+)(?P<name>v05_\w+)\((?P<arguments>[^)]*)\);",
+        re.DOTALL | re.MULTILINE,
+    )
     return [
         Function(
-            match["name"], plain_type(match["result"]),
+            match["name"],
+            plain_type(match["result"]),
             tuple(plain_type(part) for part in match["arguments"].split(",") if part.strip() != "void"),
-            re.sub(r"\s*\n \*\s*", " ", match["comment"] or ""))
+            re.sub(r"\s*\n \*\s*", " ", match["comment"] or ""),
+        )
         for match in pattern.finditer(TEXT)
     ]
 
@@ -46,7 +51,11 @@ def read_structs():
     """{name: {field: C type}}; a handle, whose struct is not in the header, is not among them."""
     structs = re.findall(r"typedef struct \w+ \{(.*?)\} (\w+);", without_comments(TEXT), re.DOTALL)
     return {
-        name: {re.search(r"(\w+)(?:\[\w+\])?\s*$", field)[1]: plain_type(field) for field in body.split(";") if field.strip()}
+        name: {
+            re.search(r"(\w+)(?:\[\w+\])?\s*$", field)[1]: plain_type(field)
+            for field in body.split(";")
+            if field.strip()
+        }
         for body, name in structs
     }
 

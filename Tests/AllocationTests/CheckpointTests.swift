@@ -41,14 +41,17 @@ struct CheckpointTests {
         let saved = allocator.saved
         #expect(changed(saved, at: 56, to: Int64(9)) == saved)
         func refuse(_ bytes: [UInt8], sourceLocation: SourceLocation = #_sourceLocation) {
-            #expect(sourceLocation: sourceLocation) { try SequentialAllocator(loading: bytes).release() } throws: { $0 is Failure }
+            #expect(sourceLocation: sourceLocation) { try SequentialAllocator(loading: bytes).release() } throws: {
+                $0 is Failure
+            }
         }
         refuse(changed(saved, at: 64, to: UInt64(3)))  // no model of this number
         refuse(changed(saved, at: 136, to: UInt64(2)))  // neither stopped nor not
         refuse(changed(saved, at: 172, to: UInt32(3)))  // maximum below initial
         refuse(changed(saved, at: 176, to: UInt32(6)))  // 7 rollouts of at most 6
         refuse(changed(saved, at: 56, to: Int64(7)))  // initial rollouts beyond the budget
-        refuse(changed(changed(saved, at: 176, to: UInt32(5)), at: 56, to: Int64(9)))  // 6 and 4 started of a budget of 9
+        // 6 and 4 started of a budget of 9
+        refuse(changed(changed(saved, at: 176, to: UInt32(5)), at: 56, to: Int64(9)))
         let stopped = try SequentialAllocator(loading: changed(saved, at: 136, to: UInt64(1)))
         defer { stopped.release() }
         #expect(stopped.isStopped)

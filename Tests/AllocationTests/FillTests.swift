@@ -35,7 +35,10 @@ struct FillTests {
             }
         }
         var looks = 0
-        #expect(lengthOfRun(near: 1 << 30, most: Int(Int32.max)) { looks += 1; return $0 < (1 << 30) + 3 } == (1 << 30) + 3)
+        #expect(
+            lengthOfRun(near: 1 << 30, most: Int(Int32.max)) {
+                looks += 1; return $0 < (1 << 30) + 3
+            } == (1 << 30) + 3)
         #expect(looks < 8)
     }
 
@@ -54,7 +57,8 @@ struct FillTests {
                 }
             }
             var found = rooms.map { _ in 0 }
-            let rest = fillByLevel(total, promptCount: rooms.count, highest: 9, amount: { min($1, rooms[$0]) }, give: { found[$0] += $1 })
+            let rest = fillByLevel(
+                total, promptCount: rooms.count, highest: 9, amount: { min($1, rooms[$0]) }, give: { found[$0] += $1 })
             #expect(found == expected && rest == left)
         }
     }
@@ -65,13 +69,17 @@ struct FillTests {
         for _ in 0..<500 {
             let count = Int.random(in: 1...30, using: &random)
             let gains = (0..<count).map { _ in
-                (0..<Int.random(in: 0...9, using: &random)).map { _ in Double([0, 1, 1, 2, 3, 1e-300, 1e300].randomElement(using: &random)!) }
-                    .sorted(by: >)
+                (0..<Int.random(in: 0...9, using: &random)).map { _ in
+                    Double([0, 1, 1, 2, 3, 1e-300, 1e300].randomElement(using: &random)!)
+                }
+                .sorted(by: >)
             }
             let total = Int.random(in: 0...(count * 6), using: &random)
             var expected = gains.map { _ in 0 }
             var left = total
-            func next(_ prompt: Int) -> Double { expected[prompt] < gains[prompt].count ? gains[prompt][expected[prompt]] : 0 }
+            func next(_ prompt: Int) -> Double {
+                expected[prompt] < gains[prompt].count ? gains[prompt][expected[prompt]] : 0
+            }
             while left > 0, let best = (0..<count).max(by: { (next($0), -$0) < (next($1), -$1) }), next(best) > 0 {
                 expected[best] += 1
                 left -= 1

@@ -4,10 +4,13 @@ import Testing
 @testable import Allocation
 
 extension SequentialAllocator {
-    static func make(_ count: Int, priors: [Double]? = nil, _ change: (inout Options) -> Void) throws -> SequentialAllocator {
+    static func make(_ count: Int, priors: [Double]? = nil, _ change: (inout Options) -> Void) throws
+        -> SequentialAllocator
+    {
         var options = Options()
         change(&options)
-        return try SequentialAllocator(options: options, calibration: nil, count: count, priors: priors, initials: nil, maxima: nil)
+        return try SequentialAllocator(
+            options: options, calibration: nil, count: count, priors: priors, initials: nil, maxima: nil)
     }
 
     mutating func request() -> [Int64] {

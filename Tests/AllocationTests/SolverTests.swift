@@ -5,7 +5,8 @@ import Testing
 
 struct SolverTests {
     private func solve(
-        _ objective: AllocationObjective, _ probabilities: [Double], total: Int, minimum: Int = 1, maximum: Int = Int(Int32.max),
+        _ objective: AllocationObjective, _ probabilities: [Double], total: Int, minimum: Int = 1,
+        maximum: Int = Int(Int32.max),
         strengths: [Double]? = nil
     ) throws -> [Int] {
         var workspace = Workspace()
@@ -20,7 +21,8 @@ struct SolverTests {
             }
             defer { strengths?.deallocate() }
             let problem = try AllocationProblem(
-                objective: objective, count: probabilities.count, total: total, minimum: minimum, maximum: maximum, priority: .official,
+                objective: objective, count: probabilities.count, total: total, minimum: minimum, maximum: maximum,
+                priority: .official,
                 exponent: 1, probabilities: probabilities.baseAddress!, seen: nil, strengths: strengths)
             try problem.solve(counts, workspace: &workspace)
         }
@@ -35,7 +37,9 @@ struct SolverTests {
     }
 
     /// Whoever has the last rollout gained at least what the next one of any other would.
-    private func expectBest(_ counts: [Int], minimum: Int, gain: (Int, Int) -> Double, sourceLocation: SourceLocation = #_sourceLocation) {
+    private func expectBest(
+        _ counts: [Int], minimum: Int, gain: (Int, Int) -> Double, sourceLocation: SourceLocation = #_sourceLocation
+    ) {
         let last = counts.indices.filter { counts[$0] > minimum }.map { gain($0, counts[$0] - 1) }.min() ?? .infinity
         let next = counts.indices.map { gain($0, counts[$0]) }.max()!
         #expect(next <= last * (1 + 1e-9), sourceLocation: sourceLocation)
@@ -55,7 +59,9 @@ struct SolverTests {
     }
 
     @Test func utilityByTheGreedy() throws {
-        func utility(_ p: Double, _ k: Int) -> Double { Double(k) * (1 - p) * (1 - (0..<max(0, k - 1)).reduce(1) { power, _ in power * (1 - p) }) }
+        func utility(_ p: Double, _ k: Int) -> Double {
+            Double(k) * (1 - p) * (1 - (0..<max(0, k - 1)).reduce(1) { power, _ in power * (1 - p) })
+        }
         var random = SeededRandom(2)
         for _ in 0..<100 {
             let p = (0..<6).map { _ in Double.random(in: 0.1...0.95, using: &random) }
@@ -63,7 +69,8 @@ struct SolverTests {
             let total = Int.random(in: 6 * minimum...6 * maximum, using: &random)
             var expected = p.map { _ in minimum }
             func gain(_ prompt: Int) -> Double {
-                expected[prompt] < maximum ? utility(p[prompt], expected[prompt] + 1) - utility(p[prompt], expected[prompt]) : 0
+                expected[prompt] < maximum
+                    ? utility(p[prompt], expected[prompt] + 1) - utility(p[prompt], expected[prompt]) : 0
             }
             var left = total - 6 * minimum
             while left > 0, let best = (0..<6).max(by: { (gain($0), -$0) < (gain($1), -$1) }), gain(best) > 0 {

@@ -10,7 +10,9 @@ struct WavePlanTests {
         var random = SeededRandom(UInt64(budget + 2))
         let count = 60
         for cost in [Double.nan, 0, 0.004] {
-            let priors = (0..<count).map { _ in Double.random(in: 0...1, using: &random) < 0.2 ? Double.nan : Double.random(in: 0...1, using: &random) }
+            let priors = (0..<count).map { _ in
+                Double.random(in: 0...1, using: &random) < 0.2 ? Double.nan : Double.random(in: 0...1, using: &random)
+            }
             let success = (0..<count).map { _ in [0, 0.1, 0.5, 1].randomElement(using: &random)! }
             var allocator = try SequentialAllocator.make(count, priors: priors) {
                 ($0.rule, $0.budget, $0.cost, $0.wave) = (rule, budget, cost, 3)
@@ -18,7 +20,9 @@ struct WavePlanTests {
             defer { allocator.release() }
             var flying: [Int64] = []
             func take(_ counts: [Int64]) {
-                for (prompt, more) in counts.enumerated() { flying += [Int64](repeating: Int64(prompt), count: Int(more)) }
+                for (prompt, more) in counts.enumerated() {
+                    flying += [Int64](repeating: Int64(prompt), count: Int(more))
+                }
             }
             take(allocator.request())
             var steps = 0
@@ -27,7 +31,8 @@ struct WavePlanTests {
                 if steps % 40 == 7 {
                     try allocator.cancel([prompt], count: 1)
                 } else {
-                    try allocator.observe([prompt], [Double.random(in: 0...1, using: &random) < success[Int(prompt)] ? 1 : 0], count: 1)
+                    try allocator.observe(
+                        [prompt], [Double.random(in: 0...1, using: &random) < success[Int(prompt)] ? 1 : 0], count: 1)
                 }
                 if steps % 17 == 0 {
                     var anew = try SequentialAllocator(loading: allocator.saved)
@@ -70,7 +75,9 @@ struct WavePlanTests {
         while !allocator.isDone {
             for (prompt, more) in allocator.request().enumerated() where more > 0 {
                 started[prompt] += Int(more)
-                try allocator.observe([Int64](repeating: Int64(prompt), count: Int(more)), [Double](repeating: 1, count: Int(more)), count: Int(more))
+                try allocator.observe(
+                    [Int64](repeating: Int64(prompt), count: Int(more)), [Double](repeating: 1, count: Int(more)),
+                    count: Int(more))
             }
         }
         #expect(started == [5, 5, 4])

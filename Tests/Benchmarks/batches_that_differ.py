@@ -1,4 +1,5 @@
-"""Whether learnt rules are ever worse than the group mean: qualities of priors, sizes and orders of batches, on real pass rates.
+"""Whether learnt rules are ever worse than the group mean: qualities of priors, sizes and orders of batches, on real
+pass rates.
 
     python Tests/Benchmarks/batches_that_differ.py pass_rates.jsonl               # the worst cells of every setting
     python Tests/Benchmarks/batches_that_differ.py pass_rates.jsonl --all         # every cell
@@ -25,7 +26,7 @@ def load(path):
     """(prompts, visits) successes out of 8, as many visits as all prompts have."""
     with open(path) as lines:
         rows = [json.loads(line)["successes"] for line in lines]
-    return np.array([row[:min(map(len, rows))] for row in rows])
+    return np.array([row[: min(map(len, rows))] for row in rows])
 
 
 def truth_without(successes, visit):
@@ -131,7 +132,8 @@ def main():
     arguments = parser.parse_args()
     settings, count, above = {}, 0, 0
     for *setting, quality, form, ratio, low, high in cells(
-            load(arguments.log), arguments.rules, arguments.k, arguments.sizes, arguments.orders):
+        load(arguments.log), arguments.rules, arguments.k, arguments.sizes, arguments.orders
+    ):
         count += 1
         above += low > 1
         settings.setdefault((*setting, form), []).append((ratio, low, high, quality))

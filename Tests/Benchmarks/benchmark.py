@@ -3,8 +3,8 @@
     python Tests/Benchmarks/benchmark.py             # v05, numpy and, where installed, torch, verl and TRL
     python Tests/Benchmarks/benchmark.py --trainers  # installs torch, verl and TRL into .venv-benchmark and runs there
 
-Prints the median of each contestant and its ratio to the fastest way into v05 from Python (torch tensors with int64 ids), with
-the 10th and 90th percentile of the ratio over the rounds.
+Prints the median of each contestant and its ratio to the fastest way into v05 from Python (torch tensors with int64
+ids), with the 10th and 90th percentile of the ratio over the rounds.
 """
 
 import argparse
@@ -24,8 +24,17 @@ from v05._core.library import library
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINERS = [
-    ["numpy", "packaging", "ray", "tensordict<=0.10.0,!=0.9.0", "omegaconf", "transformers>=5.5.3,!=5.6.0,<5.11",
-     "codetiming", "accelerate", "datasets"],
+    [
+        "numpy",
+        "packaging",
+        "ray",
+        "tensordict<=0.10.0,!=0.9.0",
+        "omegaconf",
+        "transformers>=5.5.3,!=5.6.0,<5.11",
+        "codetiming",
+        "accelerate",
+        "datasets",
+    ],
     ["--no-deps", "verl==0.9.1", "trl==1.16.0"],
 ]
 REFERENCE = "v05.advantages, torch, int64 ids"
@@ -43,7 +52,9 @@ class Batch:
         self.group_prior = np.round(np.clip(success + random.normal(0, 0.1, len(sizes)), 0, 1), 3)
         self.prior = self.group_prior[self.groups]
         self.rewards = (random.random(len(self.groups)) < success[self.groups]).astype(np.float32)
-        self.uids = np.array([str(uuid.UUID(int=int(n))) for n in random.integers(0, 2**62, len(sizes))], dtype=object)[self.groups]
+        self.uids = np.array([str(uuid.UUID(int=int(n))) for n in random.integers(0, 2**62, len(sizes))], dtype=object)[
+            self.groups
+        ]
 
 
 def batches():
@@ -93,9 +104,11 @@ def contestants(batch):
     found[REFERENCE] = lambda: v05.advantages(rewards, groups, prior)
     found["v05.advantages, torch, int64 ids, rows shuffled"] = lambda: v05.advantages(*shuffled)
     found["v05.advantages, torch, calibrated, leave-one-out"] = lambda: v05.advantages(
-        rewards, groups, prior, rule="calibrated", leave_one_out=True)
+        rewards, groups, prior, rule="calibrated", leave_one_out=True
+    )
     found["v05.advantages, torch, mixture, leave-one-out"] = lambda: v05.advantages(
-        rewards, groups, prior, rule="mixture", leave_one_out=True)
+        rewards, groups, prior, rule="mixture", leave_one_out=True
+    )
     if not large:
         found["v05.advantages, torch, uid strings"] = lambda: v05.advantages(rewards, batch.uids, prior)
 
@@ -117,11 +130,16 @@ def trainers(batch, rewards):
     try:
         from verl.trainer.ppo import core_algos
 
-        arguments = dict(token_level_rewards=rewards[:, None], response_mask=torch.ones(len(rewards), 1), index=batch.uids)
+        arguments = dict(
+            token_level_rewards=rewards[:, None], response_mask=torch.ones(len(rewards), 1), index=batch.uids
+        )
         found["verl grpo (its default)"] = functools.partial(core_algos.compute_grpo_outcome_advantage, **arguments)
-        found["verl grpo_vectorized"] = functools.partial(core_algos.compute_grpo_vectorized_outcome_advantage, **arguments)
+        found["verl grpo_vectorized"] = functools.partial(
+            core_algos.compute_grpo_vectorized_outcome_advantage, **arguments
+        )
         found["verl rloo_vectorized"] = functools.partial(
-            core_algos.compute_rloo_vectorized_outcome_advantage, **arguments)
+            core_algos.compute_rloo_vectorized_outcome_advantage, **arguments
+        )
     except ImportError:
         pass
     if len(set(batch.sizes)) == 1:
@@ -170,27 +188,50 @@ def measure_native(batch, repeats):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "native.so"
         include = Path(v05.library_path()).parents[1] / "include"
-        subprocess.run(["cc", "-O3", "-std=c11", "-shared", "-fPIC", f"-I{include}", str(Path(__file__).parent / "native.c"),
-                        "-o", str(path)], check=True)
+        subprocess.run(
+            [
+                "cc",
+                "-O3",
+                "-std=c11",
+                "-shared",
+                "-fPIC",
+                f"-I{include}",
+                str(Path(__file__).parent / "native.c"),
+                "-o",
+                str(path),
+            ],
+            check=True,
+        )
         native = ctypes.CDLL(str(path))
     shared = ctypes.CDLL(v05.library_path())
     offsets = np.concatenate([[0], np.cumsum(batch.sizes)]).astype(np.int64)
     groups = batch.groups.astype(np.int64)
     advantages = np.empty_like(batch.rewards)
     means = np.empty(len(batch.sizes))
-    struct = prototypes.Batch(row_count=len(groups), rewards_f32=batch.rewards.ctypes.data, group_ids=groups.ctypes.data)
+    struct = prototypes.Batch(
+        row_count=len(groups), rewards_f32=batch.rewards.ctypes.data, group_ids=groups.ctypes.data
+    )
     size = ctypes.c_size_t()
     library.v05_estimation_workspace_size(ctypes.byref(struct), None, ctypes.byref(size), None)
     workspace = np.empty(size.value, np.uint8)
     seconds = np.empty((repeats, 3))
     pointers = [ctypes.c_void_p(array.ctypes.data) for array in (batch.rewards, offsets, groups)]
-    outputs = [ctypes.c_void_p(array.ctypes.data) for array in (batch.group_prior, batch.prior, advantages, means, workspace)]
+    outputs = [
+        ctypes.c_void_p(array.ctypes.data) for array in (batch.group_prior, batch.prior, advantages, means, workspace)
+    ]
     failed = native.time_native(
-        shared.v05_baseline_estimate, *pointers, ctypes.c_int64(len(groups)), ctypes.c_int64(len(batch.sizes)), *outputs,
-        size, ctypes.c_int(repeats), ctypes.c_void_p(seconds.ctypes.data))
+        shared.v05_baseline_estimate,
+        *pointers,
+        ctypes.c_int64(len(groups)),
+        ctypes.c_int64(len(batch.sizes)),
+        *outputs,
+        size,
+        ctypes.c_int(repeats),
+        ctypes.c_void_p(seconds.ctypes.data),
+    )
     if failed:
         raise SystemExit("the native benchmark failed")
-    return seconds[repeats // 5:]
+    return seconds[repeats // 5 :]
 
 
 def modulation(sequences=512, length=2048, seed=0):
@@ -198,7 +239,12 @@ def modulation(sequences=512, length=2048, seed=0):
     random = np.random.default_rng(seed)
     shape = (sequences, length)
     log_prob = -random.exponential(0.7, shape)
-    arrays = [random.normal(size=shape), random.exponential(0.6, shape), log_prob, log_prob + random.normal(0, 0.2, shape)]
+    arrays = [
+        random.normal(size=shape),
+        random.exponential(0.6, shape),
+        log_prob,
+        log_prob + random.normal(0, 0.2, shape),
+    ]
     arrays = [array.astype(np.float32) for array in arrays] + [np.ones(shape, dtype=bool)]
     copies = [np.empty_like(array) for array in arrays]
 
@@ -231,7 +277,9 @@ def one_result_at_a_time(prompts, seed=0):
 
 def show(name, times, reference, unit="x"):
     ratio = np.quantile(times[: len(reference)] / np.median(reference), [0.1, 0.5, 0.9])
-    print(f"  {name:52s} {np.median(times) * 1e6:12,.1f} us   {ratio[1]:9,.2f}{unit}  [{ratio[0]:,.2f}, {ratio[2]:,.2f}]")
+    print(
+        f"  {name:52s} {np.median(times) * 1e6:12,.1f} us   {ratio[1]:9,.2f}{unit}  [{ratio[0]:,.2f}, {ratio[2]:,.2f}]"
+    )
 
 
 def run(seconds):
@@ -247,14 +295,15 @@ def run(seconds):
         for name, values in sorted(times.items(), key=lambda item: np.median(item[1])):
             show(name, values, times[reference])
 
-
     print("\nTokens of 512 x 2048, float32, ratio to a copy of the arrays")
     times = measure(modulation(), seconds)
     for name, values in times.items():
         show(name, values, times["copy of the five arrays"])
 
     print("\nAllocator, neyman with a budget, one result at a time, ratio to 100 prompts")
-    times = measure({f"{prompts:,} prompts": one_result_at_a_time(prompts) for prompts in (100, 1000, 3000, 10_000)}, seconds)
+    times = measure(
+        {f"{prompts:,} prompts": one_result_at_a_time(prompts) for prompts in (100, 1000, 3000, 10_000)}, seconds
+    )
     for name, values in times.items():
         show(name, values, times["100 prompts"])
 
@@ -276,7 +325,9 @@ def install_and_run(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trainers", action="store_true", help="install torch, verl and TRL into .venv-benchmark and run there")
+    parser.add_argument(
+        "--trainers", action="store_true", help="install torch, verl and TRL into .venv-benchmark and run there"
+    )
     parser.add_argument("--seconds", type=float, default=10, help="time for the Python contestants of each batch")
     arguments = parser.parse_args()
     if arguments.trainers:

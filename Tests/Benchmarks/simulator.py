@@ -22,8 +22,8 @@ its three look-aheads, 4 to 16 rollouts. "neyman threshold": v05.Allocator's rul
 rest get as many rollouts as "osla same_bias" took on average: "equal", groups of equal size; "neyman from 4, 2",
 rule "neyman" with that total as its budget and 4 or 2 rollouts to begin with; "ahead ...", v05.allocate before any
 rollout, 2 to 16 a prompt. The calibrated baseline of groups decided on ahead is fitted on its own batch; sequential
-allocators use the calibration or mixture of earlier batches. "discounted_beta" takes the strength of the history, or 8 rewards
-for the other priors.
+allocators use the calibration or mixture of earlier batches. "discounted_beta" takes the strength of the history, or 8
+rewards for the other priors.
 
 Columns, each with its standard error over the repeats (jackknife; the prompts and their priors do not vary):
     rollouts    of a prompt, on average
@@ -88,15 +88,22 @@ def main(arguments=None):
 
 def _parser():
     parser = argparse.ArgumentParser(
-        description="Every baseline and allocator in one simulated training step, with priors of chosen quality.")
+        description="Every baseline and allocator in one simulated training step, with priors of chosen quality."
+    )
     add = parser.add_argument
     add("--log", default=shipped_log(), help="log with the success rates (default: the one that v05 ships)")
     add("--out", metavar="PICTURE", help="draw gradient noise against rollouts into this .png, .pdf or .svg")
     add("--steps", type=_repeats, default=300, metavar="N", help="repeats of the step, at least 3 (default: 300)")
     add("--seed", type=int, default=0, metavar="S", help="default: 0")
     add("--json", action="store_true", help="print JSON in place of tables")
-    add("--priors", nargs="+", choices=PRIORS, default=PRIORS, metavar="NAME",
-        help=f"only some of {', '.join(map(repr, PRIORS))}")
+    add(
+        "--priors",
+        nargs="+",
+        choices=PRIORS,
+        default=PRIORS,
+        metavar="NAME",
+        help=f"only some of {', '.join(map(repr, PRIORS))}",
+    )
     return parser
 
 

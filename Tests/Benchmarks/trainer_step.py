@@ -65,10 +65,20 @@ class Timed(V05GRPOTrainer):
 
 
 def transformer(hidden):
-    return Qwen2ForCausalLM(Qwen2Config(
-        vocab_size=len(tiny_trl.WORDS), hidden_size=hidden, intermediate_size=4 * hidden, num_hidden_layers=4,
-        num_attention_heads=4, num_key_value_heads=4, tie_word_embeddings=True, pad_token_id=0, eos_token_id=1,
-        bos_token_id=None))
+    return Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=len(tiny_trl.WORDS),
+            hidden_size=hidden,
+            intermediate_size=4 * hidden,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            tie_word_embeddings=True,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=None,
+        )
+    )
 
 
 def main():
@@ -82,10 +92,17 @@ def main():
     trainers, turns = [], []
     for number, (kind, config) in enumerate([(GRPOTrainer, None), (Timed, V05Config())]):
         made = tiny_trl.trainer(
-            kind, tempfile.mkdtemp(), config, train_dataset=tiny_trl.dataset(4 * options.prompts),
+            kind,
+            tempfile.mkdtemp(),
+            config,
+            train_dataset=tiny_trl.dataset(4 * options.prompts),
             max_steps=options.steps,
-            per_device_train_batch_size=options.prompts * options.rollouts, num_generations=options.rollouts,
-            max_completion_length=options.tokens, learning_rate=1e-5, logging_steps=options.steps)
+            per_device_train_batch_size=options.prompts * options.rollouts,
+            num_generations=options.rollouts,
+            max_completion_length=options.tokens,
+            learning_rate=1e-5,
+            logging_steps=options.steps,
+        )
         turns.append(InTurn(number))
         made.add_callback(turns[-1])
         trainers.append(made)
@@ -104,11 +121,15 @@ def main():
         ratio = swapped / stock
         low, middle, high = np.quantile(ratio, [0.1, 0.5, 0.9])
         error = 1.25 * ratio.std(ddof=1) / len(ratio) ** 0.5
-        print(f"{clock}: step of TRL {np.median(stock) * 1e3:.1f} ms, with v05 {np.median(swapped) * 1e3:.1f} ms, "
-              f"ratio {middle:.4f} (median; standard error {error:.4f}; 10 % {low:.4f}, 90 % {high:.4f})")
+        print(
+            f"{clock}: step of TRL {np.median(stock) * 1e3:.1f} ms, with v05 {np.median(swapped) * 1e3:.1f} ms, "
+            f"ratio {middle:.4f} (median; standard error {error:.4f}; 10 % {low:.4f}, 90 % {high:.4f})"
+        )
     stock = np.array(turns[0].times[warm:])[:, 0]
-    print(f"v05's own part: median {np.median(own) * 1e3:.3f} ms, 90 % {np.quantile(own, 0.9) * 1e3:.3f} ms, "
-          f"{np.median(own) / np.median(stock):.2%} of a step")
+    print(
+        f"v05's own part: median {np.median(own) * 1e3:.3f} ms, 90 % {np.quantile(own, 0.9) * 1e3:.3f} ms, "
+        f"{np.median(own) / np.median(stock):.2%} of a step"
+    )
 
 
 if __name__ == "__main__":

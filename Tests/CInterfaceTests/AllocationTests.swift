@@ -19,30 +19,45 @@ struct AllocationTests {
             return Array(UnsafeBufferPointer(start: counts, count: probability.count))
         }
 
-        func solve(_ memory: Memory, _ counts: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<v05_error>?) -> v05_status {
+        func solve(_ memory: Memory, _ counts: UnsafeMutablePointer<Int64>?, _ error: UnsafeMutablePointer<v05_error>?)
+            -> v05_status
+        {
             v05_allocation_solve(
-                memory.input(options), Int64(probability.count), memory.input(probability), seen.map { memory.input($0) },
+                memory.input(options), Int64(probability.count), memory.input(probability),
+                seen.map { memory.input($0) },
                 strength.map { memory.input($0) }, total, counts, error)
         }
 
-        func expectRefusal(_ status: v05_status, _ parts: String..., index: Int64? = nil, sourceLocation: SourceLocation = #_sourceLocation) {
+        func expectRefusal(
+            _ status: v05_status, _ parts: String..., index: Int64? = nil,
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) {
             let outputs = Memory(), inputs = Memory()
             let counts = outputs.output(Int64.self, probability.count)
-            Outcome.expectRefusal(status, parts, index: index, in: outputs, sourceLocation: sourceLocation) { solve(inputs, counts, $0) }
+            Outcome.expectRefusal(status, parts, index: index, in: outputs, sourceLocation: sourceLocation) {
+                solve(inputs, counts, $0)
+            }
         }
     }
 
-    @Test(arguments: [V05_OBJECTIVE_NEYMAN, V05_OBJECTIVE_DYNAMO, V05_OBJECTIVE_V0, V05_OBJECTIVE_V0_GREEDY, V05_OBJECTIVE_HIT].map(\.rawValue))
+    @Test(
+        arguments: [
+            V05_OBJECTIVE_NEYMAN, V05_OBJECTIVE_DYNAMO, V05_OBJECTIVE_V0, V05_OBJECTIVE_V0_GREEDY, V05_OBJECTIVE_HIT,
+        ].map(\.rawValue))
     func exactTotalsWithinBounds(_ objective: UInt32) throws {
         var random = SeededRandom(1)
         for count in [1, 2, 7, 20] {
             for (minimum, maximum) in [(0, 5), (1, 16), (4, 4), (2, 30)] as [(Int64, Int64)] {
-                var problem = Problem(probability: (0..<count).map { _ in Double.random(in: 0...1, using: &random) }, total: 0)
+                var problem = Problem(
+                    probability: (0..<count).map { _ in Double.random(in: 0...1, using: &random) }, total: 0)
                 problem.probability[0] = [0, 1, .nan, 0.5].randomElement(using: &random)!
                 problem.options.objective = Int32(objective)
                 (problem.options.minimum, problem.options.maximum) = (minimum, maximum)
-                problem.seen = Bool.random(using: &random) ? nil : (0..<count).map { _ in Int64.random(in: 0...9, using: &random) }
-                problem.strength = Bool.random(using: &random) ? nil : (0..<count).map { _ in Double.random(in: 0...9, using: &random) }
+                problem.seen =
+                    Bool.random(using: &random) ? nil : (0..<count).map { _ in Int64.random(in: 0...9, using: &random) }
+                problem.strength =
+                    Bool.random(using: &random)
+                    ? nil : (0..<count).map { _ in Double.random(in: 0...9, using: &random) }
                 for total in Set([minimum, (minimum + maximum) / 2, maximum].map { $0 * Int64(count) }) {
                     problem.total = total
                     let counts = try problem.solve()
@@ -63,13 +78,17 @@ struct AllocationTests {
                 if prompt == probability.count - 1 {
                     best = max(best, sum + gain(probability[prompt], left))
                 } else {
-                    for rollouts in 1...(left - (probability.count - 1 - prompt)) { spread(prompt + 1, left - rollouts, sum + gain(probability[prompt], rollouts)) }
+                    for rollouts in 1...(left - (probability.count - 1 - prompt)) {
+                        spread(prompt + 1, left - rollouts, sum + gain(probability[prompt], rollouts))
+                    }
                 }
             }
             spread(0, total, 0)
             return best
         }
-        func power(_ base: Double, _ exponent: Int) -> Double { (0..<exponent).reduce(1) { product, _ in product * base } }
+        func power(_ base: Double, _ exponent: Int) -> Double {
+            (0..<exponent).reduce(1) { product, _ in product * base }
+        }
         let objectives: [(v05_objective, (Double, Int) -> Double)] = [
             (V05_OBJECTIVE_NEYMAN, { -$0 * (1 - $0) / Double($1) }),
             (V05_OBJECTIVE_HIT, { 1 - power(1 - $0, $1) }),
@@ -79,7 +98,9 @@ struct AllocationTests {
         for (objective, gain) in objectives {
             for count in 2...4 {
                 for total in [count, count + 3, 12] {
-                    var problem = Problem(probability: (0..<count).map { _ in Double.random(in: 0.01...0.99, using: &random) }, total: Int64(total))
+                    var problem = Problem(
+                        probability: (0..<count).map { _ in Double.random(in: 0.01...0.99, using: &random) },
+                        total: Int64(total))
                     problem.options.objective = Int32(objective.rawValue)
                     let found = zip(problem.probability, try problem.solve()).map { gain($0, Int($1)) }.reduce(0, +)
                     #expect(found >= best(problem.probability, total, gain) - 1e-12)
@@ -97,12 +118,21 @@ struct AllocationTests {
         let memory = Memory()
         let probability = memory.input([0.5, 0.5])
         let counts = memory.output(Int64.self, 2)
-        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["probability"], in: memory) { v05_allocation_solve(nil, 2, nil, nil, nil, 4, counts, $0) }
-        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["counts"], in: memory) { v05_allocation_solve(nil, 2, probability, nil, nil, 4, nil, $0) }
-        for count in [-1, .min, 2_147_483_648, .max] as [Int64] {
-            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["prompt_count", "got \(count)"], in: memory) { v05_allocation_solve(nil, count, probability, nil, nil, 4, counts, $0) }
+        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["probability"], in: memory) {
+            v05_allocation_solve(nil, 2, nil, nil, nil, 4, counts, $0)
         }
-        func refuse(_ status: v05_status, _ part: String, _ value: String, index: Int64? = nil, sourceLocation: SourceLocation = #_sourceLocation, _ change: (inout Problem) -> Void) {
+        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["counts"], in: memory) {
+            v05_allocation_solve(nil, 2, probability, nil, nil, 4, nil, $0)
+        }
+        for count in [-1, .min, 2_147_483_648, .max] as [Int64] {
+            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["prompt_count", "got \(count)"], in: memory) {
+                v05_allocation_solve(nil, count, probability, nil, nil, 4, counts, $0)
+            }
+        }
+        func refuse(
+            _ status: v05_status, _ part: String, _ value: String, index: Int64? = nil,
+            sourceLocation: SourceLocation = #_sourceLocation, _ change: (inout Problem) -> Void
+        ) {
             var problem = Problem(probability: [0.5, 0.25, 0.75], total: 12)
             change(&problem)
             problem.expectRefusal(status, part, "got \(value)", index: index, sourceLocation: sourceLocation)

@@ -5,7 +5,9 @@ import Testing
 struct AllocatorTests {
     /// Runs an allocator to its end; prompt i succeeds with probability i / (prompts - 1). `random` decides the order
     /// and the portions in which results come back, never the results themselves.
-    private func run(_ allocator: Allocator, using random: inout SeededRandom, interrupt: (Allocator) throws -> Allocator = { $0 }) rethrows -> Allocator {
+    private func run(
+        _ allocator: Allocator, using random: inout SeededRandom, interrupt: (Allocator) throws -> Allocator = { $0 }
+    ) rethrows -> Allocator {
         var allocator = allocator
         var outstanding: [(prompt: Int64, reward: Double)] = []
         var drawn = [Int](repeating: 0, count: allocator.promptCount)
@@ -14,7 +16,11 @@ struct AllocatorTests {
                 for _ in 0..<rollouts {
                     var own = SeededRandom(UInt64(1000 * prompt + drawn[prompt]))
                     drawn[prompt] += 1
-                    outstanding.append((Int64(prompt), Int.random(in: 0..<max(1, allocator.promptCount - 1), using: &own) < prompt ? 1 : 0))
+                    outstanding.append(
+                        (
+                            Int64(prompt),
+                            Int.random(in: 0..<max(1, allocator.promptCount - 1), using: &own) < prompt ? 1 : 0
+                        ))
                 }
             }
             if outstanding.isEmpty { break }
@@ -37,7 +43,8 @@ struct AllocatorTests {
     private nonisolated(unsafe) static let variants: [v05_allocator_options] = [
         options(), options { $0.look_ahead = Int32(V05_LOOK_AHEAD_SAME_MEAN.rawValue) },
         options { $0.look_ahead = Int32(V05_LOOK_AHEAD_DERIVATIVE.rawValue) }, options { $0.wave = 5 },
-        options { ($0.rule, $0.maximum) = (Int32(V05_ALLOCATION_NEYMAN.rawValue), 40) }, options { ($0.initial, $0.budget) = (2, 60) },
+        options { ($0.rule, $0.maximum) = (Int32(V05_ALLOCATION_NEYMAN.rawValue), 40) },
+        options { ($0.initial, $0.budget) = (2, 60) },
         options { ($0.initial, $0.cost, $0.maximum) = (1, 0, 9) },
         options { ($0.rule, $0.budget) = (Int32(V05_ALLOCATION_NEYMAN.rawValue), 100) },
     ]
@@ -48,7 +55,8 @@ struct AllocatorTests {
         let options = AllocatorTests.variants[variant]
         for calibration in [nil, v05_calibration.example] {
             var random = SeededRandom(1)
-            let allocator = try run(Allocator(12, options, prior: AllocatorTests.priors, calibration: calibration), using: &random)
+            let allocator = try run(
+                Allocator(12, options, prior: AllocatorTests.priors, calibration: calibration), using: &random)
             let (counts, inFlight, _, calibrated) = allocator.status
             #expect(counts.allSatisfy { $0 >= options.initial && $0 <= options.maximum })
             #expect(inFlight.allSatisfy { $0 == 0 } && calibrated == (calibration != nil))
@@ -65,7 +73,9 @@ struct AllocatorTests {
         var counts: Set<[Int64]> = []
         for seed in 0..<5 as Range<UInt64> {
             var random = SeededRandom(seed)
-            counts.insert(try run(Allocator(12, AllocatorTests.variants[variant], prior: AllocatorTests.priors), using: &random).status.counts)
+            counts.insert(
+                try run(Allocator(12, AllocatorTests.variants[variant], prior: AllocatorTests.priors), using: &random)
+                    .status.counts)
         }
         #expect(counts.count == 1)
     }
@@ -76,18 +86,22 @@ struct AllocatorTests {
         var random = SeededRandom(3)
         let whole = try run(Allocator(12, options, prior: AllocatorTests.priors, calibration: .example), using: &random)
         random = SeededRandom(3)
-        let resumed = try run(Allocator(12, options, prior: AllocatorTests.priors, calibration: .example), using: &random) {
+        let resumed = try run(
+            Allocator(12, options, prior: AllocatorTests.priors, calibration: .example), using: &random
+        ) {
             try Allocator(loading: $0.saved, 12)
         }
         #expect(resumed.saved == whole.saved)
-        #expect(resumed.status.counts == whole.status.counts && resumed.observations.rewards == whole.observations.rewards)
+        #expect(
+            resumed.status.counts == whole.status.counts && resumed.observations.rewards == whole.observations.rewards)
     }
 
     /// The estimate of what was observed is that of the same rows.
     @Test func estimatesWhatWasObserved() throws {
         for calibration in [nil, v05_calibration.example] {
             var random = SeededRandom(4)
-            let allocator = try run(Allocator(12, prior: AllocatorTests.priors, calibration: calibration), using: &random)
+            let allocator = try run(
+                Allocator(12, prior: AllocatorTests.priors, calibration: calibration), using: &random)
             let (prompts, rewards) = allocator.observations
             let rows = Rollouts(rewards: rewards, ids: prompts, prior: prompts.map { AllocatorTests.priors[Int($0)] })
             let call = EstimateCall(rows, .double, .rule(calibration == nil ? V05_RULE_V05 : V05_RULE_CALIBRATED))
@@ -134,12 +148,18 @@ struct AllocatorTests {
         let counts = memory.output(Int64.self, 2)
         let created = memory.output(OpaquePointer?.self, 1)
         let call = EstimateCall()
-        func refuse(_ part: String, sourceLocation: SourceLocation = #_sourceLocation, _ body: (UnsafeMutablePointer<v05_error>?) -> v05_status) {
-            Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["\(part) must not be NULL"], in: memory, sourceLocation: sourceLocation, body)
+        func refuse(
+            _ part: String, sourceLocation: SourceLocation = #_sourceLocation,
+            _ body: (UnsafeMutablePointer<v05_error>?) -> v05_status
+        ) {
+            Outcome.expectRefusal(
+                V05_STATUS_NULL_POINTER, ["\(part) must not be NULL"], in: memory, sourceLocation: sourceLocation, body)
         }
         refuse("allocator") { v05_allocator_create(nil, 2, nil, nil, nil, nil, nil, nil, $0) }
         refuse("allocator") { v05_allocator_request(nil, counts, 2, nil, $0) }
-        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["NULL"], in: memory) { v05_allocator_request(allocator.handle, nil, 2, nil, $0) }
+        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["NULL"], in: memory) {
+            v05_allocator_request(allocator.handle, nil, 2, nil, $0)
+        }
         refuse("allocator") { v05_allocator_observe(nil, [0], [1], 1, $0) }
         refuse("prompt_index") { v05_allocator_observe(allocator.handle, nil, [1], 1, $0) }
         refuse("rewards") { v05_allocator_observe(allocator.handle, [0], nil, 1, $0) }
@@ -166,25 +186,40 @@ struct AllocatorTests {
         let counts = memory.output(Int64.self, 3)
         let rewards = memory.output(Double.self, 3)
         for capacity in [-1, 0, 2] as [Int64] {
-            Outcome.expectRefusal(V05_STATUS_CAPACITY_TOO_SMALL, ["capacity", "got \(capacity) and 3"], in: memory) { v05_allocator_request(allocator.handle, counts, capacity, nil, $0) }
-            Outcome.expectRefusal(V05_STATUS_CAPACITY_TOO_SMALL, ["capacity", "got \(capacity) and 3"], in: memory) { v05_allocator_status(allocator.handle, nil, counts, nil, capacity, nil, nil, $0) }
-            Outcome.expectRefusal(V05_STATUS_CAPACITY_TOO_SMALL, ["capacity", "got \(capacity) and 3"], in: memory) { v05_allocator_status(allocator.handle, nil, nil, counts, capacity, nil, nil, $0) }
+            Outcome.expectRefusal(V05_STATUS_CAPACITY_TOO_SMALL, ["capacity", "got \(capacity) and 3"], in: memory) {
+                v05_allocator_request(allocator.handle, counts, capacity, nil, $0)
+            }
+            Outcome.expectRefusal(V05_STATUS_CAPACITY_TOO_SMALL, ["capacity", "got \(capacity) and 3"], in: memory) {
+                v05_allocator_status(allocator.handle, nil, counts, nil, capacity, nil, nil, $0)
+            }
+            Outcome.expectRefusal(V05_STATUS_CAPACITY_TOO_SMALL, ["capacity", "got \(capacity) and 3"], in: memory) {
+                v05_allocator_status(allocator.handle, nil, nil, counts, capacity, nil, nil, $0)
+            }
         }
         #expect(allocator.request() == [4, 4, 4])
         allocator.observe([(0, 1), (1, 1), (2, 0)])
         let count = memory.output(Int64.self, 1)
         for capacity in [-1, 0, 2] as [Int64] {
-            Outcome.expectRefusal(V05_STATUS_CAPACITY_TOO_SMALL, ["capacity", "got \(capacity) and 3"], in: memory) { v05_allocator_observations(allocator.handle, counts, nil, capacity, count, $0) }
-            Outcome.expectRefusal(V05_STATUS_CAPACITY_TOO_SMALL, ["capacity", "got \(capacity) and 3"], in: memory) { v05_allocator_observations(allocator.handle, nil, rewards, capacity, count, $0) }
+            Outcome.expectRefusal(V05_STATUS_CAPACITY_TOO_SMALL, ["capacity", "got \(capacity) and 3"], in: memory) {
+                v05_allocator_observations(allocator.handle, counts, nil, capacity, count, $0)
+            }
+            Outcome.expectRefusal(V05_STATUS_CAPACITY_TOO_SMALL, ["capacity", "got \(capacity) and 3"], in: memory) {
+                v05_allocator_observations(allocator.handle, nil, rewards, capacity, count, $0)
+            }
         }
     }
 
     @Test func impossibleOptions() {
         let memory = Memory()
         let created = memory.output(OpaquePointer?.self, 1)
-        func refuse(_ status: v05_status, _ part: String, _ value: String, sourceLocation: SourceLocation = #_sourceLocation, _ change: (inout v05_allocator_options) -> Void) {
+        func refuse(
+            _ status: v05_status, _ part: String, _ value: String, sourceLocation: SourceLocation = #_sourceLocation,
+            _ change: (inout v05_allocator_options) -> Void
+        ) {
             var options = AllocatorTests.options(change)
-            Outcome.expectRefusal(status, [part, "got \(value)"], in: memory, sourceLocation: sourceLocation) { v05_allocator_create(&options, 3, nil, nil, nil, nil, nil, created, $0) }
+            Outcome.expectRefusal(status, [part, "got \(value)"], in: memory, sourceLocation: sourceLocation) {
+                v05_allocator_create(&options, 3, nil, nil, nil, nil, nil, created, $0)
+            }
         }
         refuse(V05_STATUS_INVALID_OPTION, "rule", "2") { $0.rule = 2 }
         refuse(V05_STATUS_INVALID_OPTION, "look_ahead", "-1") { $0.look_ahead = -1 }
@@ -198,14 +233,24 @@ struct AllocatorTests {
         refuse(V05_STATUS_INVALID_OPTION, "cost", "inf") { $0.cost = .infinity }
         refuse(V05_STATUS_INFEASIBLE, "budget", "11 and 12") { $0.budget = 11 }
         for count in [-1, .min, 2_147_483_648, .max] as [Int64] {
-            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["prompt_count", "got \(count)"], in: memory) { v05_allocator_create(nil, count, nil, nil, nil, nil, nil, created, $0) }
+            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["prompt_count", "got \(count)"], in: memory) {
+                v05_allocator_create(nil, count, nil, nil, nil, nil, nil, created, $0)
+            }
         }
-        Outcome.expectRefusal(V05_STATUS_INVALID_PRIOR, ["prior[1]", "got 1.5"], index: 1, in: memory) { v05_allocator_create(nil, 2, [.nan, 1.5], nil, nil, nil, nil, created, $0) }
-        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["initial[1]", "got 0"], index: 1, in: memory) { v05_allocator_create(nil, 2, nil, [1, 0], nil, nil, nil, created, $0) }
-        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["maximum[0]", "got 3 and 4"], index: 0, in: memory) { v05_allocator_create(nil, 2, nil, nil, [3, 9], nil, nil, created, $0) }
+        Outcome.expectRefusal(V05_STATUS_INVALID_PRIOR, ["prior[1]", "got 1.5"], index: 1, in: memory) {
+            v05_allocator_create(nil, 2, [.nan, 1.5], nil, nil, nil, nil, created, $0)
+        }
+        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["initial[1]", "got 0"], index: 1, in: memory) {
+            v05_allocator_create(nil, 2, nil, [1, 0], nil, nil, nil, created, $0)
+        }
+        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["maximum[0]", "got 3 and 4"], index: 0, in: memory) {
+            v05_allocator_create(nil, 2, nil, nil, [3, 9], nil, nil, created, $0)
+        }
         var calibration = v05_calibration.example
         calibration.prior_variance = -1
-        Outcome.expectRefusal(V05_STATUS_INVALID_CALIBRATION, ["calibration"], in: memory) { v05_allocator_create(nil, 2, nil, nil, nil, &calibration, nil, created, $0) }
+        Outcome.expectRefusal(V05_STATUS_INVALID_CALIBRATION, ["calibration"], in: memory) {
+            v05_allocator_create(nil, 2, nil, nil, nil, &calibration, nil, created, $0)
+        }
     }
 
     @Test func allOrNothing() throws {
@@ -214,18 +259,29 @@ struct AllocatorTests {
         allocator.observe([(0, 1)])
         let before = allocator.saved
         let memory = Memory()
-        func refuse(_ status: v05_status, _ parts: [String], index: Int64, _ prompts: [Int64], _ rewards: [Double], sourceLocation: SourceLocation = #_sourceLocation) {
-            Outcome.expectRefusal(status, parts, index: index, in: memory, sourceLocation: sourceLocation) { v05_allocator_observe(allocator.handle, prompts, rewards, Int64(prompts.count), $0) }
+        func refuse(
+            _ status: v05_status, _ parts: [String], index: Int64, _ prompts: [Int64], _ rewards: [Double],
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) {
+            Outcome.expectRefusal(status, parts, index: index, in: memory, sourceLocation: sourceLocation) {
+                v05_allocator_observe(allocator.handle, prompts, rewards, Int64(prompts.count), $0)
+            }
         }
         refuse(V05_STATUS_UNKNOWN_PROMPT, ["prompt_index[1]", "got 3 and 3"], index: 1, [0, 3, 1], [1, 1, 1])
         refuse(V05_STATUS_UNKNOWN_PROMPT, ["prompt_index[2]", "got -1 and 3"], index: 2, [0, 1, -1], [1, 1, 1])
         refuse(V05_STATUS_NOT_IN_FLIGHT, ["prompt_index[3]", "got 0"], index: 3, [0, 0, 0, 0], [1, 1, 1, 1])
         refuse(V05_STATUS_INVALID_REWARD, ["rewards[1]", "got nan"], index: 1, [0, 1], [1, .nan])
         refuse(V05_STATUS_REWARD_OUT_OF_RANGE, ["rewards[0]", "got 2"], index: 0, [0, 1], [2, 1])
-        Outcome.expectRefusal(V05_STATUS_NOT_IN_FLIGHT, ["prompt_index[4]", "got 1"], index: 4, in: memory) { v05_allocator_cancel(allocator.handle, [1, 1, 1, 1, 1], 5, $0) }
+        Outcome.expectRefusal(V05_STATUS_NOT_IN_FLIGHT, ["prompt_index[4]", "got 1"], index: 4, in: memory) {
+            v05_allocator_cancel(allocator.handle, [1, 1, 1, 1, 1], 5, $0)
+        }
         for count in [-1, .min, 2_147_483_648, .max] as [Int64] {
-            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["count", "got \(count)"], in: memory) { v05_allocator_observe(allocator.handle, [0], [1], count, $0) }
-            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["count", "got \(count)"], in: memory) { v05_allocator_cancel(allocator.handle, [0], count, $0) }
+            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["count", "got \(count)"], in: memory) {
+                v05_allocator_observe(allocator.handle, [0], [1], count, $0)
+            }
+            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["count", "got \(count)"], in: memory) {
+                v05_allocator_cancel(allocator.handle, [0], count, $0)
+            }
         }
         #expect(allocator.saved == before)
     }
@@ -235,7 +291,9 @@ struct AllocatorTests {
         _ = allocator.request()
         allocator.observe([(0, 1), (1, 0)])
         let call = EstimateCall(Rollouts(rewards: [1, 0], ids: [0, 1]), .single)
-        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["advantages"], in: call.memory) { v05_allocator_estimate(allocator.handle, nil, call.estimate, $0) }
+        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["advantages"], in: call.memory) {
+            v05_allocator_estimate(allocator.handle, nil, call.estimate, $0)
+        }
     }
 
     @Test func damagedCheckpoints() throws {
@@ -245,7 +303,8 @@ struct AllocatorTests {
         let target = Memory()
         let loaded = target.output(OpaquePointer?.self, 1)
         expectCheckpointRefusals(
-            allocator.saved, save: { v05_allocator_save(allocator.handle, $0, $1, $2, $3) }, load: { v05_allocator_load(loaded, $0, $1, $2) },
+            allocator.saved, save: { v05_allocator_save(allocator.handle, $0, $1, $2, $3) },
+            load: { v05_allocator_load(loaded, $0, $1, $2) },
             loadingInto: target)
     }
 }

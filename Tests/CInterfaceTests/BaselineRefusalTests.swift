@@ -11,7 +11,8 @@ struct BaselineRefusalTests {
     ) {
         let call = EstimateCall(.example, precision)
         change(call)
-        Outcome.expectRefusal(status, parts, index: index, in: call.memory, sourceLocation: sourceLocation, call.estimate)
+        Outcome.expectRefusal(
+            status, parts, index: index, in: call.memory, sourceLocation: sourceLocation, call.estimate)
     }
 
     @Test func missingPointers() {
@@ -38,7 +39,9 @@ struct BaselineRefusalTests {
 
     @Test(arguments: [-1, .min, 2_147_483_648, .max] as [Int64])
     func impossibleSizes(_ size: Int64) {
-        expect(V05_STATUS_INVALID_SIZE, "row_count", "0 to 2147483647", "got \(size)") { $0.batch?.pointee.row_count = size }
+        expect(V05_STATUS_INVALID_SIZE, "row_count", "0 to 2147483647", "got \(size)") {
+            $0.batch?.pointee.row_count = size
+        }
         expect(V05_STATUS_INVALID_SIZE, "group_count", "0 to 2147483647", "got \(size)") {
             $0.batch?.pointee.group_ids = nil
             $0.batch?.pointee.group_offsets = UnsafePointer($0.memory.input([0, 8]))
@@ -102,7 +105,9 @@ struct BaselineRefusalTests {
 
     private func setReward(_ value: Double, at row: Int) -> Change {
         { call in
-            if let rewards = call.batch?.pointee.rewards_f32 { UnsafeMutablePointer(mutating: rewards)[row] = Float(value) }
+            if let rewards = call.batch?.pointee.rewards_f32 {
+                UnsafeMutablePointer(mutating: rewards)[row] = Float(value)
+            }
             if let rewards = call.batch?.pointee.rewards_f64 { UnsafeMutablePointer(mutating: rewards)[row] = value }
         }
     }
@@ -116,13 +121,17 @@ struct BaselineRefusalTests {
         for row in [0, 3, 7] {
             for (value, text) in [(Double.nan, "nan"), (.infinity, "inf"), (-.infinity, "-inf")] {
                 expect(
-                    V05_STATUS_INVALID_REWARD, "rewards[\(row)] must be finite", "got \(text)", index: Int64(row), precision: precision,
+                    V05_STATUS_INVALID_REWARD, "rewards[\(row)] must be finite", "got \(text)", index: Int64(row),
+                    precision: precision,
                     setReward(value, at: row))
             }
-            expect(V05_STATUS_INVALID_REWARD, "rewards[\(row)]", "1e30", "got -1", index: Int64(row), precision: precision, setReward(-1e35, at: row))
+            expect(
+                V05_STATUS_INVALID_REWARD, "rewards[\(row)]", "1e30", "got -1", index: Int64(row), precision: precision,
+                setReward(-1e35, at: row))
             for value in [1.5, -0.25] {
                 expect(
-                    V05_STATUS_REWARD_OUT_OF_RANGE, "rewards[\(row)] must lie in reward_range", "[0, 1]", "got \(value)", index: Int64(row),
+                    V05_STATUS_REWARD_OUT_OF_RANGE, "rewards[\(row)] must lie in reward_range", "[0, 1]",
+                    "got \(value)", index: Int64(row),
                     precision: precision, setReward(value, at: row))
             }
         }
@@ -137,7 +146,8 @@ struct BaselineRefusalTests {
             let call = EstimateCall(.example, .double, options)
             setReward(.nan, at: 5)(call)
             if options.test == 0 {
-                Outcome.expectRefusal(V05_STATUS_INVALID_REWARD, ["rewards[5]"], index: 5, in: call.memory, call.estimate)
+                Outcome.expectRefusal(
+                    V05_STATUS_INVALID_REWARD, ["rewards[5]"], index: 5, in: call.memory, call.estimate)
             } else {
                 #expect(!Outcome(call.estimate).isOK)
             }
@@ -148,20 +158,28 @@ struct BaselineRefusalTests {
         for value in [1.1, -0.1, .infinity, -.infinity, 1e300] {
             expect(V05_STATUS_INVALID_PRIOR, "prior[5]", "reward_range", "[0, 1]", index: 5, set(\.prior, value, at: 5))
         }
-        expect(V05_STATUS_PRIOR_DISAGREES, "prior[3]", "same for all rows", "got 0.5 and 0.625", index: 3, set(\.prior, 0.625, at: 3))
+        expect(
+            V05_STATUS_PRIOR_DISAGREES, "prior[3]", "same for all rows", "got 0.5 and 0.625", index: 3,
+            set(\.prior, 0.625, at: 3))
         expect(V05_STATUS_PRIOR_DISAGREES, "prior[3]", "got 0.5 and nan", index: 3, set(\.prior, .nan, at: 3))
         expect(V05_STATUS_PRIOR_DISAGREES, "prior[4]", "got nan and 0.25", index: 4, set(\.prior, 0.25, at: 4))
         for value in [-1, .nan, .infinity, 1e31] {
-            expect(V05_STATUS_INVALID_PRIOR, "prior_strength[5]", "finite and not negative", index: 5, set(\.prior_strength, value, at: 5))
+            expect(
+                V05_STATUS_INVALID_PRIOR, "prior_strength[5]", "finite and not negative", index: 5,
+                set(\.prior_strength, value, at: 5))
         }
-        expect(V05_STATUS_PRIOR_DISAGREES, "prior_strength[3]", "got 2 and 4", index: 3, set(\.prior_strength, 4, at: 3))
+        expect(
+            V05_STATUS_PRIOR_DISAGREES, "prior_strength[3]", "got 2 and 4", index: 3, set(\.prior_strength, 4, at: 3))
     }
 
-    @Test(arguments: [
-        ([1, 3, 8], 0, "got 1"), ([-1, 3, 8], 0, "got -1"), ([0, 9, 8], 2, "got 9 and 8"), ([0, -1, 8], 1, "got 0 and -1"),
-        ([0, 3, 7], 2, "got 7 and 8"), ([0, 3, 9], 2, "got 9 and 8"), ([0, .max, 8], 2, "got 9223372036854775807 and 8"),
-        ([.min, 3, 8], 0, "got -9223372036854775808"),
-    ] as [([Int64], Int64, String)])
+    @Test(
+        arguments: [
+            ([1, 3, 8], 0, "got 1"), ([-1, 3, 8], 0, "got -1"), ([0, 9, 8], 2, "got 9 and 8"),
+            ([0, -1, 8], 1, "got 0 and -1"),
+            ([0, 3, 7], 2, "got 7 and 8"), ([0, 3, 9], 2, "got 9 and 8"),
+            ([0, .max, 8], 2, "got 9223372036854775807 and 8"),
+            ([.min, 3, 8], 0, "got -9223372036854775808"),
+        ] as [([Int64], Int64, String)])
     func badOffsets(_ offsets: [Int64], _ index: Int64, _ value: String) {
         expect(V05_STATUS_INVALID_OFFSETS, "group_offsets[\(index)]", value, index: index) { call in
             call.batch?.pointee.group_ids = nil
@@ -173,7 +191,8 @@ struct BaselineRefusalTests {
 
     @Test func badCalibrations() {
         let fields: [WritableKeyPath<v05_calibration, Double>] = [
-            \.intercept, \.slope, \.prior_variance, \.reward_variance, \.grand_mean, \.between_variance, \.groups, \.total_groups,
+            \.intercept, \.slope, \.prior_variance, \.reward_variance, \.grand_mean, \.between_variance, \.groups,
+            \.total_groups,
         ]
         for (place, field) in fields.enumerated() {
             for value in [.nan, .infinity, -.infinity] + ([2, 3, 5, 6, 7].contains(place) ? [-1e-300, -1] : []) {
@@ -208,7 +227,8 @@ struct BaselineRefusalTests {
         expect(V05_STATUS_INVALID_OPTION, "level", "got 1.5") { $0.options?.pointee.level = 1.5 }
         for (low, high, text) in [
             (1.0, 1.0, "got 1 and 1"), (2, 1, "got 2 and 1"), (.nan, 1, "got nan and 1"), (0, .nan, "got 0 and nan"),
-            (0, .infinity, "got 0 and inf"), (-.infinity, 1, "got -inf and 1"), (0, 1e31, "got 0 and 1e+31"), (-1e31, 0, "got -1e+31 and 0"),
+            (0, .infinity, "got 0 and inf"), (-.infinity, 1, "got -inf and 1"), (0, 1e31, "got 0 and 1e+31"),
+            (-1e31, 0, "got -1e+31 and 0"),
         ] {
             expect(V05_STATUS_INVALID_OPTION, "reward_range", text) {
                 $0.options?.pointee.reward_low = low

@@ -21,9 +21,11 @@ struct BaselineTests {
     /// Groups without a counted row: by offsets that do not move, and by a mask.
     @Test func groupsWithoutRewards() {
         let withoutRows = Rollouts(
-            rewards: [1, 0, 1], ids: [], prior: [0.25, 0.5, .nan, .nan], strength: [4, 1, 0, 0], offsets: [0, 0, 2, 2, 3])
+            rewards: [1, 0, 1], ids: [], prior: [0.25, 0.5, .nan, .nan], strength: [4, 1, 0, 0],
+            offsets: [0, 0, 2, 2, 3])
         let masked = Rollouts(
-            rewards: [.nan, 1, 0, .infinity, 1], ids: [1, 2, 2, 3, 4], prior: [0.25, 0.5, 0.5, .nan, .nan], strength: [4, 1, 1, 0, 0],
+            rewards: [.nan, 1, 0, .infinity, 1], ids: [1, 2, 2, 3, 4], prior: [0.25, 0.5, 0.5, .nan, .nan],
+            strength: [4, 1, 1, 0, 0],
             mask: [0, 1, 1, 0, 1])
         for options in v05_estimation_options.all {
             for rollouts in [withoutRows, masked] {
@@ -34,7 +36,9 @@ struct BaselineTests {
                 let found = call.estimate!.pointee
                 #expect(found.count[0] == 0 && found.count[1] == 2 && found.count[2] == 0 && found.count[3] == 1)
                 #expect(found.mean[0].isNaN && found.z[0].isNaN && found.bias_squared[0].isNaN)
-                #expect(found.rejected[0] == 0 && found.constant[0] == 0 && found.constant[1] == 0 && found.constant[3] == 1)
+                #expect(
+                    found.rejected[0] == 0 && found.constant[0] == 0 && found.constant[1] == 0 && found.constant[3] == 1
+                )
                 switch v05_rule(UInt32(options.rule)) {
                 case V05_RULE_V05, V05_RULE_PRIOR, V05_RULE_DISCOUNTED_BETA, V05_RULE_CALIBRATED:
                     #expect(found.weight[0] == 0 && found.baseline[0] == 0.25)
@@ -57,13 +61,17 @@ struct BaselineTests {
                 for row in rollouts.rewards.indices where rollouts.mask![row] == 0 {
                     spoiled.rewards[row] = [.nan, 1e300, -5][row % 3]
                     // The prior of a group without counted row is that of its first row.
-                    let counts = rollouts.rewards.indices.contains { rollouts.ids[$0] == rollouts.ids[row] && rollouts.mask![$0] != 0 }
+                    let counts = rollouts.rewards.indices.contains {
+                        rollouts.ids[$0] == rollouts.ids[row] && rollouts.mask![$0] != 0
+                    }
                     if counts { spoiled.prior![row] = 99 }
                 }
                 let other = EstimateCall(spoiled, .double, options)
                 #expect(Outcome(call.estimate).isOK && Outcome(other.estimate).isOK)
                 #expect(call.bits == other.bits)
-                for row in rollouts.rewards.indices where rollouts.mask![row] == 0 { #expect(call.advantages[row] == 0) }
+                for row in rollouts.rewards.indices where rollouts.mask![row] == 0 {
+                    #expect(call.advantages[row] == 0)
+                }
             }
         }
     }
@@ -73,7 +81,10 @@ struct BaselineTests {
         var random = SeededRandom(2)
         let rollouts = Rollouts.random(10, .any, using: &random)
         let skips: [(inout v05_estimate) -> Void] =
-            [{ $0.advantages_f64 = nil }, { $0.row_group = nil }, { $0.group_ids = nil }, { $0.count = nil }, { $0.calibration = nil }]
+            [
+                { $0.advantages_f64 = nil }, { $0.row_group = nil }, { $0.group_ids = nil }, { $0.count = nil },
+                { $0.calibration = nil },
+            ]
             + v05_estimate.realFields.map { field in { $0[keyPath: field] = nil } }
             + v05_estimate.flagFields.map { field in { $0[keyPath: field] = nil } }
         for options in v05_estimation_options.all where options.test == 0 {
@@ -90,12 +101,15 @@ struct BaselineTests {
                 let counts = (call.estimate!.pointee.group_count, call.estimate!.pointee.applied_rule)
                 call.estimate!.pointee = complete
                 (call.estimate!.pointee.group_count, call.estimate!.pointee.applied_rule) = counts
-                #expect(counts.0 == full.estimate!.pointee.group_count && counts.1 == full.estimate!.pointee.applied_rule)
+                #expect(
+                    counts.0 == full.estimate!.pointee.group_count && counts.1 == full.estimate!.pointee.applied_rule)
                 let patterns = Set([UInt64(0xA5A5_A5A5_A5A5_A5A5), 0xA5])
                 guard UInt64(bitPattern: complete.row_group[0]) != 0xA5A5_A5A5_A5A5_A5A5,
                     UInt64(bitPattern: complete.group_ids[0]) != 0xA5A5_A5A5_A5A5_A5A5
                 else { continue }
-                let isEqual = zip(call.bits, full.bits).allSatisfy { zip($0, $1).allSatisfy { $0 == $1 || patterns.contains($0) } }
+                let isEqual = zip(call.bits, full.bits).allSatisfy {
+                    zip($0, $1).allSatisfy { $0 == $1 || patterns.contains($0) }
+                }
                 #expect(isEqual)
             }
         }
@@ -136,7 +150,9 @@ struct BaselineTests {
             byIds.offsets = nil
             let groups = zip(byOffsets.offsets!, byOffsets.offsets!.dropFirst()).enumerated()
             byIds.prior = groups.flatMap { group, range in (range.0..<range.1).map { _ in byOffsets.prior![group] } }
-            byIds.strength = groups.flatMap { group, range in (range.0..<range.1).map { _ in byOffsets.strength![group] } }
+            byIds.strength = groups.flatMap { group, range in
+                (range.0..<range.1).map { _ in byOffsets.strength![group] }
+            }
             byIds.ids = groups.flatMap { group, range in (range.0..<range.1).map { _ in Int64(group) } }
             for options in v05_estimation_options.all where options.test == 0 || values == .twoValued {
                 let one = EstimateCall(byOffsets, .double, options)
@@ -269,7 +285,9 @@ struct BaselineTests {
 
     @Test func groupsOfOne() {
         let rollouts = Rollouts(rewards: [0.75], ids: [3])
-        for rule in [V05_RULE_GRPO, V05_RULE_RLOO, V05_RULE_MEDIAN, V05_RULE_V05, V05_RULE_PRIOR, V05_RULE_DISCOUNTED_BETA] {
+        for rule in [
+            V05_RULE_GRPO, V05_RULE_RLOO, V05_RULE_MEDIAN, V05_RULE_V05, V05_RULE_PRIOR, V05_RULE_DISCOUNTED_BETA,
+        ] {
             for (singleton, expected) in [(V05_SINGLETON_ZERO, 0.0), (V05_SINGLETON_RAW, 0.75)] {
                 var options = v05_estimation_options.rule(rule)
                 options.singleton = Int32(singleton.rawValue)

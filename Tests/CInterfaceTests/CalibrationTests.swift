@@ -5,7 +5,11 @@ import Testing
 struct CalibrationTests {
     private func initialized(discount: Double = 0.9) -> v05_running_calibration {
         var running = v05_running_calibration()
-        #expect(Outcome { v05_running_calibration_initialize(&running, MemoryLayout<v05_running_calibration>.size, 0, 1, discount, $0) }.isOK)
+        #expect(
+            Outcome {
+                v05_running_calibration_initialize(
+                    &running, MemoryLayout<v05_running_calibration>.size, 0, 1, discount, $0)
+            }.isOK)
         return running
     }
 
@@ -37,9 +41,11 @@ struct CalibrationTests {
             v05_calibration_fit(call.batch, call.options, workspace, 0, call.fitted, $0)
         }
         UnsafeMutablePointer(mutating: call.batch!.pointee.rewards_f64!)[2] = 1.5
-        Outcome.expectRefusal(V05_STATUS_REWARD_OUT_OF_RANGE, ["rewards[2]", "got 1.5"], index: 2, in: call.memory, call.fit)
+        Outcome.expectRefusal(
+            V05_STATUS_REWARD_OUT_OF_RANGE, ["rewards[2]", "got 1.5"], index: 2, in: call.memory, call.fit)
         UnsafeMutablePointer(mutating: call.batch!.pointee.rewards_f64!)[2] = .nan
-        Outcome.expectRefusal(V05_STATUS_INVALID_REWARD, ["rewards[2]", "got nan"], index: 2, in: call.memory, call.fit)
+        Outcome.expectRefusal(
+            V05_STATUS_INVALID_REWARD, ["rewards[2]", "got nan"], index: 2, in: call.memory, call.fit)
     }
 
     @Test func fewGroupsAreNoError() {
@@ -62,7 +68,10 @@ struct CalibrationTests {
             var running = initialized()
             update(&running, rollouts)
             #expect(zip(solve(running), call.fitted!.pointee.numbers).allSatisfy { abs($0 - $1) <= 2e-2 })
-            #expect(zip(solve(running), call.fitted!.pointee.numbers).enumerated().allSatisfy { $0.offset == 2 || $0.offset == 5 || abs($0.element.0 - $0.element.1) <= 1e-12 })
+            #expect(
+                zip(solve(running), call.fitted!.pointee.numbers).enumerated().allSatisfy {
+                    $0.offset == 2 || $0.offset == 5 || abs($0.element.0 - $0.element.1) <= 1e-12
+                })
             #expect(running.updates == 1)
         }
     }
@@ -102,18 +111,36 @@ struct CalibrationTests {
         let call = EstimateCall()
         let running = call.memory.output(holding: initialized())
         let calibration = call.memory.output(holding: v05_calibration.unset)
-        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["running must not be NULL"], in: call.memory) { v05_running_calibration_update(nil, call.batch, nil, 0, $0) }
-        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["batch must not be NULL"], in: call.memory) { v05_running_calibration_update(running, nil, nil, 0, $0) }
-        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["running must not be NULL"], in: call.memory) { v05_running_calibration_solve(nil, calibration, $0) }
-        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["calibration must not be NULL"], in: call.memory) { v05_running_calibration_solve(running, nil, $0) }
-        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["running must not be NULL"], in: call.memory) { v05_running_calibration_save(nil, nil, 0, nil, $0) }
-        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["running must not be NULL"], in: call.memory) { v05_running_calibration_load(nil, [], 0, $0) }
+        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["running must not be NULL"], in: call.memory) {
+            v05_running_calibration_update(nil, call.batch, nil, 0, $0)
+        }
+        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["batch must not be NULL"], in: call.memory) {
+            v05_running_calibration_update(running, nil, nil, 0, $0)
+        }
+        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["running must not be NULL"], in: call.memory) {
+            v05_running_calibration_solve(nil, calibration, $0)
+        }
+        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["calibration must not be NULL"], in: call.memory) {
+            v05_running_calibration_solve(running, nil, $0)
+        }
+        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["running must not be NULL"], in: call.memory) {
+            v05_running_calibration_save(nil, nil, 0, nil, $0)
+        }
+        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["running must not be NULL"], in: call.memory) {
+            v05_running_calibration_load(nil, [], 0, $0)
+        }
         let workspace = call.memory.bytes(64, isOutput: true)
-        Outcome.expectRefusal(V05_STATUS_WORKSPACE_TOO_SMALL, ["workspace_size"], in: call.memory) { v05_running_calibration_update(running, call.batch, workspace, 64, $0) }
+        Outcome.expectRefusal(V05_STATUS_WORKSPACE_TOO_SMALL, ["workspace_size"], in: call.memory) {
+            v05_running_calibration_update(running, call.batch, workspace, 64, $0)
+        }
         UnsafeMutablePointer(mutating: call.batch!.pointee.rewards_f64!)[0] = -2
-        Outcome.expectRefusal(V05_STATUS_REWARD_OUT_OF_RANGE, ["rewards[0]", "got -2"], index: 0, in: call.memory) { v05_running_calibration_update(running, call.batch, nil, 0, $0) }
+        Outcome.expectRefusal(V05_STATUS_REWARD_OUT_OF_RANGE, ["rewards[0]", "got -2"], index: 0, in: call.memory) {
+            v05_running_calibration_update(running, call.batch, nil, 0, $0)
+        }
         running.pointee.regression.groups = .nan
-        Outcome.expectRefusal(V05_STATUS_INVALID_CALIBRATION, ["running"], in: call.memory) { v05_running_calibration_solve(running, calibration, $0) }
+        Outcome.expectRefusal(V05_STATUS_INVALID_CALIBRATION, ["running"], in: call.memory) {
+            v05_running_calibration_solve(running, calibration, $0)
+        }
     }
 
     @Test func updatesInTheWorkspaceOfTheCalibratedRule() {
@@ -122,7 +149,9 @@ struct CalibrationTests {
         call.giveWorkspace()
         var running = initialized()
         var other = initialized()
-        #expect(Outcome { v05_running_calibration_update(&running, call.batch, call.workspace, call.workspaceSize, $0) }.isOK)
+        #expect(
+            Outcome { v05_running_calibration_update(&running, call.batch, call.workspace, call.workspaceSize, $0) }
+                .isOK)
         #expect(Outcome { v05_running_calibration_update(&other, call.batch, nil, 0, $0) }.isOK)
         #expect(solve(running) == solve(other))
     }
@@ -140,7 +169,9 @@ struct CalibrationTests {
         update(&running, next)
         update(&resumed, next)
         #expect(solve(running) == solve(resumed))
-        #expect(bytes { v05_running_calibration_save(&resumed, $0, $1, $2, $3) } == bytes { v05_running_calibration_save(&running, $0, $1, $2, $3) })
+        #expect(
+            bytes { v05_running_calibration_save(&resumed, $0, $1, $2, $3) }
+                == bytes { v05_running_calibration_save(&running, $0, $1, $2, $3) })
     }
 
     @Test func damagedCheckpoints() {

@@ -11,7 +11,10 @@ struct StructSizeTests {
         let block: UnsafeMutableRawPointer
         let call: (UnsafeMutablePointer<v05_error>?) -> v05_status
 
-        init<Value>(_ name: String, _ value: Value, in memory: Memory, isOutput: Bool = false, _ call: @escaping (UnsafeMutablePointer<Value>, UnsafeMutablePointer<v05_error>?) -> v05_status) {
+        init<Value>(
+            _ name: String, _ value: Value, in memory: Memory, isOutput: Bool = false,
+            _ call: @escaping (UnsafeMutablePointer<Value>, UnsafeMutablePointer<v05_error>?) -> v05_status
+        ) {
             self.name = name
             size = MemoryLayout<Value>.size
             self.memory = memory
@@ -68,7 +71,9 @@ struct StructSizeTests {
             Case("statistics", v05_modulation_statistics.unset, in: Memory(), isOutput: true) {
                 v05_advantage_modulate_f64(nil, 0, 0, nil, 0, nil, nil, nil, nil, nil, $0, $1)
             },
-            Case("running", v05_running_mixture.empty, in: mixtureMemory) { v05_running_mixture_solve($0, mixture, $1) },
+            Case("running", v05_running_mixture.empty, in: mixtureMemory) {
+                v05_running_mixture_solve($0, mixture, $1)
+            },
             Case("mixture", v05_mixture.unset, in: Memory(), isOutput: true) {
                 var running = v05_running_mixture.empty
                 return v05_running_mixture_solve(&running, $0, $1)
@@ -81,20 +86,36 @@ struct StructSizeTests {
                 appliedMixtureCall.estimate!.pointee.mixture = $0
                 return appliedMixtureCall.estimate($1)
             },
-            Case("batch", batchValue, in: batchCall.memory) { batchCall.batch = $0; return batchCall.estimate($1) },
-            Case("batch", fitBatch, in: fitCall.memory) { fitCall.batch = $0; return fitCall.fit($1) },
-            Case("options", v05_estimation_options.defaults, in: optionsCall.memory) { optionsCall.options = $0; return optionsCall.estimate($1) },
-            Case("estimate", estimateCall.estimate!.pointee, in: estimateCall.memory, isOutput: true) { estimateCall.estimate = $0; return estimateCall.estimate($1) },
-            Case("calibration", v05_calibration.example, in: calibrationCall.memory) { calibrationCall.calibration = $0; return calibrationCall.estimate($1) },
+            Case("batch", batchValue, in: batchCall.memory) {
+                batchCall.batch = $0; return batchCall.estimate($1)
+            },
+            Case("batch", fitBatch, in: fitCall.memory) {
+                fitCall.batch = $0; return fitCall.fit($1)
+            },
+            Case("options", v05_estimation_options.defaults, in: optionsCall.memory) {
+                optionsCall.options = $0; return optionsCall.estimate($1)
+            },
+            Case("estimate", estimateCall.estimate!.pointee, in: estimateCall.memory, isOutput: true) {
+                estimateCall.estimate = $0; return estimateCall.estimate($1)
+            },
+            Case("calibration", v05_calibration.example, in: calibrationCall.memory) {
+                calibrationCall.calibration = $0; return calibrationCall.estimate($1)
+            },
             Case("estimate.calibration", v05_calibration.unset, in: appliedCall.memory, isOutput: true) {
                 appliedCall.estimate!.pointee.calibration = $0
                 return appliedCall.estimate($1)
             },
-            Case("calibration", v05_calibration.unset, in: fittedCall.memory, isOutput: true) { fittedCall.fitted = $0; return fittedCall.fit($1) },
-            Case("running", running(), in: updateCall.memory, isOutput: true) { v05_running_calibration_update($0, updateCall.batch, nil, 0, $1) },
+            Case("calibration", v05_calibration.unset, in: fittedCall.memory, isOutput: true) {
+                fittedCall.fitted = $0; return fittedCall.fit($1)
+            },
+            Case("running", running(), in: updateCall.memory, isOutput: true) {
+                v05_running_calibration_update($0, updateCall.batch, nil, 0, $1)
+            },
             Case("running", running(), in: solveMemory) { v05_running_calibration_solve($0, calibration, $1) },
             Case("running", running(), in: saveMemory) { v05_running_calibration_save($0, nil, 0, size, $1) },
-            Case("running", running(), in: loadMemory, isOutput: true) { v05_running_calibration_load($0, checkpoint, length, $1) },
+            Case("running", running(), in: loadMemory, isOutput: true) {
+                v05_running_calibration_load($0, checkpoint, length, $1)
+            },
             Case("options", v05_history_options.defaults, in: historyMemory) { options, error in
                 let status = v05_history_create(options, history, error)
                 if status == V05_STATUS_OK { v05_history_destroy(history.pointee) }
@@ -119,7 +140,8 @@ struct StructSizeTests {
         for example in StructSizeTests.cases() {
             example.set(structSize: size)
             Outcome.expectRefusal(
-                V05_STATUS_INVALID_STRUCT_SIZE, ["\(example.name) must have its struct_size"], in: example.memory, example.call)
+                V05_STATUS_INVALID_STRUCT_SIZE, ["\(example.name) must have its struct_size"], in: example.memory,
+                example.call)
         }
     }
 
@@ -139,7 +161,8 @@ struct StructSizeTests {
             for place in [0, 7, 63] {
                 example.block.storeBytes(of: 1, toByteOffset: example.size + place, as: UInt8.self)
                 Outcome.expectRefusal(
-                    V05_STATUS_INVALID_STRUCT_SIZE, [example.name, "newer than this library"], in: example.memory, example.call)
+                    V05_STATUS_INVALID_STRUCT_SIZE, [example.name, "newer than this library"], in: example.memory,
+                    example.call)
                 example.block.storeBytes(of: 0, toByteOffset: example.size + place, as: UInt8.self)
             }
             #expect(Outcome(example.call).isOK, "\(example.name)")
@@ -174,7 +197,8 @@ struct StructSizeTests {
 
     @Test func olderBatches() {
         let call = EstimateCall()
-        let plain = EstimateCall(Rollouts(rewards: Rollouts.example.rewards, ids: Rollouts.example.ids, prior: Rollouts.example.prior))
+        let plain = EstimateCall(
+            Rollouts(rewards: Rollouts.example.rewards, ids: Rollouts.example.ids, prior: Rollouts.example.prior))
         call.batch!.pointee.struct_size = MemoryLayout<v05_batch>.offset(of: \.mask)!
         #expect(Outcome(call.estimate).isOK && Outcome(plain.estimate).isOK)
         #expect(call.bits == plain.bits)
@@ -182,15 +206,20 @@ struct StructSizeTests {
 
     @Test func initializers() {
         func check<Value>(
-            _ type: Value.Type, _ initialize: (UnsafeMutablePointer<Value>?, Int, UnsafeMutablePointer<v05_error>?) -> v05_status
+            _ type: Value.Type,
+            _ initialize: (UnsafeMutablePointer<Value>?, Int, UnsafeMutablePointer<v05_error>?) -> v05_status
         ) {
             let size = MemoryLayout<Value>.size
             let memory = Memory()
             let target = memory.output(type, 1)
             for wrong in [0, 1, 7, 9, size - 4, size + 1, -8, .max] {
-                Outcome.expectRefusal(V05_STATUS_INVALID_STRUCT_SIZE, ["struct_size", "got \(wrong)"], in: memory) { initialize(target, wrong, $0) }
+                Outcome.expectRefusal(V05_STATUS_INVALID_STRUCT_SIZE, ["struct_size", "got \(wrong)"], in: memory) {
+                    initialize(target, wrong, $0)
+                }
             }
-            Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["must not be NULL"], in: memory) { initialize(nil, size, $0) }
+            Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["must not be NULL"], in: memory) {
+                initialize(nil, size, $0)
+            }
             for shorter in stride(from: size, through: 8, by: -8) {
                 let target = memory.output(type, 1)
                 #expect(Outcome { initialize(target, shorter, $0) }.isOK)

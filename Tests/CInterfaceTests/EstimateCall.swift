@@ -15,7 +15,9 @@ final class EstimateCall {
     /// Where v05_calibration_fit writes.
     var fitted: UnsafeMutablePointer<v05_calibration>?
 
-    init(_ rollouts: Rollouts = .example, _ precision: Precision = .double, _ options: v05_estimation_options = .defaults) {
+    init(
+        _ rollouts: Rollouts = .example, _ precision: Precision = .double, _ options: v05_estimation_options = .defaults
+    ) {
         let rowCount = rollouts.rowCount
         let capacity = max(rowCount, (rollouts.offsets?.count ?? 1) - 1)
         var batch = v05_batch()
@@ -94,7 +96,10 @@ final class EstimateCall {
     func rowBits(_ row: Int) -> [UInt64] {
         let found = estimate!.pointee
         let group = Int(found.row_group[row])
-        return [advantages[row].bitPattern, UInt64(bitPattern: found.group_ids[group]), UInt64(bitPattern: found.count[group])]
+        return [
+            advantages[row].bitPattern, UInt64(bitPattern: found.group_ids[group]),
+            UInt64(bitPattern: found.count[group]),
+        ]
             + v05_estimate.realFields.map { found[keyPath: $0]![group].bitPattern }
             + v05_estimate.flagFields.map { UInt64(found[keyPath: $0]![group]) }
     }
@@ -106,7 +111,9 @@ extension v05_estimate {
     typealias Reals = WritableKeyPath<v05_estimate, UnsafeMutablePointer<Double>?>
     typealias Flags = WritableKeyPath<v05_estimate, UnsafeMutablePointer<UInt8>?>
 
-    static var realFields: [Reals] { [\.effective_count, \.mean, \.prior, \.weight, \.baseline, \.bias_squared, \.mse, \.z, \.p_value] }
+    static var realFields: [Reals] {
+        [\.effective_count, \.mean, \.prior, \.weight, \.baseline, \.bias_squared, \.mse, \.z, \.p_value]
+    }
     static var flagFields: [Flags] { [\.rejected, \.constant] }
 }
 

@@ -47,14 +47,19 @@ final class Allocator {
     let handle: OpaquePointer
     let promptCount: Int
 
-    init(_ promptCount: Int, _ options: v05_allocator_options = .defaults, prior: [Double]? = nil, calibration: v05_calibration? = nil) throws {
+    init(
+        _ promptCount: Int, _ options: v05_allocator_options = .defaults, prior: [Double]? = nil,
+        calibration: v05_calibration? = nil
+    ) throws {
         self.promptCount = promptCount
         let memory = Memory()
         let options = memory.input(options)
         let calibration = calibration.map { memory.input($0) }
         let prior = prior.map { memory.input($0) }
         var created: OpaquePointer?
-        let outcome = Outcome { v05_allocator_create(options, Int64(promptCount), prior, nil, nil, calibration, nil, &created, $0) }
+        let outcome = Outcome {
+            v05_allocator_create(options, Int64(promptCount), prior, nil, nil, calibration, nil, &created, $0)
+        }
         handle = try #require(created, "\(outcome.message)")
     }
 
@@ -76,7 +81,9 @@ final class Allocator {
     }
 
     func observe(_ results: [(prompt: Int64, reward: Double)]) {
-        let outcome = Outcome { v05_allocator_observe(handle, results.map(\.prompt), results.map(\.reward), Int64(results.count), $0) }
+        let outcome = Outcome {
+            v05_allocator_observe(handle, results.map(\.prompt), results.map(\.reward), Int64(results.count), $0)
+        }
         #expect(outcome.isOK, "\(outcome.message)")
     }
 
@@ -86,7 +93,10 @@ final class Allocator {
         var inFlight = counts
         var done: Int32 = -77
         var calibrated: Int32 = -77
-        #expect(Outcome { v05_allocator_status(handle, &prompts, &counts, &inFlight, Int64(promptCount), &done, &calibrated, $0) }.isOK)
+        #expect(
+            Outcome {
+                v05_allocator_status(handle, &prompts, &counts, &inFlight, Int64(promptCount), &done, &calibrated, $0)
+            }.isOK)
         #expect(prompts == Int64(promptCount))
         return (counts, inFlight, done == 1, calibrated == 1)
     }
@@ -105,7 +115,8 @@ final class Allocator {
 
 /// The bytes that a save function writes, asked for their size first.
 func bytes(
-    _ save: (UnsafeMutablePointer<UInt8>?, Int, UnsafeMutablePointer<Int>?, UnsafeMutablePointer<v05_error>?) -> v05_status
+    _ save: (UnsafeMutablePointer<UInt8>?, Int, UnsafeMutablePointer<Int>?, UnsafeMutablePointer<v05_error>?) ->
+        v05_status
 ) -> [UInt8] {
     var size = -1
     #expect(Outcome { save(nil, 0, &size, $0) }.isOK)
@@ -121,19 +132,26 @@ func bytes(
 /// What every save and load function must refuse.
 func expectCheckpointRefusals(
     _ saved: [UInt8],
-    save: (UnsafeMutablePointer<UInt8>?, Int, UnsafeMutablePointer<Int>?, UnsafeMutablePointer<v05_error>?) -> v05_status,
+    save: (UnsafeMutablePointer<UInt8>?, Int, UnsafeMutablePointer<Int>?, UnsafeMutablePointer<v05_error>?) ->
+        v05_status,
     load: (UnsafePointer<UInt8>?, Int, UnsafeMutablePointer<v05_error>?) -> v05_status, loadingInto target: Memory
 ) {
     let memory = Memory()
     let space = memory.output(UInt8.self, saved.count)
     let size = memory.output(Int.self, 1)
-    Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["size must not be NULL"], in: memory) { save(space, saved.count, nil, $0) }
+    Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["size must not be NULL"], in: memory) {
+        save(space, saved.count, nil, $0)
+    }
     Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["bytes must not be NULL"], in: memory) { save(nil, 8, size, $0) }
     for capacity in [0, 1, saved.count - 1] {
-        Outcome.expectRefusal(V05_STATUS_CAPACITY_TOO_SMALL, ["capacity", "got \(capacity) and \(saved.count)"], in: memory) { save(space, capacity, size, $0) }
+        Outcome.expectRefusal(
+            V05_STATUS_CAPACITY_TOO_SMALL, ["capacity", "got \(capacity) and \(saved.count)"], in: memory
+        ) { save(space, capacity, size, $0) }
     }
 
-    Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["bytes must not be NULL"], in: target) { load(nil, saved.count, $0) }
+    Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["bytes must not be NULL"], in: target) {
+        load(nil, saved.count, $0)
+    }
     Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["size must not be negative"], in: target) { load(saved, -1, $0) }
     for size in 0..<saved.count {
         let short = Memory()
@@ -152,7 +170,10 @@ func expectCheckpointRefusals(
     }
     #expect(load(saved + [0], saved.count + 1, nil) == V05_STATUS_CHECKPOINT_TRUNCATED)
     #expect(target.outputsAreUntouched)
-    for (place, status) in [(0, V05_STATUS_CHECKPOINT_KIND), (4, V05_STATUS_CHECKPOINT_VERSION), (saved.count - 1, V05_STATUS_CHECKPOINT_CORRUPTED)] {
+    for (place, status) in [
+        (0, V05_STATUS_CHECKPOINT_KIND), (4, V05_STATUS_CHECKPOINT_VERSION),
+        (saved.count - 1, V05_STATUS_CHECKPOINT_CORRUPTED),
+    ] {
         var damaged = saved
         damaged[place] ^= 1
         Outcome.expectRefusal(status, ["checkpoint"], in: target) { load(damaged, damaged.count, $0) }

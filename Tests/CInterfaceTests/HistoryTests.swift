@@ -11,7 +11,9 @@ struct HistoryTests {
         var random = SeededRandom(1)
         var sum = 0.0, strength = 0.0, last: Int64 = 0
         for step in [0, 1, 1, 5, 6, 20] as [Int64] {
-            let rewards = (0..<Int.random(in: 1...9, using: &random)).map { _ in Double.random(in: -1...3, using: &random) }
+            let rewards = (0..<Int.random(in: 1...9, using: &random)).map { _ in
+                Double.random(in: -1...3, using: &random)
+            }
             try history.record(Rollouts(rewards: rewards, ids: rewards.map { _ in -9 }), step: step)
             var decay = 0.7
             for _ in last..<step { decay *= 0.9 }
@@ -40,7 +42,8 @@ struct HistoryTests {
 
     @Test func masksAndPriors() throws {
         let history = try History()
-        try history.record(Rollouts(rewards: [1, .nan, 0, .nan], ids: [1, 1, 1, 2], prior: [7, 8, 9, .nan], mask: [1, 0, 1, 0]))
+        try history.record(
+            Rollouts(rewards: [1, .nan, 0, .nan], ids: [1, 1, 1, 2], prior: [7, 8, 9, .nan], mask: [1, 0, 1, 0]))
         let (values, strengths) = history.predict([1, 2])
         #expect(values[0] == 0.5 && strengths == [2, 0] && values[1].isNaN)
         #expect(history.count == 1)
@@ -80,7 +83,10 @@ struct HistoryTests {
     @Test func startValues() throws {
         let history = try History()
         try history.record(Rollouts(rewards: [1], ids: [1]))
-        #expect(Outcome { v05_history_start(history.handle, [1, 2, 3, 4], [0.25, 0.25, .nan, 0.5], [4, 4, 4, 0], 4, 0, $0) }.isOK)
+        #expect(
+            Outcome {
+                v05_history_start(history.handle, [1, 2, 3, 4], [0.25, 0.25, .nan, 0.5], [4, 4, 4, 0], 4, 0, $0)
+            }.isOK)
         let (values, strengths) = history.predict([1, 2, 3, 4])
         #expect(values[0] == 1 && values[1] == 0.25 && values[2].isNaN && values[3].isNaN)
         #expect(strengths == [1, 4, 0, 0])
@@ -113,7 +119,8 @@ struct HistoryTests {
         let target = Memory()
         let loaded = target.output(OpaquePointer?.self, 1)
         expectCheckpointRefusals(
-            history.saved, save: { v05_history_save(history.handle, $0, $1, $2, $3) }, load: { v05_history_load(loaded, $0, $1, $2) },
+            history.saved, save: { v05_history_save(history.handle, $0, $1, $2, $3) },
+            load: { v05_history_load(loaded, $0, $1, $2) },
             loadingInto: target)
     }
 
@@ -157,8 +164,12 @@ struct HistoryTests {
         let count = memory.output(Int64.self, 1)
         let created = memory.output(OpaquePointer?.self, 1)
         let call = EstimateCall()
-        func refuse(_ part: String, sourceLocation: SourceLocation = #_sourceLocation, _ body: (UnsafeMutablePointer<v05_error>?) -> v05_status) {
-            Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["\(part) must not be NULL"], in: memory, sourceLocation: sourceLocation, body)
+        func refuse(
+            _ part: String, sourceLocation: SourceLocation = #_sourceLocation,
+            _ body: (UnsafeMutablePointer<v05_error>?) -> v05_status
+        ) {
+            Outcome.expectRefusal(
+                V05_STATUS_NULL_POINTER, ["\(part) must not be NULL"], in: memory, sourceLocation: sourceLocation, body)
         }
         refuse("history") { v05_history_create(nil, nil, $0) }
         refuse("history") { v05_history_predict(nil, keys, 2, 0, values, strengths, $0) }
@@ -193,21 +204,35 @@ struct HistoryTests {
         let key = memory.output(Int64.self, 1)
         let call = EstimateCall()
         for count in [-1, .min, 2_147_483_648, .max] as [Int64] {
-            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["count", "got \(count)"], in: memory) { v05_history_predict(history.handle, keys, count, 0, values, nil, $0) }
-            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["count", "got \(count)"], in: memory) { v05_history_start(history.handle, keys, values, values, count, 0, $0) }
-            Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["step", "got \(count)"], in: memory) { v05_history_predict(history.handle, keys, 2, count, values, nil, $0) }
-            Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["step", "got \(count)"], in: call.memory) { v05_history_record(history.handle, call.batch, count, $0) }
+            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["count", "got \(count)"], in: memory) {
+                v05_history_predict(history.handle, keys, count, 0, values, nil, $0)
+            }
+            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["count", "got \(count)"], in: memory) {
+                v05_history_start(history.handle, keys, values, values, count, 0, $0)
+            }
+            Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["step", "got \(count)"], in: memory) {
+                v05_history_predict(history.handle, keys, 2, count, values, nil, $0)
+            }
+            Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["step", "got \(count)"], in: call.memory) {
+                v05_history_record(history.handle, call.batch, count, $0)
+            }
         }
-        Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["size", "got -1"], in: memory) { v05_key_hash([1], -1, key, $0) }
+        Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["size", "got -1"], in: memory) {
+            v05_key_hash([1], -1, key, $0)
+        }
         let created = memory.output(OpaquePointer?.self, 1)
         let changes: [(String, (inout v05_history_options) -> Void)] = [
-            ("reward_range", { $0.reward_low = 1 }), ("reward_range", { $0.reward_high = .nan }), ("discount", { $0.discount = -0.5 }),
-            ("discount", { $0.discount = .nan }), ("step_decay", { $0.step_decay = 1.5 }), ("capacity", { $0.capacity = -1 }),
+            ("reward_range", { $0.reward_low = 1 }), ("reward_range", { $0.reward_high = .nan }),
+            ("discount", { $0.discount = -0.5 }),
+            ("discount", { $0.discount = .nan }), ("step_decay", { $0.step_decay = 1.5 }),
+            ("capacity", { $0.capacity = -1 }),
         ]
         for (part, change) in changes {
             var options = v05_history_options.withoutStart
             change(&options)
-            Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, [part, "got "], in: memory) { v05_history_create(&options, created, $0) }
+            Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, [part, "got "], in: memory) {
+                v05_history_create(&options, created, $0)
+            }
         }
     }
 
@@ -219,19 +244,30 @@ struct HistoryTests {
             var rollouts = Rollouts.example
             rollouts.rewards[row] = value
             let call = EstimateCall(rollouts)
-            Outcome.expectRefusal(value.isFinite ? V05_STATUS_REWARD_OUT_OF_RANGE : V05_STATUS_INVALID_REWARD, ["rewards[\(row)]"], index: Int64(row), in: call.memory) {
+            Outcome.expectRefusal(
+                value.isFinite ? V05_STATUS_REWARD_OUT_OF_RANGE : V05_STATUS_INVALID_REWARD, ["rewards[\(row)]"],
+                index: Int64(row), in: call.memory
+            ) {
                 v05_history_record(history.handle, call.batch, 1, $0)
             }
         }
         let memory = Memory()
         let keys = memory.input([10, 11, 12] as [Int64])
-        Outcome.expectRefusal(V05_STATUS_INVALID_PRIOR, ["values[2]", "got 1.5"], index: 2, in: memory) { v05_history_start(history.handle, keys, [0.5, .nan, 1.5], [1, 1, 1], 3, 0, $0) }
-        Outcome.expectRefusal(V05_STATUS_INVALID_PRIOR, ["strengths[1]", "got -1"], index: 1, in: memory) { v05_history_start(history.handle, keys, [0.5, 0.5, 0.5], [1, -1, 1], 3, 0, $0) }
+        Outcome.expectRefusal(V05_STATUS_INVALID_PRIOR, ["values[2]", "got 1.5"], index: 2, in: memory) {
+            v05_history_start(history.handle, keys, [0.5, .nan, 1.5], [1, 1, 1], 3, 0, $0)
+        }
+        Outcome.expectRefusal(V05_STATUS_INVALID_PRIOR, ["strengths[1]", "got -1"], index: 1, in: memory) {
+            v05_history_start(history.handle, keys, [0.5, 0.5, 0.5], [1, -1, 1], 3, 0, $0)
+        }
         var options = v05_history_options.withoutStart
         options.reward_high = 2
         let other = try History(options)
-        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["other", "reward_range"], in: memory) { v05_history_merge(history.handle, other.handle, $0) }
-        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["other"], in: memory) { v05_history_merge(history.handle, history.handle, $0) }
+        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["other", "reward_range"], in: memory) {
+            v05_history_merge(history.handle, other.handle, $0)
+        }
+        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["other"], in: memory) {
+            v05_history_merge(history.handle, history.handle, $0)
+        }
         #expect(history.saved == before)
     }
 }

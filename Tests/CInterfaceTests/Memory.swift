@@ -28,13 +28,15 @@ final class Memory {
     func bytes(_ count: Int, isOutput: Bool) -> UnsafeMutableRawPointer {
         let start = UnsafeMutableRawPointer.allocate(byteCount: count + 2 * Memory.guardSize, alignment: 16)
         start.initializeMemory(as: UInt8.self, repeating: Memory.guardByte, count: count + 2 * Memory.guardSize)
-        (start + Memory.guardSize).initializeMemory(as: UInt8.self, repeating: isOutput ? Memory.patternByte : 0, count: count)
+        (start + Memory.guardSize).initializeMemory(
+            as: UInt8.self, repeating: isOutput ? Memory.patternByte : 0, count: count)
         blocks.append(Block(start: start, size: count, isOutput: isOutput, seen: []))
         return start + Memory.guardSize
     }
 
     func input<Element>(_ values: [Element]) -> UnsafeMutablePointer<Element> {
-        let pointer = bytes(values.count * MemoryLayout<Element>.stride, isOutput: false).bindMemory(to: Element.self, capacity: values.count)
+        let pointer = bytes(values.count * MemoryLayout<Element>.stride, isOutput: false).bindMemory(
+            to: Element.self, capacity: values.count)
         pointer.update(from: values, count: values.count)
         return pointer
     }

@@ -21,7 +21,8 @@ struct ModulationTests {
 
         func run(_ error: UnsafeMutablePointer<v05_error>?) -> v05_status {
             v05_advantage_modulate_f32(
-                options, sequences, tokens, advantages, perToken, entropy, logProbability, oldLogProbability, mask, modulated,
+                options, sequences, tokens, advantages, perToken, entropy, logProbability, oldLogProbability, mask,
+                modulated,
                 statistics, error)
         }
 
@@ -54,7 +55,8 @@ struct ModulationTests {
         ) {
             let call = Call().prepared()
             change(call)
-            Outcome.expectRefusal(status, [part], index: index, in: call.memory, sourceLocation: sourceLocation, call.run)
+            Outcome.expectRefusal(
+                status, [part], index: index, in: call.memory, sourceLocation: sourceLocation, call.run)
         }
         refuse(V05_STATUS_NULL_POINTER, "advantages must not be NULL") { $0.advantages = nil }
         refuse(V05_STATUS_NULL_POINTER, "entropy must not be NULL") { $0.entropy = nil }
@@ -66,14 +68,23 @@ struct ModulationTests {
         refuse(V05_STATUS_INVALID_SIZE, "token_count must lie in 0 to 2147483647") { $0.tokens = 1 << 31 }
         refuse(V05_STATUS_INVALID_OPTION, "per_token must be 0 or 1, got 2") { $0.perToken = 2 }
         for array in [\Call.entropy, \Call.advantages, \Call.logProbability, \Call.oldLogProbability] {
-            refuse(V05_STATUS_OVERLAPPING_ARRAYS, "modulated must not share memory") { $0.modulated = $0[keyPath: array] }
+            refuse(V05_STATUS_OVERLAPPING_ARRAYS, "modulated must not share memory") {
+                $0.modulated = $0[keyPath: array]
+            }
         }
         refuse(V05_STATUS_INVALID_TOKEN, "entropy[3] must be at most 1e30", index: 3) { $0.entropy![3] = .nan }
-        refuse(V05_STATUS_INVALID_TOKEN, "log_prob[9] must be a log-probability (1 at most) where mask counts it, got nan", index: 9) {
+        refuse(
+            V05_STATUS_INVALID_TOKEN, "log_prob[9] must be a log-probability (1 at most) where mask counts it, got nan",
+            index: 9
+        ) {
             $0.logProbability![9] = .nan
         }
-        refuse(V05_STATUS_INVALID_TOKEN, "old_log_prob[5] must be a log-probability", index: 5) { $0.oldLogProbability![5] = 1.5 }
-        refuse(V05_STATUS_INVALID_TOKEN, "advantages[0] must be at most 1e30", index: 0) { $0.advantages![0] = -.infinity }
+        refuse(V05_STATUS_INVALID_TOKEN, "old_log_prob[5] must be a log-probability", index: 5) {
+            $0.oldLogProbability![5] = 1.5
+        }
+        refuse(V05_STATUS_INVALID_TOKEN, "advantages[0] must be at most 1e30", index: 0) {
+            $0.advantages![0] = -.infinity
+        }
         refuse(V05_STATUS_INVALID_OPTION, "alpha must lie in [0, 1e6], got -1") { $0.options!.pointee.alpha = -1 }
         refuse(V05_STATUS_INVALID_OPTION, "floor must lie in [0, 1], got 1.5") { $0.options!.pointee.floor = 1.5 }
         refuse(V05_STATUS_INVALID_OPTION, "steepness must be finite") { $0.options!.pointee.steepness = .infinity }

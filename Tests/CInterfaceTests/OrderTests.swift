@@ -10,7 +10,9 @@ struct OrderTests {
         for groupCount in [1, 15] {
             let rollouts = Rollouts.random(groupCount, values, using: &random)
             let rows = Array(rollouts.rewards.indices)
-            let orders = [rows.reversed(), rows.sorted { (rollouts.ids[$0], $0) < (rollouts.ids[$1], $1) }] + (0..<2).map { _ in rows.shuffled(using: &random) }
+            let orders =
+                [rows.reversed(), rows.sorted { (rollouts.ids[$0], $0) < (rollouts.ids[$1], $1) }]
+                + (0..<2).map { _ in rows.shuffled(using: &random) }
             let others = orders.map { rollouts.rearranged($0) }
             for options in v05_estimation_options.all where options.test == 0 || values == .twoValued {
                 let call = EstimateCall(rollouts, precision, options)
@@ -20,7 +22,8 @@ struct OrderTests {
                     let call = EstimateCall(other, precision, options)
                     #expect(Outcome(call.estimate).isOK)
                     let isEqual = zip(order, call.bits).allSatisfy { expected[$0] == $1 }
-                    #expect(isEqual, "rule \(options.rule), leave_one_out \(options.leave_one_out), scale \(options.scale)")
+                    #expect(
+                        isEqual, "rule \(options.rule), leave_one_out \(options.leave_one_out), scale \(options.scale)")
                 }
             }
         }
@@ -44,7 +47,9 @@ struct OrderTests {
             for ids in [[1, 1, 1], [1, 1, 0]] as [[Int64]] {
                 for priors in [nil, [0.0, -0.0, 0.5]] {
                     // A row of its own in the second case, else one that makes the group's rewards differ.
-                    let rollouts = Rollouts(rewards: [0.0, -0.0, 1], ids: ids, prior: ids[2] == 1 ? priors.map { [$0[0], $0[1], 0] } : priors)
+                    let rollouts = Rollouts(
+                        rewards: [0.0, -0.0, 1], ids: ids,
+                        prior: ids[2] == 1 ? priors.map { [$0[0], $0[1], 0] } : priors)
                     let call = EstimateCall(rollouts, .double, options)
                     let swapped = EstimateCall(rollouts.rearranged([1, 0, 2]), .double, options)
                     #expect(Outcome(call.estimate).isOK && Outcome(swapped.estimate).isOK)

@@ -14,7 +14,9 @@ struct Outcome {
         let error = memory.output(holding: empty)
         memory.watch()
         status = call(error)
-        message = withUnsafeBytes(of: &error.pointee.message) { String(cString: $0.bindMemory(to: CChar.self).baseAddress!) }
+        message = withUnsafeBytes(of: &error.pointee.message) {
+            String(cString: $0.bindMemory(to: CChar.self).baseAddress!)
+        }
         index = error.pointee.index
         if status == V05_STATUS_OK {
             #expect(memory.outputsAreUntouched, "an error was written by a call that succeeded")
@@ -43,5 +45,7 @@ struct Outcome {
         #expect(memory.inputsAreUntouched, "an input was written", sourceLocation: sourceLocation)
     }
 
-    static func name(_ status: v05_status) -> String { String(cString: v05_status_name(Int32(bitPattern: status.rawValue))) }
+    static func name(_ status: v05_status) -> String {
+        String(cString: v05_status_name(Int32(bitPattern: status.rawValue)))
+    }
 }

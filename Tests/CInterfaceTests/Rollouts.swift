@@ -15,7 +15,8 @@ struct Rollouts {
 
     /// Three prompts, mixed; the second has no prior.
     static let example = Rollouts(
-        rewards: [1, 0, 0.5, 1, 0, 1, 0.25, 1], ids: [7, -3, 7, 7, -3, 5, 7, -3], prior: [0.5, .nan, 0.5, 0.5, .nan, 0.75, 0.5, .nan],
+        rewards: [1, 0, 0.5, 1, 0, 1, 0.25, 1], ids: [7, -3, 7, 7, -3, 5, 7, -3],
+        prior: [0.5, .nan, 0.5, 0.5, .nan, 0.75, 0.5, .nan],
         strength: [2, 0, 2, 2, 0, 3, 2, 0], mask: [1, 1, 1, 1, 1, 1, 0, 1])
 
     enum Values: CaseIterable { case twoValued, dyadic, any, zeros }
@@ -48,7 +49,8 @@ struct Rollouts {
     func rearranged(_ order: [Int]) -> Rollouts {
         func pick<Element>(_ column: [Element]) -> [Element] { order.map { column[$0] } }
         return Rollouts(
-            rewards: pick(rewards), ids: pick(ids), prior: prior.map(pick), strength: strength.map(pick), mask: mask.map(pick))
+            rewards: pick(rewards), ids: pick(ids), prior: prior.map(pick), strength: strength.map(pick),
+            mask: mask.map(pick))
     }
 
     /// Ids that never fall, in another way of saying which rows belong together.

@@ -65,14 +65,22 @@ struct WorkspaceTests {
         let call = EstimateCall()
         let memory = call.memory
         let size = memory.output(Int.self, 1)
-        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["batch"], in: memory) { v05_estimation_workspace_size(nil, call.options, size, $0) }
-        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["workspace_size"], in: memory) { v05_estimation_workspace_size(call.batch, call.options, nil, $0) }
+        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["batch"], in: memory) {
+            v05_estimation_workspace_size(nil, call.options, size, $0)
+        }
+        Outcome.expectRefusal(V05_STATUS_NULL_POINTER, ["workspace_size"], in: memory) {
+            v05_estimation_workspace_size(call.batch, call.options, nil, $0)
+        }
         #expect(Outcome { v05_estimation_workspace_size(call.batch, nil, size, $0) }.isOK)
         call.options!.pointee.rule = 77
         memory.watch()
-        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["rule", "got 77"], in: memory) { v05_estimation_workspace_size(call.batch, call.options, size, $0) }
+        Outcome.expectRefusal(V05_STATUS_INVALID_OPTION, ["rule", "got 77"], in: memory) {
+            v05_estimation_workspace_size(call.batch, call.options, size, $0)
+        }
         call.batch!.pointee.row_count = -1
-        Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["row_count"], in: memory) { v05_estimation_workspace_size(call.batch, nil, size, $0) }
+        Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["row_count"], in: memory) {
+            v05_estimation_workspace_size(call.batch, nil, size, $0)
+        }
     }
 
     /// The arrays themselves are not read.

@@ -21,7 +21,10 @@ struct EmbeddedPythonTests {
     }
 
     @Test func bothBuildsWorkInOneProcess() throws {
-        #expect(try Python.run("import v05; result = [v05.build_mode(), v05.__version__]") == [.text("embedded"), .text(V05_VERSION)])
+        #expect(
+            try Python.run("import v05; result = [v05.build_mode(), v05.__version__]") == [
+                .text("embedded"), .text(V05_VERSION),
+            ])
         #expect(String(cString: v05_build_mode()) == "hosted")
     }
 

@@ -10,7 +10,8 @@ enum Python {
         /// Numbers bit by bit, so that NaN is equal to itself.
         static func == (first: Value, second: Value) -> Bool {
             switch (first, second) {
-            case (.number(let first), .number(let second)): first.bitPattern == second.bitPattern || (first.isNaN && second.isNaN)
+            case (.number(let first), .number(let second)):
+                first.bitPattern == second.bitPattern || (first.isNaN && second.isNaN)
             case (.text(let first), .text(let second)): first == second
             default: false
             }

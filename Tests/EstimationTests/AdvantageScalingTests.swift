@@ -3,7 +3,9 @@ import Testing
 @testable import Estimation
 
 struct AdvantageScalingTests {
-    private func options(_ scale: AdvantageScale, ddof: Int, leaveOneOut: Bool = false, epsilon: Double = 1e-6) -> EstimationOptions {
+    private func options(_ scale: AdvantageScale, ddof: Int, leaveOneOut: Bool = false, epsilon: Double = 1e-6)
+        -> EstimationOptions
+    {
         var options = EstimationOptions()
         options.rule = .grpo
         options.scale = scale
@@ -23,11 +25,13 @@ struct AdvantageScalingTests {
         var random = SeededRandom(1)
         let groups = (0..<5).map { size in (0..<size + 2).map { _ in Double.random(in: 0...1, using: &random) } }
         let rollouts = Rollouts(
-            rewards: groups.flatMap { $0 }, ids: groups.indices.flatMap { group in groups[group].map { _ in Int64(group) } })
+            rewards: groups.flatMap { $0 },
+            ids: groups.indices.flatMap { group in groups[group].map { _ in Int64(group) } })
         let plain = try rollouts.estimate(options(.none, ddof: ddof)).advantages
         let byGroup = try rollouts.estimate(options(.group, ddof: ddof, epsilon: epsilon)).advantages
         let byBatch = try rollouts.estimate(options(.batch, ddof: ddof, epsilon: epsilon)).advantages
-        let ofOthers = try rollouts.estimate(options(.group, ddof: ddof, leaveOneOut: true, epsilon: epsilon)).advantages
+        let ofOthers = try rollouts.estimate(options(.group, ddof: ddof, leaveOneOut: true, epsilon: epsilon))
+            .advantages
         let leftOut = try rollouts.estimate(options(.none, ddof: ddof, leaveOneOut: true)).advantages
         for row in plain.indices {
             let group = groups[Int(rollouts.ids[row])]
@@ -66,7 +70,10 @@ struct AdvantageScalingTests {
     @Test func groupsOfOne() throws {
         let rollouts = Rollouts(rewards: [0.7, 0.2, 0.4], ids: [1, 2, 2])
         for rule in [BaselineRule.grpo, .rloo, .median, .v05, .prior, .discountedBeta] {
-            for (scale, raw) in [(AdvantageScale.none, 0.7), (.group, 0.7 / (1 + 1e-6)), (.batch, 0.7 / (deviation([0.7, 0.2, 0.4], ddof: 1) + 1e-6))] {
+            for (scale, raw) in [
+                (AdvantageScale.none, 0.7), (.group, 0.7 / (1 + 1e-6)),
+                (.batch, 0.7 / (deviation([0.7, 0.2, 0.4], ddof: 1) + 1e-6)),
+            ] {
                 var options = options(scale, ddof: 1)
                 options.rule = rule
                 #expect(try rollouts.estimate(options).advantages[0] == 0)

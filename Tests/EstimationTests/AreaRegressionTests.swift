@@ -17,13 +17,16 @@ struct AreaRegressionTests {
         func variance(_ group: Int) -> Double { rewardVariance / Double(counts[group]) }
 
         func line(at spread: Double) -> (intercept: Double, slope: Double) {
-            let weights = rewardVariance == 0 ? means.map { _ in 1.0 } : means.indices.map { 1 / (spread + variance($0)) }
+            let weights =
+                rewardVariance == 0 ? means.map { _ in 1.0 } : means.indices.map { 1 / (spread + variance($0)) }
             let scale = Double(means.count) / weights.reduce(0, +)
             func mean(_ values: [Double]) -> Double { zip(weights, values).map(*).reduce(0, +) / weights.reduce(0, +) }
             let (prior, reward) = (mean(priors), mean(means))
             guard hasSlope && means.count > 2 else { return (reward, 0) }
-            let square = means.indices.map { scale * weights[$0] * (priors[$0] - prior) * (priors[$0] - prior) }.reduce(0, +)
-            let product = means.indices.map { scale * weights[$0] * (priors[$0] - prior) * (means[$0] - reward) }.reduce(0, +)
+            let square = means.indices.map { scale * weights[$0] * (priors[$0] - prior) * (priors[$0] - prior) }.reduce(
+                0, +)
+            let product = means.indices.map { scale * weights[$0] * (priors[$0] - prior) * (means[$0] - reward) }
+                .reduce(0, +)
             let slope = min(max(product / (square + ridge), 0), 1.5)
             return (reward - slope * prior, slope)
         }
@@ -129,16 +132,20 @@ struct AreaRegressionTests {
     @Test func slopeStaysInItsBounds() throws {
         let priors = (0..<20).map { Double($0) / 20 }
         for (steepness, bound) in [(-1.0, 0.0), (5, 1.5)] {
-            let groups = Groups(means: priors.map { steepness * $0 }, priors: priors, counts: priors.map { _ in 4 }, rewardVariance: 0.1)
+            let groups = Groups(
+                means: priors.map { steepness * $0 }, priors: priors, counts: priors.map { _ in 4 }, rewardVariance: 0.1
+            )
             #expect(try groups.fit().line.slope == bound)
         }
-        let level = Groups(means: priors, priors: priors.map { _ in 0.5 }, counts: priors.map { _ in 4 }, rewardVariance: 0.1)
+        let level = Groups(
+            means: priors, priors: priors.map { _ in 0.5 }, counts: priors.map { _ in 4 }, rewardVariance: 0.1)
         #expect(try level.fit().line.slope == 0)
     }
 
     @Test func groupsWithoutPriorOrRewards() throws {
         let groups = Groups(
-            means: [0.1, 0.5, 0.4, 0.9, .nan], priors: [0.2, 0.4, 0.5, .nan, 0.9], counts: [4, 4, 4, 4, 0], rewardVariance: 0.1)
+            means: [0.1, 0.5, 0.4, 0.9, .nan], priors: [0.2, 0.4, 0.5, .nan, 0.9], counts: [4, 4, 4, 4, 0],
+            rewardVariance: 0.1)
         #expect(try groups.fit().moments.groups == 3)
         var grand = groups
         grand.hasSlope = false

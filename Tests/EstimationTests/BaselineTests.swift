@@ -15,7 +15,9 @@ struct BaselineTests {
         let baseline: Baseline
     }
 
-    private func estimator(_ rule: BaselineRule, _ interval: Interval, test: PriorTestKind = .bound) -> BaselineEstimator {
+    private func estimator(_ rule: BaselineRule, _ interval: Interval, test: PriorTestKind = .bound)
+        -> BaselineEstimator
+    {
         var options = EstimationOptions()
         options.rule = rule
         options.interval = interval
@@ -32,7 +34,8 @@ struct BaselineTests {
                         let range = interval.high - interval.low
                         let mean = interval.low + range * Double(successes) / Double(count)
                         let prior = interval.low + range * Double(step) / 48
-                        let sample = Sample(count: count, center: mean, successes: successes, prior: Prior(value: prior))
+                        let sample = Sample(
+                            count: count, center: mean, successes: successes, prior: Prior(value: prior))
                         let check = estimator.check(sample)
                         body(
                             Case(
@@ -45,8 +48,12 @@ struct BaselineTests {
     }
 
     @Test func liesBetweenMeanAndPrior() {
-        forAll(test: .bound) { #expect($0.baseline.value >= min($0.mean, $0.prior) && $0.baseline.value <= max($0.mean, $0.prior)) }
-        forAll(test: .exact) { #expect($0.baseline.value >= min($0.mean, $0.prior) && $0.baseline.value <= max($0.mean, $0.prior)) }
+        forAll(test: .bound) {
+            #expect($0.baseline.value >= min($0.mean, $0.prior) && $0.baseline.value <= max($0.mean, $0.prior))
+        }
+        forAll(test: .exact) {
+            #expect($0.baseline.value >= min($0.mean, $0.prior) && $0.baseline.value <= max($0.mean, $0.prior))
+        }
     }
 
     @Test func biasBound() {
@@ -60,7 +67,9 @@ struct BaselineTests {
             #expect(abs(example.baseline.mse - weight * example.noise) <= 1e-14 * example.noise)
             #expect(example.check.rejected == (example.squaredDeviation > example.noise))
             #expect(example.check.biasSquared == max(0, example.squaredDeviation - example.noise))
-            #expect(abs(example.check.z - abs(example.mean - example.prior) / example.noise.squareRoot()) <= 1e-14 * example.check.z)
+            #expect(
+                abs(example.check.z - abs(example.mean - example.prior) / example.noise.squareRoot()) <= 1e-14
+                    * example.check.z)
             #expect(example.check.pValue.isNaN)
         }
     }
@@ -68,7 +77,9 @@ struct BaselineTests {
     @Test func exactTest() {
         forAll(test: .exact) { example in
             #expect(example.check.rejected == (example.check.pValue < 0.05))
-            if !example.check.rejected { #expect(example.baseline.weight == 0 && example.baseline.value == example.prior) }
+            if !example.check.rejected {
+                #expect(example.baseline.weight == 0 && example.baseline.value == example.prior)
+            }
         }
     }
 
@@ -80,7 +91,8 @@ struct BaselineTests {
             for side in [-1.0, 1] {
                 let edge = 1 / Double(count).squareRoot()
                 let values = [1 - 1e-9, 1 + 1e-9].map { factor in
-                    let sample = Sample(count: count, center: 0, successes: 0, prior: Prior(value: side * edge * factor))
+                    let sample = Sample(
+                        count: count, center: 0, successes: 0, prior: Prior(value: side * edge * factor))
                     return estimator.baseline(sample, check: estimator.check(sample)).value
                 }
                 #expect(abs(values[0] - values[1]) < 1e-8)
@@ -139,7 +151,8 @@ struct BaselineTests {
     @Test func countedPriorsBeyondABound() {
         let interval = Interval(low: -0.1, high: 0.7)
         for (mean, prior) in [(0.7000001, 0.7), (-0.1000001, -0.1), (0.7, 0.7)] {
-            let baseline = Baseline.counted(mean: mean, count: 4, prior: Prior(value: prior, strength: 2), interval: interval)
+            let baseline = Baseline.counted(
+                mean: mean, count: 4, prior: Prior(value: prior, strength: 2), interval: interval)
             #expect(baseline.mse >= 0 && baseline.mse < 1e-7)
         }
         let baseline = Baseline.counted(mean: 0.5, count: 4, prior: Prior(value: 0.2, strength: 2), interval: interval)

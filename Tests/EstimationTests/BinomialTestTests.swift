@@ -3,11 +3,14 @@ import Testing
 
 struct BinomialTestTests {
     /// Sums of a few terms, exact in binary or to 16 digits by hand.
-    @Test(arguments: [
-        (3, 10, 0.5, 0.34375), (0, 10, 0.5, 0.001953125), (5, 10, 0.5, 1), (10, 10, 0.5, 0.001953125), (4, 4, 0.5, 0.125),
-        (1, 1, 0.25, 0.25), (0, 1, 0.25, 1), (2, 2, 0.25, 0.0625), (1, 2, 0.25, 0.4375), (0, 2, 0.25, 1), (3, 3, 0.75, 1),
-        (0, 4, 0.75, 0.00390625), (1, 4, 0.75, 0.05078125), (2, 4, 0.75, 0.26171875),
-    ] as [(Int, Int, Double, Double)])
+    @Test(
+        arguments: [
+            (3, 10, 0.5, 0.34375), (0, 10, 0.5, 0.001953125), (5, 10, 0.5, 1), (10, 10, 0.5, 0.001953125),
+            (4, 4, 0.5, 0.125),
+            (1, 1, 0.25, 0.25), (0, 1, 0.25, 1), (2, 2, 0.25, 0.0625), (1, 2, 0.25, 0.4375), (0, 2, 0.25, 1),
+            (3, 3, 0.75, 1),
+            (0, 4, 0.75, 0.00390625), (1, 4, 0.75, 0.05078125), (2, 4, 0.75, 0.26171875),
+        ] as [(Int, Int, Double, Double)])
     func knownValues(_ successes: Int, _ trials: Int, _ probability: Double, _ expected: Double) {
         #expect(abs(binomialTest(successes: successes, trials: trials, probability: probability) - expected) <= 1e-15)
     }
@@ -16,7 +19,9 @@ struct BinomialTestTests {
     @Test func wholeNumbers() {
         for trials in 1...14 {
             for eighths in 1...7 {
-                let likelihoods = (0...trials).map { binomial(trials, $0) * power(eighths, $0) * power(8 - eighths, trials - $0) }
+                let likelihoods = (0...trials).map {
+                    binomial(trials, $0) * power(eighths, $0) * power(8 - eighths, trials - $0)
+                }
                 for successes in 0...trials {
                     let tail = likelihoods.filter { $0 <= likelihoods[successes] }.reduce(0, +)
                     let found = binomialTest(successes: successes, trials: trials, probability: Double(eighths) / 8)
@@ -31,7 +36,8 @@ struct BinomialTestTests {
             for probability in stride(from: 1.0 / 64, to: 1, by: 1.0 / 64) {
                 for successes in Set([0, 1, trials / 3, trials / 2, trials - 1, trials]) {
                     let one = binomialTest(successes: successes, trials: trials, probability: probability)
-                    let other = binomialTest(successes: trials - successes, trials: trials, probability: 1 - probability)
+                    let other = binomialTest(
+                        successes: trials - successes, trials: trials, probability: 1 - probability)
                     #expect(abs(one - other) <= 1e-12 * one)
                     #expect(one >= 0 && one <= 1)
                 }
@@ -63,5 +69,7 @@ struct BinomialTestTests {
         (0..<successes).reduce(1) { $0 * (trials - $1) / ($1 + 1) }
     }
 
-    private func power(_ base: Int, _ exponent: Int) -> Int { (0..<exponent).reduce(1) { product, _ in product * base } }
+    private func power(_ base: Int, _ exponent: Int) -> Int {
+        (0..<exponent).reduce(1) { product, _ in product * base }
+    }
 }

@@ -52,7 +52,10 @@ struct CheckpointTests {
     @Test func layout() {
         let bytes = CheckpointTests.bytes(of: CheckpointTests.moments)
         #expect(bytes.count == 20 + RunningCalibration.savedSize + 4)
-        #expect(Array(bytes[0..<20]) == Array("v05c".utf8) + [1, 0, 0, 0, 1, 0, 0, 0, UInt8(RunningCalibration.savedSize), 0, 0, 0, 0, 0, 0, 0])
+        #expect(
+            Array(bytes[0..<20]) == Array("v05c".utf8) + [
+                1, 0, 0, 0, 1, 0, 0, 0, UInt8(RunningCalibration.savedSize), 0, 0, 0, 0, 0, 0, 0,
+            ])
         #expect(Array(bytes[20..<28]) == [0, 0, 0, 0, 0, 0, 0xF0, 0xBF], "the lower end of the interval, -1")
     }
 
@@ -62,7 +65,9 @@ struct CheckpointTests {
             for flipped in UInt8(1)...255 {
                 var damaged = bytes
                 damaged[place] ^= flipped
-                if (try? CheckpointTests.read(damaged)) != nil { Issue.record("byte \(place) changed by \(flipped) was accepted") }
+                if (try? CheckpointTests.read(damaged)) != nil {
+                    Issue.record("byte \(place) changed by \(flipped) was accepted")
+                }
             }
         }
     }
@@ -76,9 +81,12 @@ struct CheckpointTests {
         #expect(throws: Failure.self) { try CheckpointTests.read(bytes + [0]) }
     }
 
-    @Test("Says what is wrong", arguments: [
-        (0, .checkpointKind), (4, .checkpointVersion), (8, .checkpointCorrupted), (12, .checkpointTruncated), (30, .checkpointCorrupted),
-    ] as [(Int, Failure.Kind)])
+    @Test(
+        "Says what is wrong",
+        arguments: [
+            (0, .checkpointKind), (4, .checkpointVersion), (8, .checkpointCorrupted), (12, .checkpointTruncated),
+            (30, .checkpointCorrupted),
+        ] as [(Int, Failure.Kind)])
     func kindOfDamage(_ place: Int, _ kind: Failure.Kind) {
         var bytes = CheckpointTests.bytes(of: CheckpointTests.moments)
         bytes[place] ^= 2
@@ -91,7 +99,8 @@ struct CheckpointTests {
             { $0.discount = 2 }, { $0.discount = .nan }, { $0.interval = Interval(low: 1, high: 1) },
             { $0.interval = Interval(low: 0, high: .infinity) }, { $0.interval = Interval(low: .nan, high: 1) },
             { $0.withinSquares = -1 }, { $0.groups = .nan }, { $0.totalGroups = -1 }, { $0.updates = -1 },
-            { $0.regression.priorPrior = -1e-300 }, { $0.regression.priorReward = .infinity }, { $0.grand.meanReward = .nan },
+            { $0.regression.priorPrior = -1e-300 }, { $0.regression.priorReward = .infinity },
+            { $0.grand.meanReward = .nan },
             { $0.grand.inverseCount = -1 },
         ]
         for change in changes {

@@ -9,7 +9,9 @@ struct EquivarianceTests {
         let shift: Double
 
         func callAsFunction(_ value: Double) -> Double { scale * value + shift }
-        func callAsFunction(_ interval: Interval) -> Interval { Interval(low: self(interval.low), high: self(interval.high)) }
+        func callAsFunction(_ interval: Interval) -> Interval {
+            Interval(low: self(interval.low), high: self(interval.high))
+        }
         func callAsFunction(_ rollouts: Rollouts) -> Rollouts {
             var changed = rollouts
             changed.rewards = rollouts.rewards.map { self($0) }
@@ -19,7 +21,8 @@ struct EquivarianceTests {
         func callAsFunction(_ calibration: Calibration) -> Calibration {
             Calibration(
                 intercept: self(calibration.intercept) - calibration.slope * shift, slope: calibration.slope,
-                priorVariance: scale * scale * calibration.priorVariance, rewardVariance: scale * scale * calibration.rewardVariance,
+                priorVariance: scale * scale * calibration.priorVariance,
+                rewardVariance: scale * scale * calibration.rewardVariance,
                 grandMean: self(calibration.grandMean), betweenVariance: scale * scale * calibration.betweenVariance,
                 groups: calibration.groups, totalGroups: calibration.totalGroups)
         }
@@ -53,11 +56,12 @@ struct EquivarianceTests {
     private static func options(exact: Bool) -> [EstimationOptions] {
         let all = AllOptions.over(interval, epsilon: 0, isTwoValued: exact).filter { $0.singleton == .zero }
         guard exact else { return all }
-        return all + all.filter { $0.rule == .v05 }.map { options in
-            var options = options
-            options.test = .exact
-            return options
-        }
+        return all
+            + all.filter { $0.rule == .v05 }.map { options in
+                var options = options
+                options.test = .exact
+                return options
+            }
     }
 
     /// Whether a row's advantage is divided: the rewards that the deviation is computed from differ.
@@ -69,7 +73,8 @@ struct EquivarianceTests {
                 switch options.scale {
                 case .none: return false
                 case .batch: return true
-                case .group: return rollouts.ids[other] == rollouts.ids[row] && !(options.usesLeaveOneOut && other == row)
+                case .group:
+                    return rollouts.ids[other] == rollouts.ids[row] && !(options.usesLeaveOneOut && other == row)
                 }
             }
             return Set(basis.map { rollouts.rewards[$0] }).count > 1
@@ -83,7 +88,8 @@ struct EquivarianceTests {
             for options in EquivarianceTests.options(exact: isTwoValued) {
                 var changedOptions = options
                 changedOptions.interval = change(options.interval)
-                let expected = change(try rollouts.estimate(options), isDivided: EquivarianceTests.isDivided(rollouts, options))
+                let expected = change(
+                    try rollouts.estimate(options), isDivided: EquivarianceTests.isDivided(rollouts, options))
                 let found = try change(rollouts).estimate(changedOptions)
                 let isEqual = found.bits == expected.bits
                 #expect(isEqual, "\(options)")
@@ -95,7 +101,8 @@ struct EquivarianceTests {
     func anyScaleAndShift(_ scale: Double, _ shift: Double) throws {
         let change = Change(scale: scale, shift: shift)
         let calibration = Calibration(
-            intercept: 0.1, slope: 0.8, priorVariance: 0.02, rewardVariance: 0.15, grandMean: 0.4, betweenVariance: 0.05,
+            intercept: 0.1, slope: 0.8, priorVariance: 0.02, rewardVariance: 0.15, grandMean: 0.4,
+            betweenVariance: 0.05,
             groups: 20, totalGroups: 30)
         for (rollouts, isTwoValued) in EquivarianceTests.batches() {
             for options in EquivarianceTests.options(exact: isTwoValued) {
@@ -103,7 +110,8 @@ struct EquivarianceTests {
                     var changedOptions = options
                     changedOptions.interval = change(options.interval)
                     let expected = change(
-                        try rollouts.estimate(options, calibration: given), isDivided: EquivarianceTests.isDivided(rollouts, options))
+                        try rollouts.estimate(options, calibration: given),
+                        isDivided: EquivarianceTests.isDivided(rollouts, options))
                     let found = try change(rollouts).estimate(changedOptions, calibration: given.map { change($0) })
                     let unit = options.scale == .none ? scale : max(scale, expected.advantages.map(\.magnitude).max()!)
                     #expect(isClose(found.advantages, expected.advantages, unit))
@@ -122,8 +130,9 @@ struct EquivarianceTests {
     }
 
     private func isClose(_ found: [Double], _ expected: [Double], _ unit: Double) -> Bool {
-        found.count == expected.count && zip(found, expected).allSatisfy { found, expected in
-            found.isNaN ? expected.isNaN : abs(found - expected) <= 1e-12 * unit
-        }
+        found.count == expected.count
+            && zip(found, expected).allSatisfy { found, expected in
+                found.isNaN ? expected.isNaN : abs(found - expected) <= 1e-12 * unit
+            }
     }
 }

@@ -35,7 +35,9 @@ struct GridSumTests {
         var random = SeededRandom(1)
         for count in [1, 2, 3, 4, 5, 8, 15, 16, 100, 255] {
             for size in [1.0, 2, 1024, 0x1p20] {
-                let rewards = (0..<count).map { _ in (Double.random(in: -size...size, using: &random) * 0x1p20).rounded() * 0x1p-20 }
+                let rewards = (0..<count).map { _ in
+                    (Double.random(in: -size...size, using: &random) * 0x1p20).rounded() * 0x1p-20
+                }
                 let found = try #require(doubles(rewards))
                 #expect(exactDifference(rewards, found) == 0)
                 #expect(found == reproducibleSum(rewards, count: count))
@@ -43,7 +45,9 @@ struct GridSumTests {
             for end in [1.0, 16, 17, 1e6] {
                 let interval = Interval(low: -end, high: 1)
                 let unit = FloatGridSum(interval).unit
-                let rewards = (0..<count).map { _ in (Double.random(in: -end...end, using: &random) / unit).rounded() * unit }
+                let rewards = (0..<count).map { _ in
+                    (Double.random(in: -end...end, using: &random) / unit).rounded() * unit
+                }
                 let found = try #require(floats(rewards, in: interval))
                 #expect(exactDifference(rewards, found) == 0)
             }
@@ -64,7 +68,9 @@ struct GridSumTests {
         let unit = FloatGridSum(interval).unit
         for count in 1...9 {
             #expect(floats([Double](repeating: unit, count: count), in: interval) == unit * Double(count))
-            #expect(floats([Double](repeating: end.rounded(.down), count: count), in: interval) == end.rounded(.down) * Double(count) || end > 1e6)
+            #expect(
+                floats([Double](repeating: end.rounded(.down), count: count), in: interval) == end.rounded(.down)
+                    * Double(count) || end > 1e6)
             for place in 0..<count {
                 var rewards = [Double](repeating: 0, count: count)
                 rewards[place] = unit / 2
@@ -73,9 +79,12 @@ struct GridSumTests {
         }
     }
 
-    @Test("Leaves other rewards to the other sum", arguments: [
-        0.1, 0x1p-21, 1 + 0x1p-21, 0x1p20 + 1, -0x1p21, 1e30, 1e300, 1e-20, 1e-200, .leastNonzeroMagnitude, .nan, .infinity, -.infinity,
-    ])
+    @Test(
+        "Leaves other rewards to the other sum",
+        arguments: [
+            0.1, 0x1p-21, 1 + 0x1p-21, 0x1p20 + 1, -0x1p21, 1e30, 1e300, 1e-20, 1e-200, .leastNonzeroMagnitude, .nan,
+            .infinity, -.infinity,
+        ])
     func refused(_ reward: Double) {
         for count in 1...9 {
             for place in 0..<count {
@@ -93,7 +102,9 @@ struct GridSumTests {
     }
 
     @Test func outsideTheAcceptedRange() {
-        for sum in [{ doubles($0, accepted: $1) }, { floats($0, accepted: $1) }] as [([Double], ClosedRange<Double>) -> Double?] {
+        for sum in [{ doubles($0, accepted: $1) }, { floats($0, accepted: $1) }]
+            as [([Double], ClosedRange<Double>) -> Double?]
+        {
             #expect(sum([0, 1, 0.5, 0.25, 1], 0...1) == 2.75)
             #expect(sum([0, 1, 0.5, 0.25, 1.5], 0...1) == nil)
             #expect(sum([-0.5, 1, 0.5, 0.25, 1], 0...1) == nil)

@@ -24,7 +24,9 @@ struct GroupingTests {
     @Test func randomIds() throws {
         var random = SeededRandom(1)
         for count in [10, 100, 1000, 5000] {
-            for range: ClosedRange<Int64> in [.min ... .max, -3...3, 0...2047, 0...2048, .max - 5 ... .max, .min ... .min + 100, -1...(1 << 40)] {
+            for range: ClosedRange<Int64> in [
+                .min ... .max, -3...3, 0...2047, 0...2048, .max - 5 ... .max, .min ... .min + 100, -1...(1 << 40),
+            ] {
                 var ids = (0..<count).map { _ in Int64.random(in: range, using: &random) }
                 ids += [range.lowerBound, range.upperBound]
                 try check(ids)
@@ -101,10 +103,12 @@ struct GroupingTests {
         #expect(try Grouping(offsets: [0], groupCount: 0, rowCount: 0).groupCount == 0)
     }
 
-    @Test(arguments: [
-        ([1, 2, 5], 0), ([-1, 2, 5], 0), ([0, -1, 5], 1), ([0, 3, 2], 2), ([0, 3, 4], 2), ([0, 3, 6], 2), ([0, .max, 5], 2),
-        ([.min, 0, 5], 0), ([0, .min, 5], 1),
-    ] as [([Int64], Int)])
+    @Test(
+        arguments: [
+            ([1, 2, 5], 0), ([-1, 2, 5], 0), ([0, -1, 5], 1), ([0, 3, 2], 2), ([0, 3, 4], 2), ([0, 3, 6], 2),
+            ([0, .max, 5], 2),
+            ([.min, 0, 5], 0), ([0, .min, 5], 1),
+        ] as [([Int64], Int)])
     func refusedOffsets(_ offsets: [Int64], _ index: Int) throws {
         let failure = try #require(throws: Failure.self) { try Grouping(offsets: offsets, groupCount: 2, rowCount: 5) }
         #expect(failure.kind == .invalidOffsets)
@@ -126,7 +130,8 @@ struct GroupingTests {
         var workspace = Workspace()
         defer { workspace.release() }
         let grouping = try ids.withUnsafeBufferPointer { buffer in
-            try Grouping(ids: buffer.baseAddress ?? UnsafePointer(bitPattern: 8)!, rowCount: ids.count, workspace: &workspace)
+            try Grouping(
+                ids: buffer.baseAddress ?? UnsafePointer(bitPattern: 8)!, rowCount: ids.count, workspace: &workspace)
         }
         let found = (0..<grouping.groupCount).map { group in
             (0..<grouping.size(group)).map { grouping.row(at: grouping.start(group) + $0) }

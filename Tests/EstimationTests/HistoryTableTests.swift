@@ -48,7 +48,8 @@ struct HistoryTableTests {
     }
 
     private static func isEqual(_ one: HistoryTable.Entry, _ other: HistoryTable.Entry) -> Bool {
-        one.key == other.key && one.successes == other.successes && one.strength == other.strength && one.step == other.step
+        one.key == other.key && one.successes == other.successes && one.strength == other.strength
+            && one.step == other.step
     }
 
     /// Whether the table holds what the reference holds, in its order, and none of the other keys.
@@ -59,16 +60,19 @@ struct HistoryTableTests {
             order.append(table[entry].key)
             entry = table.newer(than: entry)
         }
-        return table.count == reference.order.count && order == reference.order && keys.allSatisfy { key in
-            let found = table.find(key)
-            guard let expected = reference.entries[key] else { return found == -1 }
-            return found >= 0 && found < table.count && isEqual(table[found], expected)
-        }
+        return table.count == reference.order.count && order == reference.order
+            && keys.allSatisfy { key in
+                let found = table.find(key)
+                guard let expected = reference.entries[key] else { return found == -1 }
+                return found >= 0 && found < table.count && isEqual(table[found], expected)
+            }
     }
 
-    @Test(arguments: [
-        [0...0], [2047...2047], [2046...2047, 0...1], [2040...2047, 0...0, 5...5], [7...7, 9...9, 11...12], [0...2047],
-    ] as [[ClosedRange<UInt64>]])
+    @Test(
+        arguments: [
+            [0...0], [2047...2047], [2046...2047, 0...1], [2040...2047, 0...0, 5...5], [7...7, 9...9, 11...12],
+            [0...2047],
+        ] as [[ClosedRange<UInt64>]])
     func behavesAsTheReference(_ homes: [ClosedRange<UInt64>]) throws {
         var random = SeededRandom(1)
         let keys = HistoryTableTests.collidingKeys(40, homes: homes)

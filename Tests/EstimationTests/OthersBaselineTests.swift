@@ -6,7 +6,8 @@ import Testing
 struct OthersBaselineTests {
     private static let interval = Interval(low: 0, high: 1)
     private static let calibration = Calibration(
-        intercept: 0.1, slope: 0.8, priorVariance: 0.02, rewardVariance: 0.15, grandMean: 0.4, betweenVariance: 0.05, groups: 20,
+        intercept: 0.1, slope: 0.8, priorVariance: 0.02, rewardVariance: 0.15, grandMean: 0.4, betweenVariance: 0.05,
+        groups: 20,
         totalGroups: 30)
 
     @Test(arguments: (Int32(0)...8).compactMap(BaselineRule.init), [PriorTestKind.bound, .exact])
@@ -15,7 +16,8 @@ struct OthersBaselineTests {
         for count in 2...9 {
             for hasPrior in [true, false] {
                 let rewards = (0..<count).map { _ in
-                    test == .exact || rule == .mixture ? Double(Int.random(in: 0...1, using: &random)) : Double.random(in: 0...1, using: &random)
+                    test == .exact || rule == .mixture
+                        ? Double(Int.random(in: 0...1, using: &random)) : Double.random(in: 0...1, using: &random)
                 }
                 let rollouts = Rollouts(
                     rewards: rewards, ids: rewards.map { _ in 3 }, priors: rewards.map { _ in hasPrior ? 0.45 : .nan },
@@ -43,9 +45,11 @@ struct OthersBaselineTests {
     /// What leave-one-out is for: changing a reward does not change its own baseline.
     @Test func doesNotSeeItsOwnReward() throws {
         var random = SeededRandom(2)
-        for options in AllOptions.over(OthersBaselineTests.interval) where options.leaveOneOut && options.scale == .none {
+        for options in AllOptions.over(OthersBaselineTests.interval) where options.leaveOneOut && options.scale == .none
+        {
             let rewards = (0..<6).map { _ in Double.random(in: 0...1, using: &random) }
-            var rollouts = Rollouts(rewards: rewards, ids: [1, 1, 1, 1, 2, 2], priors: [0.3, 0.3, 0.3, 0.3, .nan, .nan])
+            var rollouts = Rollouts(
+                rewards: rewards, ids: [1, 1, 1, 1, 2, 2], priors: [0.3, 0.3, 0.3, 0.3, .nan, .nan])
             let before = try rollouts.estimate(options, calibration: OthersBaselineTests.calibration).advantages[2]
             rollouts.rewards[2] = 1 - rewards[2]
             let after = try rollouts.estimate(options, calibration: OthersBaselineTests.calibration).advantages[2]

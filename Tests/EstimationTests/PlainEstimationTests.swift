@@ -7,7 +7,9 @@ struct PlainEstimationTests {
     private static let rules = [BaselineRule.v05, .grpo, .prior]
     private static let intervals = [Interval(low: 0, high: 1), Interval(low: -1, high: 1), Interval(low: -3, high: 10)]
 
-    private static func options(_ rule: BaselineRule, _ interval: Interval, _ singleton: SingletonConvention = .zero) -> EstimationOptions {
+    private static func options(_ rule: BaselineRule, _ interval: Interval, _ singleton: SingletonConvention = .zero)
+        -> EstimationOptions
+    {
         var options = EstimationOptions()
         options.rule = rule
         options.interval = interval
@@ -21,7 +23,8 @@ struct PlainEstimationTests {
         _ count: Int, largest: Int, steps: Int, in interval: Interval, using random: inout SeededRandom
     ) -> [(prior: Double, rewards: [Double])] {
         (0..<count).map { _ in
-            let prior = Int.random(in: 0..<4, using: &random) == 0
+            let prior =
+                Int.random(in: 0..<4, using: &random) == 0
                 ? .nan : Double.random(in: interval.low...interval.high, using: &random)
             let steps = Int.random(in: 0..<4, using: &random) == 0 ? 1 : steps
             let size = Int.random(in: 1...largest, using: &random)
@@ -74,7 +77,8 @@ struct PlainEstimationTests {
             for count in [1, 2, 5, 30] {
                 for largest in [1, 3, 9, 40] {
                     for steps in [1, 2, 16, 1024, 1 << 16] {
-                        let groups = PlainEstimationTests.groups(count, largest: largest, steps: steps, in: interval, using: &random)
+                        let groups = PlainEstimationTests.groups(
+                            count, largest: largest, steps: steps, in: interval, using: &random)
                         for rollouts in PlainEstimationTests.layouts(groups) {
                             let isQuick = try rollouts.takesQuickWay(options)
                             let isEqual = try agrees(rollouts, options)
@@ -94,8 +98,10 @@ struct PlainEstimationTests {
                 let mean = Double(2 * successes - count) / Double(count)
                 let rewards = (0..<count).map { $0 < successes ? 1.0 : -1 }
                 let edge = 1 / Double(count).squareRoot()
-                for prior in [mean + edge, (mean + edge).nextUp, (mean + edge).nextDown, mean - edge] where abs(prior) <= 1 {
-                    let rollouts = Rollouts(rewards: rewards, ids: rewards.map { _ in 0 }, priors: rewards.map { _ in prior })
+                for prior in [mean + edge, (mean + edge).nextUp, (mean + edge).nextDown, mean - edge]
+                where abs(prior) <= 1 {
+                    let rollouts = Rollouts(
+                        rewards: rewards, ids: rewards.map { _ in 0 }, priors: rewards.map { _ in prior })
                     let isEqual = try agrees(rollouts, PlainEstimationTests.options(.v05, interval))
                     #expect(isEqual)
                 }
@@ -122,7 +128,8 @@ struct PlainEstimationTests {
                 let zeros = (0..<count).map { $0 < negative ? -0.0 : 0 }
                 for rewards in [zeros, zeros.reversed(), zeros + [1]] {
                     for rollouts in PlainEstimationTests.layouts([(.nan, rewards), (-0.0, rewards), (0.5, rewards)]) {
-                        let isEqual = try agrees(rollouts, PlainEstimationTests.options(rule, Interval(low: 0, high: 1)))
+                        let isEqual = try agrees(
+                            rollouts, PlainEstimationTests.options(rule, Interval(low: 0, high: 1)))
                         #expect(isEqual)
                     }
                 }
@@ -157,10 +164,13 @@ struct PlainEstimationTests {
         #expect(try agrees(withEmptyGroup, options))
     }
 
-    @Test("Only where the options need no more", arguments: [
-        { $0.rule = .calibrated }, { $0.rule = .rloo }, { $0.rule = .jamesStein }, { $0.rule = .median }, { $0.rule = .discountedBeta },
-        { $0.leaveOneOut = true }, { $0.scale = .group }, { $0.scale = .batch }, { $0.test = .exact },
-    ] as [@Sendable (inout EstimationOptions) -> Void])
+    @Test(
+        "Only where the options need no more",
+        arguments: [
+            { $0.rule = .calibrated }, { $0.rule = .rloo }, { $0.rule = .jamesStein }, { $0.rule = .median },
+            { $0.rule = .discountedBeta },
+            { $0.leaveOneOut = true }, { $0.scale = .group }, { $0.scale = .batch }, { $0.test = .exact },
+        ] as [@Sendable (inout EstimationOptions) -> Void])
     func leftToTheGeneralWay(_ change: @Sendable (inout EstimationOptions) -> Void) throws {
         var rollouts = Rollouts(rewards: [1, 0, 1], ids: [1, 1, 2], priors: [0.5, 0.5, 0.2])
         var options = EstimationOptions()

@@ -23,7 +23,9 @@ struct ReproducibleSumTests {
             let sum = reproducibleSum(terms)
             let bits = Int.bitWidth - terms.count.leadingZeroBitCount
             let largest = terms.map(\.magnitude).max() ?? 0
-            let lost = Double(terms.count) * max(largest * Double(sign: .plus, exponent: 2 * bits - 105, significand: 1), 0x1p-1012)
+            let lost =
+                Double(terms.count)
+                * max(largest * Double(sign: .plus, exponent: 2 * bits - 105, significand: 1), 0x1p-1012)
             #expect(exactDifference(terms, sum).magnitude <= lost + sum.ulp)
         }
     }
@@ -81,7 +83,9 @@ private enum Terms {
 
     private static func anyMagnitude(_ exponents: ClosedRange<Int>, _ random: inout SeededRandom) -> Double {
         let exponent = Int.random(in: exponents, using: &random)
-        return Double(sign: Bool.random(using: &random) ? .plus : .minus, exponent: exponent, significand: .random(in: 1..<2, using: &random))
+        return Double(
+            sign: Bool.random(using: &random) ? .plus : .minus, exponent: exponent,
+            significand: .random(in: 1..<2, using: &random))
     }
 
     /// Large terms that cancel and leave the small ones.

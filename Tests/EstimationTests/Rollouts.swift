@@ -29,7 +29,9 @@ struct Rollouts {
     }
 
     /// `groupCount` prompts with 1 to `largest` rollouts each, mixed, every third prompt without prior.
-    static func random(groupCount: Int, largest: Int, in interval: Interval, using random: inout SeededRandom) -> Rollouts {
+    static func random(groupCount: Int, largest: Int, in interval: Interval, using random: inout SeededRandom)
+        -> Rollouts
+    {
         let range = interval.low...interval.high
         var rows: [(reward: Double, id: Int64, prior: Double, strength: Double, counted: UInt8)] = []
         for group in 0..<groupCount {
@@ -50,8 +52,10 @@ struct Rollouts {
     /// Rows `order[0]`, `order[1]`, ...
     func rearranged(_ order: [Int]) -> Rollouts {
         Rollouts(
-            rewards: order.map { rewards[$0] }, ids: order.map { ids[$0] }, priors: priors.map { priors in order.map { priors[$0] } },
-            strengths: strengths.map { strengths in order.map { strengths[$0] } }, mask: mask.map { mask in order.map { mask[$0] } })
+            rewards: order.map { rewards[$0] }, ids: order.map { ids[$0] },
+            priors: priors.map { priors in order.map { priors[$0] } },
+            strengths: strengths.map { strengths in order.map { strengths[$0] } },
+            mask: mask.map { mask in order.map { mask[$0] } })
     }
 
     func withBatch<Result>(_ body: (Batch) throws -> Result) rethrows -> Result {
@@ -60,8 +64,10 @@ struct Rollouts {
         return try body(
             Batch(
                 rowCount: rewards.count,
-                rewards: isSingle ? .single(memory.copy(of: rewards.map { Float($0) })) : .double(memory.copy(of: rewards)),
-                groups: offsets.map { .offsets(memory.copy(of: $0), count: $0.count - 1) } ?? .ids(memory.copy(of: ids)),
+                rewards: isSingle
+                    ? .single(memory.copy(of: rewards.map { Float($0) })) : .double(memory.copy(of: rewards)),
+                groups: offsets.map { .offsets(memory.copy(of: $0), count: $0.count - 1) }
+                    ?? .ids(memory.copy(of: ids)),
                 priors: memory.copy(of: priors), strengths: memory.copy(of: strengths), mask: memory.copy(of: mask)))
     }
 
@@ -119,7 +125,8 @@ private struct AdvantageResults {
 
     init(rowCount: Int, isSingle: Bool) {
         self.rowCount = rowCount
-        column = isSingle
+        column =
+            isSingle
             ? .single(memory.copy(of: [Float](repeating: -77, count: rowCount)))
             : .double(memory.copy(of: [Double](repeating: -77, count: rowCount)))
     }
@@ -143,14 +150,17 @@ struct EstimatedRollouts {
     let applied: AppliedEstimation
 
     init(
-        _ batch: Batch, groupCount: Int, _ options: EstimationOptions, _ calibration: Calibration?, workspace: inout Workspace
+        _ batch: Batch, groupCount: Int, _ options: EstimationOptions, _ calibration: Calibration?,
+        workspace: inout Workspace
     ) throws {
         var isSingle = false
         if case .single = batch.rewards { isSingle = true }
         let results = AdvantageResults(rowCount: batch.rowCount, isSingle: isSingle)
         let memory = results.memory
         defer { memory.release() }
-        func whole(_ count: Int) -> UnsafeMutablePointer<Int64> { memory.copy(of: [Int64](repeating: -77, count: count)) }
+        func whole(_ count: Int) -> UnsafeMutablePointer<Int64> {
+            memory.copy(of: [Int64](repeating: -77, count: count))
+        }
         func real() -> UnsafeMutablePointer<Double> { memory.copy(of: [Double](repeating: -77, count: groupCount)) }
         func flag() -> UnsafeMutablePointer<UInt8> { memory.copy(of: [UInt8](repeating: 77, count: groupCount)) }
         var output = EstimationOutput()

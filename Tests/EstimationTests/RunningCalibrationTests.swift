@@ -54,13 +54,17 @@ struct RunningCalibrationTests {
             return moments
         }
         for _ in 0..<50 {
-            let points = (0..<40).map { _ in (Double.random(in: 0...1, using: &random), Double.random(in: 0...1, using: &random)) }
+            let points = (0..<40).map { _ in
+                (Double.random(in: 0...1, using: &random), Double.random(in: 0...1, using: &random))
+            }
             let cut = Int.random(in: 1..<40, using: &random)
             var merged = moments(Array(points[..<cut]))
             merged.merge(moments(Array(points[cut...])), discount: 1)
             let whole = moments(points)
             #expect(abs(merged.groups - whole.groups) <= 1e-12 && abs(merged.meanPrior - whole.meanPrior) <= 1e-12)
-            #expect(abs(merged.meanReward - whole.meanReward) <= 1e-12 && abs(merged.priorPrior - whole.priorPrior) <= 1e-12)
+            #expect(
+                abs(merged.meanReward - whole.meanReward) <= 1e-12 && abs(merged.priorPrior - whole.priorPrior) <= 1e-12
+            )
             #expect(abs(merged.priorReward - whole.priorReward) <= 1e-12)
             #expect(abs(merged.rewardReward - whole.rewardReward) <= 1e-12)
             #expect(merged.inverseCount == whole.inverseCount)

@@ -97,7 +97,9 @@ struct TokenPassesTests {
                 var wide = plain
                 for (steepness, threshold) in [(50.0, 0.99), (3, 0.1)] {
                     let tokens: TokenPasses.TokenArrays<Float> = (
-                        sequences, length, advantages.address, isPerToken, entropy.address, now.address, old.address, mask.address)
+                        sequences, length, advantages.address, isPerToken, entropy.address, now.address, old.address,
+                        mask.address
+                    )
                     let choices = (0.2, 0.6, steepness, threshold, log1p(0.2), log1p(-0.2), 1e30, 1.0)
                     let first = TokenPasses.modulate(tokens, choices, to: &plain)
                     let second = TokenPassesAVX2.modulate(tokens, choices, to: &wide)

@@ -62,9 +62,11 @@ struct WorkspaceTests {
         twoValued.mask = nil
         for rollouts in batches + [twoValued] {
             let isTwoValued = rollouts.rewards.allSatisfy { $0 == 0 || $0 == 1 }
-            for options in AllOptions.over(interval, isTwoValued: isTwoValued) where options.scale == .none && options.singleton == .zero {
+            for options in AllOptions.over(interval, isTwoValued: isTwoValued)
+            where options.scale == .none && options.singleton == .zero {
                 let size = BatchEstimation.workspaceSize(
-                    rowCount: rollouts.rewards.count, groupCount: rollouts.offsets.map { $0.count - 1 }, options: options)
+                    rowCount: rollouts.rewards.count, groupCount: rollouts.offsets.map { $0.count - 1 },
+                    options: options)
                 let expected = try rollouts.estimate(options).advantages
                 let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: size + 128)
                 defer { memory.deallocate() }
@@ -74,7 +76,8 @@ struct WorkspaceTests {
                         memory.initialize(repeating: 0xA5, count: size + 128)
                         var workspace = Workspace(base: memory + shift, size: given)
                         do {
-                            let found = wantsGroups
+                            let found =
+                                wantsGroups
                                 ? try rollouts.estimate(options, workspace: &workspace).advantages
                                 : try rollouts.advantages(options, workspace: &workspace)
                             #expect(found == expected)

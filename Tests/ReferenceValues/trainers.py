@@ -340,8 +340,7 @@ def asynchronous_trl():
     batches = uneven_batches() | {"unscorable": grouped(*unscorable_groups(6))}
     knobs = options(scale="group", ddof=0, epsilon=1e-8)
     return [
-        case(name, "_AsyncRolloutLoop", batch, knobs, group_by_group(scored, batch))
-        for name, batch in batches.items()
+        case(name, "_AsyncRolloutLoop", batch, knobs, group_by_group(scored, batch)) for name, batch in batches.items()
     ]
 
 
@@ -414,9 +413,7 @@ def openrlhf():
             algo=SimpleNamespace(advantage=SimpleNamespace(estimator=estimator, gamma=1.0, no_std_norm=False)),
         )
         experience_maker = SimpleNamespace(
-            strategy=SimpleNamespace(args=arguments),
-            advantage_estimator=estimator,
-            kl_ctl=SimpleNamespace(value=0.0),
+            strategy=SimpleNamespace(args=arguments), advantage_estimator=estimator, kl_ctl=SimpleNamespace(value=0.0)
         )
         experience_maker.get_cumulative_returns = maker.get_cumulative_returns.__get__(experience_maker)
         experience = SimpleNamespace(

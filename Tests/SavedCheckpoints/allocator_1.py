@@ -18,8 +18,15 @@ def reward(prompt, number):
 
 def main():
     allocator = v05.Allocator(
-        PRIOR, rule="neyman", reward_range=(0, 2), initial=[1, 2, 3, 4, 2, 1], maximum=[8, 9, 10, 9, 8, 2], wave=2,
-        budget=40, calibration=v05.Calibration(0.25, 0.75, 0.0625, 0.5, 1.0, 0.125, 32.0, 40.0))
+        PRIOR,
+        rule="neyman",
+        reward_range=(0, 2),
+        initial=[1, 2, 3, 4, 2, 1],
+        maximum=[8, 9, 10, 9, 8, 2],
+        wave=2,
+        budget=40,
+        calibration=v05.Calibration(0.25, 0.75, 0.0625, 0.5, 1.0, 0.125, 32.0, 40.0),
+    )
     for _ in range(2):
         wanted = allocator.request()
         for prompt, count in enumerate(wanted):

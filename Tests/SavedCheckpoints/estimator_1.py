@@ -20,8 +20,11 @@ def main():
     for step in range(3):
         estimator.step(*batch(step))
     estimator.save(DESTINATION.with_suffix(".zip"))
-    expected = {"steps": estimator.steps, "reward_range": estimator.reward_range,
-                "advantages": [estimator.step(*batch(step)).advantages.tolist() for step in range(3, 6)]}
+    expected = {
+        "steps": estimator.steps,
+        "reward_range": estimator.reward_range,
+        "advantages": [estimator.step(*batch(step)).advantages.tolist() for step in range(3, 6)],
+    }
     DESTINATION.with_suffix(".json").write_text(json.dumps(expected, indent=2) + "\n")
 
 

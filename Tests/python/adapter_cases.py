@@ -86,8 +86,11 @@ class Reference:
             advantages[row] = 0.0 if np.isnan(baseline) else rewards[row] - baseline
         self.calibration.update(np.where(scored, rewards, 0.0), groups, learnt, mask=scored)
         counted = rewards[scored]
-        self.level = ((counted.sum() + 0.5) / (len(counted) + 1) if self.level is None
-                      else self.level + 0.2 * (counted.mean() - self.level))
+        self.level = (
+            (counted.sum() + 0.5) / (len(counted) + 1)
+            if self.level is None
+            else self.level + 0.2 * (counted.mean() - self.level)
+        )
         for key in dict.fromkeys(batch.keys):
             mine = rewards[scored & np.array([other == key for other in batch.keys])]
             if len(mine):
@@ -154,8 +157,10 @@ def warnings(caplog, words):
 def recorded(trainer, *functions, **options):
     """The recorded numbers of a trainer's own functions with these options (Tests/ReferenceValues/trainers.py)."""
     cases = [
-        case for case in reference_values("trainers.json")[trainer]["cases"]
-        if case["function"] in functions and "differs" not in case and options.items() <= case["options"].items()]
+        case
+        for case in reference_values("trainers.json")[trainer]["cases"]
+        if case["function"] in functions and "differs" not in case and options.items() <= case["options"].items()
+    ]
     assert len(cases) >= 3
     return cases
 
@@ -183,7 +188,9 @@ def released(requirement, cache, python_version="3.12"):
         target = folder.with_name(folder.name + ".part")
         done = subprocess.run(
             [*download, "--retries", "0", "--python-version", python_version, "--dest", str(target), requirement],
-            capture_output=True, timeout=300)
+            capture_output=True,
+            timeout=300,
+        )
         if done.returncode:
             pytest.skip(f"{requirement} cannot be downloaded here")
         target.rename(folder)

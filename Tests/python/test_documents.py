@@ -54,13 +54,16 @@ def dangling_links(path, text):
             yield target
 
 
-@pytest.mark.parametrize("text, numbers", [
-    ("(method section 5b)", ["5b"]),
-    ("Method sections 1, 3, 5 and 7.", ["1", "3", "5", "7"]),
-    ("/// as in method\n/// section 12 says", ["12"]),
-    ("# method sections 13 to 15", ["13", "15"]),
-    ("a method, section 5", []),
-])
+@pytest.mark.parametrize(
+    "text, numbers",
+    [
+        ("(method section 5b)", ["5b"]),
+        ("Method sections 1, 3, 5 and 7.", ["1", "3", "5", "7"]),
+        ("/// as in method\n/// section 12 says", ["12"]),
+        ("# method sections 13 to 15", ["13", "15"]),
+        ("a method, section 5", []),
+    ],
+)
 def test_how_a_section_is_cited(text, numbers):
     assert cited(text) == numbers
 
@@ -89,8 +92,12 @@ def test_links_of_documents_lead_somewhere():
 def test_pages_that_code_names_exist():
     """A message or a docstring that sends a reader to "docs/verl.md"."""
     pages = {path.name for path, _ in texts() if path.suffix == ".md"}
-    named = [(path, name) for path, text in texts() if path.suffix != ".md" and path.name != "test_documents.py"
-             for name in re.findall(r"\bdocs/([\w-]+\.md)\b", text)]
+    named = [
+        (path, name)
+        for path, text in texts()
+        if path.suffix != ".md" and path.name != "test_documents.py"
+        for name in re.findall(r"\bdocs/([\w-]+\.md)\b", text)
+    ]
     assert named
     assert [(str(path.relative_to(ROOT)), name) for path, name in named if name not in pages] == []
 
@@ -128,8 +135,12 @@ def test_the_map_of_the_code_is_true_and_whole():
 def test_files_of_the_tests_that_anything_names_exist():
     """A command in a document, a script or a docstring: "Tests/Benchmarks/benchmark.py"."""
     scripts = [(path, path.read_text(encoding="utf-8")) for path in (ROOT / "Tests" / "run", ROOT / ".ci" / "run")]
-    named = [(path, name) for path, text in [*texts(), *scripts] if path.name != "test_documents.py"
-             for name in re.findall(r"\bTests/[\w./-]+\.(?:py|c|cpp|json|txt)\b", text)]
+    named = [
+        (path, name)
+        for path, text in [*texts(), *scripts]
+        if path.name != "test_documents.py"
+        for name in re.findall(r"\bTests/[\w./-]+\.(?:py|c|cpp|json|txt)\b", text)
+    ]
     assert len(named) > 20
     assert [(str(path.relative_to(ROOT)), name) for path, name in named if not (ROOT / name).exists()] == []
 
@@ -174,8 +185,15 @@ def test_which_names_exist():
 def test_names_in_documents_exist():
     pages = [(path, text) for path, text in texts() if path.suffix == ".md"]
     named = {(path.name, tuple(found[1:].split("."))) for path, text in pages for found in NAME.findall(text)}
-    named |= {(path.name, (*module.split(".")[1:], name.strip()))
-              for path, text in pages for module, names in IMPORT.findall(text) for name in names.split(",")}
+    named |= {
+        (path.name, (*module.split(".")[1:], name.strip()))
+        for path, text in pages
+        for module, names in IMPORT.findall(text)
+        for name in names.split(",")
+    }
     assert len(named) > 60
-    assert [(page, "v05." + ".".join(parts)) for page, parts in sorted(named)
-            if parts[-1] not in FILES and not exists(parts)] == []
+    assert [
+        (page, "v05." + ".".join(parts))
+        for page, parts in sorted(named)
+        if parts[-1] not in FILES and not exists(parts)
+    ] == []

@@ -10,10 +10,34 @@ import v05
 PACKAGE = Path(v05.__file__).parent
 # From the ground up. A room may import rooms further down; what a person runs may import everything.
 LAYERS = (
-    {"errors"}, {"_core"}, {"v0"}, {"priors"}, {"training"},
-    {"trl", "verl", "areal", "axolotl", "tinker_cookbook", "torchtitan", "ms_swift", "nemo_rl", "openrlhf", "rllm", "skyrl", "slime"},
+    {"errors"},
+    {"_core"},
+    {"v0"},
+    {"priors"},
+    {"training"},
+    {
+        "trl",
+        "verl",
+        "areal",
+        "axolotl",
+        "tinker_cookbook",
+        "torchtitan",
+        "ms_swift",
+        "nemo_rl",
+        "openrlhf",
+        "rllm",
+        "skyrl",
+        "slime",
+    },
     {"commands"},
-    {"__init__", "__main__", "advantage_estimator", "noise", "replay", "stored_estimator"},  # doors: names of what lies below
+    {
+        "__init__",
+        "__main__",
+        "advantage_estimator",
+        "noise",
+        "replay",
+        "stored_estimator",
+    },  # doors: names of what lies below
 )
 FLOOR = {room: floor for floor, rooms in enumerate(LAYERS) for room in rooms}
 
@@ -59,13 +83,18 @@ def test_every_room_has_a_layer():
 
 def test_no_import_runs_upwards():
     upward = [
-        (".".join(module), ".".join(target)) for module, targets in graph().items() for target in targets
-        if FLOOR[target[0]] > FLOOR[module[0]] and not (module[0] == "commands" and target == ("__init__",))]
+        (".".join(module), ".".join(target))
+        for module, targets in graph().items()
+        for target in targets
+        if FLOOR[target[0]] > FLOOR[module[0]] and not (module[0] == "commands" and target == ("__init__",))
+    ]
     assert not upward
 
 
 def test_no_circle_and_at_most_ten_layers():
-    """Levels of rooms: a folder, or a file beside the folders; in commands each file and folder. A lazy import counts."""
+    """Levels of rooms: a folder, or a file beside the folders; in commands each file and folder. A lazy import
+    counts."""
+
     def room(module):
         return module[:2] if module[0] == "commands" else module[:1]
 
@@ -111,8 +140,17 @@ def test_public_classes_say_where_they_are_found():
 
 
 def test_documented_paths():
-    for path in ("v05.errors", "v05.priors", "v05.priors.sources", "v05.replay", "v05.stored_estimator", "v05.training",
-                 "v05.advantage_estimator", "v05.v0", "v05.v0.scores"):
+    for path in (
+        "v05.errors",
+        "v05.priors",
+        "v05.priors.sources",
+        "v05.replay",
+        "v05.stored_estimator",
+        "v05.training",
+        "v05.advantage_estimator",
+        "v05.v0",
+        "v05.v0.scores",
+    ):
         importlib.import_module(path)
     from v05.stored_estimator import StoredEstimator
 

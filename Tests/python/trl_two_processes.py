@@ -46,24 +46,36 @@ def heard(config, kind=V05GRPOTrainer, **options):
 
 def swapped():
     rows, made = heard(V05Config(rule="v05", prior="column", id_field="name"), max_steps=2)
-    return {"rows": rows, "state": digest(made.v05_estimator.state_dict()), "weights": weights(made).sum().item(),
-            "logged": list(made._logs["advantages"])}
+    return {
+        "rows": rows,
+        "state": digest(made.v05_estimator.state_dict()),
+        "weights": weights(made).sum().item(),
+        "logged": list(made._logs["advantages"]),
+    }
 
 
 def allocated():
     found = {}
     for name, kind, options, config in (
-            ("dapo", V05GRPOTrainer, {}, dict(allocation="osla")),
-            ("grpo", V05GRPOTrainer, dict(loss_type="grpo"), dict(allocation="neyman", budget=50)),
-            ("steps", V05GRPOTrainer, dict(per_device_train_batch_size=8, steps_per_generation=2),
-             dict(allocation="neyman", budget=51)),
-            ("rloo", V05RLOOTrainer, dict(beta=0.0), dict(allocation="neyman", budget=41, wave=1))):
+        ("dapo", V05GRPOTrainer, {}, dict(allocation="osla")),
+        ("grpo", V05GRPOTrainer, dict(loss_type="grpo"), dict(allocation="neyman", budget=50)),
+        (
+            "steps",
+            V05GRPOTrainer,
+            dict(per_device_train_batch_size=8, steps_per_generation=2),
+            dict(allocation="neyman", budget=51),
+        ),
+        ("rloo", V05RLOOTrainer, dict(beta=0.0), dict(allocation="neyman", budget=41, wave=1)),
+    ):
         config = V05Config(rule="v05", prior="column", initial=2, maximum=9, reward_range=(0, 1), **config)
         rows, made = heard(config, kind, max_steps=2, **options)
         found[name] = {
-            "rows": rows, "state": digest(made.v05_estimator.state_dict()), "weights": weights(made).sum().item(),
+            "rows": rows,
+            "state": digest(made.v05_estimator.state_dict()),
+            "weights": weights(made).sum().item(),
             "logged": len(made._logs["advantages"]),
-            "rounds": [line["v05/rounds"] for line in made.state.log_history if "v05/rounds" in line]}
+            "rounds": [line["v05/rounds"] for line in made.state.log_history if "v05/rounds" in line],
+        }
     return found
 
 
@@ -75,12 +87,16 @@ def resumed():
     whole = trained(V05GRPOTrainer, FOLDER, config, **options)
     again = trainer(V05GRPOTrainer, FOLDER, config, **options)
     again.train(resume_from_checkpoint=f"{FOLDER}/checkpoint-2")
-    return {"same": torch.equal(weights(whole), weights(again)), "state": digest(again.v05_estimator.state_dict()),
-            "steps": again.v05_estimator.steps}
+    return {
+        "same": torch.equal(weights(whole), weights(again)),
+        "state": digest(again.v05_estimator.state_dict()),
+        "steps": again.v05_estimator.steps,
+    }
 
 
 def errors():
     """The message that this process gets of set-ups that are wrong in one process, or anywhere."""
+
     def message(action):
         try:
             action()
@@ -106,15 +122,33 @@ def errors():
     return {
         "fewer rows": message(lambda: made._gathered_rows(rows[:-1] if second else rows)),
         "no column": message(lambda: made._gathered_rows(nameless if second else rows)),
-        "reward": message(lambda: trained(
-            V05GRPOTrainer, FOLDER, V05Config(reward_range=(0, 1)), reward_funcs=late, **HALF)),
-        "prior": message(lambda: trained(V05GRPOTrainer, FOLDER, V05Config(prior="column", reward_range=(0, 1)),
-                                         train_dataset=range_of_one, **HALF)),
-        "none": message(lambda: trained(
-            V05GRPOTrainer, FOLDER, V05Config(allocation="osla", initial=2), max_steps=1, **HALF,
-            reward_funcs=lambda completions, **columns: [None if second else 1.0] * len(completions))),
-        "prior function": message(lambda: trained(
-            V05GRPOTrainer, FOLDER, V05Config(prior=undecided, reward_range=(0, 1)), max_steps=2, **HALF)),
+        "reward": message(
+            lambda: trained(V05GRPOTrainer, FOLDER, V05Config(reward_range=(0, 1)), reward_funcs=late, **HALF)
+        ),
+        "prior": message(
+            lambda: trained(
+                V05GRPOTrainer,
+                FOLDER,
+                V05Config(prior="column", reward_range=(0, 1)),
+                train_dataset=range_of_one,
+                **HALF,
+            )
+        ),
+        "none": message(
+            lambda: trained(
+                V05GRPOTrainer,
+                FOLDER,
+                V05Config(allocation="osla", initial=2),
+                max_steps=1,
+                **HALF,
+                reward_funcs=lambda completions, **columns: [None if second else 1.0] * len(completions),
+            )
+        ),
+        "prior function": message(
+            lambda: trained(
+                V05GRPOTrainer, FOLDER, V05Config(prior=undecided, reward_range=(0, 1)), max_steps=2, **HALF
+            )
+        ),
         "level": logging.getLogger("v05").level,
     }
 

@@ -23,16 +23,32 @@ def make_tokenizer(texts=(), padding_side="left"):
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unknown>"))
     tokenizer.pre_tokenizer = split
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", unk_token="<unknown>",
-        padding_side=padding_side)
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="<end>",
+        unk_token="<unknown>",
+        padding_side=padding_side,
+    )
 
 
 def make_backbone(vocabulary_size, width=WIDTH, layers=2, seed=0):
     torch.manual_seed(seed)
-    return transformers.Qwen3Model(transformers.Qwen3Config(
-        vocab_size=vocabulary_size, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers,
-        num_attention_heads=2, num_key_value_heads=1, head_dim=width // 2, max_position_embeddings=4096,
-        pad_token_id=0, eos_token_id=1, bos_token_id=None, initializer_range=0.2)).eval()
+    return transformers.Qwen3Model(
+        transformers.Qwen3Config(
+            vocab_size=vocabulary_size,
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=width // 2,
+            max_position_embeddings=4096,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=None,
+            initializer_range=0.2,
+        )
+    ).eval()
 
 
 def make_embedding(texts=(), *, padding_side="left", seed=0, width=WIDTH, **options):
@@ -63,7 +79,8 @@ def save_tabpfn(path, seed=0):
     pytest.importorskip("tabpfn", reason="the official head needs tabpfn")
     architecture = pytest.importorskip("tabpfn.architectures.tabpfn_v2_5", reason="tabpfn without its version 2.5")
     configuration = architecture.TabPFNV2p5Config(
-        max_num_classes=10, emsize=24, nlayers=2, nhead=3, num_thinking_rows=4, features_per_group=3)
+        max_num_classes=10, emsize=24, nlayers=2, nhead=3, num_thinking_rows=4, features_per_group=3
+    )
     model = architecture.get_architecture(configuration)
     torch.manual_seed(seed)
     for parameter in model.parameters():

@@ -26,7 +26,8 @@ ROOT = HERE.parents[1]
 
 def run(*command, **options):
     result = subprocess.run(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
     if result.returncode != 0:
         raise SystemExit("release: `" + " ".join(map(str, command)) + f"` failed:\n{result.stdout}")
     return result.stdout

@@ -36,15 +36,24 @@ def metadata_of(wheel):
 def package(metadata):
     purl = PackageURL("pypi", name=metadata["Name"], version=metadata["Version"])
     return Component(
-        name=metadata["Name"], version=metadata["Version"], type=ComponentType.LIBRARY, purl=purl, bom_ref=str(purl),
-        description=metadata["Summary"], licenses=[LicenseExpression(metadata["License-Expression"])])
+        name=metadata["Name"],
+        version=metadata["Version"],
+        type=ComponentType.LIBRARY,
+        purl=purl,
+        bom_ref=str(purl),
+        description=metadata["Summary"],
+        licenses=[LicenseExpression(metadata["License-Expression"])],
+    )
 
 
 def file_component(path):
     content = hashlib.sha256(path.read_bytes()).hexdigest()
     return Component(
-        name=path.name, type=ComponentType.FILE, bom_ref=path.name,
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=content)])
+        name=path.name,
+        type=ComponentType.FILE,
+        bom_ref=path.name,
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=content)],
+    )
 
 
 def swift_version():
@@ -56,10 +65,13 @@ def standard_library():
     """Parts of it are compiled into libv05.so; it is the only code there that is not ours."""
     number = swift_version()
     return Component(
-        name="Swift standard library, Embedded", version=number, type=ComponentType.LIBRARY,
+        name="Swift standard library, Embedded",
+        version=number,
+        type=ComponentType.LIBRARY,
         bom_ref="swift-standard-library",
         purl=PackageURL("github", "swiftlang", "swift", f"swift-{number}-RELEASE"),
-        licenses=[LicenseExpression("Apache-2.0 WITH Swift-exception")])
+        licenses=[LicenseExpression("Apache-2.0 WITH Swift-exception")],
+    )
 
 
 def needed(metadata):
@@ -73,9 +85,13 @@ def needed(metadata):
         always = any(requirement.marker is None for requirement in requirements)
         purl = PackageURL("pypi", name=name)
         yield Component(
-            name=name, type=ComponentType.LIBRARY, purl=purl, bom_ref=str(purl),
+            name=name,
+            type=ComponentType.LIBRARY,
+            purl=purl,
+            bom_ref=str(purl),
             scope=ComponentScope.REQUIRED if always else ComponentScope.OPTIONAL,
-            properties=[Property(name="v05:requirement", value=str(requirement)) for requirement in requirements])
+            properties=[Property(name="v05:requirement", value=str(requirement)) for requirement in requirements],
+        )
 
 
 def bill(folder, commit_time):

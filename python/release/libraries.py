@@ -15,7 +15,7 @@ from pathlib import Path
 PLATFORMS = ("manylinux_2_17_x86_64", "manylinux_2_17_aarch64", "musllinux_1_2_x86_64", "musllinux_1_2_aarch64")
 
 AARCH64 = Path("/usr/aarch64-linux-gnu")  # libc6-dev-arm64-cross
-MUSL = Path("/lib/ld-musl-x86_64.so.1")   # musl
+MUSL = Path("/lib/ld-musl-x86_64.so.1")  # musl
 BUILD = ["build", "-c", "release", "--traits", "Embedded"]
 
 
@@ -52,9 +52,24 @@ def built_for_x86_64(swift, root, scratch):
 
 
 def compiled_for_aarch64(swift, root, scratch):
-    run(swift, *BUILD, "--target", "CInterface", "--triple", "aarch64-none-none-elf", "--scratch-path", scratch,
-        "-Xcc", "-fPIC", "-Xcc", "-isystem", "-Xcc", AARCH64 / "include", cwd=root,
-        env={**os.environ, "V05_MACHINE": "aarch64"})
+    run(
+        swift,
+        *BUILD,
+        "--target",
+        "CInterface",
+        "--triple",
+        "aarch64-none-none-elf",
+        "--scratch-path",
+        scratch,
+        "-Xcc",
+        "-fPIC",
+        "-Xcc",
+        "-isystem",
+        "-Xcc",
+        AARCH64 / "include",
+        cwd=root,
+        env={**os.environ, "V05_MACHINE": "aarch64"},
+    )
     return sorted((scratch / "aarch64-none-none-elf" / "release").glob("*.build/*.o"))
 
 
@@ -62,8 +77,19 @@ def linked(tools, root, folder, machine, libc, objects):
     """With the options of Package.swift; pages of 64 KB, which aarch64 may have, are protected whole."""
     abi = re.search(r"#define V05_ABI_VERSION (\d+)", (root / "include" / "v05.h").read_text())[1]
     options = [
-        "-T", root / "Sources" / "CInterface" / "library.ld", "-soname", f"libv05.so.{abi}", "-z", "defs", "-z", "now",
-        "--gc-sections", "--icf=all", "--build-id=none", "-s", "--as-needed",
+        "-T",
+        root / "Sources" / "CInterface" / "library.ld",
+        "-soname",
+        f"libv05.so.{abi}",
+        "-z",
+        "defs",
+        "-z",
+        "now",
+        "--gc-sections",
+        "--icf=all",
+        "--build-id=none",
+        "-s",
+        "--as-needed",
     ]
     if machine == "aarch64":
         options += ["-z", "max-page-size=65536", "-z", "common-page-size=65536"]

@@ -28,7 +28,8 @@ def abi_version():
 
 
 def library_path():
-    """Path of the loaded libv05.so. Header: ../include/v05.h, pkg-config file: pkgconfig/v05.pc, both from its folder."""
+    """Path of the loaded libv05.so. Header: ../include/v05.h, pkg-config file: pkgconfig/v05.pc, both from its
+    folder."""
     return str(_PATH)
 
 
@@ -38,9 +39,33 @@ def build_mode():
 
 
 __all__ = [
-    "AdvantageEstimator", "Allocator", "ArgumentTypeError", "Calibration", "CheckpointError", "Error", "Estimate", "History",
-    "InvalidArgument", "LibraryError", "Mixture", "ModulationStatistics", "OutOfMemory", "RoutingFrontier",
-    "RunningCalibration", "RunningMixture", "abi_version", "advantages", "allocate", "build_mode", "errors", "estimate",
-    "fit_calibration", "fit_mixture", "library_path", "modulate_advantages", "prior_from_probability", "route",
+    "AdvantageEstimator",
+    "Allocator",
+    "ArgumentTypeError",
+    "Calibration",
+    "CheckpointError",
+    "Error",
+    "Estimate",
+    "History",
+    "InvalidArgument",
+    "LibraryError",
+    "Mixture",
+    "ModulationStatistics",
+    "OutOfMemory",
+    "RoutingFrontier",
+    "RunningCalibration",
+    "RunningMixture",
+    "abi_version",
+    "advantages",
+    "allocate",
+    "build_mode",
+    "errors",
+    "estimate",
+    "fit_calibration",
+    "fit_mixture",
+    "library_path",
+    "modulate_advantages",
+    "prior_from_probability",
+    "route",
     "route_frontier",
 ]

@@ -46,8 +46,12 @@ class RewardNormalization:
         rows, own = self._of_all_processes(list(zip(rewards.tolist(), keys, trained, column)))
         rewards_of_all, keys_of_all, trained_of_all, column_of_all = map(list, zip(*rows)) if rows else ([],) * 4
         found = self.v05_estimator.advantages(
-            rewards_of_all, keys_of_all, keys_of_all, mask=np.array(trained_of_all, dtype=bool),
-            column=column_of_all if self.v05_estimator.prior == "column" else None)
+            rewards_of_all,
+            keys_of_all,
+            keys_of_all,
+            mask=np.array(trained_of_all, dtype=bool),
+            column=column_of_all if self.v05_estimator.prior == "column" else None,
+        )
         stats_tracker.scalar(**self.v05_estimator.metrics)
         return torch.as_tensor(found[own], dtype=torch.float32, device=rewards.device)
 
@@ -61,13 +65,14 @@ class RewardNormalization:
         if self.v05_estimator.id_field is not None:
             if self.v05_estimator.id_field not in self.batch:
                 raise InvalidArgument(
-                    f"id_field {self.v05_estimator.id_field!r} must be in the batch, which holds {sorted(self.batch)}")
+                    f"id_field {self.v05_estimator.id_field!r} must be in the batch, which holds {sorted(self.batch)}"
+                )
             ids = self.batch[self.v05_estimator.id_field].tolist()
             return [prompt_key(number) for number in ids], trained.any(axis=1).tolist()
         tokens = self.batch["input_ids"].cpu().numpy()
         present = self.batch["attention_mask"].bool().cpu().numpy()
         first = np.where(trained.any(axis=1), trained.argmax(axis=1), tokens.shape[1])
-        prompts = (tokens[row, :first[row]][present[row, :first[row]]] for row in range(len(tokens)))
+        prompts = (tokens[row, : first[row]][present[row, : first[row]]] for row in range(len(tokens)))
         return [token_key(prompt) for prompt in prompts], trained.any(axis=1).tolist()
 
     def _column(self):
@@ -85,14 +90,14 @@ class RewardNormalization:
         group = self.actor.engine.data_parallel_group
         parts = [None] * distributed.get_world_size(group)
         distributed.all_gather_object(parts, rows, group=group)
-        start = sum(map(len, parts[:distributed.get_rank(group)]))
+        start = sum(map(len, parts[: distributed.get_rank(group)]))
         return [row for part in parts for row in part], slice(start, start + len(rows))
 
 
 class V05PPOActor(ppo_actor.PPOActor):
     """PPOActor with RewardNormalization; all else is AReaL's."""
 
-    options = {}
+    options: dict = {}
 
     def __init__(self, config, engine):
         super().__init__(config, engine)

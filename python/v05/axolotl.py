@@ -1,8 +1,8 @@
 """axolotl: its GRPO trainer with another baseline, by its YAML alone. See python/docs/axolotl.md.
 
-    plugins: [v05.axolotl.V05Plugin]
-    trainer_cls: v05.axolotl.V05AxolotlGRPOTrainer
-    v05: {rule: calibrated, reward_range: [0, 1]}
+plugins: [v05.axolotl.V05Plugin]
+trainer_cls: v05.axolotl.V05AxolotlGRPOTrainer
+v05: {rule: calibrated, reward_range: [0, 1]}
 """
 
 from axolotl.core.trainers.grpo.trainer import AxolotlGRPOTrainer
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from .errors import ArgumentTypeError, InvalidArgument
 from .trl import V05Config, V05GRPOTrainer
 
-_options = {}
+_options: dict = {}
 
 
 class V05Arguments(BaseModel):
@@ -33,8 +33,10 @@ class V05Plugin(BasePlugin):
             raise ArgumentTypeError(f"v05 in the YAML must be options of V05Config, got {given!r}")
         unknown = set(given) - set(V05Config.__dataclass_fields__)
         if unknown:
-            raise InvalidArgument(f"v05 in the YAML must hold options of V05Config, which are "
-                                  f"{', '.join(V05Config.__dataclass_fields__)}, got {', '.join(sorted(unknown))}")
+            raise InvalidArgument(
+                f"v05 in the YAML must hold options of V05Config, which are "
+                f"{', '.join(V05Config.__dataclass_fields__)}, got {', '.join(sorted(unknown))}"
+            )
         _options.clear()
         _options.update(given)
 

@@ -27,7 +27,7 @@ class V05GRPOTrainer(GRPOTrainer):
     count once. The state is in the trainer's checkpoints.
     """
 
-    options = {}
+    options: dict = {}
 
     def __init__(self, *arguments, **others):
         super().__init__(*arguments, **others)
@@ -52,17 +52,28 @@ class V05GRPOTrainer(GRPOTrainer):
         rewards = torch.where(unscored, float("nan"), weighted.nansum(dim=1))
 
         records = [sample.extra for sample in samples]
-        own = list(zip(self.v05_estimator.keys(records, [sample.prompt_id for sample in samples]),
-                       self.v05_estimator.column(records) or [None] * len(samples), [sample.request_id for sample in samples],
-                       [str(sample.messages) if self.v05_estimator.reads_texts else None for sample in samples]))
+        own = list(
+            zip(
+                self.v05_estimator.keys(records, [sample.prompt_id for sample in samples]),
+                self.v05_estimator.column(records) or [None] * len(samples),
+                [sample.request_id for sample in samples],
+                [str(sample.messages) if self.v05_estimator.reads_texts else None for sample in samples],
+            )
+        )
         rows = gather_object(own)
         if len(rows) != len(rewards):
-            raise InvalidArgument(f"samples and rewards must be of one length over all processes, got {len(rows)} and "
-                                  f"{len(rewards)}")
+            raise InvalidArgument(
+                f"samples and rewards must be of one length over all processes, got {len(rows)} and {len(rewards)}"
+            )
         keys, column, requests, prompts = map(list, zip(*rows))
         found = self.v05_estimator.advantages(
-            rewards, keys, keys, rollouts=requests, column=column if self.v05_estimator.prior == "column" else None,
-            prompts=prompts if self.v05_estimator.reads_texts else None)
+            rewards,
+            keys,
+            keys,
+            rollouts=requests,
+            column=column if self.v05_estimator.prior == "column" else None,
+            prompts=prompts if self.v05_estimator.reads_texts else None,
+        )
         for name, value in self.v05_estimator.metrics.items():
             self._metrics["train"][name].append(value)
         return stock.new_tensor(found)

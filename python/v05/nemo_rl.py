@@ -44,8 +44,12 @@ class V05AdvantageEstimator:
             records = [{}] * len(prompts)
         records = [record or {} for record in records]
         found = self.v05_estimator.advantages(
-            rewards, prompts, self.v05_estimator.keys(records, prompts), column=self.v05_estimator.column(records),
-            mask=None if valid_mask is None else valid_mask.cpu().numpy() != 0)
+            rewards,
+            prompts,
+            self.v05_estimator.keys(records, prompts),
+            column=self.v05_estimator.column(records),
+            mask=None if valid_mask is None else valid_mask.cpu().numpy() != 0,
+        )
         return rewards.new_tensor(found).unsqueeze(-1).expand(mask.shape)
 
     def _prompts(self, prompt_ids, lengths):
@@ -58,8 +62,10 @@ class V05AdvantageEstimator:
             first, last = prompt.argmax(axis=1), rows.shape[1] - prompt[:, ::-1].argmax(axis=1)
             return [token_key(row[start:end]) for row, start, end in zip(rows, first, last)]
         if lengths is None:
-            raise InvalidArgument("pad_token_id must be given: prompts come padded to the longest of the batch and "
-                                  "without lengths, so they would not be the same in other batches")
+            raise InvalidArgument(
+                "pad_token_id must be given: prompts come padded to the longest of the batch and "
+                "without lengths, so they would not be the same in other batches"
+            )
         return [token_key(row[:length]) for row, length in zip(rows, map(int, lengths))]
 
 

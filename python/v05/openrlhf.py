@@ -34,8 +34,10 @@ class V05ExperienceMaker(RemoteExperienceMaker):
     def __init__(self, *arguments, v05=None, **others):
         super().__init__(*arguments, **others)
         if self.advantage_estimator not in _ESTIMATORS:
-            raise InvalidArgument(f"algo.advantage.estimator must be one of {', '.join(_ESTIMATORS)} for v05, "
-                                  f"got {self.advantage_estimator}")
+            raise InvalidArgument(
+                f"algo.advantage.estimator must be one of {', '.join(_ESTIMATORS)} for v05, "
+                f"got {self.advantage_estimator}"
+            )
         self.v05_estimator = StoredEstimator(**v05 or {})
         self.v05_estimator.refuse("OpenRLHF", columns=True)
 
@@ -88,8 +90,11 @@ def _already_shaped(arguments):
     """Settings under which RemoteExperienceMaker takes rewards as they are: groups of one, no baseline, no whitening,
     no penalties, which are done. The maker's own name of the estimator stays, and its returns with it."""
     changes = [
-        (arguments.rollout, "n_samples_per_prompt", 1), (arguments.algo.advantage, "estimator", "v05"),
-        (arguments.reward, "overlong_buffer_len", None), (arguments.reward, "stop_properly_penalty_coef", None)]
+        (arguments.rollout, "n_samples_per_prompt", 1),
+        (arguments.algo.advantage, "estimator", "v05"),
+        (arguments.reward, "overlong_buffer_len", None),
+        (arguments.reward, "stop_properly_penalty_coef", None),
+    ]
     before = [(space, name, getattr(space, name)) for space, name, _ in changes if hasattr(space, name)]
     for space, name, value in changes:
         setattr(space, name, value)
@@ -120,7 +125,14 @@ def _trainer(actor, options):
             super().__init__(*arguments, **others)
             stock = self.experience_maker
             self.experience_maker = V05ExperienceMaker(
-                stock.actor_model_group, stock.critic_model_group, stock.reward_model_group, stock.initial_model_group,
-                stock.kl_ctl, stock.strategy, stock.tokenizer, v05=options)
+                stock.actor_model_group,
+                stock.critic_model_group,
+                stock.reward_model_group,
+                stock.initial_model_group,
+                stock.kl_ctl,
+                stock.strategy,
+                stock.tokenizer,
+                v05=options,
+            )
 
     return ray.remote(V05Trainer)

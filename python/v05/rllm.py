@@ -17,8 +17,8 @@ from .training.stored_estimator import StoredEstimator
 # Options with which rLLM's own numbers come out (adv_estimator: grpo).
 STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=0, epsilon=1e-6, singleton="raw")
 
-_options = {}
-_estimators = {}
+_options: dict = {}
+_estimators: dict = {}
 
 
 def install(**options):
@@ -50,7 +50,8 @@ def compute_advantages(rewards, algorithm_config=None, traj_groups=None, **_):
         np.repeat(np.arange(len(sizes)), sizes),
         _repeated(estimator.keys(records, [_content(task) for task in tasks]), sizes),
         prompts=_repeated([str(_content(task)) for task in tasks], sizes) if estimator.reads_texts else None,
-        column=None if column is None else _repeated(column, sizes))
+        column=None if column is None else _repeated(column, sizes),
+    )
     advantages = np.split(advantages, np.cumsum(sizes)[:-1]) if sizes else []
     return advantages, advantages
 
@@ -93,6 +94,7 @@ def _repeated(values, sizes):
 register_rllm_adv_estimator("v05")(compute_advantages)
 if "other" in RLLM_ADV_ESTIMATOR_REGISTRY:
     logging.getLogger("v05").warning(
-        'the entry "other" is taken: adv_estimator "v05" does not reach v05, name it in traj_group_adv_estimator_map')
+        'the entry "other" is taken: adv_estimator "v05" does not reach v05, name it in traj_group_adv_estimator_map'
+    )
 else:
     register_rllm_adv_estimator("other")(compute_advantages)

@@ -28,8 +28,8 @@ def post_process_rewards(args, samples):
 
     Samples with one group_index are rollouts of one prompt, in any number; without it, those of the same prompt are.
     Samples with one rollout_id are parts of one rollout: they count once and share its advantage. The prompt is known
-    by the field `id_field` of Sample.metadata, else by Sample.prompt. A reward of None or NaN counts nowhere, and so does
-    a sample with remove_sample, which slime does not train on: its reward says nothing of the policy. Aborted and
+    by the field `id_field` of Sample.metadata, else by Sample.prompt. A reward of None or NaN counts nowhere, and so
+    does a sample with remove_sample, which slime does not train on: its reward says nothing of the policy. Aborted and
     truncated samples count as slime trains them, by their reward.
     """
     estimator = _estimator or install(**(getattr(args, "v05", None) or {}))
@@ -44,17 +44,21 @@ def post_process_rewards(args, samples):
     key_of = dict(zip(first, estimator.keys(records, prompts)))
     prior_of = dict(zip(first, estimator.column(records) or ()))
     advantages = estimator.advantages(
-        rewards, groups, [key_of[group] for group in groups],
+        rewards,
+        groups,
+        [key_of[group] for group in groups],
         rollouts=[_rollout(row, sample) for row, sample in enumerate(samples)],
         mask=[not _removed(sample) for sample in samples],
         column=[prior_of[group] for group in groups] if prior_of else None,
-        prompts=[str(first[group].prompt) for group in groups] if estimator.reads_texts else None)
+        prompts=[str(first[group].prompt) for group in groups] if estimator.reads_texts else None,
+    )
     # slime averages raw rewards in its log.
     return [0.0 if reward is None else reward for reward in rewards], advantages.tolist()
 
 
 def _reward(row, sample, name):
-    """The reward of a sample; where rewards are dicts that of the key `name`, and None where it has no reward at all."""
+    """The reward of a sample; where rewards are dicts that of the key `name`, and None where it has no reward at
+    all."""
     if name is None or sample.reward is None:
         return sample.reward
     try:
@@ -62,8 +66,10 @@ def _reward(row, sample, name):
     except (KeyError, TypeError, IndexError) as error:
         held = sorted(map(str, sample.reward)) if isinstance(sample.reward, dict) else repr(sample.reward)
         raise InvalidArgument(
-            f"the reward of samples[{row}] must be a dict with reward_key {name!r}, got {held}; a sample that could not "
-            "be scored has the reward None") from error
+            f"the reward of samples[{row}] must be a dict with reward_key {name!r}, got {held}; a sample that could "
+            f"not "
+            "be scored has the reward None"
+        ) from error
 
 
 def _rollout(row, sample):

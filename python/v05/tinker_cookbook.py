@@ -1,8 +1,7 @@
 """tinker-cookbook: advantages in place of its rewards centred by group. See python/docs/tinker_cookbook.md.
 
-    import v05.tinker_cookbook
-    v05.tinker_cookbook.install(rule="calibrated", reward_range=(0, 1), state_path="run-7/v05.zip")
-    ...                                                         # then the recipe's own main
+import v05.tinker_cookbook v05.tinker_cookbook.install(rule="calibrated", reward_range=(0, 1),
+state_path="run-7/v05.zip") ...                                                         # then the recipe's own main
 """
 
 import functools
@@ -29,8 +28,10 @@ def install(**options):
         """Advantages of each group, (G,) float32 tensors, group after group in their order."""
         return [
             torch.tensor(
-                estimator.group(group.get_total_rewards(), _key(group), learn=not _displaying), dtype=torch.float32)
-            for group in trajectory_groups_P]
+                estimator.group(group.get_total_rewards(), _key(group), learn=not _displaying), dtype=torch.float32
+            )
+            for group in trajectory_groups_P
+        ]
 
     for module in (data_processing, train):
         module.compute_advantages = compute_advantages

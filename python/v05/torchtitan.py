@@ -1,6 +1,6 @@
 """torchtitan's RL experiment: an advantage estimator for `Rollouter.Config.advantage`. See python/docs/torchtitan.md.
 
-    advantage=v05.torchtitan.AdvantageEstimator.Config(options={"rule": "calibrated", "reward_range": (0, 1)})
+advantage=v05.torchtitan.AdvantageEstimator.Config(options={"rule": "calibrated", "reward_range": (0, 1)})
 """
 
 from dataclasses import dataclass, field
@@ -32,5 +32,7 @@ class AdvantageEstimator(Configurable):
     def __call__(self, group):
         """Advantages of a RolloutGroup, one per rollout in its order."""
         rollouts = group.rollouts
-        key = next((token_key(rollout.turns[0].prompt_token_ids) for rollout in rollouts if rollout.turns), group.group_id)
+        key = next(
+            (token_key(rollout.turns[0].prompt_token_ids) for rollout in rollouts if rollout.turns), group.group_id
+        )
         return self.v05_estimator.group([rollout.reward for rollout in rollouts], key).tolist()

@@ -14,16 +14,19 @@ struct AdvantageScaling {
         scale = options.scale
         ddof = options.ddof
         epsilon = options.epsilon
-        batchDivisor = scale == .batch
+        batchDivisor =
+            scale == .batch
             ? AdvantageScaling.batchDivisor(
-                summaries, groupCount: groupCount, isWeighted: isWeighted, terms: try workspace.take(Double.self, count: groupCount),
+                summaries, groupCount: groupCount, isWeighted: isWeighted,
+                terms: try workspace.take(Double.self, count: groupCount),
                 ddof: options.ddof, epsilon: options.epsilon)
             : 1
     }
 
     /// Standard deviation of all counted rewards of a batch, plus epsilon.
     private static func batchDivisor(
-        _ summaries: UnsafePointer<GroupSummary>, groupCount: Int, isWeighted: Bool, terms: UnsafeMutablePointer<Double>,
+        _ summaries: UnsafePointer<GroupSummary>, groupCount: Int, isWeighted: Bool,
+        terms: UnsafeMutablePointer<Double>,
         ddof: Int, epsilon: Double
     ) -> Double {
         var rewardCount = 0

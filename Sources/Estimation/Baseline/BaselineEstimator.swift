@@ -51,7 +51,8 @@ struct BaselineEstimator {
     func check(_ sample: Sample) -> PriorCheck {
         if sample.prior.value.isNaN || sample.count == 0 { return .none }
         return PriorCheck(
-            mean: sample.center, count: sample.count, effectiveCount: sample.effectiveCount, successes: sample.successes, prior: sample.prior.value,
+            mean: sample.center, count: sample.count, effectiveCount: sample.effectiveCount,
+            successes: sample.successes, prior: sample.prior.value,
             options: options)
     }
 
@@ -80,8 +81,9 @@ struct BaselineEstimator {
             if sample.prior.strength <= 0 {
                 return sample.count == 0 ? .none : Baseline(weight: 1, value: sample.center, mse: noise)
             }
-            return 
-                .counted(mean: sample.center, count: sample.effectiveCount, prior: sample.prior, interval: options.interval)
+            return
+                .counted(
+                    mean: sample.center, count: sample.effectiveCount, prior: sample.prior, interval: options.interval)
         case .batchMean:
             // Made of the other groups, not of samples of this one.
             return .none
@@ -97,7 +99,8 @@ struct BaselineEstimator {
     private func shrunkBaseline(_ sample: Sample) -> Baseline {
         let hasPrior = rule == .calibrated && !sample.prior.value.isNaN
         let spread = hasPrior ? calibration.priorVariance : calibration.betweenVariance
-        let center = hasPrior
+        let center =
+            hasPrior
             ? options.interval.clamp(calibration.intercept + calibration.slope * sample.prior.value)
             : calibration.grandMean
         if sample.count == 0 { return Baseline(weight: 0, value: center, mse: spread) }
@@ -110,7 +113,8 @@ struct BaselineEstimator {
 public func baselineOfGroup(
     mean: Double, count: Int, prior: Prior, options: EstimationOptions, calibration: Calibration?
 ) -> (value: Double, mse: Double) {
-    let estimator = BaselineEstimator(options: options, rule: options.rule, calibration: calibration ?? .empty, weights: nil)
+    let estimator = BaselineEstimator(
+        options: options, rule: options.rule, calibration: calibration ?? .empty, weights: nil)
     let sample = Sample(count: count, center: mean, successes: 0, prior: prior)
     let baseline = estimator.baseline(sample, check: estimator.check(sample))
     return (baseline.value, baseline.mse)

@@ -42,7 +42,8 @@ struct OtherGroups {
                 let (rewards, weights) = sums(without: group)
                 mean = rewards.value / weights.value
             } else if own {
-                mean = ((rewards.high - sum(of: group)) + rewards.low) / ((weights.high - weight(of: group)) + weights.low)
+                mean =
+                    ((rewards.high - sum(of: group)) + rewards.low) / ((weights.high - weight(of: group)) + weights.low)
             } else {
                 mean = rewards.value / weights.value
             }

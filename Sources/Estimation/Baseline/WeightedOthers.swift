@@ -14,7 +14,8 @@ struct WeightedOthers {
         let scaled = weight * sums.scale
         if weight <= 0 || group.count <= 0 {
             self.init(
-                count: group.count, mean: group.mean, effectiveCount: group.effectiveCount, sumOfSquares: group.sumOfSquares)
+                count: group.count, mean: group.mean, effectiveCount: group.effectiveCount,
+                sumOfSquares: group.sumOfSquares)
             return
         }
         if group.count == 1 {

@@ -46,7 +46,8 @@ public struct BatchEstimation {
         try estimation.write(to: output)
         return AppliedEstimation(
             groupCount: estimation.groupCount, rule: estimation.estimator.rule,
-            calibration: estimation.appliedCalibration, weights: estimation.estimator.weights, interval: options.interval)
+            calibration: estimation.appliedCalibration, weights: estimation.estimator.weights,
+            interval: options.interval)
     }
 
     /// - Parameters: `calibration` and `mixture` from earlier batches; fitted on this one where nil or resting on too few
@@ -202,7 +203,8 @@ public struct BatchEstimation {
             var advantage = 0.0
             if batch.isCounted(row) {
                 let reward = batch.rewards[row]
-                let divisor = options.scale == .group
+                let divisor =
+                    options.scale == .group
                     ? scaling.divisorOfOthers(summary, reward: reward, exactSquares: { squaresOfOthers(group, row) })
                     : scaling.divisor(of: summary)
                 advantage = (reward - (otherGroups == nil ? others.value(without: reward) : baseline)) / divisor

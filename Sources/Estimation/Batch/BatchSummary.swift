@@ -26,7 +26,8 @@ struct BatchSummary {
             &+ (rule == .median ? Workspace.size(of: MiddleRewards.self, count: groups) : 0)
             &+ Workspace.size(of: Double.self, count: rowCount)
             &+ (hasWeights
-                ? Workspace.size(of: GroupWeights.self, count: groups) &+ Workspace.size(of: Double.self, count: rowCount) : 0)
+                ? Workspace.size(of: GroupWeights.self, count: groups)
+                    &+ Workspace.size(of: Double.self, count: rowCount) : 0)
     }
 
     /// - Parameter batch: its weights have been checked.
@@ -44,7 +45,8 @@ struct BatchSummary {
             grouping = try Grouping(offsets: offsets, groupCount: count, rowCount: batch.rowCount)
         }
         groups = try workspace.take(GroupSummary.self, count: grouping.groupCount)
-        middles = options.rule == .median
+        middles =
+            options.rule == .median
             ? try workspace.take(MiddleRewards.self, count: grouping.groupCount) : nil
         scratch = try workspace.take(Double.self, count: grouping.largestGroup)
         weights = batch.weights == nil ? nil : try workspace.take(GroupWeights.self, count: grouping.groupCount)

@@ -22,7 +22,8 @@ public struct EstimationOutput {
     public init() {}
 
     var wantsGroups: Bool {
-        groupIds != nil || count != nil || effectiveCount != nil || mean != nil || prior != nil || weight != nil || baseline != nil
+        groupIds != nil || count != nil || effectiveCount != nil || mean != nil || prior != nil || weight != nil
+            || baseline != nil
             || biasSquared != nil || mse != nil || z != nil || pValue != nil || rejected != nil || constant != nil
     }
 }

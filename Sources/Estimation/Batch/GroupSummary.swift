@@ -22,7 +22,8 @@ public struct GroupSummary {
 
     static func empty(prior: Prior) -> GroupSummary {
         GroupSummary(
-            count: 0, effectiveCount: 0, unit: 0, sumHigh: 0, sumLow: 0, mean: .nan, sumOfSquares: 0, constant: false, successes: 0,
+            count: 0, effectiveCount: 0, unit: 0, sumHigh: 0, sumLow: 0, mean: .nan, sumOfSquares: 0, constant: false,
+            successes: 0,
             prior: prior)
     }
 

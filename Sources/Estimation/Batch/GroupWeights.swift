@@ -51,7 +51,8 @@ extension GroupSummary {
     /// - Parameters: `rewards` of the rows with a weight above 0, at least one, and those `weights`, scaled as `sums` has them.
     @_optimize(speed)
     init(
-        rewards: UnsafePointer<Double>, weights: UnsafePointer<Double>, sums: GroupWeights, count: Int, range: RewardRange,
+        rewards: UnsafePointer<Double>, weights: UnsafePointer<Double>, sums: GroupWeights, count: Int,
+        range: RewardRange,
         prior: Prior
     ) {
         self = .empty(prior: prior)

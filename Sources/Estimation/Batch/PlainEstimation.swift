@@ -35,8 +35,9 @@ struct PlainEstimation {
         _ batch: Batch, options: EstimationOptions, output: EstimationOutput, workspace: inout Workspace
     ) throws(Failure) {
         let needsNoMore = options.rule == .v05 || options.rule == .grpo || options.rule == .prior
-        guard needsNoMore && batch.mask == nil && batch.strengths == nil && batch.weights == nil && !options.leaveOneOut
-            && options.scale == .none && options.test == .bound && !output.wantsGroups && output.rowGroup == nil
+        guard
+            needsNoMore && batch.mask == nil && batch.strengths == nil && batch.weights == nil && !options.leaveOneOut
+                && options.scale == .none && options.test == .bound && !output.wantsGroups && output.rowGroup == nil
         else { return nil }
         self.batch = batch
         self.options = options

@@ -52,12 +52,14 @@ public struct Calibration: Sendable {
         let means = max(max(intercept.magnitude, slope.magnitude), grandMean.magnitude)
         let largest = max(max(priorVariance, betweenVariance), max(rewardVariance, max(groups, totalGroups)))
         let smallest = min(min(priorVariance, betweenVariance), min(rewardVariance, min(groups, totalGroups)))
-        let hasNaN = intercept.isNaN || slope.isNaN || grandMean.isNaN || priorVariance.isNaN || betweenVariance.isNaN
+        let hasNaN =
+            intercept.isNaN || slope.isNaN || grandMean.isNaN || priorVariance.isNaN || betweenVariance.isNaN
             || rewardVariance.isNaN || groups.isNaN || totalGroups.isNaN
         // A fit to rewards of the largest size can exceed that size.
         let limit = 10 * largestReward
         if hasNaN || means > limit || largest > limit * limit {
-            throw Failure(.invalidCalibration, "calibration must hold means of at most 1e31 and variances of at most 1e62")
+            throw Failure(
+                .invalidCalibration, "calibration must hold means of at most 1e31 and variances of at most 1e62")
         }
         if smallest < 0 {
             throw Failure(.invalidCalibration, "calibration must not hold a negative variance or number of groups")

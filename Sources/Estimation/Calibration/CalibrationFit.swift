@@ -36,7 +36,8 @@ public struct CalibrationFit {
         moments.withinSquares = reproducibleSum(terms, count: groupCount) / meanWeight
         group = 0
         while group < groupCount {
-            terms[group] = summaries[group].count >= 2 ? summaries[group].unit * (summaries[group].effectiveCount - 1) : 0
+            terms[group] =
+                summaries[group].count >= 2 ? summaries[group].unit * (summaries[group].effectiveCount - 1) : 0
             group &+= 1
         }
         moments.withinFreedom = reproducibleSum(terms, count: groupCount) / meanWeight

@@ -36,7 +36,8 @@ public struct RunningCalibration: Sendable {
     public var rewardVariance: Double { withinFreedom > 0 ? withinSquares / withinFreedom : 0 }
 
     public var calibration: Calibration {
-        let line = regression.groups > 0
+        let line =
+            regression.groups > 0
             ? regression.line(ridge: RunningCalibration.ridge(interval), hasSlope: true)
             : RegressionLine(intercept: interval.middle, slope: 0)
         return Calibration(
@@ -57,10 +58,12 @@ extension RunningCalibration {
         guard discount >= 0 && discount <= 1 else {
             throw Failure(.invalidOption, "discount must lie in [0, 1]", real: discount)
         }
-        let finite = withinSquares * 0 + withinFreedom * 0 + groups * 0 + totalGroups * 0
+        let finite =
+            withinSquares * 0 + withinFreedom * 0 + groups * 0 + totalGroups * 0
             + regression.finiteCheck + grand.finiteCheck
         let smallest = min(
-            min(min(withinSquares, withinFreedom), min(groups, totalGroups)), min(regression.smallestSum, grand.smallestSum))
+            min(min(withinSquares, withinFreedom), min(groups, totalGroups)),
+            min(regression.smallestSum, grand.smallestSum))
         guard finite == 0 && smallest >= 0 && updates >= 0 else {
             throw Failure(.invalidCalibration, "running must hold finite sums, none of squares or counts negative")
         }

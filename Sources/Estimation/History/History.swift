@@ -281,8 +281,9 @@ public struct History {
         if reader.version > 1 {
             level = reader.readDouble()
             meanWeight = reader.readDouble()
-            guard (level.isNaN || (level >= 0 && level <= 1))
-                && (meanWeight.isNaN || (meanWeight > 0 && meanWeight <= .greatestFiniteMagnitude))
+            guard
+                (level.isNaN || (level >= 0 && level <= 1))
+                    && (meanWeight.isNaN || (meanWeight > 0 && meanWeight <= .greatestFiniteMagnitude))
             else { throw Failure(.checkpointCorrupted, "checkpoint must hold running means that can be") }
         }
         do {
@@ -304,8 +305,9 @@ public struct History {
         let step = reader.read(UInt64.self)
         entry.step = Int32(truncatingIfNeeded: step)
         entry.hasStart = reader.version > 1 && step & History.startMark != 0
-        guard entry.strength >= 0 && entry.strength <= .greatestFiniteMagnitude && entry.successes >= 0
-            && entry.successes <= entry.strength * (1 + 1e-9) && entry.step >= 0 && table.find(entry.key) < 0
+        guard
+            entry.strength >= 0 && entry.strength <= .greatestFiniteMagnitude && entry.successes >= 0
+                && entry.successes <= entry.strength * (1 + 1e-9) && entry.step >= 0 && table.find(entry.key) < 0
         else { throw Failure(.checkpointCorrupted, "checkpoint must hold each key once, with finite sums") }
         _ = table.insert(entry)
     }

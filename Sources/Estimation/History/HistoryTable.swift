@@ -114,7 +114,8 @@ struct HistoryTable {
         index = newIndex
         var entry = 0
         while entry < count {
-            newIndex[place(of: self[Int32(truncatingIfNeeded: entry)].key, in: newIndex)] = Int32(truncatingIfNeeded: entry)
+            newIndex[place(of: self[Int32(truncatingIfNeeded: entry)].key, in: newIndex)] = Int32(
+                truncatingIfNeeded: entry)
             entry &+= 1
         }
     }

@@ -63,7 +63,8 @@ public struct Mixture: Sendable {
         }
         if !isProper {
             throw Failure(
-                .invalidCalibration, "mixture must hold weights of at least 1e-100 that sum to 1, those with and those without prior")
+                .invalidCalibration,
+                "mixture must hold weights of at least 1e-100 that sum to 1, those with and those without prior")
         }
     }
 

@@ -7,7 +7,9 @@ extension CheckpointWriter {
 extension CheckpointReader {
     public mutating func readMixtureNumbers() -> MixtureNumbers {
         var numbers = MixtureNumbers()
-        numbers.withMutablePairs { read(to: UnsafeMutableRawPointer($0).assumingMemoryBound(to: Double.self), count: 40) }
+        numbers.withMutablePairs {
+            read(to: UnsafeMutableRawPointer($0).assumingMemoryBound(to: Double.self), count: 40)
+        }
         return numbers
     }
 }

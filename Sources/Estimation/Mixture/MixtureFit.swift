@@ -61,7 +61,8 @@ struct MixtureFit {
     /// Adds the groups to the counts of their components. Starts from the weights that the earlier counts amount to.
     @_optimize(speed)
     private func maximise(
-        _ counts: UnsafeMutablePointer<SIMD2<Double>>, _ likelihoods: UnsafePointer<SIMD2<Double>>, groups: Int, pairs: Int
+        _ counts: UnsafeMutablePointer<SIMD2<Double>>, _ likelihoods: UnsafePointer<SIMD2<Double>>, groups: Int,
+        pairs: Int
     ) {
         let weights = scratch
         let high = scratch + MixtureComponents.withPrior

@@ -77,11 +77,13 @@ public struct TokenModulation<Scalar: TokenScalar> {
 
     public init(
         options: ModulationOptions, sequences: Int, length: Int, advantages: UnsafePointer<Scalar>, isPerToken: Bool,
-        entropy: UnsafePointer<Scalar>, logProbabilities: UnsafePointer<Scalar>, oldLogProbabilities: UnsafePointer<Scalar>,
+        entropy: UnsafePointer<Scalar>, logProbabilities: UnsafePointer<Scalar>,
+        oldLogProbabilities: UnsafePointer<Scalar>,
         mask: UnsafePointer<UInt8>
     ) {
         choices = (
-            options.alpha, options.floor, options.steepness, options.threshold, log1p(options.clipHigh), log1p(-options.clipLow),
+            options.alpha, options.floor, options.steepness, options.threshold, log1p(options.clipHigh),
+            log1p(-options.clipLow),
             largestReward,
             // More than a log-probability can exceed 0 by rounding.
             largestLogProbability: 1

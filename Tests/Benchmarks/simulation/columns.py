@@ -1,6 +1,6 @@
 """What is measured of a contestant, with standard errors.
 
-    outcome[repeat, quantity, prompt]  ->  {column: (value, standard error)}
+outcome[repeat, quantity, prompt]  ->  {column: (value, standard error)}
 """
 
 import numpy as np
@@ -19,14 +19,16 @@ def measure(result, truth):
         return np.bincount(result.prompt, values, len(truth)) / count
 
     apart = result.reward - truth[result.prompt]
-    return np.stack([
-        count,
-        mean((apart - result.advantage) ** 2),  # reward - advantage is the baseline
-        mean(apart),
-        mean(result.advantage**2) / count,
-        mean(result.advantage * apart),
-        mean(np.abs(result.advantage)) < SILENT,
-    ])
+    return np.stack(
+        [
+            count,
+            mean((apart - result.advantage) ** 2),  # reward - advantage is the baseline
+            mean(apart),
+            mean(result.advantage**2) / count,
+            mean(result.advantage * apart),
+            mean(np.abs(result.advantage)) < SILENT,
+        ]
+    )
 
 
 def summarise(outcome, variance):

@@ -114,8 +114,13 @@ def _play_ahead(baseline, counts_of, batch):
     prompt = np.repeat(np.arange(len(counts)), counts)
     reward = batch.rewards[np.arange(MOST) < counts[:, None]]
     advantage = v05.advantages(
-        reward, prompt, batch.prior[prompt], prior_strength=batch.strength[prompt], reward_range=INTERVAL,
-        **BASELINES[baseline])
+        reward,
+        prompt,
+        batch.prior[prompt],
+        prior_strength=batch.strength[prompt],
+        reward_range=INTERVAL,
+        **BASELINES[baseline],
+    )
     return Result(prompt, reward, advantage)
 
 
@@ -130,8 +135,14 @@ def _equal(average, batch):
 
 def _allocated(average, options, batch):
     return v05.allocate(
-        (batch.prior + 1) / 2, _total(average, batch), minimum=2, maximum=MOST,
-        seen=np.full(len(batch.prior), INITIAL), strength=batch.strength, **options)
+        (batch.prior + 1) / 2,
+        _total(average, batch),
+        minimum=2,
+        maximum=MOST,
+        seen=np.full(len(batch.prior), INITIAL),
+        strength=batch.strength,
+        **options,
+    )
 
 
 def _play_sequential(baseline, batch, *, rule, look_ahead="same_bias", initial=INITIAL, average=None):
@@ -141,8 +152,15 @@ def _play_sequential(baseline, batch, *, rule, look_ahead="same_bias", initial=I
     mixture = batch.mixture if rule_of_baseline == "mixture" else None
     budget = None if average is None else _total(average, batch)
     with v05.Allocator(
-        batch.prior, rule=rule, reward_range=INTERVAL, initial=initial, maximum=MOST, look_ahead=look_ahead,
-        budget=budget, calibration=calibration, mixture=mixture,
+        batch.prior,
+        rule=rule,
+        reward_range=INTERVAL,
+        initial=initial,
+        maximum=MOST,
+        look_ahead=look_ahead,
+        budget=budget,
+        calibration=calibration,
+        mixture=mixture,
     ) as allocator:
         taken = np.zeros(len(batch.prior), np.int64)
         while (wanted := allocator.request()).any():

@@ -28,9 +28,20 @@ def draw_trial(trial, path):
     from matplotlib.figure import Figure
 
     style = {
-        "font.size": 11, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": "#c9d1d8", "axes.grid": True,
-        "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left", "axes.titleweight": "bold",
-        "xtick.color": INK, "ytick.color": INK, "grid.color": "#e8ecef", "legend.frameon": False, "svg.hashsalt": "v05",
+        "font.size": 11,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": "#c9d1d8",
+        "axes.grid": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "grid.color": "#e8ecef",
+        "legend.frameon": False,
+        "svg.hashsalt": "v05",
     }
     columns = min(4, len(trial.prior_error))
     rows = math.ceil(len(trial.prior_error) / columns)
@@ -41,14 +52,18 @@ def draw_trial(trial, path):
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for panel, name in zip(panels, trial.prior_error, strict=False):
             _draw_prior(panel, trial, name)
-        for panel in panels[len(trial.prior_error):]:
+        for panel in panels[len(trial.prior_error) :]:
             panel.set_visible(False)
-        for panel in panels[max(0, len(trial.prior_error) - columns):len(trial.prior_error)]:
+        for panel in panels[max(0, len(trial.prior_error) - columns) : len(trial.prior_error)]:
             panel.set_xlabel("rollouts per prompt")
             panel.tick_params(labelbottom=True)
         figure.supylabel("gradient noise × rollouts, leave-one-out with 16 = 1")
-        figure.suptitle("Gradient noise for the same number of rollouts, by the quality of the prior (lower is better)",
-                        x=0.01, ha="left", fontsize=14)
+        figure.suptitle(
+            "Gradient noise for the same number of rollouts, by the quality of the prior (lower is better)",
+            x=0.01,
+            ha="left",
+            fontsize=14,
+        )
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(5, 2 * columns))
         figure.savefig(path, dpi=130)
 
@@ -59,8 +74,17 @@ def _draw_prior(axes, trial, name):
         rows = [trial.row(prior, f"{size} each", baseline) for size in GROUP_SIZES]
         _draw(axes, rows, 1.01 ** (shift - 1), color=colour, marker=".", linewidth=1.8, label=f"{label}, equal groups")
     for (allocation, baseline), (label, marker, colour) in POINTS.items():
-        _draw(axes, [trial.row(name, allocation, baseline)], color=colour, marker=marker, markersize=8, linestyle="",
-              markeredgecolor="white", label=label, zorder=4 if marker == "D" else 3)
+        _draw(
+            axes,
+            [trial.row(name, allocation, baseline)],
+            color=colour,
+            marker=marker,
+            markersize=8,
+            linestyle="",
+            markeredgecolor="white",
+            label=label,
+            zorder=4 if marker == "D" else 3,
+        )
     axes.set_title(f"{name} (error {trial.prior_error[name]:.2g} h²)")
     axes.set_xscale("log", base=2)
     axes.set_xticks(GROUP_SIZES, [str(size) for size in GROUP_SIZES])

@@ -55,9 +55,7 @@ def population_of_log(path, generator):
     successes = np.add.reduceat((visits.reward - low) / (high - low), visits.start)
     by_prompt = np.lexsort((visits.earlier, visits.prompt))
     bounds = np.flatnonzero(np.diff(visits.prompt[by_prompt], prepend=-1))[1:]
-    courses = [
-        2 * _smoothed(successes[visit], visits.count[visit]) - 1 for visit in np.split(by_prompt, bounds)
-    ]
+    courses = [2 * _smoothed(successes[visit], visits.count[visit]) - 1 for visit in np.split(by_prompt, bounds)]
     now = [generator.integers(min(FIRST_VISIT, len(course) - 1), len(course)) for course in courses]
     earlier = []
     for back in range(max(now), 0, -1):

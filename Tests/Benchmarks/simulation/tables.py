@@ -27,7 +27,9 @@ def print_trial(trial):
         console.width = WIDTH
     console.print(
         f"{trial.log}: {len(trial.population)} prompts, mean variance of a reward "
-        f"{trial.population.variance.mean():.4f} h², {trial.steps} repeats, seed {trial.seed}", highlight=False)
+        f"{trial.population.variance.mean():.4f} h², {trial.steps} repeats, seed {trial.seed}",
+        highlight=False,
+    )
     for name in (NO_PRIOR, *trial.prior_error):
         title = "without prior" if name == NO_PRIOR else f"prior: {name} (error {trial.prior_error[name]:.4f} h²)"
         table = _table(title, "rollouts are", "baseline", *(TITLES.get(column, column) for column in COLUMNS))
@@ -50,7 +52,10 @@ def _section(row):
 def _comparison(trial):
     table = _table(
         "OSLA against others with as many rollouts: error of the baseline | gradient noise",
-        "prior", "rollouts", *(title for title, _, _ in COMPARED))
+        "prior",
+        "rollouts",
+        *(title for title, _, _ in COMPARED),
+    )
     for name in trial.prior_error:
         rows = [trial.row(name, allocation, baseline).columns for _, allocation, baseline in COMPARED]
         cells = (f"{_cell('error', *row['error'])} | {_cell('noise', *row['noise'])}" for row in rows)

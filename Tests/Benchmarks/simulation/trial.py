@@ -60,7 +60,8 @@ def hold_trial(log, steps, seed, priors=PRIORS, progress=lambda done, total, nam
     stage = _Stage(population, steps, draws)
     rows, prior_error = [], {}
     total = _number(fixed_groups(with_prior=False)) + len(priors) * (
-        _number(fixed_groups(with_prior=True)) + _number(osla()) + _number(neyman()) + _number(equal_average(INITIAL)))
+        _number(fixed_groups(with_prior=True)) + _number(osla()) + _number(neyman()) + _number(equal_average(INITIAL))
+    )
 
     def enter(prior, contestants, name):
         for contestant in contestants:
@@ -121,7 +122,6 @@ class _Stage:
         outcome = np.empty((len(self.deals), len(QUANTITIES), len(self.population)))
         for repeat, deal in enumerate(self.deals):
             for prompts, mixture in zip(deal, mixtures[repeat], strict=True):
-                batch = Batch(
-                    prior.value[prompts], prior.strength[prompts], self.rewards[repeat, prompts], mixture)
+                batch = Batch(prior.value[prompts], prior.strength[prompts], self.rewards[repeat, prompts], mixture)
                 outcome[repeat][:, prompts] = measure(contestant.play(batch), self.population.value[prompts])
         return outcome

@@ -36,8 +36,14 @@ def released_actor(request):
     data = definitions(source("areal/utils/data.py"), ["KLEstimator", "Normalization"], dist=torch.distributed)
     functional = definitions(source("utils/functional/functional.py"), ["reward_overlong_penalty"])
     return definitions(
-        source("areal/trainer/ppo/actor.py"), ["PPOActor"], trace_perf=nothing, logger=logging.getLogger("areal"),
-        stats_tracker=SimpleNamespace(scope_func_wrapper=nothing), **vars(functional), **vars(data)).PPOActor
+        source("areal/trainer/ppo/actor.py"),
+        ["PPOActor"],
+        trace_perf=nothing,
+        logger=logging.getLogger("areal"),
+        stats_tracker=SimpleNamespace(scope_func_wrapper=nothing),
+        **vars(functional),
+        **vars(data),
+    ).PPOActor
 
 
 @pytest.fixture
@@ -47,16 +53,37 @@ def logged():
 
 @pytest.fixture
 def areal(monkeypatch, released_actor, logged):
-    return host(monkeypatch, "areal", areal__trainer__ppo__actor={"PPOActor": released_actor},
-                areal__utils__stats_tracker={"scalar": logged.update})
+    return host(
+        monkeypatch,
+        "areal",
+        areal__trainer__ppo__actor={"PPOActor": released_actor},
+        areal__utils__stats_tracker={"scalar": logged.update},
+    )
 
 
 def config(reward_norm=None, **changes):
-    return SimpleNamespace(**{
-        "reward_bias": 0.0, "reward_scaling": 1.0, "reward_clip": 20.0, "kl_ctl": 0.0, "kl_estimator": "k1",
-        "adv_norm": None, "reward_norm": reward_norm, "discount": 1.0, "gae_lambda": 1.0, "temperature": 1.0,
-        "mask_no_eos_with_zero": False, "m2_threshold": None, "use_decoupled_loss": False, "recompute_logprob": False,
-        "rejection_sampling": None, "eps_clip": 0.2, "overlong_reward_penalty": False} | changes)
+    return SimpleNamespace(
+        **{
+            "reward_bias": 0.0,
+            "reward_scaling": 1.0,
+            "reward_clip": 20.0,
+            "kl_ctl": 0.0,
+            "kl_estimator": "k1",
+            "adv_norm": None,
+            "reward_norm": reward_norm,
+            "discount": 1.0,
+            "gae_lambda": 1.0,
+            "temperature": 1.0,
+            "mask_no_eos_with_zero": False,
+            "m2_threshold": None,
+            "use_decoupled_loss": False,
+            "recompute_logprob": False,
+            "rejection_sampling": None,
+            "eps_clip": 0.2,
+            "overlong_reward_penalty": False,
+        }
+        | changes
+    )
 
 
 def rollouts(batch):
@@ -68,10 +95,15 @@ def rollouts(batch):
         length = len(prompt) + 2
         ids[row, :length] = torch.tensor([*prompt, 50 + row, 7])
         present[row, :length] = 1
-        trained[row, len(prompt):length] = 1
+        trained[row, len(prompt) : length] = 1
     rewards = torch.tensor(np.array(batch.rewards, dtype=np.float32))
-    return {"input_ids": ids, "attention_mask": present, "loss_mask": trained, "rewards": rewards,
-            "logprobs": torch.zeros(len(prompts), width)}
+    return {
+        "input_ids": ids,
+        "attention_mask": present,
+        "loss_mask": trained,
+        "rewards": rewards,
+        "logprobs": torch.zeros(len(prompts), width),
+    }
 
 
 def compute(actor, batch, **more):
@@ -104,7 +136,8 @@ def test_areals_numbers(areal):
 
 def test_stock_actor_and_this_one_agree_where_both_normalise_alike(areal, released_actor):
     norm = SimpleNamespace(
-        mean_level="group", mean_leave1out=False, std_level="group", std_unbiased=True, group_size=4, eps=1e-5)
+        mean_level="group", mean_leave1out=False, std_level="group", std_unbiased=True, group_size=4, eps=1e-5
+    )
     settings = dict(reward_bias=-0.5, reward_scaling=10.0, discount=0.9, gae_lambda=0.95)
     theirs = released_actor(config(norm, **settings), None)
     ours = adapter(areal, config(**settings), **areal.STOCK)
@@ -171,10 +204,16 @@ def test_two_processes_are_one(areal, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
-                                "PYTHONPATH": os.pathsep.join(sys.path)}
-    workers = [subprocess.Popen([sys.executable, __file__, str(tmp_path)], env=environment | {"RANK": str(rank)})
-               for rank in range(2)]
+    environment = os.environ | {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    workers = [
+        subprocess.Popen([sys.executable, __file__, str(tmp_path)], env=environment | {"RANK": str(rank)})
+        for rank in range(2)
+    ]
     assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
     for step, (batch, advantages) in enumerate(zip(batches(), expected)):
         found = np.empty(len(advantages))
@@ -192,10 +231,15 @@ def worker(folder):
     torch.distributed.init_process_group("gloo")
     rank = torch.distributed.get_rank()
     patch = pytest.MonkeyPatch()
-    module = host(patch, "areal", areal__trainer__ppo__actor={"PPOActor": object},
-                  areal__utils__stats_tracker={"scalar": lambda **_: None})
+    module = host(
+        patch,
+        "areal",
+        areal__trainer__ppo__actor={"PPOActor": object},
+        areal__utils__stats_tracker={"scalar": lambda **_: None},
+    )
     actor = SimpleNamespace(
-        reward_bias=0.0, reward_scaling=1.0, reward_clip=20.0, engine=SimpleNamespace(data_parallel_group=None))
+        reward_bias=0.0, reward_scaling=1.0, reward_clip=20.0, engine=SimpleNamespace(data_parallel_group=None)
+    )
     normalization = module.RewardNormalization(actor, rule="v05", reward_range=(0, 1), state_path=f"{folder}/v05.zip")
     for step, batch in enumerate(batches()):
         rows = share(batch, rank)

@@ -21,13 +21,21 @@ def axolotl(request, monkeypatch):
     source = released("axolotl==0.21.0", request.config.cache, "3.12")
     mixins = ("RngLoaderMixin", "SchedulerMixin", "OptimizerMixin", "OptimizerInitMixin", "DistributedParallelMixin")
     theirs = definitions(
-        source("core/trainers/grpo/trainer.py"), ["AxolotlGRPOTrainer"], GRPOTrainer=GRPOTrainer,
-        **{name: type(name, (), {}) for name in mixins})
+        source("core/trainers/grpo/trainer.py"),
+        ["AxolotlGRPOTrainer"],
+        GRPOTrainer=GRPOTrainer,
+        **{name: type(name, (), {}) for name in mixins},
+    )
     base = definitions(source("axolotl/integrations/base.py"), ["BasePlugin"])
     for name, content in {
-            "axolotl": {}, "axolotl.core": {}, "axolotl.core.trainers": {}, "axolotl.core.trainers.grpo": {},
-            "axolotl.core.trainers.grpo.trainer": {"AxolotlGRPOTrainer": theirs.AxolotlGRPOTrainer},
-            "axolotl.integrations": {}, "axolotl.integrations.base": {"BasePlugin": base.BasePlugin}}.items():
+        "axolotl": {},
+        "axolotl.core": {},
+        "axolotl.core.trainers": {},
+        "axolotl.core.trainers.grpo": {},
+        "axolotl.core.trainers.grpo.trainer": {"AxolotlGRPOTrainer": theirs.AxolotlGRPOTrainer},
+        "axolotl.integrations": {},
+        "axolotl.integrations.base": {"BasePlugin": base.BasePlugin},
+    }.items():
         module = types.ModuleType(name)
         vars(module).update(content)
         monkeypatch.setitem(sys.modules, name, module)
@@ -51,12 +59,19 @@ def test_options_come_from_the_yaml_and_grpo_is_axolotls_bit_for_bit(axolotl, tm
 
 def test_the_default_rule_trains(axolotl, tmp_path):
     axolotl.V05Plugin().register({})
-    made = trained(axolotl.V05AxolotlGRPOTrainer, tmp_path, reward_funcs=lambda prompts, **rest: [1.0, 0.0] * (len(prompts) // 2))
+    made = trained(
+        axolotl.V05AxolotlGRPOTrainer, tmp_path, reward_funcs=lambda prompts, **rest: [1.0, 0.0] * (len(prompts) // 2)
+    )
     assert made.v05_config.rule == "calibrated" and made.v05_estimator.steps == 3
 
 
-@pytest.mark.parametrize("entry, message", [
-    ({"rules": "v05"}, "options of V05Config, which are rule, .* got rules"), (["v05"], "must be options of V05Config")])
+@pytest.mark.parametrize(
+    "entry, message",
+    [
+        ({"rules": "v05"}, "options of V05Config, which are rule, .* got rules"),
+        (["v05"], "must be options of V05Config"),
+    ],
+)
 def test_wrong_entries(axolotl, entry, message):
     with pytest.raises(v05.Error, match=message):
         axolotl.V05Plugin().register({"v05": entry})

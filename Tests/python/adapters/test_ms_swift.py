@@ -37,7 +37,9 @@ def released_trainer(source):
     advantage = definitions(
         source("swift/rl_core/advantage.py"),
         ["compute_advantages", "compute_advantages_dynamic", "compute_reward_metrics"],
-        nanstd=None, RewardMetrics=SimpleNamespace)
+        nanstd=None,
+        RewardMetrics=SimpleNamespace,
+    )
     names = dict(vars(advantage), gather_object=list, gather=lambda tensor: tensor, json=json, uuid=uuid)
     grpo = definitions(source("rlhf_trainers/grpo_trainer.py"), ["_compute_advantages", "_get_last_indices"], **names)
     mixin = definitions(source("rlhf_trainers/rollout_mixin.py"), ["_add_prompt_id_to_inputs"], **names)
@@ -47,15 +49,27 @@ def released_trainer(source):
         _add_prompt_id_to_inputs = mixin._add_prompt_id_to_inputs
 
         def __init__(self, folder=".", **settings):
-            vars(self).update({
-                "model": SimpleNamespace(training=True), "reward_weights": torch.ones(1), "reward_func_names": ["r"],
-                "advantage_estimator": "grpo", "scale_rewards": "group", "kl_in_reward": False, "beta": 0.04,
-                # Its metrics want a multiple of this number of rollouts; its advantages do not.
-                "dynamic_num_samples": True, "num_generations": 1, "num_generations_eval": 1,
-                "accelerator": SimpleNamespace(device="cpu"), "state": SimpleNamespace(global_step=0),
-                "args": SimpleNamespace(output_dir=str(folder), should_save=True, resume_only_model=False),
-                "_metrics": {"train": defaultdict(list), "eval": defaultdict(list)},
-                "_logs": {"rewards": defaultdict(deque)}} | settings)
+            vars(self).update(
+                {
+                    "model": SimpleNamespace(training=True),
+                    "reward_weights": torch.ones(1),
+                    "reward_func_names": ["r"],
+                    "advantage_estimator": "grpo",
+                    "scale_rewards": "group",
+                    "kl_in_reward": False,
+                    "beta": 0.04,
+                    # Its metrics want a multiple of this number of rollouts; its advantages do not.
+                    "dynamic_num_samples": True,
+                    "num_generations": 1,
+                    "num_generations_eval": 1,
+                    "accelerator": SimpleNamespace(device="cpu"),
+                    "state": SimpleNamespace(global_step=0),
+                    "args": SimpleNamespace(output_dir=str(folder), should_save=True, resume_only_model=False),
+                    "_metrics": {"train": defaultdict(list), "eval": defaultdict(list)},
+                    "_logs": {"rewards": defaultdict(deque)},
+                }
+                | settings
+            )
 
         def _save_checkpoint(self, model, trial):
             Path(self.args.output_dir, f"checkpoint-{self.state.global_step}").mkdir(parents=True)
@@ -74,15 +88,20 @@ def mapping():
 
 @pytest.fixture
 def ms_swift(monkeypatch, released_trainer, mapping):
-    return host(monkeypatch, "ms_swift", accelerate__utils={"gather_object": list},
-                swift__rlhf_trainers={"GRPOTrainer": released_trainer},
-                swift__trainers={"TrainerFactory": SimpleNamespace(TRAINER_MAPPING=mapping)})
+    return host(
+        monkeypatch,
+        "ms_swift",
+        accelerate__utils={"gather_object": list},
+        swift__rlhf_trainers={"GRPOTrainer": released_trainer},
+        swift__trainers={"TrainerFactory": SimpleNamespace(TRAINER_MAPPING=mapping)},
+    )
 
 
 def samples_of(trainer, batch, extra=None):
     samples = [
         SimpleNamespace(messages=[{"role": "user", "content": key}], prompt_id="", request_id="", extra=record)
-        for key, record in zip(batch.keys, extra or [{}] * len(batch.keys))]
+        for key, record in zip(batch.keys, extra or [{}] * len(batch.keys))
+    ]
     return trainer._add_prompt_id_to_inputs(samples)
 
 
@@ -109,8 +128,10 @@ def test_formulas(ms_swift):
 def test_ms_swifts_numbers(ms_swift):
     for scale in ("group", "batch", "none"):
         advantages_of = adapter(ms_swift, **ms_swift.STOCK | {"scale": scale})
-        cases = [*recorded("ms_swift", "compute_advantages_dynamic", scale=scale, rule="grpo"),
-                 *recorded("ms_swift", "compute_advantages", scale=scale, rule="grpo")]
+        cases = [
+            *recorded("ms_swift", "compute_advantages_dynamic", scale=scale, rule="grpo"),
+            *recorded("ms_swift", "compute_advantages", scale=scale, rule="grpo"),
+        ]
         for case in cases:
             if min(case["rewards"]) >= 0:
                 batch = Batch(case["rewards"], [], [f"prompt {group}" for group in case["groups"]])
@@ -121,8 +142,8 @@ def test_stock_trainer_and_this_one_agree_where_both_scale_alike(ms_swift, relea
     for dynamic in (True, False):
         ms_swift.install(**ms_swift.STOCK)
         theirs, ours = (
-            kind(dynamic_num_samples=dynamic, num_generations=4)
-            for kind in (released_trainer, ms_swift.V05GRPOTrainer))
+            kind(dynamic_num_samples=dynamic, num_generations=4) for kind in (released_trainer, ms_swift.V05GRPOTrainer)
+        )
         for batch in batches(missing=False, even=4):
             np.testing.assert_allclose(compute(ours, batch), compute(theirs, batch), atol=1e-6)
         for name, values in theirs._metrics["train"].items():
@@ -152,7 +173,8 @@ def test_turns_of_a_rollout_count_once(ms_swift):
 def test_evaluation_is_stock_and_teaches_nothing(ms_swift, released_trainer):
     ms_swift.install(reward_range=(0, 1))
     trainer, theirs = (
-        kind(model=SimpleNamespace(training=False)) for kind in (ms_swift.V05GRPOTrainer, released_trainer))
+        kind(model=SimpleNamespace(training=False)) for kind in (ms_swift.V05GRPOTrainer, released_trainer)
+    )
     batch = next(batches(missing=False))
     np.testing.assert_array_equal(compute(trainer, batch), compute(theirs, batch))
     assert trainer.v05_estimator.steps == 0
@@ -208,11 +230,16 @@ def test_set_ups_that_cannot_work(ms_swift, tmp_path, caplog):
 
 def test_the_released_methods_are_those_of_the_contract(source):
     """Names and first parameters, wherever in the classes of the trainer they are defined."""
-    trees = [ast.parse(source(name)) for name in (
-        "rlhf_trainers/grpo_trainer.py", "rlhf_trainers/rollout_mixin.py", "swift/trainers/mixin.py")]
+    trees = [
+        ast.parse(source(name))
+        for name in ("rlhf_trainers/grpo_trainer.py", "rlhf_trainers/rollout_mixin.py", "swift/trainers/mixin.py")
+    ]
     defined = {
         node.name: [argument.arg for argument in node.args.args]
-        for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    }
     for name, parameters in contract("ms_swift")["methods"].items():
         assert defined[name][: len(parameters)] == parameters
     assert "'grpo': 'swift.rlhf_trainers.GRPOTrainer'" in source("trainers/trainer_factory.py")

@@ -1,6 +1,6 @@
 """ms-swift itself trains a tiny model with v05 and goes on from its checkpoint. Needs an environment of its own:
 
-    pip install torch==2.13.0+cpu "ms-swift==4.6.0" "trl<1.0" msgspec pytest
+pip install torch==2.13.0+cpu "ms-swift==4.6.0" "trl<1.0" msgspec pytest
 """
 
 import json
@@ -48,8 +48,8 @@ PLUGIN = """
     install(rule="v05", reward_range=(0, 1))
     """
 ARGUMENTS = """
-    --rlhf_type grpo --model model --model_type qwen2 --template qwen2_5 --tuner_type full --attn_impl eager --use_hf true
-    --dataset data.jsonl --load_from_cache_file false --dataloader_num_workers 0 --eval_strategy no
+    --rlhf_type grpo --model model --model_type qwen2 --template qwen2_5 --tuner_type full --attn_impl eager --use_hf
+    true --dataset data.jsonl --load_from_cache_file false --dataloader_num_workers 0 --eval_strategy no
     --external_plugins plugin.py --reward_funcs even_first --use_vllm false --num_generations 4 --beta 0.0
     --per_device_train_batch_size 16 --gradient_accumulation_steps 1 --max_completion_length 4
     --torch_dtype float32 --bf16 false --fp16 false --report_to none --output_dir out --add_version false
@@ -67,8 +67,13 @@ def test_training_and_resuming(tmp_path):
 
     def run(code, *arguments):
         done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code), *arguments], cwd=tmp_path, env=environment,
-            capture_output=True, text=True, timeout=600)
+            [sys.executable, "-c", textwrap.dedent(code), *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
         assert done.returncode == 0, done.stderr[-3000:]
 
     def train(*arguments):

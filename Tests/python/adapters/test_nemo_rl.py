@@ -104,9 +104,13 @@ def test_install(monkeypatch):
     def other_creator(master_config):
         return "ppo"
 
-    host(monkeypatch, "nemo_rl", nemo_rl__algorithms__grpo={"_create_advantage_estimator": stock_creator},
-         nemo_rl__algorithms__grpo_sync={"_create_advantage_estimator": stock_creator},
-         nemo_rl__algorithms__ppo={"_create_advantage_estimator": other_creator})
+    host(
+        monkeypatch,
+        "nemo_rl",
+        nemo_rl__algorithms__grpo={"_create_advantage_estimator": stock_creator},
+        nemo_rl__algorithms__grpo_sync={"_create_advantage_estimator": stock_creator},
+        nemo_rl__algorithms__ppo={"_create_advantage_estimator": other_creator},
+    )
     installed = nemo_rl.install(pad_token_id=0, rule="rloo")
     for name in ("grpo", "grpo_sync"):
         creator = sys.modules[f"nemo_rl.algorithms.{name}"]._create_advantage_estimator

@@ -34,10 +34,17 @@ def released_maker(request):
     shaping = definitions(source("openrlhf/models/utils.py"), ["compute_reward"])
     penalties = definitions(
         source("ppo_utils/length_penalty.py"),
-        ["apply_overlong_penalty", "apply_stop_properly_penalty", "apply_length_penalties"], logger=logger)
+        ["apply_overlong_penalty", "apply_stop_properly_penalty", "apply_length_penalties"],
+        logger=logger,
+    )
     maker = definitions(
-        source("ppo_utils/experience_maker.py"), ["RemoteExperienceMaker"], itertools=itertools, logger=logger,
-        compute_reward=shaping.compute_reward, apply_length_penalties=penalties.apply_length_penalties)
+        source("ppo_utils/experience_maker.py"),
+        ["RemoteExperienceMaker"],
+        itertools=itertools,
+        logger=logger,
+        compute_reward=shaping.compute_reward,
+        apply_length_penalties=penalties.apply_length_penalties,
+    )
     return vars(maker) | vars(penalties)
 
 
@@ -47,31 +54,43 @@ def openrlhf(monkeypatch, released_maker):
 
 
 def strategy(estimator="group_norm", size=4, **reward):
-    return SimpleNamespace(args=SimpleNamespace(
-        rollout=SimpleNamespace(n_samples_per_prompt=size, max_new_tokens=10),
-        reward=SimpleNamespace(
-            **{"clip_range": None, "overlong_buffer_len": None, "stop_properly_penalty_coef": None} | reward),
-        algo=SimpleNamespace(advantage=SimpleNamespace(estimator=estimator, gamma=1.0, no_std_norm=False))))
+    return SimpleNamespace(
+        args=SimpleNamespace(
+            rollout=SimpleNamespace(n_samples_per_prompt=size, max_new_tokens=10),
+            reward=SimpleNamespace(
+                **{"clip_range": None, "overlong_buffer_len": None, "stop_properly_penalty_coef": None} | reward
+            ),
+            algo=SimpleNamespace(advantage=SimpleNamespace(estimator=estimator, gamma=1.0, no_std_norm=False)),
+        )
+    )
 
 
 def maker(openrlhf, strategy=None, kl=0.0, **options):
     return openrlhf.V05ExperienceMaker(
-        None, None, None, None, SimpleNamespace(value=kl), strategy or globals()["strategy"](), None, v05=options)
+        None, None, None, None, SimpleNamespace(value=kl), strategy or globals()["strategy"](), None, v05=options
+    )
 
 
 def experiences(batch, micro=5):
     """Micro-batches of the rollouts, in an order of their own, as dynamic batches have it."""
     order = np.random.default_rng(1).permutation(len(batch.rewards))
     for start in range(0, len(order), micro):
-        rows = order[start:start + micro]
+        rows = order[start : start + micro]
         lengths = torch.tensor([1 + row % 3 for row in rows])
         mask = torch.arange(3) < lengths[:, None]
         rewards = torch.tensor([float("nan") if batch.rewards[row] is None else batch.rewards[row] for row in rows])
         yield SimpleNamespace(
-            rewards=rewards, prompts=[batch.keys[row] for row in rows], labels=["7"] * len(rows),
+            rewards=rewards,
+            prompts=[batch.keys[row] for row in rows],
+            labels=["7"] * len(rows),
             images=[None] * len(rows),
-            index=rows.tolist(), kl=torch.zeros(len(rows), 3), action_mask=mask, info={"reward": rewards},
-            response_length=lengths, truncated=torch.zeros(len(rows), dtype=torch.bool))
+            index=rows.tolist(),
+            kl=torch.zeros(len(rows), 3),
+            action_mask=mask,
+            info={"reward": rewards},
+            response_length=lengths,
+            truncated=torch.zeros(len(rows), dtype=torch.bool),
+        )
 
 
 def compute(experience_maker, batch):
@@ -94,7 +113,10 @@ def test_formulas_with_groups_of_any_size(openrlhf):
 
 def test_openrlhfs_numbers(openrlhf):
     for function, options in (
-            ("group_norm", {}), ("dr_grpo", {"scale": "none"}), ("rloo", {"scale": "none", "leave_one_out": True})):
+        ("group_norm", {}),
+        ("dr_grpo", {"scale": "none"}),
+        ("rloo", {"scale": "none", "leave_one_out": True}),
+    ):
         experience_maker = maker(openrlhf, strategy(function), **openrlhf.STOCK | options)
         for case in recorded("openrlhf", function):
             batch = Batch(case["rewards"], case["groups"], [f"prompt {group}" for group in case["groups"]])
@@ -105,12 +127,15 @@ def test_stock_maker_and_this_one_agree_in_everything_else(openrlhf, released_ma
     """Penalties, clipping, KL, returns and logs, bit for bit, where both shape rewards alike."""
     batch = next(batches(missing=False, even=4))
     settings = dict(
-        clip_range=(-1.0, 0.6), overlong_buffer_len=9, overlong_penalty_factor=0.5, stop_properly_penalty_coef=0.5)
+        clip_range=(-1.0, 0.6), overlong_buffer_len=9, overlong_penalty_factor=0.5, stop_properly_penalty_coef=0.5
+    )
     made = []
     for experience_maker in (
-            released_maker["RemoteExperienceMaker"](
-                None, None, None, None, SimpleNamespace(value=0.1), strategy("dr_grpo", **settings), None),
-            maker(openrlhf, strategy("dr_grpo", **settings), kl=0.1, rule="grpo", leave_one_out=False)):
+        released_maker["RemoteExperienceMaker"](
+            None, None, None, None, SimpleNamespace(value=0.1), strategy("dr_grpo", **settings), None
+        ),
+        maker(openrlhf, strategy("dr_grpo", **settings), kl=0.1, rule="grpo", leave_one_out=False),
+    ):
         parts = list(experiences(batch, micro=8))
         for part in parts:
             part.kl = torch.linspace(0, 1, 24).reshape(8, 3)
@@ -147,7 +172,8 @@ def test_one_rollout_per_prompt_with_flash_reinforce(openrlhf, released_maker):
     """The released class centres on the mean of the batch; the prior of the prompt takes its place."""
     batch = Batch([1.0, 0.0, 1.0, 1.0], [0, 1, 2, 3], ["a", "b", "c", "d"])
     stock = released_maker["RemoteExperienceMaker"](
-        None, None, None, None, SimpleNamespace(value=0.0), strategy("flash_reinforce", 1), None)
+        None, None, None, None, SimpleNamespace(value=0.0), strategy("flash_reinforce", 1), None
+    )
     np.testing.assert_allclose(compute(stock, batch)[0], [0.25, -0.75, 0.25, 0.25])
     ours = maker(openrlhf, strategy("flash_reinforce", 1), rule="prior", reward_range=(0, 1))
     compute(ours, batch)
@@ -195,14 +221,19 @@ def test_install_replaces_the_actors_of_both_trainers(monkeypatch, openrlhf, rel
         def __init__(self, name, strategy):
             self.name = name
             self.experience_maker = released_maker["RemoteExperienceMaker"](
-                "actor", "critic", "reward", "initial", "kl", strategy, "tokenizer")
+                "actor", "critic", "reward", "initial", "kl", strategy, "tokenizer"
+            )
 
     def remote(kind):
         return SimpleNamespace(__ray_metadata__=SimpleNamespace(modified_class=kind))
 
-    host(monkeypatch, "openrlhf", ray={"remote": remote},
-         openrlhf__trainer__ppo_trainer={"PPOTrainer": remote(Trainer)},
-         openrlhf__trainer__ppo_trainer_async={"TrainingActor": remote(Trainer)})
+    host(
+        monkeypatch,
+        "openrlhf",
+        ray={"remote": remote},
+        openrlhf__trainer__ppo_trainer={"PPOTrainer": remote(Trainer)},
+        openrlhf__trainer__ppo_trainer_async={"TrainingActor": remote(Trainer)},
+    )
     with pytest.raises(v05.InvalidArgument, match="rule"):
         openrlhf.install(rule="gpro")
     openrlhf.install(rule="rloo")
@@ -211,7 +242,11 @@ def test_install_replaces_the_actors_of_both_trainers(monkeypatch, openrlhf, rel
     for actor in (ppo_trainer.PPOTrainer, ppo_trainer_async.TrainingActor):
         trainer = actor.__ray_metadata__.modified_class("name", strategy=strategy())
         made = trainer.experience_maker
-        assert isinstance(made, openrlhf.V05ExperienceMaker) and made.v05_estimator.rule == "rloo" and trainer.name == "name"
+        assert (
+            isinstance(made, openrlhf.V05ExperienceMaker)
+            and made.v05_estimator.rule == "rloo"
+            and trainer.name == "name"
+        )
         assert (made.actor_model_group, made.initial_model_group) == ("actor", "initial")
         assert (made.kl_ctl, made.tokenizer) == ("kl", "tokenizer")
 
@@ -284,5 +319,6 @@ def test_install_reaches_the_processes_of_ray(tmp_path):
         path.write_text(textwrap.dedent(text))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(SCRIPT)], env=environment, capture_output=True, text=True, timeout=300)
+        [sys.executable, "-c", textwrap.dedent(SCRIPT)], env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.stdout.count("AdvantageEstimator(rule='rloo'") == 2, done.stderr

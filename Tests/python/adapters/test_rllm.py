@@ -35,14 +35,20 @@ def registry():
 
 @pytest.fixture
 def rllm(monkeypatch, registry):
-    return host(monkeypatch, "rllm", rllm__trainer__algorithms__advantage={
-        "RLLM_ADV_ESTIMATOR_REGISTRY": registry,
-        "register_rllm_adv_estimator": lambda name: registered(registry, name)})
+    return host(
+        monkeypatch,
+        "rllm",
+        rllm__trainer__algorithms__advantage={
+            "RLLM_ADV_ESTIMATOR_REGISTRY": registry,
+            "register_rllm_adv_estimator": lambda name: registered(registry, name),
+        },
+    )
 
 
 def group(group_id, task, role="agent"):
     return SimpleNamespace(
-        trajectories=[SimpleNamespace(task=task)], group_id=group_id, group_role=role, task_id=group_id.split(":")[0])
+        trajectories=[SimpleNamespace(task=task)], group_id=group_id, group_role=role, task_id=group_id.split(":")[0]
+    )
 
 
 def call(function, batch, **arguments):
@@ -53,7 +59,8 @@ def call(function, batch, **arguments):
     rewards = np.array(batch.rewards, dtype=float)
     groups = [group(f"{number}:agent", {"question": batch.keys[rows[0]]}) for number, rows in rows_of.items()]
     advantages, returns = function(
-        rewards=[rewards[rows] for rows in rows_of.values()], algorithm_config=SimpleNamespace(), traj_groups=groups)
+        rewards=[rewards[rows] for rows in rows_of.values()], algorithm_config=SimpleNamespace(), traj_groups=groups
+    )
     assert [len(part) for part in advantages] == [len(rows) for rows in rows_of.values()]
     found = np.empty(len(rewards))
     for rows, part in zip(rows_of.values(), advantages):
@@ -68,9 +75,14 @@ def test_the_name_v05_reaches_the_estimator_through_other(rllm, registry):
 
 def test_an_entry_of_the_user_under_other_stays(monkeypatch, registry, caplog):
     registry["other"] = theirs = object()
-    host(monkeypatch, "rllm", rllm__trainer__algorithms__advantage={
-        "RLLM_ADV_ESTIMATOR_REGISTRY": registry,
-        "register_rllm_adv_estimator": lambda name: registered(registry, name)})
+    host(
+        monkeypatch,
+        "rllm",
+        rllm__trainer__algorithms__advantage={
+            "RLLM_ADV_ESTIMATOR_REGISTRY": registry,
+            "register_rllm_adv_estimator": lambda name: registered(registry, name),
+        },
+    )
     assert registry["other"] is theirs and "v05" in registry
     assert len(warnings(caplog, 'entry "other" is taken')) == 1
 
@@ -124,11 +136,11 @@ def test_roles_are_kept_apart(rllm, tmp_path):
 
 
 def test_tasks_of_each_kind(rllm):
-    rllm.install(
-        id_field="id", prior="column", prior_field="pass_rate", rule="prior", reward_range=(0, 1))
+    rllm.install(id_field="id", prior="column", prior_field="pass_rate", rule="prior", reward_range=(0, 1))
     task = SimpleNamespace(id="row 7", instruction="add", metadata={"pass_rate": 0.5})
-    found, _ = rllm.compute_advantages([np.ones(2), np.ones(1)], None, traj_groups=[
-        group("u:x", task), group("v:x", {"id": 8, "pass_rate": 0.25})])
+    found, _ = rllm.compute_advantages(
+        [np.ones(2), np.ones(1)], None, traj_groups=[group("u:x", task), group("v:x", {"id": 8, "pass_rate": 0.25})]
+    )
     assert [part.tolist() for part in found] == [[0.5, 0.5], [0.75]]
     rllm.install(rule="rloo")
     found, _ = rllm.compute_advantages([np.array([1.0, 0.0])], None, traj_groups=[group("u:x", None)])

@@ -33,11 +33,16 @@ def skyrl(monkeypatch, source):
     utilities = definitions(
         source("skyrl_train/utils/ppo_utils.py"),
         ["BaseFunctionRegistry", "AdvantageEstimatorRegistry", "compute_advantages_and_returns"],
-        ray=SimpleNamespace(is_initialized=lambda: False), StrEnum=type("StrEnum", (str,), {}))
+        ray=SimpleNamespace(is_initialized=lambda: False),
+        StrEnum=type("StrEnum", (str,), {}),
+    )
     callbacks = definitions(source("skyrl/train/utils/callbacks.py"), ["TrainingCallback"])
     return host(
-        monkeypatch, "skyrl", skyrl__backends__skyrl_train__utils__ppo_utils=vars(utilities),
-        skyrl__train__utils__callbacks=vars(callbacks))
+        monkeypatch,
+        "skyrl",
+        skyrl__backends__skyrl_train__utils__ppo_utils=vars(utilities),
+        skyrl__train__utils__callbacks=vars(callbacks),
+    )
 
 
 def compute(batch, config=None, padding=0, name="v05"):
@@ -50,8 +55,12 @@ def compute(batch, config=None, padding=0, name="v05"):
     tokens = torch.zeros(len(rewards), 3)
     tokens[torch.arange(len(rewards)), lengths - 1] = torch.from_numpy(rewards)
     advantages, returns = compute_advantages_and_returns(
-        token_level_rewards=tokens, response_mask=mask, index=[*batch.keys, *(f"pad{n}" for n in range(padding))],
-        adv_estimator=name, config=config)
+        token_level_rewards=tokens,
+        response_mask=mask,
+        index=[*batch.keys, *(f"pad{n}" for n in range(padding))],
+        adv_estimator=name,
+        config=config,
+    )
     assert advantages.dtype == torch.float32
     assert torch.equal(advantages, advantages[:, :1] * mask) and torch.equal(advantages, returns)
     return advantages[:, 0].double().numpy()
@@ -98,8 +107,13 @@ def test_what_goes_to_other_processes(skyrl):
 def test_callback_logs_and_saves(skyrl, tmp_path, caplog):
     def trainer(**settings):
         algorithm = SimpleNamespace(advantage_estimator="v05")
-        return SimpleNamespace(cfg=SimpleNamespace(trainer=SimpleNamespace(
-            algorithm=algorithm, ckpt_path=str(tmp_path), resume_mode="latest", resume_path=None, **settings)))
+        return SimpleNamespace(
+            cfg=SimpleNamespace(
+                trainer=SimpleNamespace(
+                    algorithm=algorithm, ckpt_path=str(tmp_path), resume_mode="latest", resume_path=None, **settings
+                )
+            )
+        )
 
     def event(**fields):
         return SimpleNamespace(**{"global_step": 0, "ckpt_path": None, "logs": {}, **fields})

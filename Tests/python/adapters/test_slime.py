@@ -25,7 +25,8 @@ def samples_of(batch):
     prompts = [[{"role": "user", "content": key}] for key in batch.keys]
     return [
         sample(index=index, group_index=group, reward=reward, prompt=prompt)
-        for index, (reward, group, prompt) in enumerate(zip(batch.rewards, batch.groups, prompts))]
+        for index, (reward, group, prompt) in enumerate(zip(batch.rewards, batch.groups, prompts))
+    ]
 
 
 def adapter(**options):
@@ -78,7 +79,8 @@ def test_what_is_said_when_a_run_starts_or_goes_on(tmp_path, caplog):
 def test_options_from_the_custom_config(tmp_path):
     arguments = SimpleNamespace(reward_key="score", v05={"rule": "rloo", "state_path": str(tmp_path / "state")})
     found = slime.post_process_rewards(
-        arguments, [sample(group_index=0, reward={"score": reward}) for reward in (0.0, 1.0, 1.0)])
+        arguments, [sample(group_index=0, reward={"score": reward}) for reward in (0.0, 1.0, 1.0)]
+    )
     assert found == ([0.0, 1.0, 1.0], [-1.0, 0.5, 0.5])
     assert (tmp_path / "state").exists()
 
@@ -86,15 +88,16 @@ def test_options_from_the_custom_config(tmp_path):
 def test_parts_of_a_rollout_count_once():
     rewards, rollouts = [1.0, 1.0, 0.0, 0.0, 0.0], [7, 7, 8, 9, 9]
     slime.install(rule="rloo")
-    parts = [sample(group_index=3, rollout_id=rollout, reward=reward, prompt=f"turn {row}")
-             for row, (rollout, reward) in enumerate(zip(rollouts, rewards))]
+    parts = [
+        sample(group_index=3, rollout_id=rollout, reward=reward, prompt=f"turn {row}")
+        for row, (rollout, reward) in enumerate(zip(rollouts, rewards))
+    ]
     _, advantages = slime.post_process_rewards(SimpleNamespace(), parts)
     assert advantages == [1.0, 1.0, -0.5, -0.5, -0.5]
 
 
 def test_id_and_prior_from_the_metadata(caplog):
-    estimator = slime.install(
-        rule="prior", prior="column", id_field="id", prior_field="pass_rate", reward_range=(0, 1))
+    estimator = slime.install(rule="prior", prior="column", id_field="id", prior_field="pass_rate", reward_range=(0, 1))
     records = [{"id": 5, "pass_rate": 0.25}, {"id": 5, "pass_rate": 0.25}, {"id": 6}]
     samples = [sample(group_index=record["id"], reward=1.0, metadata=record) for record in records]
     assert slime.post_process_rewards(SimpleNamespace(), samples)[1][:2] == [0.75, 0.75]
@@ -106,8 +109,10 @@ def test_id_and_prior_from_the_metadata(caplog):
 def test_warnings_once(caplog):
     slime.install(reward_range=(0, 1))
     for step in range(2):
-        slime.post_process_rewards(SimpleNamespace(), [
-            sample(group_index=100 * step + row, reward=None if row == 3 else 1.0, prompt="p") for row in range(30)])
+        slime.post_process_rewards(
+            SimpleNamespace(),
+            [sample(group_index=100 * step + row, reward=None if row == 3 else 1.0, prompt="p") for row in range(30)],
+        )
     assert len(warnings(caplog, "single rollout")) == 1
     assert len(warnings(caplog, "no reward (None or NaN)")) == 1
 
@@ -137,15 +142,19 @@ def test_a_prior_made_of_texts():
 def test_removed_samples_count_nowhere():
     """slime does not train on them, so their rewards say nothing of the policy; an aborted agent comes as one."""
     estimator = slime.install(rule="rloo", reward_range=(0, 1), prior="history")
-    samples = [sample(group_index=0, prompt="question", reward=reward, remove_sample=removed)
-               for reward, removed in ((1.0, False), (0.0, True), (1.0, False), (0.0, False))]
+    samples = [
+        sample(group_index=0, prompt="question", reward=reward, remove_sample=removed)
+        for reward, removed in ((1.0, False), (0.0, True), (1.0, False), (0.0, False))
+    ]
     _, advantages = slime.post_process_rewards(SimpleNamespace(reward_key=None), samples)
     np.testing.assert_allclose(advantages, [0.5, 0.0, 0.5, -1.0])
     assert estimator.source.history.predict(["question"])[1][0] == 3
 
     # A rollout of several samples counts by those that are trained.
-    parts = [sample(group_index=1, prompt="other", reward=reward, rollout_id=rollout, remove_sample=removed)
-             for reward, rollout, removed in ((1.0, 7, True), (1.0, 7, False), (0.0, 8, False))]
+    parts = [
+        sample(group_index=1, prompt="other", reward=reward, rollout_id=rollout, remove_sample=removed)
+        for reward, rollout, removed in ((1.0, 7, True), (1.0, 7, False), (0.0, 8, False))
+    ]
     _, advantages = slime.post_process_rewards(SimpleNamespace(reward_key=None), parts)
     np.testing.assert_allclose(advantages, [0.0, 1.0, -1.0])
 

@@ -1,4 +1,5 @@
-"""Trainers that score one group at a time: torchtitan, tinker-cookbook and TRL's asynchronous GRPO, by their released code."""
+"""Trainers that score one group at a time: torchtitan, tinker-cookbook and TRL's asynchronous GRPO, by their released
+code."""
 
 import asyncio
 import contextlib
@@ -57,14 +58,23 @@ def modules(monkeypatch, **content):
                 monkeypatch.setitem(sys.modules, dotted, types.ModuleType(dotted))
         vars(sys.modules[".".join(parts)]).update(names)
         for length in range(2, len(parts) + 1):
-            monkeypatch.setattr(sys.modules[".".join(parts[:length - 1])], parts[length - 1],
-                                sys.modules[".".join(parts[:length])], raising=False)
+            monkeypatch.setattr(
+                sys.modules[".".join(parts[: length - 1])],
+                parts[length - 1],
+                sys.modules[".".join(parts[:length])],
+                raising=False,
+            )
 
 
 def test_torchtitan(request, monkeypatch, tmp_path):
     source = released("torchtitan==0.3.0", request.config.cache, "3.12")
-    modules(monkeypatch, torchtitan__observability={"structured_logger": SimpleNamespace(log_trace_span=lambda name: contextlib.nullcontext())},
-            torchtitan__experiments__rl__rollout__types={"RolloutGroup": object})
+    modules(
+        monkeypatch,
+        torchtitan__observability={
+            "structured_logger": SimpleNamespace(log_trace_span=lambda name: contextlib.nullcontext())
+        },
+        torchtitan__experiments__rl__rollout__types={"RolloutGroup": object},
+    )
     modules(monkeypatch, torchtitan__config={})
     exec(source("torchtitan/config/configurable.py"), vars(sys.modules["torchtitan.config"]))
     modules(monkeypatch, torchtitan__experiments__rl__rollout__advantage={})
@@ -75,7 +85,9 @@ def test_torchtitan(request, monkeypatch, tmp_path):
 
     def group(prompt, rewards):
         turn = SimpleNamespace(prompt_token_ids=[7, prompt, 9])
-        return SimpleNamespace(group_id=3, rollouts=[SimpleNamespace(reward=reward, turns=[turn]) for reward in rewards])
+        return SimpleNamespace(
+            group_id=3, rollouts=[SimpleNamespace(reward=reward, turns=[turn]) for reward in rewards]
+        )
 
     def of(options):
         made = adapter.AdvantageEstimator.Config(options=options).build()
@@ -85,8 +97,13 @@ def test_torchtitan(request, monkeypatch, tmp_path):
         made = stock["AdvantageEstimator"].Config().build()
         return lambda prompt, rewards: made(group(prompt, rewards))
 
-    check(of, stock_of, adapter.STOCK | {"log": lambda metrics: None}, lambda prompt: v05._core.prompt_key.token_key([7, prompt, 9]),
-          tmp_path)
+    check(
+        of,
+        stock_of,
+        adapter.STOCK | {"log": lambda metrics: None},
+        lambda prompt: v05._core.prompt_key.token_key([7, prompt, 9]),
+        tmp_path,
+    )
     for options in ({"id_field": "id"}, {"prior": len}):
         with pytest.raises(v05.InvalidArgument, match="torchtitan does not hand over"):
             adapter.AdvantageEstimator.Config(options=options).build()
@@ -95,13 +112,24 @@ def test_torchtitan(request, monkeypatch, tmp_path):
 
 def test_tinker_cookbook(request, monkeypatch, tmp_path):
     source = released("tinker-cookbook==0.6.1", request.config.cache, "3.12")
-    theirs = definitions(source("tinker_cookbook/rl/data_processing.py"), ["compute_advantages"], torch=torch, TrajectoryGroup=object)
+    theirs = definitions(
+        source("tinker_cookbook/rl/data_processing.py"), ["compute_advantages"], torch=torch, TrajectoryGroup=object
+    )
     total = definitions(
-        source("tinker_cookbook/rl/types.py"), ["TrajectoryGroup"], field=dataclasses.field, Trajectory=object, Metrics=dict,
-        RolloutError=object, safezip=zip).TrajectoryGroup.get_total_rewards
+        source("tinker_cookbook/rl/types.py"),
+        ["TrajectoryGroup"],
+        field=dataclasses.field,
+        Trajectory=object,
+        Metrics=dict,
+        RolloutError=object,
+        safezip=zip,
+    ).TrajectoryGroup.get_total_rewards
     printed = []
-    modules(monkeypatch, tinker_cookbook__rl__data_processing={"compute_advantages": theirs.compute_advantages},
-            tinker_cookbook__rl__train={"compute_advantages": theirs.compute_advantages})
+    modules(
+        monkeypatch,
+        tinker_cookbook__rl__data_processing={"compute_advantages": theirs.compute_advantages},
+        tinker_cookbook__rl__train={"compute_advantages": theirs.compute_advantages},
+    )
     train = sys.modules["tinker_cookbook.rl.train"]
     train.print_group = lambda group, tokenizer: printed.append(train.compute_advantages([group]))
     monkeypatch.delitem(sys.modules, "v05.tinker_cookbook", raising=False)
@@ -111,7 +139,8 @@ def test_tinker_cookbook(request, monkeypatch, tmp_path):
         first = SimpleNamespace(ob=SimpleNamespace(chunks=[SimpleNamespace(tokens=[1, prompt])]), reward=0.25)
         made = SimpleNamespace(
             trajectories_G=[SimpleNamespace(transitions=[first]) for _ in rewards],
-            final_rewards_G=[reward - 0.25 for reward in rewards])
+            final_rewards_G=[reward - 0.25 for reward in rewards],
+        )
         made.get_total_rewards = lambda: total(made)
         return made
 
@@ -130,8 +159,13 @@ def test_tinker_cookbook(request, monkeypatch, tmp_path):
 
         return advantages
 
-    check(of, lambda: lambda prompt, rewards: theirs.compute_advantages([group(prompt, rewards)])[0].numpy(),
-          adapter.STOCK | {"log": lambda metrics: None}, lambda prompt: adapter._key(group(prompt, [1.0])), tmp_path)
+    check(
+        of,
+        lambda: lambda prompt, rewards: theirs.compute_advantages([group(prompt, rewards)])[0].numpy(),
+        adapter.STOCK | {"log": lambda metrics: None},
+        lambda prompt: adapter._key(group(prompt, [1.0])),
+        tmp_path,
+    )
     assert sys.modules["tinker_cookbook.rl.data_processing"].compute_advantages is not theirs.compute_advantages
     with pytest.raises(v05.InvalidArgument, match="tinker-cookbook does not hand over"):
         adapter.install(prior="column")
@@ -149,26 +183,36 @@ def test_trls_asynchronous_grpo(monkeypatch, tmp_path):
     def made(kind, **attributes):
         loop = kind.__new__(kind)
         vars(loop).update(
-            reward_funcs=[lambda completions, **columns: columns["scores"]], reward_func_names=["score"],
-            _env_reward_types=[], **attributes)
+            reward_funcs=[lambda completions, **columns: columns["scores"]],
+            reward_func_names=["score"],
+            _env_reward_types=[],
+            **attributes,
+        )
         return loop
 
     def group(prompt, rewards):
         row = SimpleNamespace(input_ids=[1, 2], completion_mask=[0, 1], old_log_probs=[0.0, -1.0])
         names = {field.name for field in dataclasses.fields(worker.RolloutGroup)}
         given = dict(
-            prompts=[[{"role": "user", "content": str(prompt)}]] * len(rewards), reward_kwargs={"scores": rewards},
-            completions=[[{"role": "assistant", "content": "x"}]] * len(rewards), completions_ids=[[1]] * len(rewards),
+            prompts=[[{"role": "user", "content": str(prompt)}]] * len(rewards),
+            reward_kwargs={"scores": rewards},
+            completions=[[{"role": "assistant", "content": "x"}]] * len(rewards),
+            completions_ids=[[1]] * len(rewards),
             completions_sequences=[[row] * (1 + number % 2) for number in range(len(rewards))],
-            tool_call_counts=[0] * len(rewards), tool_failure_counts=[0] * len(rewards), model_version=1, group_id=2,
-            env_rewards=[None] * len(rewards), rollout_rewards=[None] * len(rewards))
+            tool_call_counts=[0] * len(rewards),
+            tool_failure_counts=[0] * len(rewards),
+            model_version=1,
+            group_id=2,
+            env_rewards=[None] * len(rewards),
+            rollout_rewards=[None] * len(rewards),
+        )
         return worker.RolloutGroup(**{name: value for name, value in given.items() if name in names})
 
     def score(loop, prompt, rewards):
         samples = asyncio.run(loop._score_group(group(prompt, rewards)))
         first = np.cumsum([0] + [1 + number % 2 for number in range(len(rewards))])[:-1]
         for number, start in enumerate(first):  # the rows of one conversation share its advantage
-            assert len({sample.advantage for sample in samples[start:start + 1 + number % 2]}) == 1
+            assert len({sample.advantage for sample in samples[start : start + 1 + number % 2]}) == 1
         return np.array([samples[start].advantage for start in first])
 
     def of(options):
@@ -177,8 +221,13 @@ def test_trls_asynchronous_grpo(monkeypatch, tmp_path):
 
     stock = made(worker._AsyncRolloutLoop)
     key = v05._core.prompt_key.prompt_key
-    check(of, lambda: lambda prompt, rewards: score(stock, prompt, rewards), async_grpo.STOCK | {"log": lambda metrics: None},
-          lambda prompt: key([{"role": "user", "content": str(prompt)}]), tmp_path)
+    check(
+        of,
+        lambda: lambda prompt, rewards: score(stock, prompt, rewards),
+        async_grpo.STOCK | {"log": lambda metrics: None},
+        lambda prompt: key([{"role": "user", "content": str(prompt)}]),
+        tmp_path,
+    )
 
     before = worker.AsyncRolloutWorker._loop_cls
     monkeypatch.setattr(worker.AsyncRolloutWorker, "_loop_cls", before)

@@ -74,6 +74,7 @@ def calibrated_baselines(groups):
 
 # Parity with TRL
 
+
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
 def test_grpo_is_trls_bit_for_bit(tmp_path, scale):
     options = dict(scale_rewards=scale, per_device_train_batch_size=16, gradient_accumulation_steps=2)
@@ -93,7 +94,8 @@ def test_rloo_is_trls_bit_for_bit(tmp_path, normalize):
 def test_rloo_with_a_divergence_in_the_reward_is_trls_up_to_rounding(tmp_path):
     stock, swapped = (
         trained(kind, tmp_path, *config, beta=0.3, reward_clip_range=(0.0, 0.5), num_iterations=1, learning_rate=1e-3)
-        for kind, config in ((RLOOTrainer, ()), (V05RLOOTrainer, (V05Config(rule="rloo"),))))
+        for kind, config in ((RLOOTrainer, ()), (V05RLOOTrainer, (V05Config(rule="rloo"),)))
+    )
     assert list(swapped._logs["advantages"]) == pytest.approx(list(stock._logs["advantages"]), abs=1e-6)
 
 
@@ -106,8 +108,9 @@ def none_for_some(completions, prompts, **columns):
     return rewards
 
 
-@pytest.mark.parametrize("kind, ours, rule", [
-    (GRPOTrainer, V05GRPOTrainer, "grpo"), (RLOOTrainer, V05RLOOTrainer, "rloo")])
+@pytest.mark.parametrize(
+    "kind, ours, rule", [(GRPOTrainer, V05GRPOTrainer, "grpo"), (RLOOTrainer, V05RLOOTrainer, "rloo")]
+)
 def test_unscored_rollouts_are_left_out_as_in_trl(tmp_path, kind, ours, rule):
     options = {"beta": 0.0} | ({"normalize_advantages": True} if rule == "rloo" else {})
     stock = trained(kind, tmp_path, reward_funcs=none_for_some, **options)
@@ -116,6 +119,7 @@ def test_unscored_rollouts_are_left_out_as_in_trl(tmp_path, kind, ours, rule):
 
 
 # The baselines that reach the loss
+
 
 def test_calibrated_leave_one_out_reaches_the_loss(tmp_path):
     heard = Heard()
@@ -142,10 +146,17 @@ def test_paper_rule_reaches_the_loss_of_both_trainers(tmp_path):
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_the_history_of_every_prompt_is_the_prior(tmp_path, size):
-    """Rule "prior" with one rollout (which GRPOConfig forbids) and with two, from the start value on (method section 15)."""
+    """Rule "prior" with one rollout (which GRPOConfig forbids) and with two, from the start value on (method section
+    15)."""
     heard = Heard()
-    trained(V05GRPOTrainer, tmp_path, V05Config(rule="prior", num_generations=size, reward_range=(0, 1), discount=0.5),
-            listen=heard, max_steps=4, per_device_train_batch_size=16)
+    trained(
+        V05GRPOTrainer,
+        tmp_path,
+        V05Config(rule="prior", num_generations=size, reward_range=(0, 1), discount=0.5),
+        listen=heard,
+        max_steps=4,
+        per_device_train_batch_size=16,
+    )
     successes, rollouts = defaultdict(float), defaultdict(float)
     level, known = None, 0
     for step in range(4):
@@ -213,13 +224,23 @@ ALLOCATED = dict(per_device_train_batch_size=16, max_steps=4)
 
 
 @pytest.mark.parametrize("rule", ["osla", "neyman"])
-@pytest.mark.parametrize("kind, options", [
-    (V05GRPOTrainer, {}), (V05GRPOTrainer, {"loss_type": "grpo"}), (V05RLOOTrainer, {"beta": 0.0}),
-    (V05GRPOTrainer, {"beta": 0.1, "per_device_train_batch_size": 8, "steps_per_generation": 2, "num_iterations": 2})])
+@pytest.mark.parametrize(
+    "kind, options",
+    [
+        (V05GRPOTrainer, {}),
+        (V05GRPOTrainer, {"loss_type": "grpo"}),
+        (V05RLOOTrainer, {"beta": 0.0}),
+        (
+            V05GRPOTrainer,
+            {"beta": 0.1, "per_device_train_batch_size": 8, "steps_per_generation": 2, "num_iterations": 2},
+        ),
+    ],
+)
 def test_groups_of_different_size_reach_the_loss(tmp_path, kind, rule, options):
     heard = Heard()
-    config = V05Config(rule="v05", prior="column", reward_range=(0, 1),
-                       allocation=rule, initial=2, maximum=8, budget=29, wave=3)
+    config = V05Config(
+        rule="v05", prior="column", reward_range=(0, 1), allocation=rule, initial=2, maximum=8, budget=29, wave=3
+    )
     made = trained(kind, tmp_path, config, listen=heard, **ALLOCATED | options)
     steps = options.get("steps_per_generation", 1)
     sizes = set()
@@ -245,13 +266,15 @@ def test_groups_of_different_size_reach_the_loss(tmp_path, kind, rule, options):
     assert logged["reward"] == logged["rewards/reward/mean"] == pytest.approx(rewards.mean())
     assert logged["reward_std"] == pytest.approx(rewards.std(ddof=1))
     assert logged["frac_reward_zero_std"] == pytest.approx(
-        sum(len(group) for group, _ in last.values() if group.std() == 0) / len(rewards))
+        sum(len(group) for group, _ in last.values() if group.std() == 0) / len(rewards)
+    )
 
 
 def test_with_equal_weight_a_rollout(tmp_path):
     heard = Heard()
-    config = V05Config(rule="v05", prior="column", reward_range=(0, 1),
-                       allocation="neyman", initial=2, budget=30, weigh="rollouts")
+    config = V05Config(
+        rule="v05", prior="column", reward_range=(0, 1), allocation="neyman", initial=2, budget=30, weigh="rollouts"
+    )
     trained(V05GRPOTrainer, tmp_path, config, listen=heard, **ALLOCATED | {"max_steps": 1})
     for prompt, (rewards, found) in heard.groups(0).items():
         np.testing.assert_allclose(found, rewards - paper_baseline(rewards, PRIOR[prompt]), atol=1e-6)
@@ -259,8 +282,9 @@ def test_with_equal_weight_a_rollout(tmp_path):
 
 def test_trls_own_scaling_of_groups_of_different_size(tmp_path):
     heard = Heard()
-    config = V05Config(rule="grpo", prior="column", reward_range=(0, 1),
-                       allocation="neyman", initial=2, budget=30, weigh="rollouts")
+    config = V05Config(
+        rule="grpo", prior="column", reward_range=(0, 1), allocation="neyman", initial=2, budget=30, weigh="rollouts"
+    )
     trained(V05GRPOTrainer, tmp_path, config, listen=heard, **ALLOCATED | {"max_steps": 1})
     assert len({len(rewards) for rewards, _ in heard.groups(0).values()}) > 1
     for rewards, found in heard.groups(0).values():
@@ -280,14 +304,23 @@ def test_the_table_of_completions_has_every_rollout_once(tmp_path):
 
     heard = Heard()
     config = V05Config(rule="v05", prior="column", allocation="neyman", initial=2, budget=29, reward_range=(0, 1))
-    made = trained(V05GRPOTrainer, tmp_path, config, listen=heard, reward_funcs=telling, log_completions=True,
-                   steps_per_generation=2, **ALLOCATED | {"per_device_train_batch_size": 8, "max_steps": 2})
+    made = trained(
+        V05GRPOTrainer,
+        tmp_path,
+        config,
+        listen=heard,
+        reward_funcs=telling,
+        log_completions=True,
+        steps_per_generation=2,
+        **ALLOCATED | {"per_device_train_batch_size": 8, "max_steps": 2},
+    )
     assert len(calls) > 1
     table = pandas.read_parquet(tmp_path / "completions" / "completions_00002.parquet")
     counted = [row for step in (0, 1) for row in heard.steps[step] if row[3]]
     assert len(table) == len(counted) == 29 and len(heard.steps[0] + heard.steps[1]) == 30
     assert sorted(zip(table["prompt"], table["completion"].str.replace(" ", ""), table["advantage"])) == sorted(
-        row[:3] for row in counted)
+        row[:3] for row in counted
+    )
     assert table["telling"].tolist() == tiny_trl.reward(table["completion"], table["prompt"])
     extra = table["text"].notna()
     assert 0 < extra.sum() < len(table) and (table["text"] == table["completion"])[extra].all()
@@ -308,8 +341,13 @@ def test_prompts_that_cannot_be_scored_are_not_asked_for_for_ever(tmp_path):
         for prompt, (rewards, found) in heard.groups(step).items():
             assert len(rewards) <= 5
             assert (found == 0).all() or prompt[0] not in "57"
-    trained(V05GRPOTrainer, tmp_path, V05Config(allocation="osla", initial=2, maximum=5), max_steps=1,
-            reward_funcs=lambda completions, **columns: [None] * len(completions))
+    trained(
+        V05GRPOTrainer,
+        tmp_path,
+        V05Config(allocation="osla", initial=2, maximum=5),
+        max_steps=1,
+        reward_funcs=lambda completions, **columns: [None] * len(completions),
+    )
 
 
 def test_a_reward_beyond_the_detected_range_ends_the_rounds(tmp_path, caplog):
@@ -326,11 +364,17 @@ def test_a_reward_beyond_the_detected_range_ends_the_rounds(tmp_path, caplog):
 
 def test_rollout_functions_with_a_mask_of_their_own(tmp_path):
     """Optional tensors (the mask of tool calls, log-probabilities of the sampler) go through the rounds."""
+
     def rollouts(prompts, made):
         ids = [made.processing_class(prompt)["input_ids"] for prompt in prompts]
         completions = [[3 + (len(prompts) + place) % 10] * (1 + place % 4) for place in range(len(prompts))]
-        return {"prompt_ids": ids, "completion_ids": completions, "logprobs": [[-1.0] * len(c) for c in completions],
-                "env_mask": [[1] + [0] * (len(c) - 1) for c in completions], "own": [len(prompt) for prompt in prompts]}
+        return {
+            "prompt_ids": ids,
+            "completion_ids": completions,
+            "logprobs": [[-1.0] * len(c) for c in completions],
+            "env_mask": [[1] + [0] * (len(c) - 1) for c in completions],
+            "own": [len(prompt) for prompt in prompts],
+        }
 
     seen = []
 
@@ -364,10 +408,15 @@ def test_rows_are_spread_evenly_and_side_by_side():
 
 def test_rounds_of_different_lengths_are_joined():
     """Prompts end and completions begin where they meet; padding goes; the order is that of the prompts."""
+
     def batch(prompt, prompts, completions, **others):
-        output = {"prompt_ids": torch.tensor(prompts), "prompt_mask": (torch.tensor(prompts) > 0).long(),
-                  "completion_ids": torch.tensor(completions), "advantages": torch.zeros(len(prompts)),
-                  "importance_sampling_ratio": torch.full((len(prompts), len(completions[0])), 0.5)}
+        output = {
+            "prompt_ids": torch.tensor(prompts),
+            "prompt_mask": (torch.tensor(prompts) > 0).long(),
+            "completion_ids": torch.tensor(completions),
+            "advantages": torch.zeros(len(prompts)),
+            "importance_sampling_ratio": torch.full((len(prompts), len(completions[0])), 0.5),
+        }
         prompt = np.array(prompt)
         rewards = torch.tensor(prompt)[:, None].float()
         return Batch(output | others, prompt, np.zeros(len(prompt), int), rewards, None, {}, {})
@@ -386,32 +435,53 @@ def test_rounds_of_different_lengths_are_joined():
 
 def test_figures_of_rounds_are_those_of_all_their_rollouts():
     def figures(mean, clipped, ended, least, divergence):
-        return {"completions/mean_length": [mean], "completions/clipped_ratio": [clipped], "kl": [divergence],
-                "completions/mean_terminated_length": [ended], "completions/min_terminated_length": [least],
-                "completions/max_length": [mean], "num_tokens": [mean], "rewards/none/mean": [float("nan")]}
+        return {
+            "completions/mean_length": [mean],
+            "completions/clipped_ratio": [clipped],
+            "kl": [divergence],
+            "completions/mean_terminated_length": [ended],
+            "completions/min_terminated_length": [least],
+            "completions/max_length": [mean],
+            "num_tokens": [mean],
+            "rewards/none/mean": [float("nan")],
+        }
 
-    rounds = [Batch({}, np.zeros(count, int), np.zeros(count, int), torch.zeros(count, 1), None, {}, found)
-              for count, found in ((4, figures(10.0, 0.5, 2.0, 1.0, 0.1)), (12, figures(2.0, 1.0, 0.0, 0.0, 0.3)))]
+    rounds = [
+        Batch({}, np.zeros(count, int), np.zeros(count, int), torch.zeros(count, 1), None, {}, found)
+        for count, found in ((4, figures(10.0, 0.5, 2.0, 1.0, 0.1)), (12, figures(2.0, 1.0, 0.0, 0.0, 0.3)))
+    ]
     found = join(rounds, 0, pad_token=0).metrics
     assert np.isnan(found.pop("rewards/none/mean"))
     assert found == {
-        "completions/mean_length": 4.0, "completions/clipped_ratio": 0.875, "kl": pytest.approx((4 + 7.2) / 64),
-        "completions/mean_terminated_length": 2.0, "completions/min_terminated_length": 1.0,
-        "completions/max_length": 10.0, "num_tokens": 2.0}
+        "completions/mean_length": 4.0,
+        "completions/clipped_ratio": 0.875,
+        "kl": pytest.approx((4 + 7.2) / 64),
+        "completions/mean_terminated_length": 2.0,
+        "completions/min_terminated_length": 1.0,
+        "completions/max_length": 10.0,
+        "num_tokens": 2.0,
+    }
 
 
 # State
 
-@pytest.mark.parametrize("config", [
-    dict(rule="v05"), dict(rule="calibrated"),
-    dict(rule="v05", allocation="osla", initial=2, maximum=6, reward_range=(0, 1))])
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        dict(rule="v05"),
+        dict(rule="calibrated"),
+        dict(rule="v05", allocation="osla", initial=2, maximum=6, reward_range=(0, 1)),
+    ],
+)
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, config):
     """Within an epoch: TRL orders the prompts anew in a later one. Ids repeat, so that the history matters."""
     prompts = tiny_trl.dataset(64)
     prompts = prompts.remove_columns("name").add_column("name", [row % 4 for row in range(64)])
     config = V05Config(id_field="name", **config)
-    options = dict(max_steps=6, save_strategy="steps", save_steps=3, per_device_train_batch_size=16,
-                   train_dataset=prompts)
+    options = dict(
+        max_steps=6, save_strategy="steps", save_steps=3, per_device_train_batch_size=16, train_dataset=prompts
+    )
     whole = trained(V05GRPOTrainer, tmp_path, config, **options)
     saved = tmp_path / "checkpoint-3"
     resumed = trainer(V05GRPOTrainer, tmp_path, config, **options)
@@ -433,7 +503,8 @@ def test_resuming_without_state_or_with_other_options_warns_once(tmp_path, caplo
     other = V05Config(rule="v05", reward_range=(0, 1))
     trainer(V05GRPOTrainer, tmp_path, other, **options).train(resume_from_checkpoint=str(saved))
     assert [record.message for record in caplog.records if record.name == "v05" and "saved" in record.message] == [
-        "the state was saved with rule 'calibrated' and goes on with 'v05'"]
+        "the state was saved with rule 'calibrated' and goes on with 'v05'"
+    ]
     (saved / "v05.zip").write_bytes(b"PK nonsense")
     with pytest.raises(v05.CheckpointError, match="no saved AdvantageEstimator"):
         trainer(V05GRPOTrainer, tmp_path, V05Config(), **options).train(resume_from_checkpoint=str(saved))
@@ -442,11 +513,13 @@ def test_resuming_without_state_or_with_other_options_warns_once(tmp_path, caplo
     made = trainer(V05GRPOTrainer, tmp_path, V05Config(reward_range=(0, 1)), **options)
     made.train(resume_from_checkpoint=str(saved))
     assert [record.message for record in caplog.records if record.name == "v05"] == [
-        f"{saved} has no v05.zip: what v05 had learnt before is lost, and it starts anew"]
+        f"{saved} has no v05.zip: what v05 had learnt before is lost, and it starts anew"
+    ]
     assert made.v05_estimator.steps == 1
 
 
 # Bad set-ups
+
 
 def test_missing_columns(tmp_path):
     bare = tiny_trl.dataset().remove_columns(["prior", "name"])
@@ -462,8 +535,9 @@ def test_missing_columns(tmp_path):
         trained(V05GRPOTrainer, tmp_path, V05Config(prior="column"), train_dataset=stream)
 
 
-@pytest.mark.parametrize("value, message", [
-    (1.5, "prior"), ("high", "prior column must be numbers"), (float("inf"), "prior")])
+@pytest.mark.parametrize(
+    "value, message", [(1.5, "prior"), ("high", "prior column must be numbers"), (float("inf"), "prior")]
+)
 def test_a_prior_that_is_none(tmp_path, value, message):
     bad = tiny_trl.dataset().remove_columns("prior").add_column("prior", [value] * 16)
     with pytest.raises(v05.Error, match=message):
@@ -476,7 +550,8 @@ def test_nan_priors_are_no_priors_and_said_so_once(tmp_path, caplog):
     config = V05Config(rule="v05", prior="column", reward_range=(0, 1))
     trained(V05GRPOTrainer, tmp_path, config, train_dataset=unknown, listen=heard)
     assert [record.message for record in caplog.records if record.name == "v05"] == [
-        "the prior column holds no number in this batch: its prompts have no prior"]
+        "the prior column holds no number in this batch: its prompts have no prior"
+    ]
     for rewards, found in heard.groups(0).values():
         np.testing.assert_allclose(found, rewards - others_mean(rewards), atol=1e-6)
 
@@ -485,38 +560,52 @@ def test_rewards_outside_the_range(tmp_path):
     with pytest.raises(v05.InvalidArgument, match="reward.*range|range.*reward"):
         trained(V05GRPOTrainer, tmp_path, V05Config(reward_range=(0.0, 0.5)))
     with pytest.raises(v05.InvalidArgument, match="reward"):
-        trained(V05GRPOTrainer, tmp_path, V05Config(),
-                reward_funcs=lambda completions, **columns: [float("inf")] * len(completions))
+        trained(
+            V05GRPOTrainer,
+            tmp_path,
+            V05Config(),
+            reward_funcs=lambda completions, **columns: [float("inf")] * len(completions),
+        )
 
 
 def test_no_reward_at_all(tmp_path):
     heard = Heard()
-    made = trained(V05GRPOTrainer, tmp_path, V05Config(), listen=heard,
-                   reward_funcs=lambda completions, **columns: [None] * len(completions))
+    made = trained(
+        V05GRPOTrainer,
+        tmp_path,
+        V05Config(),
+        listen=heard,
+        reward_funcs=lambda completions, **columns: [None] * len(completions),
+    )
     assert all(advantage == 0 for step in heard.steps.values() for _, _, advantage, _ in step)
     assert len(made.v05_estimator.source.history) == 0
 
 
-@pytest.mark.parametrize("options, message", [
-    (dict(rule="grpo", num_generations=1), "num_generations must be at least 2 for rule 'grpo'"),
-    (dict(num_generations=5), "positive divisor of the generation batch size 32, got 5"),
-    (dict(num_generations=0), "positive divisor"),
-    (dict(num_generations=4, initial=2), "initial must be num_generations, got 2 and 4"),
-    (dict(allocation="best"), "allocation must be one of 'off', 'osla', 'neyman', got 'best'"),
-    (dict(allocation="osla", weigh="tokens"), "weigh must be one of"),
-    (dict(allocation="osla", budget=31), "budget must be at least the 32 rollouts"),
-    (dict(allocation="osla", maximum=3), "maximum"),
-    (dict(allocation="osla", wave=0), "wave"),
-    (dict(rule="best"), "rule must be one of"),
-    (dict(prior=3), "prior must be one of"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(rule="grpo", num_generations=1), "num_generations must be at least 2 for rule 'grpo'"),
+        (dict(num_generations=5), "positive divisor of the generation batch size 32, got 5"),
+        (dict(num_generations=0), "positive divisor"),
+        (dict(num_generations=4, initial=2), "initial must be num_generations, got 2 and 4"),
+        (dict(allocation="best"), "allocation must be one of 'off', 'osla', 'neyman', got 'best'"),
+        (dict(allocation="osla", weigh="tokens"), "weigh must be one of"),
+        (dict(allocation="osla", budget=31), "budget must be at least the 32 rollouts"),
+        (dict(allocation="osla", maximum=3), "maximum"),
+        (dict(allocation="osla", wave=0), "wave"),
+        (dict(rule="best"), "rule must be one of"),
+        (dict(prior=3), "prior must be one of"),
+    ],
+)
 def test_wrong_options(tmp_path, options, message):
     with pytest.raises(v05.Error, match=message):
         trainer(V05GRPOTrainer, tmp_path, V05Config(**options))
 
 
 def test_ids_that_are_none_or_not_of_one_prompt(tmp_path, caplog):
-    with_ids = lambda ids: tiny_trl.dataset().remove_columns("name").add_column("name", ids)
+    def with_ids(ids):
+        return tiny_trl.dataset().remove_columns("name").add_column("name", ids)
+
     config, halves = V05Config(id_field="name"), [row // 2 for row in range(16)]
     trainer(V05GRPOTrainer, tmp_path, config, train_dataset=with_ids(halves))
     assert "id_field 'name' has 8 ids for 16 different prompts" in caplog.text
@@ -546,9 +635,15 @@ def test_the_memory_that_allocation_may_need_is_said(tmp_path, caplog):
 
 # Modulation of the advantages of tokens
 
-@pytest.mark.parametrize("options", [
-    {}, {"steps_per_generation": 4, "per_device_train_batch_size": 8, "beta": 0.1},
-    {"loss_type": "grpo", "num_iterations": 2}])
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"steps_per_generation": 4, "per_device_train_batch_size": 8, "beta": 0.1},
+        {"loss_type": "grpo", "num_iterations": 2},
+    ],
+)
 def test_tokens_are_modulated_where_the_loss_computes_them(tmp_path, monkeypatch, options):
     calls = []
 
@@ -588,6 +683,7 @@ def test_where_modulation_is_not_possible(tmp_path):
 
 def test_a_loss_that_goes_another_way_is_no_silent_nothing(tmp_path):
     """As under Unsloth, which replaces compute_loss, and with fused losses: the advantages would stay as they are."""
+
     class Elsewhere(GRPOTrainer):
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             return GRPOTrainer._compute_loss(self, model, inputs)
@@ -611,6 +707,7 @@ def test_dynamo_trains(tmp_path):
 
 # Score weights
 
+
 def test_score_weights_are_those_of_a_loop():
     generator = np.random.default_rng(3)
     probability = generator.uniform(0.05, 1, (40, 7))
@@ -621,15 +718,20 @@ def test_score_weights_are_those_of_a_loop():
     unknown = mask & np.isnan(log_prob)
     expected = np.zeros(40)
     for row in range(40):
-        terms = [(1 - probability[row, token]) ** 2 for token in range(7) if mask[row, token] and not unknown[row, token]]
+        terms = [
+            (1 - probability[row, token]) ** 2 for token in range(7) if mask[row, token] and not unknown[row, token]
+        ]
         expected[row] = sum(terms) / max(len(terms), 1) * mask[row].sum()
     given = torch.from_numpy(np.where(mask, log_prob, np.nan)), torch.from_numpy(mask.astype(int))
     np.testing.assert_allclose(score_weights("score", given[1], given[0]), expected, rtol=2e-6)
     length = mask.sum(1)
     np.testing.assert_allclose(score_weights("length", given[1]), length)
-    np.testing.assert_allclose(score_weights("length", given[1], per_token=True), 1 / np.maximum(length, 1) * (length > 0))
+    np.testing.assert_allclose(
+        score_weights("length", given[1], per_token=True), 1 / np.maximum(length, 1) * (length > 0)
+    )
     np.testing.assert_allclose(  # a loss that divides by the length divides the score by it
-        score_weights("score", given[1], given[0], per_token=True), expected / np.maximum(length, 1) ** 2, rtol=2e-6)
+        score_weights("score", given[1], given[0], per_token=True), expected / np.maximum(length, 1) ** 2, rtol=2e-6
+    )
 
 
 def test_too_few_prompts_for_a_batch_are_told(tmp_path):
@@ -637,9 +739,9 @@ def test_too_few_prompts_for_a_batch_are_told(tmp_path):
         trainer(V05GRPOTrainer, tmp_path, V05Config(num_generations=1, reward_range=(0, 1)))
 
 
-@pytest.mark.parametrize("options, message", [
-    (dict(weights="entropy"), "weights must be one of 'none', 'length', 'score', got 'entropy'"),
-])
+@pytest.mark.parametrize(
+    "options, message", [(dict(weights="entropy"), "weights must be one of 'none', 'length', 'score', got 'entropy'")]
+)
 def test_wrong_weights(tmp_path, options, message):
     with pytest.raises(v05.InvalidArgument, match=message):
         trainer(V05GRPOTrainer, tmp_path, V05Config(**options))

@@ -55,8 +55,9 @@ def test_the_paper_rule_reaches_the_loss_of_both(processes):
     assert sorted(first["logged"]) == sorted(row[2] for found in (first, second) for row in found["rows"][1])
 
 
-@pytest.mark.parametrize("name, least, most", [
-    ("dapo", 32, 144), ("grpo", 50, 50), ("steps", 51, 51), ("rloo", 41, 41)])
+@pytest.mark.parametrize(
+    "name, least, most", [("dapo", 32, 144), ("grpo", 50, 50), ("steps", 51, 51), ("rloo", 41, 41)]
+)
 def test_groups_of_different_size_reach_the_loss_of_both(processes, name, least, most):
     first, second = (found["allocated"][name] for found in processes)
     assert first["state"] == second["state"] and first["weights"] == second["weights"]

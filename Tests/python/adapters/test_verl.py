@@ -1,4 +1,5 @@
-"""verl's advantage estimator "v05" as verl calls it, without a trainer: the functions, options, prompts and checkpoints."""
+"""verl's advantage estimator "v05" as verl calls it, without a trainer: the functions, options, prompts and
+checkpoints."""
 
 import asyncio
 import logging
@@ -29,7 +30,8 @@ def fresh(monkeypatch):
 
 
 def batch(seed, sizes=(4, 8, 12, 16, 4, 1, 5), tokens=7, padding=3, rewards=None):
-    """token_level_rewards, response_mask, uids of groups of these sizes, mixed, with rows of padding as verl adds them."""
+    """token_level_rewards, response_mask, uids of groups of these sizes, mixed, with rows of padding as verl adds
+    them."""
     random = np.random.default_rng(seed)
     uids = [f"{seed}-{group}" for group, size in enumerate(sizes) for _ in range(size)] + [PADDING] * padding
     uids = np.array(uids, object)[random.permutation(len(uids))]
@@ -46,18 +48,24 @@ def batch(seed, sizes=(4, 8, 12, 16, 4, 1, 5), tokens=7, padding=3, rewards=None
 def estimate(batch, options, algorithm=None, **more):
     token_level_rewards, response_mask, uids = batch
     return core_algos.get_adv_estimator_fn("v05")(
-        token_level_rewards=token_level_rewards, response_mask=response_mask, index=uids,
-        config=OmegaConf.create({"v05": options}) if algorithm is None else algorithm, **more)[0]
+        token_level_rewards=token_level_rewards,
+        response_mask=response_mask,
+        index=uids,
+        config=OmegaConf.create({"v05": options}) if algorithm is None else algorithm,
+        **more,
+    )[0]
 
 
 def trainer_config(options, **algorithm):
     """The part of verl's V1 configuration that is read, and of it `algorithm`."""
-    return OmegaConf.create({
-        "algorithm": {"adv_estimator": "v05", "v05": options, **algorithm},
-        "transfer_queue": {"enable": True},
-        "trainer": {"use_v1": True, "resume_mode": "disable", "default_local_dir": "checkpoints"},
-        "actor_rollout_ref": {"rollout": {"n": 4}},
-    })
+    return OmegaConf.create(
+        {
+            "algorithm": {"adv_estimator": "v05", "v05": options, **algorithm},
+            "transfer_queue": {"enable": True},
+            "trainer": {"use_v1": True, "resume_mode": "disable", "default_local_dir": "checkpoints"},
+            "actor_rollout_ref": {"rollout": {"n": 4}},
+        }
+    )
 
 
 class TransferQueue:
@@ -96,24 +104,32 @@ def test_registered_under_its_name_by_the_plug_in_module():
 def test_grpo_and_rloo_equal_those_of_verl(seed):
     sizes = np.random.default_rng(seed).integers(1, 17, 24)
     rewards, mask, uids = given = batch(seed, sizes)
-    for options, theirs in [(GRPO, core_algos.compute_grpo_outcome_advantage),
-                            (GRPO, core_algos.compute_grpo_vectorized_outcome_advantage),
-                            (RLOO, core_algos.compute_rloo_outcome_advantage)]:
+    for options, theirs in [
+        (GRPO, core_algos.compute_grpo_outcome_advantage),
+        (GRPO, core_algos.compute_grpo_vectorized_outcome_advantage),
+        (RLOO, core_algos.compute_rloo_outcome_advantage),
+    ]:
         expected, returns = theirs(token_level_rewards=rewards.clone(), response_mask=mask, index=uids)
         found = estimate(given, options)
         assert found.dtype == expected.dtype and found.shape == expected.shape
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-6)
         assert returns.equal(expected)
     unscaled, _ = core_algos.compute_grpo_outcome_advantage(
-        token_level_rewards=rewards.clone(), response_mask=mask, index=uids, norm_adv_by_std_in_grpo=False)
+        token_level_rewards=rewards.clone(), response_mask=mask, index=uids, norm_adv_by_std_in_grpo=False
+    )
     torch.testing.assert_close(estimate(given, GRPO | {"scale": "none"}), unscaled, rtol=1e-5, atol=2e-6)
 
 
 def test_through_the_dispatcher_of_verl():
     rewards, mask, uids = batch(3)
     data = SimpleNamespace(
-        batch={"token_level_rewards": rewards, "response_mask": mask, "reward_baselines": torch.full((len(uids),), 0.25)},
-        non_tensor_batch={"uid": uids})
+        batch={
+            "token_level_rewards": rewards,
+            "response_mask": mask,
+            "reward_baselines": torch.full((len(uids),), 0.25),
+        },
+        non_tensor_batch={"uid": uids},
+    )
     config = OmegaConf.create({"v05": {"rule": "v05", "leave_one_out": False, "reward_range": [0, 1]}})
     compute_advantage(data, adv_estimator="v05", config=config)
     expected = v05.advantages(rewards.sum(-1), list(uids), 0.25, rule="v05", mask=mask.sum(-1) > 0)
@@ -231,7 +247,8 @@ def test_prior_field_missing_is_an_error_and_nan_a_warning(queue, caplog):
         estimate(given, None, algorithm)
         estimate(given, None, algorithm)
     assert [record.message for record in caplog.records].count(
-        "the prior column holds no number in this batch: its prompts have no prior") == 1
+        "the prior column holds no number in this batch: its prompts have no prior"
+    ) == 1
 
 
 def test_a_batch_of_nothing_but_padding(queue):
@@ -244,17 +261,20 @@ def test_a_rollout_that_is_not_in_the_queue_is_an_error(queue):
         estimate(batch(8), None, trainer_config({"rule": "v05"}).algorithm)
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"ruel": "v05"}, "algorithm.v05 has no option 'ruel'; it has rule, prior"),
-    ({"rule": "best"}, "rule must be one of"),
-    ({"allocation": "osla"}, "algorithm.v05.allocation must hold options"),
-    ({"allocation": {"budget": 3}}, "algorithm.v05.allocation has no option 'budget'; it has rule, initial"),
-    ({"allocation": {}}, "needs algorithm.v05.reward_range"),
-    ({"allocation": {"initial": 9, "maximum": 4}, "reward_range": [0, 1]}, "maximum"),
-    ({"prior": "no_such_module.function"}, "cannot be imported"),
-    ({"prior": "column"}, "needs algorithm.v05.prior_field"),
-    ({"reward_range": [1, 0]}, "reward_range"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"ruel": "v05"}, "algorithm.v05 has no option 'ruel'; it has rule, prior"),
+        ({"rule": "best"}, "rule must be one of"),
+        ({"allocation": "osla"}, "algorithm.v05.allocation must hold options"),
+        ({"allocation": {"budget": 3}}, "algorithm.v05.allocation has no option 'budget'; it has rule, initial"),
+        ({"allocation": {}}, "needs algorithm.v05.reward_range"),
+        ({"allocation": {"initial": 9, "maximum": 4}, "reward_range": [0, 1]}, "maximum"),
+        ({"prior": "no_such_module.function"}, "cannot be imported"),
+        ({"prior": "column"}, "needs algorithm.v05.prior_field"),
+        ({"reward_range": [1, 0]}, "reward_range"),
+    ],
+)
 def test_wrong_options_are_told_at_once(options, message):
     with pytest.raises(v05.Error, match=message):
         training.training_of(trainer_config(options).algorithm)
@@ -323,9 +343,17 @@ def test_function_as_prior_reads_what_the_messages_say(queue, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "my_priors", SimpleNamespace(of_texts=prior))
     given = batch(14, sizes=[4, 4])
-    queue.put(given[2], lambda name: {}, lambda name: [
-        {"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": f"{name}?"}]}])
-    estimate(given, None, trainer_config({"rule": "v05", "prior": "my_priors.of_texts", "reward_range": [0, 1]}).algorithm)
+    queue.put(
+        given[2],
+        lambda name: {},
+        lambda name: [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": [{"type": "text", "text": f"{name}?"}]},
+        ],
+    )
+    estimate(
+        given, None, trainer_config({"rule": "v05", "prior": "my_priors.of_texts", "reward_range": [0, 1]}).algorithm
+    )
     assert sorted(asked) == ["Be brief.\n0?", "Be brief.\n1?"]
 
 
@@ -352,8 +380,11 @@ def test_several_outputs_of_a_rollout_count_once_where_the_trainer_tells(queue):
 def test_several_outputs_are_told_where_the_trainer_does_not(queue, caplog, monkeypatch):
     given = batch(15)
     queue.put(given[2], lambda name: {"index": 0})
-    monkeypatch.setattr(queue, "kv_list", lambda partition: {
-        partition: {f"{uid}_0_{output}": {} for uid in queue.rows for output in (0, 1)}})
+    monkeypatch.setattr(
+        queue,
+        "kv_list",
+        lambda partition: {partition: {f"{uid}_0_{output}": {} for uid in queue.rows for output in (0, 1)}},
+    )
     with caplog.at_level(logging.WARNING, "v05"):
         for _ in range(2):
             estimate(given, None, trainer_config({"rule": "v05", "reward_range": [0, 1]}).algorithm)
@@ -361,6 +392,7 @@ def test_several_outputs_are_told_where_the_trainer_does_not(queue, caplog, monk
 
 
 # Checkpoints
+
 
 @pytest.fixture
 def resumable(tmp_path, queue):
@@ -442,6 +474,7 @@ def test_checkpoints_of_another_estimator():
 
 # Rollouts in rounds
 
+
 def rounds(rewards, prior=0.5, **options):
     """What allocate_rollouts made of rewards by session; the sessions that were started, round by round."""
     rollouts = pytest.importorskip("v05.verl.rollouts", reason="the V1 trainer's packages are not installed")
@@ -479,6 +512,7 @@ def test_a_rollout_that_fails_fails_the_prompt_after_the_round(error):
 
 # v05 doctor verl
 
+
 def entry_point(group):
     assert group == "verl.plugins"
     return [SimpleNamespace(name="v05", value="v05.verl")]
@@ -490,11 +524,14 @@ def test_report_of_a_registered_plug_in(capsys):
     assert "registered  yes" in printed and "grpo" in printed and "entry point v05.verl" in printed
 
 
-@pytest.mark.parametrize("points, policy, broken, message", [
-    ([], "auto", False, "no entry point"),
-    ([SimpleNamespace(name="v05", value="v05.verl")], "other", False, "VERL_USE_EXTERNAL_PLUGINS=other"),
-    ([SimpleNamespace(name="v05", value="v05.verl")], "auto", True, "cannot be loaded: ModuleNotFoundError"),
-])
+@pytest.mark.parametrize(
+    "points, policy, broken, message",
+    [
+        ([], "auto", False, "no entry point"),
+        ([SimpleNamespace(name="v05", value="v05.verl")], "other", False, "VERL_USE_EXTERNAL_PLUGINS=other"),
+        ([SimpleNamespace(name="v05", value="v05.verl")], "auto", True, "cannot be loaded: ModuleNotFoundError"),
+    ],
+)
 def test_report_says_why_the_plug_in_is_not_registered(monkeypatch, capsys, points, policy, broken, message):
     monkeypatch.delitem(core_algos.ADV_ESTIMATOR_REGISTRY, "v05")
     monkeypatch.setenv("VERL_USE_EXTERNAL_PLUGINS", policy)

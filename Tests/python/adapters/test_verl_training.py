@@ -1,4 +1,5 @@
-"""verl's own V1 trainer on a local Ray cluster without a GPU (verl_on_cpu): what it logs against the formulas by hand."""
+"""verl's own V1 trainer on a local Ray cluster without a GPU (verl_on_cpu): what it logs against the formulas by
+hand."""
 
 import json
 import os
@@ -12,18 +13,20 @@ import pytest
 
 pytestmark = pytest.mark.slow
 for package in ("verl", "transfer_queue", "hydra"):
-    pytest.importorskip(package, reason=f"{package} is not installed: verl needs an environment of its own (Tests/run slow)")
+    pytest.importorskip(
+        package, reason=f"{package} is not installed: verl needs an environment of its own (Tests/run slow)"
+    )
 
 HERE = Path(__file__).parents[1]
 CONFIGURATION = """
-    data.train_batch_size=4 data.max_prompt_length=16 data.max_response_length=6 data.dataloader_num_workers=0 data.shuffle=False
-    actor_rollout_ref.model.use_remove_padding=False +actor_rollout_ref.model.override_config.attn_implementation=eager
-    actor_rollout_ref.actor.strategy=fsdp2 actor_rollout_ref.actor.ppo_mini_batch_size=4
-    actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4 actor_rollout_ref.actor.optim.lr=1e-3
-    actor_rollout_ref.actor.use_kl_loss=False actor_rollout_ref.rollout.name=hfcpu actor_rollout_ref.rollout.n=4
-    actor_rollout_ref.rollout.tensor_model_parallel_size=1 actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=4
-    actor_rollout_ref.rollout.agent.num_workers=2 actor_rollout_ref.rollout.calculate_log_probs=True
-    reward.custom_reward_function.name=reward reward.num_workers=1
+    data.train_batch_size=4 data.max_prompt_length=16 data.max_response_length=6 data.dataloader_num_workers=0
+    data.shuffle=False actor_rollout_ref.model.use_remove_padding=False
+    +actor_rollout_ref.model.override_config.attn_implementation=eager actor_rollout_ref.actor.strategy=fsdp2
+    actor_rollout_ref.actor.ppo_mini_batch_size=4 actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=4
+    actor_rollout_ref.actor.optim.lr=1e-3 actor_rollout_ref.actor.use_kl_loss=False actor_rollout_ref.rollout.name=hfcpu
+    actor_rollout_ref.rollout.n=4 actor_rollout_ref.rollout.tensor_model_parallel_size=1
+    actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=4 actor_rollout_ref.rollout.agent.num_workers=2
+    actor_rollout_ref.rollout.calculate_log_probs=True reward.custom_reward_function.name=reward reward.num_workers=1
     trainer.device=cpu trainer.n_gpus_per_node=1 trainer.nnodes=1 trainer.total_epochs=9 trainer.val_before_train=False
     trainer.test_freq=-1 trainer.logger=[console,file] ray_kwargs.ray_init.num_cpus=64 +ray_kwargs.ray_init.num_gpus=1
     +ray_kwargs.ray_init.include_dashboard=False transfer_queue.backend.SimpleStorage.num_data_storage_units=1
@@ -49,21 +52,39 @@ def task(tmp_path_factory):
 def train(task_folder, folder, *options, modules="verl_on_cpu"):
     """Runs verl's trainer; gives back {step: what it logged} and {step: rows that it dumped}."""
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]), "VERL_USE_EXTERNAL_MODULES": modules,
-        "VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda", "VERL_FILE_LOGGER_PATH": str(folder / "log.jsonl"),
-        "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DISABLE_MEMORY_MONITOR": "1"}
+        "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+        "VERL_USE_EXTERNAL_MODULES": modules,
+        "VERL_PLATFORM": "cpu",
+        "VERL_ENGINE_DEVICE": "cuda",
+        "VERL_FILE_LOGGER_PATH": str(folder / "log.jsonl"),
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DISABLE_MEMORY_MONITOR": "1",
+    }
     command = [
-        sys.executable, "-m", "verl.trainer.main_ppo", *CONFIGURATION, f"data.train_files={task_folder}/data.parquet",
-        f"data.val_files={task_folder}/data.parquet", f"actor_rollout_ref.model.path={task_folder}/model",
-        f"reward.custom_reward_function.path={HERE}/verl_on_cpu/task.py", f"trainer.default_local_dir={folder}/checkpoints",
-        f"trainer.rollout_data_dir={folder}/rollouts", *options]
+        sys.executable,
+        "-m",
+        "verl.trainer.main_ppo",
+        *CONFIGURATION,
+        f"data.train_files={task_folder}/data.parquet",
+        f"data.val_files={task_folder}/data.parquet",
+        f"actor_rollout_ref.model.path={task_folder}/model",
+        f"reward.custom_reward_function.path={HERE}/verl_on_cpu/task.py",
+        f"trainer.default_local_dir={folder}/checkpoints",
+        f"trainer.rollout_data_dir={folder}/rollouts",
+        *options,
+    ]
     ended = subprocess.run(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900)
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900
+    )
     assert ended.returncode == 0, ended.stdout[-6000:]
     logged = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    dumps = {int(path.stem): [json.loads(line) for line in path.read_text().splitlines()]
-             for path in (folder / "rollouts").iterdir()}
+    dumps = {
+        int(path.stem): [json.loads(line) for line in path.read_text().splitlines()]
+        for path in (folder / "rollouts").iterdir()
+    }
     return {line["step"]: line["data"] for line in logged}, dumps
 
 
@@ -75,8 +96,10 @@ def groups_of(dump, task):
         uid, session, _ = row["uid"].rsplit("_", 2)
         if not uid.startswith("pad"):
             rewards[number_of[row["input"].replace(" ", "")]][int(session)] = row["score"]
-    return {number: np.array([by_session[session] for session in range(len(by_session))])
-            for number, by_session in rewards.items()}
+    return {
+        number: np.array([by_session[session] for session in range(len(by_session))])
+        for number, by_session in rewards.items()
+    }
 
 
 def paper_baseline(rewards, prior):
@@ -120,13 +143,25 @@ def test_column_as_prior_in_the_stock_trainer(task, tmp_path):
     """Configuration alone: entry point, prior from extra_info, OSLA, the paper's rule with the group's own mean."""
     folder, module = task
     logged, dumps = train(
-        folder, tmp_path, "+algorithm.v05.rule=v05", "+algorithm.v05.leave_one_out=False", "+algorithm.v05.prior_field=prior",
-        "trainer.total_training_steps=2", "trainer.save_freq=-1")
-    prior_of = {number: None if np.isnan(module.prior(number)) else module.prior(number) for number in range(module.PROMPTS)}
+        folder,
+        tmp_path,
+        "+algorithm.v05.rule=v05",
+        "+algorithm.v05.leave_one_out=False",
+        "+algorithm.v05.prior_field=prior",
+        "trainer.total_training_steps=2",
+        "trainer.save_freq=-1",
+    )
+    prior_of = {
+        number: None if np.isnan(module.prior(number)) else module.prior(number) for number in range(module.PROMPTS)
+    }
     sizes = set()
     for step in (1, 2):
-        sizes |= check_step(logged[step], groups_of(dumps[step], module), prior_of,
-                            lambda rewards, prior: rewards - paper_baseline(rewards, prior))
+        sizes |= check_step(
+            logged[step],
+            groups_of(dumps[step], module),
+            prior_of,
+            lambda rewards, prior: rewards - paper_baseline(rewards, prior),
+        )
     assert len(sizes) > 1
     assert not any(name.startswith("v05/") for name in logged[1])
 

@@ -33,7 +33,13 @@ def test_tables(log, capsys, monkeypatch):
     assert main(["replay", log, "--splits", "2"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    for part in (log, "12 prompts, 4 steps, 48 visits", "V_0.5 calibrated", "priors rejected", "48 of 48 visits could be scored"):
+    for part in (
+        log,
+        "12 prompts, 4 steps, 48 visits",
+        "V_0.5 calibrated",
+        "priors rejected",
+        "48 of 48 visits could be scored",
+    ):
         assert part in out.replace("\n", " ")
     assert max(len(line) for line in out.splitlines() if log not in line) <= 80
     assert "…" not in out
@@ -92,7 +98,9 @@ def test_mistakes_are_one_line(arguments, status, message, log, capsys, tmp_path
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.png").mkdir()
     before = sorted(tmp_path.iterdir())
-    monkeypatch.setattr(sys.modules["v05.commands.replay.replay"], "look", lambda *_: pytest.fail("found out after the work"))
+    monkeypatch.setattr(
+        sys.modules["v05.commands.replay.replay"], "look", lambda *_: pytest.fail("found out after the work")
+    )
     arguments = [log if argument == "LOG" else argument for argument in arguments]
     assert main(["replay", "--json", *arguments]) == status
     out, err = capsys.readouterr()
@@ -126,8 +134,9 @@ def test_missing_pyarrow(tmp_path, capsys, monkeypatch):
 
 
 def test_json_needs_no_extra(log):
-    block = "import sys; sys.modules.update(rich=None, matplotlib=None, pyarrow=None); import v05.commands.command_line as c; "
-    code = f"{block} sys.exit(c.main(['replay', {log!r}, '--json', '--splits', '1']))"
+    block = "import sys; sys.modules.update(rich=None, matplotlib=None, pyarrow=None)"
+    call = f"v05.commands.command_line.main(['replay', {log!r}, '--json', '--splits', '1'])"
+    code = f"{block}; import v05.commands.command_line; sys.exit({call})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["prompts"] == 12 and done.stderr == ""
 
@@ -147,7 +156,9 @@ def test_reader_that_stops_early(log):
     assert done.stdout == "{\n" and done.stderr == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["replay", "--prior", "guess"], ["replay", "--splits", "many"], ["si\x1bng"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["replay", "--prior", "guess"], ["replay", "--splits", "many"], ["si\x1bng"]]
+)
 def test_wrong_usage_is_one_line(arguments, capsys):
     with pytest.raises(SystemExit) as end:
         main(arguments)
@@ -167,7 +178,11 @@ ENDINGS = [  # what ends a command, exit status, part of the line
     (MemoryError(), 2, "memory is not enough"),
     (v05.OutOfMemory("scratch"), 2, "scratch"),
     (RecursionError("maximum recursion depth exceeded"), 1, "nested too deep"),
-    (PermissionError(errno.EACCES, "Permission denied", "/root/x"), 2, "/root/x: Permission denied; check the permissions"),
+    (
+        PermissionError(errno.EACCES, "Permission denied", "/root/x"),
+        2,
+        "/root/x: Permission denied; check the permissions",
+    ),
     (OSError(errno.ENOSPC, "No space left on device"), 2, "standard output: No space left on device; free some space"),
     (UnicodeEncodeError("ascii", "\xb2", 0, 1, "ordinal not in range"), 2, "report it"),
     (ZeroDivisionError("float division by zero"), 2, "a fault of v05: report it"),
@@ -190,8 +205,9 @@ def test_whatever_ends_a_command_is_one_line(error, status, message, capsys, mon
 def run(command, log, **environment):
     """A shell command with {v05} and {log}, in a process of its own."""
     command = command.format(v05=f"{sys.executable} -m v05", log=log)
-    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ | environment,
-                          cwd=Path(log).parent)
+    return subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env=os.environ | environment, cwd=Path(log).parent
+    )
 
 
 OUTPUTS = [  # command, exit status, part of the line on standard error
@@ -227,8 +243,16 @@ def test_a_wrong_back_end_of_matplotlib(log):
 
 
 def test_ctrl_c_leaves_with_130(log):
-    command = [sys.executable, "-c", "import v05.commands.command_line as c, sys; print(flush=True); sys.exit(c.main())",
-               "replay", log, "--json", "--splits", "10000"]
+    command = [
+        sys.executable,
+        "-c",
+        "import v05.commands.command_line as c, sys; print(flush=True); sys.exit(c.main())",
+        "replay",
+        log,
+        "--json",
+        "--splits",
+        "10000",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.readline()
         time.sleep(1)
@@ -248,7 +272,9 @@ def test_no_permission(log, capsys):
 def test_names_reach_the_terminal_escaped(tmp_path, capsys):
     pytest.importorskip("rich", reason="tables need rich")
     path = tmp_path / "lo\ng\x1b[31m[bold]x.jsonl"
-    path.write_text("".join(f'{{"prompt": {row % 9}, "reward": {row // 9 % 2}, "step": {row // 63}}}\n' for row in range(189)))
+    path.write_text(
+        "".join(f'{{"prompt": {row % 9}, "reward": {row // 9 % 2}, "step": {row // 63}}}\n' for row in range(189))
+    )
     assert main(["replay", str(path), "--splits", "1"]) == 0
     out = capsys.readouterr().out
     assert "\x1b" not in out and r"lo\ng\x1b[31m[bold]x.jsonl" in out.replace("\n", "")

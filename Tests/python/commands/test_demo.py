@@ -18,10 +18,33 @@ from v05.errors import InvalidArgument
 
 pytest.importorskip("scipy", reason="the intervals of the demo need scipy")
 
-TINY_SIZES = ("training_per_level", "held_out_per_level", "warm_up_questions", "width", "layers", "warm_up_steps",
-              "warm_up_batch", "confused_steps", "rollouts", "rollouts_a_step", "evaluations")
-TINY = replace(SHORT, training_per_level=32, held_out_per_level=10, warm_up_questions=1000, width=16, layers=1,
-               warm_up_steps=4, warm_up_batch=8, confused_steps=2, rollouts=96, rollouts_a_step=32, evaluations=3)
+TINY_SIZES = (
+    "training_per_level",
+    "held_out_per_level",
+    "warm_up_questions",
+    "width",
+    "layers",
+    "warm_up_steps",
+    "warm_up_batch",
+    "confused_steps",
+    "rollouts",
+    "rollouts_a_step",
+    "evaluations",
+)
+TINY = replace(
+    SHORT,
+    training_per_level=32,
+    held_out_per_level=10,
+    warm_up_questions=1000,
+    width=16,
+    layers=1,
+    warm_up_steps=4,
+    warm_up_batch=8,
+    confused_steps=2,
+    rollouts=96,
+    rollouts_a_step=32,
+    evaluations=3,
+)
 
 
 @pytest.fixture
@@ -39,9 +62,12 @@ def run(arm, seed, accuracies, rate=1e-4):
 
 def made_up_runs():
     return [
-        run("grpo-16", 0, [0.1, 0.2, 0.3]), run("grpo-16", 1, [0.1, 0.3, 0.5]),
-        run("batch-mean-1", 0, [0.1, 0.1, 0.2]), run("batch-mean-1", 1, [0.1, 0.1, 0.1]),
-        run("calibrated-4", 0, [0.1, 0.3, 0.4]), run("calibrated-4", 1, [0.1, 0.4, 0.6]),
+        run("grpo-16", 0, [0.1, 0.2, 0.3]),
+        run("grpo-16", 1, [0.1, 0.3, 0.5]),
+        run("batch-mean-1", 0, [0.1, 0.1, 0.2]),
+        run("batch-mean-1", 1, [0.1, 0.1, 0.1]),
+        run("calibrated-4", 0, [0.1, 0.3, 0.4]),
+        run("calibrated-4", 1, [0.1, 0.4, 0.6]),
     ]
 
 
@@ -70,9 +96,17 @@ def test_report():
 
 
 def test_every_arm_is_compared_with_its_control():
-    runs = made_up_runs() + [run(name, seed, [0.1, 0.2, last]) for name, seed, last in (
-        ("batch-mean-1-x4", 0, 0.3), ("batch-mean-1-x4", 1, 0.5), ("history-1-x4", 0, 0.4), ("history-1-x4", 1, 0.4),
-        ("grpo-4-x2", 0, 0.1), ("grpo-4-x2", 1, 0.1))]
+    runs = made_up_runs() + [
+        run(name, seed, [0.1, 0.2, last])
+        for name, seed, last in (
+            ("batch-mean-1-x4", 0, 0.3),
+            ("batch-mean-1-x4", 1, 0.5),
+            ("history-1-x4", 0, 0.4),
+            ("history-1-x4", 1, 0.4),
+            ("grpo-4-x2", 0, 0.1),
+            ("grpo-4-x2", 1, 0.1),
+        )
+    ]
     found = {row.arm.name: row.to_control for row in report_arms(runs, ARMS)}
     assert found["batch-mean-1"] is None and found["batch-mean-1-x4"] is None
     assert found["grpo-4-x2"] is None  # its control was not run
@@ -89,15 +123,18 @@ def test_report_of_an_interrupted_study():
     reports = report_arms(made_up_runs()[:-1], ARMS)
     assert all(row.seeds == [0] and isnan(row.accuracy.half_width) for row in reports)
     assert reports[2].to_reference.accuracy.mean == pytest.approx(0.1)
-    alone, = report_arms(made_up_runs()[:2], ARMS)
+    (alone,) = report_arms(made_up_runs()[:2], ARMS)
     assert alone.accuracy.half_width == interval([0.3, 0.5]).half_width
     apart = report_arms([made_up_runs()[0], made_up_runs()[3]], ARMS)
     assert [row.arm.name for row in apart] == ["grpo-16"]
 
 
 def test_rates_by_area():
-    runs = [run("grpo-4", seed, accuracies, rate) for seed in (100, 101) for rate, accuracies in (
-        (1e-4, [0.1, 0.2, 0.6]), (2e-4, [0.1, 0.5, 0.5]), (4e-4, [0.1, 0.1, 0.1]))]
+    runs = [
+        run("grpo-4", seed, accuracies, rate)
+        for seed in (100, 101)
+        for rate, accuracies in ((1e-4, [0.1, 0.2, 0.6]), (2e-4, [0.1, 0.5, 0.5]), (4e-4, [0.1, 0.1, 0.1]))
+    ]
     found = mean_areas(runs)
     assert max(found["grpo-4"], key=found["grpo-4"].get) == 2e-4  # the best at the end is 1e-4
     assert found["grpo-4"] == pytest.approx({1e-4: 0.275, 2e-4: 0.4, 4e-4: 0.1})
@@ -179,17 +216,22 @@ def test_arms_share_what_they_must():
     assert {arm.control for arm in ARMS} <= {arm.name for arm in ARMS}
     with pytest.raises(InvalidArgument, match="grpo-16.*'nonsense'"):
         find_arms(["nonsense"])
-    assert [arm.name for arm in find_arms(QUICK)] == list(QUICK) and {arm.control for arm in find_arms(QUICK)} <= set(QUICK)
+    assert [arm.name for arm in find_arms(QUICK)] == list(QUICK) and {arm.control for arm in find_arms(QUICK)} <= set(
+        QUICK
+    )
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--resume"], "resume must come with json"),
-    (["--arms", "nonsense"], "arms must be among"),
-    (["--seeds", "0"], "seeds must be at least 1"),
-    (["--tuning-seeds", "0"], "tuning_seeds must be at least 1"),
-    (["--out", "/nowhere/demo.png"], "no such directory"),
-    (["--out", "demo.txt"], "ends in .png"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--resume"], "resume must come with json"),
+        (["--arms", "nonsense"], "arms must be among"),
+        (["--seeds", "0"], "seeds must be at least 1"),
+        (["--tuning-seeds", "0"], "tuning_seeds must be at least 1"),
+        (["--out", "/nowhere/demo.png"], "no such directory"),
+        (["--out", "demo.txt"], "ends in .png"),
+    ],
+)
 def test_wrong_arguments(arguments, message, capsys, monkeypatch):
     monkeypatch.setattr("v05.commands.demo.command.NEEDED", ())
     assert main(["demo", *arguments]) == 2
@@ -254,7 +296,7 @@ def test_score_norms_are_those_of_the_gradient(trl):
     for (question, answer), weight, length in zip(pairs, weights, lengths):
         asked = bench.tokenizer(question)["input_ids"]
         said = [*bench.tokenizer(answer)["input_ids"], bench.tokenizer.eos_token_id]
-        logits = bench.model(torch.tensor([asked + said])).logits[0, len(asked) - 1:-1].detach().requires_grad_()
+        logits = bench.model(torch.tensor([asked + said])).logits[0, len(asked) - 1 : -1].detach().requires_grad_()
         logits.log_softmax(-1).gather(1, torch.tensor(said)[:, None]).sum().backward()
         assert weight.item() == pytest.approx(logits.grad.square().sum().item(), rel=1e-4) and length == len(said)
 
@@ -330,8 +372,22 @@ def test_a_few_steps(trl, tmp_path, monkeypatch, capsys):
     found = []
     for processes in ("2", "1"):
         figures = tmp_path / processes
-        status = main(["demo", "--arms", "grpo-4", "neyman-2-16", "--seeds", "1", "--processes", processes, "--out",
-                       str(tmp_path / "demo.png"), "--json", str(figures)])
+        status = main(
+            [
+                "demo",
+                "--arms",
+                "grpo-4",
+                "neyman-2-16",
+                "--seeds",
+                "1",
+                "--processes",
+                processes,
+                "--out",
+                str(tmp_path / "demo.png"),
+                "--json",
+                str(figures),
+            ]
+        )
         assert status == 0
         found.append(json.loads(figures.read_text()))
     assert "GRPO 4" in capsys.readouterr().out and (tmp_path / "demo.png").exists()
@@ -359,8 +415,30 @@ def test_rollouts_are_used_again(trl, tmp_path, monkeypatch, capsys):
     """Rates tried on tuning seeds, four updates per batch, as many generations, rollouts and points as with one."""
     monkeypatch.setitem(REGIMES, "short", TINY)
     figures = tmp_path / "figures.json"
-    assert main(["demo", "--arms", "grpo-4", "history-1-x4", "--seeds", "1", "--tuning-seeds", "1", "--learning-rates",
-                 "1e-3", "1e-2", "--processes", "1", "--out", str(tmp_path / "demo.png"), "--json", str(figures)]) == 0
+    assert (
+        main(
+            [
+                "demo",
+                "--arms",
+                "grpo-4",
+                "history-1-x4",
+                "--seeds",
+                "1",
+                "--tuning-seeds",
+                "1",
+                "--learning-rates",
+                "1e-3",
+                "1e-2",
+                "--processes",
+                "1",
+                "--out",
+                str(tmp_path / "demo.png"),
+                "--json",
+                str(figures),
+            ]
+        )
+        == 0
+    )
     found = json.loads(figures.read_text())
     assert [one["seed"] for one in found["runs"]] == [100] * 4 + [0] * 2
     once, again = (one["points"] for one in found["runs"][4:])
@@ -374,9 +452,27 @@ def test_rollouts_are_used_again(trl, tmp_path, monkeypatch, capsys):
 def test_long_regime(trl, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(REGIMES, "long", replace(LONG, **{name: getattr(TINY, name) for name in TINY_SIZES}))
     figures = tmp_path / "figures.json"
-    assert main(["demo", "--regime", "long", "--arms", "grpo-4", "--seeds", "1", "--processes", "1", "--out",
-                 str(tmp_path / "demo.png"), "--json", str(figures)]) == 0
-    found, = json.loads(figures.read_text())["runs"]
+    assert (
+        main(
+            [
+                "demo",
+                "--regime",
+                "long",
+                "--arms",
+                "grpo-4",
+                "--seeds",
+                "1",
+                "--processes",
+                "1",
+                "--out",
+                str(tmp_path / "demo.png"),
+                "--json",
+                str(figures),
+            ]
+        )
+        == 0
+    )
+    (found,) = json.loads(figures.read_text())["runs"]
     assert len(found["points"]) == 4 and found["regime"]["tokens"] > 5
     assert "At the start an answer has" in capsys.readouterr().out
 
@@ -391,7 +487,8 @@ def test_an_interrupted_study_ends_soon(trl):
             raise KeyboardInterrupt
 
     runs = []
-    assert run_study(find_arms(["grpo-4"]), range(50), TINY, device="cpu", processes=2, progress=progress,
-                     finished=runs.append)
+    assert run_study(
+        find_arms(["grpo-4"]), range(50), TINY, device="cpu", processes=2, progress=progress, finished=runs.append
+    )
     assert 1 <= len(runs) < 10
     assert not multiprocessing.active_children()

@@ -31,8 +31,10 @@ def test_what_is_to_be_written_names_what_there_is():
     """Every v05.MODULE.NAME in the lines to write stands in that module."""
     for trainer in TRAINERS.values():
         source = Path(importlib.util.find_spec(trainer.module).origin).read_text()
-        for name in re.findall(rf"{re.escape(trainer.module)}\.(\w+)|from {re.escape(trainer.module)} import (.+)",
-                               "\n".join(trainer.turn_on)):
+        for name in re.findall(
+            rf"{re.escape(trainer.module)}\.(\w+)|from {re.escape(trainer.module)} import (.+)",
+            "\n".join(trainer.turn_on),
+        ):
             for part in ",".join(name).split(","):
                 assert part.strip() in source
 
@@ -42,11 +44,14 @@ def test_a_trainer_that_fits():
     assert found.version and found.problems == ()
 
 
-@pytest.mark.parametrize("changed, problem", [
-    (dict(hooks=(("json", "nothing"),)), "json has no nothing"),
-    (dict(hooks=(("json.nothing", "x"),)), "ModuleNotFoundError: No module named 'json.nothing'"),
-    (dict(module="v05.nothing"), "No module named 'v05.nothing'"),
-])
+@pytest.mark.parametrize(
+    "changed, problem",
+    [
+        (dict(hooks=(("json", "nothing"),)), "json has no nothing"),
+        (dict(hooks=(("json.nothing", "x"),)), "ModuleNotFoundError: No module named 'json.nothing'"),
+        (dict(module="v05.nothing"), "No module named 'v05.nothing'"),
+    ],
+)
 def test_a_trainer_that_does_not_fit(changed, problem):
     (found,) = examine(replace(JSON, **changed)).problems
     assert problem in found
@@ -67,9 +72,12 @@ def test_a_trainer_that_is_not_installed_is_not_imported(monkeypatch):
 @pytest.fixture
 def found(monkeypatch):
     """Lets the findings be given."""
+
     def give(**findings):
-        monkeypatch.setattr("v05.commands.doctor.command.examine",
-                            lambda trainer: findings.get(trainer.name, Finding(None, ())))
+        monkeypatch.setattr(
+            "v05.commands.doctor.command.examine", lambda trainer: findings.get(trainer.name, Finding(None, ()))
+        )
+
     return give
 
 
@@ -86,15 +94,22 @@ def test_all_about_one(found, capsys):
     found(skyrl=Finding("0.4.0", ()))
     assert main(["doctor", "SkyRL"]) == 0
     out = capsys.readouterr().out
-    assert "v05 fits    yes" in out and "write 3     trainer.algorithm.advantage_estimator=v05" in out and "docs/skyrl.md" in out
+    assert (
+        "v05 fits    yes" in out
+        and "write 3     trainer.algorithm.advantage_estimator=v05" in out
+        and "docs/skyrl.md" in out
+    )
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["doctor", "areal"], "v05 does not fit areal 9.9: areal.x has no y"),
-    (["info", "--trainer", "areal"], "v05 does not fit areal 9.9"),
-    (["doctor", "openrlhf"], "openrlhf is not installed in this environment"),
-    (["doctor", "keras"], "no adapter for keras; there is one for trl,"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["doctor", "areal"], "v05 does not fit areal 9.9: areal.x has no y"),
+        (["info", "--trainer", "areal"], "v05 does not fit areal 9.9"),
+        (["doctor", "openrlhf"], "openrlhf is not installed in this environment"),
+        (["doctor", "keras"], "no adapter for keras; there is one for trl,"),
+    ],
+)
 def test_what_does_not_fit_is_one_line_and_status_2(arguments, message, found, capsys):
     found(areal=Finding("9.9", ("areal.x has no y",)))
     assert main(arguments) == 2

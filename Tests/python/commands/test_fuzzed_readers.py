@@ -1,4 +1,5 @@
-"""Whatever bytes a log holds, reading it gives a whole log or a v05.Error of one line: nothing else, and no long wait."""
+"""Whatever bytes a log holds, reading it gives a whole log or a v05.Error of one line: nothing else, and no long
+wait."""
 
 import csv
 import gzip
@@ -19,17 +20,55 @@ from v05.commands.replay.visits import gather_visits
 
 FEW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 MINUTE = settings(max_examples=12_000, deadline=None, suppress_health_check=list(HealthCheck))
-NAMES = (*PROMPTS[:6], *REWARDS[:8], *STEPS[:7], *GROUPS, *ADVANTAGES, *ANSWERS[:3], *COMPLETIONS[:4], "uid", "epoch", "prior",
-         "rollouts", "successes", "columns", "data", "content", "sample_idx", "task_id", "tail_version", "samples", "results", "value")
+NAMES = (
+    *PROMPTS[:6],
+    *REWARDS[:8],
+    *STEPS[:7],
+    *GROUPS,
+    *ADVANTAGES,
+    *ANSWERS[:3],
+    *COMPLETIONS[:4],
+    "uid",
+    "epoch",
+    "prior",
+    "rollouts",
+    "successes",
+    "columns",
+    "data",
+    "content",
+    "sample_idx",
+    "task_id",
+    "tail_version",
+    "samples",
+    "results",
+    "value",
+)
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(-2, 9), st.sampled_from((0, 1)), st.floats(), st.integers(), st.text(max_size=6),
-    st.sampled_from(("1", "true", "fail", "nan", "1e999", "pad0123456789abcdef0123456789abcdef_0_0", "a_1_0", "\x1b[2J", "\ud800")))
-VALUES = st.recursive(SCALARS, lambda inner: st.one_of(
-    st.lists(inner, max_size=4), st.dictionaries(st.sampled_from(NAMES), inner, max_size=4)), max_leaves=8)
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 9),
+    st.sampled_from((0, 1)),
+    st.floats(),
+    st.integers(),
+    st.text(max_size=6),
+    st.sampled_from(
+        ("1", "true", "fail", "nan", "1e999", "pad0123456789abcdef0123456789abcdef_0_0", "a_1_0", "\x1b[2J", "\ud800")
+    ),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.sampled_from(NAMES), inner, max_size=4)),
+    max_leaves=8,
+)
 ROWS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6)
 # Rows that are nearly right, so that what comes after the first look is reached too.
-NEARLY = st.builds(lambda row, prompt, reward, step: {"prompt": prompt, "reward": reward, "step": step} | row, ROWS,
-                   st.sampled_from("abc"), st.sampled_from((0, 1, 0.5)), st.integers(0, 3))
+NEARLY = st.builds(
+    lambda row, prompt, reward, step: {"prompt": prompt, "reward": reward, "step": step} | row,
+    ROWS,
+    st.sampled_from("abc"),
+    st.sampled_from((0, 1, 0.5)),
+    st.integers(0, 3),
+)
 
 
 def as_lines(rows):
@@ -62,8 +101,12 @@ def as_csv(rows):
 
 
 WRITERS = (as_lines, as_document, as_inner, as_columns, as_table_per_line, as_csv)
-CONTENTS = st.builds(lambda write, rows, zipped: gzip.compress(write(rows), 1) if zipped else write(rows), st.sampled_from(WRITERS),
-                     st.lists(st.one_of(NEARLY, NEARLY, ROWS), max_size=24), st.booleans())
+CONTENTS = st.builds(
+    lambda write, rows, zipped: gzip.compress(write(rows), 1) if zipped else write(rows),
+    st.sampled_from(WRITERS),
+    st.lists(st.one_of(NEARLY, NEARLY, ROWS), max_size=24),
+    st.booleans(),
+)
 
 
 @st.composite
@@ -72,7 +115,7 @@ def damaged(draw):
     data = bytearray(draw(CONTENTS))
     for _ in range(draw(st.integers(0, 3))):
         place = draw(st.integers(0, len(data)))
-        data[place:place + draw(st.integers(0, 5))] = draw(st.binary(max_size=4))
+        data[place : place + draw(st.integers(0, 5))] = draw(st.binary(max_size=4))
     return bytes(data)
 
 
@@ -161,8 +204,12 @@ CHANGES = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_si
 def parquet_log():
     pyarrow = pytest.importorskip("pyarrow", reason="reading parquet needs pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet", reason="reading parquet needs pyarrow")
-    rows = [{"step": s, "prompt": f"q{p}", "completion": "x", "a": float((s + p + k) % 2), "b": 0.5, "advantage": 0.1 * k}
-            for s in range(2) for p in range(4) for k in range(4)]
+    rows = [
+        {"step": s, "prompt": f"q{p}", "completion": "x", "a": float((s + p + k) % 2), "b": 0.5, "advantage": 0.1 * k}
+        for s in range(2)
+        for p in range(4)
+        for k in range(4)
+    ]
     file = io.BytesIO()
     parquet.write_table(pyarrow.Table.from_pylist(rows), file)
     return file.getvalue()

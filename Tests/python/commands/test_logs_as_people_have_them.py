@@ -1,4 +1,5 @@
-"""One run as every trainer and harness would have logged it: the same prompts, visits and rewards, or an error that asks."""
+"""One run as every trainer and harness would have logged it: the same prompts, visits and rewards, or an error that
+asks."""
 
 import csv
 import gzip
@@ -16,10 +17,17 @@ from v05.errors import InvalidArgument
 PROMPTS, GROUP, STEPS = 12, 8, 6
 RANDOM = np.random.default_rng(1)
 # (step, prompt, rollout, reward) of a run in which every prompt is visited at every step.
-RUN = [(step, prompt, rollout, float(RANDOM.random() < (prompt + 1) / 13))
-       for step in range(STEPS) for prompt in range(PROMPTS) for rollout in range(GROUP)]
-SUMS = {(step, prompt): sum(reward for s, p, _, reward in RUN if (s, p) == (step, prompt))
-        for step in range(STEPS) for prompt in range(PROMPTS)}
+RUN = [
+    (step, prompt, rollout, float(RANDOM.random() < (prompt + 1) / 13))
+    for step in range(STEPS)
+    for prompt in range(PROMPTS)
+    for rollout in range(GROUP)
+]
+SUMS = {
+    (step, prompt): sum(reward for s, p, _, reward in RUN if (s, p) == (step, prompt))
+    for step in range(STEPS)
+    for prompt in range(PROMPTS)
+}
 
 
 def lines(path, rows):
@@ -47,7 +55,10 @@ def shuffled(rows, seed=2):
 
 
 def plain(run=RUN, **more):
-    return [{"prompt": f"question {p}", "completion": f"answer {s} {p} {k}", "reward": r, "step": s} | more for s, p, k, r in run]
+    return [
+        {"prompt": f"question {p}", "completion": f"answer {s} {p} {k}", "reward": r, "step": s} | more
+        for s, p, k, r in run
+    ]
 
 
 def of_step(step):
@@ -63,9 +74,11 @@ def advantages(run, reward, scale=True):
     groups = {}
     for row in run:
         groups.setdefault(row[:2], []).append(reward(row))
+
     def one(row):
         rewards = np.array(groups[row[:2]])
         return float(np.float32((reward(row) - rewards.mean()) / ((rewards.std(ddof=1) + 1e-4) if scale else 1)))
+
     return [one(row) for row in run]
 
 
@@ -77,24 +90,62 @@ def length(row):
 def trl(run, correct=1.0, form=0.0, scale=True):
     """Rows of TRL's completions: two reward functions with these weights, and a number that one of them logged."""
     found = advantages(run, lambda row: correct * row[3] + form * (row[2] % 3 == 0), scale)
-    return [{"step": row[0], "prompt": f"question {row[1]}", "completion": f"answer {row[:3]}", "correct": row[3],
-             "form": float(row[2] % 3 == 0), "seconds": length(row), "advantage": advantage}
-            for row, advantage in zip(run, found)]
+    return [
+        {
+            "step": row[0],
+            "prompt": f"question {row[1]}",
+            "completion": f"answer {row[:3]}",
+            "correct": row[3],
+            "form": float(row[2] % 3 == 0),
+            "seconds": length(row),
+            "advantage": advantage,
+        }
+        for row, advantage in zip(run, found)
+    ]
 
 
 def ms_swift(folder):
-    return lines(folder / "completions.jsonl", (columns([
-        {"step": str(s), "prompt": f"question {p}", "completion": f"answer {k}", "accuracy": r, "advantages": 0.0}
-        for s, p, k, r in of_step(step)]) for step in range(STEPS)))
+    return lines(
+        folder / "completions.jsonl",
+        (
+            columns(
+                [
+                    {
+                        "step": str(s),
+                        "prompt": f"question {p}",
+                        "completion": f"answer {k}",
+                        "accuracy": r,
+                        "advantages": 0.0,
+                    }
+                    for s, p, k, r in of_step(step)
+                ]
+            )
+            for step in range(STEPS)
+        ),
+    )
 
 
 def areal(folder):
     for step in range(STEPS):
         for prompt in range(PROMPTS):
-            lines(folder / "rollout" / str(step) / f"{PROMPTS * step + prompt}.jsonl", [
-                {"task_id": PROMPTS * step + prompt, "sample_idx": k, "seqlen": 9, "prompt_len": 4,
-                 "head_version": max(step - k % 2, 0), "tail_version": max(step - (k > 5), 0), "reward": r, "prompt": f"question {p}",
-                 "completion": f"answer {k}"} for s, p, k, r in of_step(step) if p == prompt])
+            lines(
+                folder / "rollout" / str(step) / f"{PROMPTS * step + prompt}.jsonl",
+                [
+                    {
+                        "task_id": PROMPTS * step + prompt,
+                        "sample_idx": k,
+                        "seqlen": 9,
+                        "prompt_len": 4,
+                        "head_version": max(step - k % 2, 0),
+                        "tail_version": max(step - (k > 5), 0),
+                        "reward": r,
+                        "prompt": f"question {p}",
+                        "completion": f"answer {k}",
+                    }
+                    for s, p, k, r in of_step(step)
+                    if p == prompt
+                ],
+            )
     return folder / "rollout"
 
 
@@ -107,23 +158,47 @@ def areal_in_one_file(folder):
 def prime_rl(folder):
     for step in range(STEPS):
         below = folder / "rollouts" / f"step_{step}"
-        lines(below / "train_rollouts.jsonl", [{"example_id": p, "prompt": [{"role": "user", "content": f"question {p}"}],
-                                                "completion": [], "reward": r} for s, p, k, r in of_step(step)])
+        lines(
+            below / "train_rollouts.jsonl",
+            [
+                {
+                    "example_id": p,
+                    "prompt": [{"role": "user", "content": f"question {p}"}],
+                    "completion": [],
+                    "reward": r,
+                }
+                for s, p, k, r in of_step(step)
+            ],
+        )
         lines(below / "eval_rollouts.jsonl", plain(of_step(step)))
     return folder / "rollouts"
 
 
 def verl(folder):
     for step in range(STEPS):
-        lines(folder / f"{step + 1}.jsonl", [
-            {"input": f"question {p}", "output": f"answer {k}", "gts": str(p), "score": r, "step": step + 1, "acc": 1 - r,
-             "uid": f"{s}-{p}_{k}_0"} for s, p, k, r in of_step(step)])
+        lines(
+            folder / f"{step + 1}.jsonl",
+            [
+                {
+                    "input": f"question {p}",
+                    "output": f"answer {k}",
+                    "gts": str(p),
+                    "score": r,
+                    "step": step + 1,
+                    "acc": 1 - r,
+                    "uid": f"{s}-{p}_{k}_0",
+                }
+                for s, p, k, r in of_step(step)
+            ],
+        )
     return folder
 
 
 def verl_of_images(folder):
-    rows = [{"input": "What is shown?", "output": "x", "gts": str(p), "score": r, "step": s, "uid": f"s{s}p{p}_{k}_0"}
-            for s, p, k, r in RUN]
+    rows = [
+        {"input": "What is shown?", "output": "x", "gts": str(p), "score": r, "step": s, "uid": f"s{s}p{p}_{k}_0"}
+        for s, p, k, r in RUN
+    ]
     return lines(folder / "dump.jsonl", rows)
 
 
@@ -133,16 +208,34 @@ def verl_of_images_without_uid(folder):
 
 
 def open_instruct(folder):
-    return lines(folder / "rollouts.jsonl", [
-        {"step": s, "sample_idx": 8 * p + k, "prompt_idx": p, "prompt_tokens": [11, 7, p], "response_tokens": [5], "reward": r,
-         "advantage": 0.0, "finish_reason": "stop", "dataset": "gsm8k"} for s, p, k, r in RUN])
+    return lines(
+        folder / "rollouts.jsonl",
+        [
+            {
+                "step": s,
+                "sample_idx": 8 * p + k,
+                "prompt_idx": p,
+                "prompt_tokens": [11, 7, p],
+                "response_tokens": [5],
+                "reward": r,
+                "advantage": 0.0,
+                "finish_reason": "stop",
+                "dataset": "gsm8k",
+            }
+            for s, p, k, r in RUN
+        ],
+    )
 
 
 def nemo_rl(folder):
     for step in range(STEPS):
-        lines(folder / f"train_data_step{step + 1}.jsonl", [
-            {"content": [f"question {p}", f"answer {k}"], "rewards": r, "input_lengths": 9, "idx": 8 * p + k}
-            for s, p, k, r in of_step(step)])
+        lines(
+            folder / f"train_data_step{step + 1}.jsonl",
+            [
+                {"content": [f"question {p}", f"answer {k}"], "rewards": r, "input_lengths": 9, "idx": 8 * p + k}
+                for s, p, k, r in of_step(step)
+            ],
+        )
         lines(folder / f"val_data_step{step + 1}.jsonl", [{"content": ["q", "a"], "rewards": 1.0, "idx": 0}])
     return folder
 
@@ -150,9 +243,18 @@ def nemo_rl(folder):
 def rllm(folder):
     for step in range(STEPS):
         for s, p, k, r in of_step(step):
-            document(folder / "episodes" / f"train_step_{step}_epoch_0" / f"episode_{p}_{k}.json", {
-                "training_step": step, "epoch": 0, "episode_id": f"{p}:{k}", "task": {"question": f"question {p}"},
-                "is_correct": bool(r), "trajectories": [{"name": "solver", "steps": [{"observation": "x", "action": "y"}]}]}, 2)
+            document(
+                folder / "episodes" / f"train_step_{step}_epoch_0" / f"episode_{p}_{k}.json",
+                {
+                    "training_step": step,
+                    "epoch": 0,
+                    "episode_id": f"{p}:{k}",
+                    "task": {"question": f"question {p}"},
+                    "is_correct": bool(r),
+                    "trajectories": [{"name": "solver", "steps": [{"observation": "x", "action": "y"}]}],
+                },
+                2,
+            )
     return folder / "episodes"
 
 
@@ -164,12 +266,19 @@ def trl_tables(folder):
 
 def trl_table_of_wandb(folder):
     rows = trl(RUN)
-    return document(folder / "completions_1.table.json", {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]})
+    return document(
+        folder / "completions_1.table.json", {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
+    )
 
 
 def wandb(folder):
-    return document(folder / "table.json", {"columns": ["step", "prompt", "completion", "reward"], "data": [
-        [s, f"question {p}", f"answer {k}", r] for s, p, k, r in RUN]})
+    return document(
+        folder / "table.json",
+        {
+            "columns": ["step", "prompt", "completion", "reward"],
+            "data": [[s, f"question {p}", f"answer {k}", r] for s, p, k, r in RUN],
+        },
+    )
 
 
 def array(folder):
@@ -182,7 +291,9 @@ def indented_array(folder):
 
 def array_per_step(folder):
     for step in range(STEPS):
-        document(folder / f"step_{step}.json", [{"prompt": f"question {p}", "score": r} for s, p, k, r in of_step(step)])
+        document(
+            folder / f"step_{step}.json", [{"prompt": f"question {p}", "score": r} for s, p, k, r in of_step(step)]
+        )
     return folder
 
 
@@ -192,57 +303,101 @@ def objects_over_several_lines(folder):
 
 
 def group_per_line(folder):
-    return lines(folder / "log.jsonl", [
-        {"step": step, "prompt": f"question {prompt}", "completions": [f"answer {k}" for k in range(GROUP)],
-         "rewards": [r for s, p, k, r in RUN if (s, p) == (step, prompt)]} for step, prompt in SUMS])
+    return lines(
+        folder / "log.jsonl",
+        [
+            {
+                "step": step,
+                "prompt": f"question {prompt}",
+                "completions": [f"answer {k}" for k in range(GROUP)],
+                "rewards": [r for s, p, k, r in RUN if (s, p) == (step, prompt)],
+            }
+            for step, prompt in SUMS
+        ],
+    )
 
 
 def step_per_line(folder):
     """Prompts, and a list of rewards for each."""
-    return lines(folder / "log.jsonl", [
-        {"step": step, "prompt": [f"question {p}" for p in range(PROMPTS)],
-         "rewards": [[r for s, p, k, r in of_step(step) if p == prompt] for prompt in range(PROMPTS)]} for step in range(STEPS)])
+    return lines(
+        folder / "log.jsonl",
+        [
+            {
+                "step": step,
+                "prompt": [f"question {p}" for p in range(PROMPTS)],
+                "rewards": [[r for s, p, k, r in of_step(step) if p == prompt] for prompt in range(PROMPTS)],
+            }
+            for step in range(STEPS)
+        ],
+    )
 
 
 def chats(folder):
     """Chats of as many messages as there are rollouts in the group."""
-    return lines(folder / "log.jsonl", [
-        {"step": step, "prompt": [{"role": "user", "content": f"question {prompt}"}] * GROUP,
-         "rewards": [r for s, p, k, r in RUN if (s, p) == (step, prompt)]} for step, prompt in SUMS])
+    return lines(
+        folder / "log.jsonl",
+        [
+            {
+                "step": step,
+                "prompt": [{"role": "user", "content": f"question {prompt}"}] * GROUP,
+                "rewards": [r for s, p, k, r in RUN if (s, p) == (step, prompt)],
+            }
+            for step, prompt in SUMS
+        ],
+    )
 
 
 def reward_inside(folder):
-    return lines(folder / "log.jsonl", [
-        {"question": f"question {p}", "info": {"reward": r, "seconds": 3.5}, "training_step": s} for s, p, k, r in RUN])
+    return lines(
+        folder / "log.jsonl",
+        [
+            {"question": f"question {p}", "info": {"reward": r, "seconds": 3.5}, "training_step": s}
+            for s, p, k, r in RUN
+        ],
+    )
 
 
 def true_and_false(folder):
     with open(folder / "log.csv", "w", newline="") as file:
         csv.writer(file, delimiter="\t").writerows(
-            [["problem", "correct", "iteration"], *([f"question {p}", bool(r), s] for s, p, k, r in RUN)])
+            [["problem", "correct", "iteration"], *([f"question {p}", bool(r), s] for s, p, k, r in RUN)]
+        )
     return folder / "log.csv"
 
 
 def long_answers(folder):
     with open(folder / "log.csv", "w", newline="") as file:
-        csv.writer(file).writerows([["prompt", "completion", "reward", "step"], *(
-            [f"question {p}", "x\n" * (90_000 if place == 5 else 2), r, s] for place, (s, p, k, r) in enumerate(RUN))])
+        csv.writer(file).writerows(
+            [
+                ["prompt", "completion", "reward", "step"],
+                *(
+                    [f"question {p}", "x\n" * (90_000 if place == 5 else 2), r, s]
+                    for place, (s, p, k, r) in enumerate(RUN)
+                ),
+            ]
+        )
     return folder / "log.csv"
 
 
 def out_of_order(folder):
-    return lines(folder / "log.jsonl", [
-        {"prompt": f"question {p}", "reward": r, "global_step": s} for s, p, k, r in shuffled(RUN)])
+    return lines(
+        folder / "log.jsonl",
+        [{"prompt": f"question {p}", "reward": r, "global_step": s} for s, p, k, r in shuffled(RUN)],
+    )
 
 
 def groups_out_of_order(folder):
-    return lines(folder / "log.jsonl", [
-        {"prompt": f"question {p}", "reward": r, "group_id": f"{s}.{p}", "update": s} for s, p, k, r in shuffled(RUN)])
+    return lines(
+        folder / "log.jsonl",
+        [{"prompt": f"question {p}", "reward": r, "group_id": f"{s}.{p}", "update": s} for s, p, k, r in shuffled(RUN)],
+    )
 
 
 def steps_of_each_epoch(folder):
-    return lines(folder / "log.jsonl", [
-        {"prompt": f"question {p}", "reward": r, "epoch": s // 2, "step": s % 2} for s, p, k, r in RUN])
+    return lines(
+        folder / "log.jsonl",
+        [{"prompt": f"question {p}", "reward": r, "epoch": s // 2, "step": s % 2} for s, p, k, r in RUN],
+    )
 
 
 def run_begun_anew(folder):
@@ -285,8 +440,10 @@ def files_beside_the_log(folder):
 def marked_steps(folder):
     """Numbers in the names of files, beside those that are no step."""
     for step in range(STEPS):
-        lines(folder / f"rank0_iter-{step}_of_7.jsonl", [
-            {"problem_id": f"question {p}", "passed": bool(r)} for s, p, k, r in of_step(step)])
+        lines(
+            folder / f"rank0_iter-{step}_of_7.jsonl",
+            [{"problem_id": f"question {p}", "passed": bool(r)} for s, p, k, r in of_step(step)],
+        )
     return folder
 
 
@@ -299,16 +456,56 @@ def zipped_documents(folder):
 
 
 def successes(folder):
-    return lines(folder / "log.jsonl", [
-        {"prompt": f"question {prompt}", "rollouts": GROUP, "successes": [int(SUMS[step, prompt]) for step in range(STEPS)]}
-        for prompt in range(PROMPTS)])
+    return lines(
+        folder / "log.jsonl",
+        [
+            {
+                "prompt": f"question {prompt}",
+                "rollouts": GROUP,
+                "successes": [int(SUMS[step, prompt]) for step in range(STEPS)],
+            }
+            for prompt in range(PROMPTS)
+        ],
+    )
 
 
-EVERY = [ms_swift, areal, areal_in_one_file, prime_rl, verl, verl_of_images, verl_of_images_without_uid, open_instruct, nemo_rl, rllm,
-         trl_tables, trl_table_of_wandb, wandb, array, indented_array, array_per_step, objects_over_several_lines, group_per_line,
-         step_per_line, chats, reward_inside, true_and_false, long_answers, out_of_order, groups_out_of_order, steps_of_each_epoch,
-         run_begun_anew, only_epochs, logged_twice, file_twice, some_lines_twice, files_beside_the_log, marked_steps,
-         zipped_documents, successes]
+EVERY = [
+    ms_swift,
+    areal,
+    areal_in_one_file,
+    prime_rl,
+    verl,
+    verl_of_images,
+    verl_of_images_without_uid,
+    open_instruct,
+    nemo_rl,
+    rllm,
+    trl_tables,
+    trl_table_of_wandb,
+    wandb,
+    array,
+    indented_array,
+    array_per_step,
+    objects_over_several_lines,
+    group_per_line,
+    step_per_line,
+    chats,
+    reward_inside,
+    true_and_false,
+    long_answers,
+    out_of_order,
+    groups_out_of_order,
+    steps_of_each_epoch,
+    run_begun_anew,
+    only_epochs,
+    logged_twice,
+    file_twice,
+    some_lines_twice,
+    files_beside_the_log,
+    marked_steps,
+    zipped_documents,
+    successes,
+]
 
 
 def sums(visits):
@@ -328,7 +525,9 @@ def test_a_run_is_read_whole(write, tmp_path):
     of_prompts = {}
     for prompt, total in zip(visits.prompt.tolist(), sums(visits).tolist()):
         of_prompts.setdefault(prompt, []).append(total)
-    assert sorted(of_prompts.values()) == sorted([SUMS[step, prompt] for step in range(STEPS)] for prompt in range(PROMPTS))
+    assert sorted(of_prompts.values()) == sorted(
+        [SUMS[step, prompt] for step in range(STEPS)] for prompt in range(PROMPTS)
+    )
     assert len(log.texts) >= PROMPTS
 
 
@@ -338,66 +537,191 @@ def harness(samples):
 
 
 def qwen_math(folder):
-    return lines(folder / "math.jsonl", harness(lambda p, scores: {
-        "idx": p, "question": f"question {p}", "gt": "1", "code": ["x"] * 8, "pred": ["1"] * 8,
-        "score": [bool(score) for score in scores]}))
+    return lines(
+        folder / "math.jsonl",
+        harness(
+            lambda p, scores: {
+                "idx": p,
+                "question": f"question {p}",
+                "gt": "1",
+                "code": ["x"] * 8,
+                "pred": ["1"] * 8,
+                "score": [bool(score) for score in scores],
+            }
+        ),
+    )
 
 
 def reasoning_gym(folder):
-    return document(folder / "results.json", {"metadata": {"eval_repeats": 8}, "categories": [{"name": "algebra", "datasets": [
-        {"name": "d", "mean_best_score": 0.5, "results": harness(lambda p, scores: {
-            "question": f"question {p}", "expected_answer": "1", "best_score": max(scores), "mean_score": np.mean(scores),
-            "completions": [{"model_answer": "1", "full_model_response": "x", "score": score} for score in scores]})}]}]}, indent=2)
+    return document(
+        folder / "results.json",
+        {
+            "metadata": {"eval_repeats": 8},
+            "categories": [
+                {
+                    "name": "algebra",
+                    "datasets": [
+                        {
+                            "name": "d",
+                            "mean_best_score": 0.5,
+                            "results": harness(
+                                lambda p, scores: {
+                                    "question": f"question {p}",
+                                    "expected_answer": "1",
+                                    "best_score": max(scores),
+                                    "mean_score": np.mean(scores),
+                                    "completions": [
+                                        {"model_answer": "1", "full_model_response": "x", "score": score}
+                                        for score in scores
+                                    ],
+                                }
+                            ),
+                        }
+                    ],
+                }
+            ],
+        },
+        indent=2,
+    )
 
 
 def human_eval(folder):
-    return lines(folder / "samples.jsonl_results.jsonl", sum(harness(lambda p, scores: [
-        {"task_id": f"HumanEval/{p}", "completion": "x", "result": "passed", "passed": bool(score)} for score in scores]), []))
+    return lines(
+        folder / "samples.jsonl_results.jsonl",
+        sum(
+            harness(
+                lambda p, scores: [
+                    {"task_id": f"HumanEval/{p}", "completion": "x", "result": "passed", "passed": bool(score)}
+                    for score in scores
+                ]
+            ),
+            [],
+        ),
+    )
 
 
 def live_code_bench(folder):
-    return document(folder / "eval_all.json", harness(lambda p, scores: {
-        "question_title": "t", "question_content": f"question {p}", "code_list": ["x"] * 8,
-        "graded_list": [bool(score) for score in scores], "pass@1": float(np.mean(scores))}), indent=4)
+    return document(
+        folder / "eval_all.json",
+        harness(
+            lambda p, scores: {
+                "question_title": "t",
+                "question_content": f"question {p}",
+                "code_list": ["x"] * 8,
+                "graded_list": [bool(score) for score in scores],
+                "pass@1": float(np.mean(scores)),
+            }
+        ),
+        indent=4,
+    )
 
 
 def inspect(folder):
-    samples = sum(harness(lambda p, scores: [
-        {"id": p, "epoch": k + 1, "input": f"question {p}", "target": "1", "messages": [{"role": "user", "content": "x"}],
-         "scores": {"match": {"value": "C" if score else "I", "answer": "12", "explanation": "x"}}}
-        for k, score in enumerate(scores)]), [])
-    return document(folder / "log.json", {"version": 2, "eval": {"task": "t"}, "plan": {"steps": [{"solver": "s"}]}, "results": {
-        "scores": [{"name": "match", "metrics": {"accuracy": {"value": 0.5}}}]}, "samples": samples}, indent=2)
+    samples = sum(
+        harness(
+            lambda p, scores: [
+                {
+                    "id": p,
+                    "epoch": k + 1,
+                    "input": f"question {p}",
+                    "target": "1",
+                    "messages": [{"role": "user", "content": "x"}],
+                    "scores": {"match": {"value": "C" if score else "I", "answer": "12", "explanation": "x"}},
+                }
+                for k, score in enumerate(scores)
+            ]
+        ),
+        [],
+    )
+    return document(
+        folder / "log.json",
+        {
+            "version": 2,
+            "eval": {"task": "t"},
+            "plan": {"steps": [{"solver": "s"}]},
+            "results": {"scores": [{"name": "match", "metrics": {"accuracy": {"value": 0.5}}}]},
+            "samples": samples,
+        },
+        indent=2,
+    )
 
 
 def verifiers(folder):
-    return lines(folder / "results.jsonl", sum(harness(lambda p, scores: [
-        {"example_id": p, "prompt": [{"role": "user", "content": f"question {p}"}], "completion": [{"role": "assistant", "content":
-         f"{k}"}], "task": "t", "reward": score, "generation_ms": 1.5, "correct_answer": score} for k, score in enumerate(scores)]), []))
+    return lines(
+        folder / "results.jsonl",
+        sum(
+            harness(
+                lambda p, scores: [
+                    {
+                        "example_id": p,
+                        "prompt": [{"role": "user", "content": f"question {p}"}],
+                        "completion": [{"role": "assistant", "content": f"{k}"}],
+                        "task": "t",
+                        "reward": score,
+                        "generation_ms": 1.5,
+                        "correct_answer": score,
+                    }
+                    for k, score in enumerate(scores)
+                ]
+            ),
+            [],
+        ),
+    )
 
 
 def skyrl(folder):
-    return lines(folder / "dump.jsonl", sum(harness(lambda p, scores: [
-        {"input_prompt": f"question {p}", "output_response": "x y z", "score": [0.0, 0.0, score], "stop_reason": "stop"}
-        for score in scores]), []))
+    return lines(
+        folder / "dump.jsonl",
+        sum(
+            harness(
+                lambda p, scores: [
+                    {
+                        "input_prompt": f"question {p}",
+                        "output_response": "x y z",
+                        "score": [0.0, 0.0, score],
+                        "stop_reason": "stop",
+                    }
+                    for score in scores
+                ]
+            ),
+            [],
+        ),
+    )
 
 
-@pytest.mark.parametrize("write", [qwen_math, reasoning_gym, human_eval, live_code_bench, inspect, verifiers, skyrl],
-                         ids=lambda write: write.__name__)
+@pytest.mark.parametrize(
+    "write",
+    [qwen_math, reasoning_gym, human_eval, live_code_bench, inspect, verifiers, skyrl],
+    ids=lambda write: write.__name__,
+)
 def test_evaluation_harnesses(write, tmp_path):
     visits = gather_visits(read_log(write(tmp_path)))
     np.testing.assert_array_equal(visits.count, GROUP)
     assert sums(visits).tolist() == [SUMS[0, prompt] for prompt in range(PROMPTS)]
 
 
-@pytest.mark.parametrize("options", [
-    dict(prompt="problem", reward=["gain"], step="when"),
-    dict(prompt="problem", reward={"gain": 2.0, "malus": -1.0}, step="when"),
-    dict(prompt="meta.problem", reward=["meta.gains.0"], step="meta.when", group="meta.both"),
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(prompt="problem", reward=["gain"], step="when"),
+        dict(prompt="problem", reward={"gain": 2.0, "malus": -1.0}, step="when"),
+        dict(prompt="meta.problem", reward=["meta.gains.0"], step="meta.when", group="meta.both"),
+    ],
+)
 def test_fields_by_name(options, tmp_path):
-    rows = [{"problem": f"q {p}", "gain": r, "malus": r, "when": s, "prompt": "x", "step": 0, "reward": 3.0, "meta": {
-        "problem": f"q {p}", "gains": [r, 5], "when": s, "both": [s, p]}} for s, p, k, r in shuffled(RUN)]
+    rows = [
+        {
+            "problem": f"q {p}",
+            "gain": r,
+            "malus": r,
+            "when": s,
+            "prompt": "x",
+            "step": 0,
+            "reward": 3.0,
+            "meta": {"problem": f"q {p}", "gains": [r, 5], "when": s, "both": [s, p]},
+        }
+        for s, p, k, r in shuffled(RUN)
+    ]
     visits = gather_visits(read_log(lines(tmp_path / "log.jsonl", rows), fields=fields_of(**options)))
     np.testing.assert_array_equal(visits.count, GROUP)
     assert sorted(sums(visits).tolist()) == sorted(SUMS.values())
@@ -410,10 +734,17 @@ def test_weights_of_rewards_as_text():
             reward_weights(wrong)
 
 
-@pytest.mark.parametrize("correct, form, scale, words", [
-    (1.0, 0.0, True, "correct"), (1.0, 0.0, False, "correct"), (1.0, 1.0, True, "correct + form"),
-    (1.0, 0.5, True, "correct + 0.5 form"), (1.0, 0.5, False, "correct + 0.5 form"), (0.1, 1.0, True, "0.1 correct + form"),
-])
+@pytest.mark.parametrize(
+    "correct, form, scale, words",
+    [
+        (1.0, 0.0, True, "correct"),
+        (1.0, 0.0, False, "correct"),
+        (1.0, 1.0, True, "correct + form"),
+        (1.0, 0.5, True, "correct + 0.5 form"),
+        (1.0, 0.5, False, "correct + 0.5 form"),
+        (0.1, 1.0, True, "0.1 correct + form"),
+    ],
+)
 def test_advantages_tell_the_reward(correct, form, scale, words, tmp_path):
     for step in range(STEPS):
         table(tmp_path / f"completions_{step:05d}.parquet", trl(of_step(step), correct, form, scale))
@@ -426,8 +757,10 @@ def test_advantages_tell_the_reward(correct, form, scale, words, tmp_path):
 def test_trainer_state_tells_the_rewards(tmp_path):
     rows = [row | {"advantage": 0.0} for row in trl(RUN)]
     table(tmp_path / "completions" / "completions_00001.parquet", rows)
-    entries = [{"rewards/correct/mean": a, "rewards/form/mean": b, "reward": a + 0.25 * b, "loss": 0.1}
-               for a, b in np.random.default_rng(0).random((9, 2)).tolist()]
+    entries = [
+        {"rewards/correct/mean": a, "rewards/form/mean": b, "reward": a + 0.25 * b, "loss": 0.1}
+        for a, b in np.random.default_rng(0).random((9, 2)).tolist()
+    ]
     document(tmp_path / "checkpoint-9" / "trainer_state.json", {"log_history": entries})
     document(tmp_path / "checkpoint-10" / "trainer_state.json", {"log_history": entries})
     log = read_log(tmp_path / "completions")
@@ -439,7 +772,9 @@ def test_a_reward_that_cannot_be_told_is_an_error_that_asks(tmp_path):
     for name, advantage in (("none", 0.0), ("wrong", 0.3)):
         rows = [row | {"advantage": advantage * place % 7} for place, row in enumerate(trl(RUN))]
         table(tmp_path / name / "completions_00001.parquet", rows)
-        with pytest.raises(LogError, match="several fields may be the reward: correct, form, seconds; name it by --reward correct"):
+        with pytest.raises(
+            LogError, match="several fields may be the reward: correct, form, seconds; name it by --reward correct"
+        ):
             read_log(tmp_path / name)
         assert set(read_log(tmp_path / name, fields=fields_of("correct")).reward) == {0.0, 1.0}
     rows = [{"question": f"q {p}", "score": r, "accuracy": 1 - r} for s, p, k, r in RUN]
@@ -457,8 +792,11 @@ def evaluated(folder):
     for step in range(STEPS):
         rows = trl(of_step(step))
         if step % 2:
-            rows = rows[len(rows) // 2:] + [row | {"prompt": f"held out {p}", "completion": f"{step} {p} {k}"}
-                                            for p in range(4) for k, row in enumerate(rows[:GROUP])]
+            rows = rows[len(rows) // 2 :] + [
+                row | {"prompt": f"held out {p}", "completion": f"{step} {p} {k}"}
+                for p in range(4)
+                for k, row in enumerate(rows[:GROUP])
+            ]
         table(folder / f"completions_{step:05d}.parquet", rows)
     return folder
 
@@ -478,8 +816,14 @@ def test_training_in_a_fixed_order_is_no_evaluation(tmp_path):
     assert len(np.unique(read_log(tmp_path).prompt)) == PROMPTS
 
 
-@pytest.mark.parametrize("content", [
-    "question 3\nquestion 5\n\n", json.dumps(["question 3", "question 5"]), '{"prompt": "question 3"}\n{"question": "question 5"}\n'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "question 3\nquestion 5\n\n",
+        json.dumps(["question 3", "question 5"]),
+        '{"prompt": "question 3"}\n{"question": "question 5"}\n',
+    ],
+)
 def test_prompts_are_left_out_by_a_file(content, tmp_path):
     path = lines(tmp_path / "log.jsonl", plain())
     (tmp_path / "prompts").write_text(content)
@@ -488,7 +832,9 @@ def test_prompts_are_left_out_by_a_file(content, tmp_path):
 
 
 def test_short_answers_that_are_equal_all_count(tmp_path):
-    rows = [{"prompt": f"question {p}", "completion": str((p + k * k) % 3), "reward": r, "step": s} for s, p, k, r in RUN]
+    rows = [
+        {"prompt": f"question {p}", "completion": str((p + k * k) % 3), "reward": r, "step": s} for s, p, k, r in RUN
+    ]
     log = read_log(lines(tmp_path / "log.jsonl", rows))
     assert log.repeated == 0 and len(log.reward) == len(RUN)
     rows = [{"prompt": f"question {p}", "reward": r, "step": s, "source": "dataset/name"} for s, p, k, r in RUN]
@@ -502,7 +848,9 @@ def test_what_stands_there_twice_is_told(tmp_path):
 
 def test_steps_that_go_backwards_are_told(tmp_path):
     assert any("Steps go backwards" in note for note in read_log(out_of_order(tmp_path)).notes)
-    assert any("Steps begin anew 1 time (first at line 289)" in note for note in read_log(run_begun_anew(tmp_path)).notes)
+    assert any(
+        "Steps begin anew 1 time (first at line 289)" in note for note in read_log(run_begun_anew(tmp_path)).notes
+    )
 
 
 def test_several_runs_in_folders_are_told(tmp_path):
@@ -532,7 +880,11 @@ def test_groups_without_a_prompt_have_no_history(tmp_path):
     rows = [{"iteration": s, "group_idx": p, "traj_idx": k, "total_reward": r} for s, p, k, r in RUN]
     log = read_log(lines(tmp_path / "log.jsonl", rows))
     visits = gather_visits(log)
-    assert len(visits.count) == 72 and not visits.earlier.any() and any("nothing tells which" in note for note in log.notes)
+    assert (
+        len(visits.count) == 72
+        and not visits.earlier.any()
+        and any("nothing tells which" in note for note in log.notes)
+    )
 
 
 def test_a_huge_count_is_refused_at_once(tmp_path):
@@ -560,13 +912,21 @@ def test_a_line_has_a_bound(tmp_path, monkeypatch):
 @pytest.mark.parametrize("source, zipped", [("-", False), ("-", True), ("/dev/stdin", False), ("/dev/stdin", True)])
 def test_a_log_from_a_pipe(source, zipped, tmp_path):
     data = lines(tmp_path / "log.jsonl", plain()).read_bytes()
-    done = subprocess.run([sys.executable, "-m", "v05", "replay", source, "--json", "--splits", "1"], capture_output=True,
-                          input=gzip.compress(data) if zipped else data, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "v05", "replay", source, "--json", "--splits", "1"],
+        capture_output=True,
+        input=gzip.compress(data) if zipped else data,
+        check=True,
+    )
     assert json.loads(done.stdout)["visits"] == 72
 
 
 def test_parquet_from_a_pipe(tmp_path):
     data = table(tmp_path / "log.parquet", plain()).read_bytes()
-    done = subprocess.run([sys.executable, "-m", "v05", "replay", "-", "--json", "--splits", "1"], capture_output=True, input=data,
-                          check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "v05", "replay", "-", "--json", "--splits", "1"],
+        capture_output=True,
+        input=data,
+        check=True,
+    )
     assert json.loads(done.stdout)["visits"] == 72

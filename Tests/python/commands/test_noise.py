@@ -78,7 +78,9 @@ def test_scores_are_those_of_autograd(model):
         total = sum(log_prob[len(prompt) - 1 + place, token] for place, token in enumerate(completion))
         gradient = torch.autograd.grad(total, list(model.parameters()))
         exact.append(torch.cat([part.flatten() for part in gradient]).double().numpy())
-        drawn = [float(log_prob[len(prompt) - 1 + place, token].detach().exp()) for place, token in enumerate(completion)]
+        drawn = [
+            float(log_prob[len(prompt) - 1 + place, token].detach().exp()) for place, token in enumerate(completion)
+        ]
         assert found.miss[row] == pytest.approx(sum((1 - p) ** 2 for p in drawn), rel=1e-4)
     exact = np.array(exact)
     np.testing.assert_allclose(found.squared_norm, (exact**2).sum(1), rtol=1e-4)
@@ -96,22 +98,41 @@ def test_scores_are_those_of_autograd(model):
 def test_a_model_from_rollouts_to_report(model):
     stages = []
     report = measure_noise(
-        model, tiny_trl.tokenizer(), tiny_trl.dataset(8), tiny_trl.reward, prompts=6, rollouts=4, maximum_tokens=3,
-        progress=lambda stage, done, total: stages.append(stage))
+        model,
+        tiny_trl.tokenizer(),
+        tiny_trl.dataset(8),
+        tiny_trl.reward,
+        prompts=6,
+        rollouts=4,
+        maximum_tokens=3,
+        progress=lambda stage, done, total: stages.append(stage),
+    )
     assert report.prompts == 6 and report.rollouts == 4 and 1 <= report.tokens <= 3
     assert set(stages) == {"rollouts", "gradients"} and model.training is False
     for row in report.rows:
         assert np.isfinite(row.noise)
-    for wrong, message in ((dict(rollouts=3), "rollouts must be at least 4"), (dict(prompts=9), "between 2 and the 8"),
-                           (dict(scope="some"), "scope must be one of")):
+    for wrong, message in (
+        (dict(rollouts=3), "rollouts must be at least 4"),
+        (dict(prompts=9), "between 2 and the 8"),
+        (dict(scope="some"), "scope must be one of"),
+    ):
         with pytest.raises(v05.InvalidArgument, match=message):
-            measure_noise(model, tiny_trl.tokenizer(), tiny_trl.dataset(8), tiny_trl.reward,
-                          **dict(prompts=4, rollouts=4, maximum_tokens=2) | wrong)
-    for reward, message in ((lambda prompts, **rest: [1.0] * len(prompts), "all 16 rewards are 1"),
-                            (lambda prompts, **rest: [None] * len(prompts), "one finite number per completion"),
-                            (lambda prompts, **rest: ["x"], "one number per completion")):
+            measure_noise(
+                model,
+                tiny_trl.tokenizer(),
+                tiny_trl.dataset(8),
+                tiny_trl.reward,
+                **dict(prompts=4, rollouts=4, maximum_tokens=2) | wrong,
+            )
+    for reward, message in (
+        (lambda prompts, **rest: [1.0] * len(prompts), "all 16 rewards are 1"),
+        (lambda prompts, **rest: [None] * len(prompts), "one finite number per completion"),
+        (lambda prompts, **rest: ["x"], "one number per completion"),
+    ):
         with pytest.raises(v05.InvalidArgument, match=message):
-            measure_noise(model, tiny_trl.tokenizer(), tiny_trl.dataset(8), reward, prompts=4, rollouts=4, maximum_tokens=2)
+            measure_noise(
+                model, tiny_trl.tokenizer(), tiny_trl.dataset(8), reward, prompts=4, rollouts=4, maximum_tokens=2
+            )
 
 
 def test_the_command(model, tmp_path, monkeypatch, capsys):
@@ -119,18 +140,33 @@ def test_the_command(model, tmp_path, monkeypatch, capsys):
     tiny_trl.tokenizer().save_pretrained("model")
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tiny_trl.dataset(6)))
     (tmp_path / "scoring_of_noise.py").write_text(
-        "def reward(prompts, completions, **columns):\n    return [float(len(text) % 2) for text in completions]\n")
-    settings = {"model": "model", "dataset": "data.jsonl", "reward": "scoring_of_noise:reward", "prompts": 4, "rollouts": 4,
-                "maximum_tokens": 3}
+        "def reward(prompts, completions, **columns):\n    return [float(len(text) % 2) for text in completions]\n"
+    )
+    settings = {
+        "model": "model",
+        "dataset": "data.jsonl",
+        "reward": "scoring_of_noise:reward",
+        "prompts": 4,
+        "rollouts": 4,
+        "maximum_tokens": 3,
+    }
     (tmp_path / "noise.json").write_text(json.dumps(settings))
     assert main(["noise", "noise.json", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["prompts"] == 4 and {row["baseline"] for row in report["rows"]} >= {"none", "batch mean", "perfect prior"}
+    assert report["prompts"] == 4 and {row["baseline"] for row in report["rows"]} >= {
+        "none",
+        "batch mean",
+        "perfect prior",
+    }
     pytest.importorskip("matplotlib")
     assert main(["noise", "noise.json", "--out", "noise.png"]) == 0
     assert "Noise of the gradient" in capsys.readouterr().out and (tmp_path / "noise.png").stat().st_size > 1000
-    for change, message in (({"rollouts": 2}, "rollouts must be at least 4"), ({"rolouts": 4}, "knows no rolouts"),
-                            ({"reward": "nowhere:reward"}, "cannot be imported"), ({"reward": "noise"}, "module:function")):
+    for change, message in (
+        ({"rollouts": 2}, "rollouts must be at least 4"),
+        ({"rolouts": 4}, "knows no rolouts"),
+        ({"reward": "nowhere:reward"}, "cannot be imported"),
+        ({"reward": "noise"}, "module:function"),
+    ):
         (tmp_path / "wrong.json").write_text(json.dumps(settings | change))
         assert main(["noise", "wrong.json"]) == 2 and message in capsys.readouterr().err
     (tmp_path / "wrong.json").write_text("{")

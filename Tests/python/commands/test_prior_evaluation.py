@@ -30,14 +30,22 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scores")
     generator = np.random.default_rng(0)
     topics = generator.integers(0, 2, 260)
-    write(folder / "prompts.jsonl",
-          [{"id": f"d_{row}", "prompt": f"Find the {TOPICS[topic]} number {row}."} for row, topic in enumerate(topics)])
+    write(
+        folder / "prompts.jsonl",
+        [{"id": f"d_{row}", "prompt": f"Find the {TOPICS[topic]} number {row}."} for row, topic in enumerate(topics)],
+    )
 
     def scores(rows):
         for level, model in ((0.3, "weak"), (0.6, "strong")):
             for row in rows:
                 rate = np.clip(level + (0.3 if topics[row] else -0.3) + generator.normal(0, 0.1), 0, 1)
-                yield {"dataset": "d", "id": row, "model": model, "step": 1, "score": 2 * generator.binomial(10, rate) / 10 - 1}
+                yield {
+                    "dataset": "d",
+                    "id": row,
+                    "model": model,
+                    "step": 1,
+                    "score": 2 * generator.binomial(10, rate) / 10 - 1,
+                }
 
     write(folder / "context.jsonl", scores(range(150)))
     write(folder / "query.jsonl", scores(range(150, 260)))
@@ -83,9 +91,16 @@ def plain_auc(value, solved, context):
 
 def visits_of(rewards, batches, prompt=None):
     count, each = rewards.shape
-    return Visits(prompt=np.arange(count) if prompt is None else prompt, count=np.full(count, each),
-                  start=np.arange(count) * each, reward=rewards.ravel(), logged_prior=np.full(count, np.nan),
-                  earlier=np.zeros(count, int), batches=np.array(batches), asked=np.ones(count, bool))
+    return Visits(
+        prompt=np.arange(count) if prompt is None else prompt,
+        count=np.full(count, each),
+        start=np.arange(count) * each,
+        reward=rewards.ravel(),
+        logged_prior=np.full(count, np.nan),
+        earlier=np.zeros(count, int),
+        batches=np.array(batches),
+        asked=np.ones(count, bool),
+    )
 
 
 def test_figures_against_plain_loops():
@@ -95,7 +110,7 @@ def test_figures_against_plain_loops():
     value = np.round(rate + generator.normal(0, 0.3, 60), 1)  # with ties
     value[::7] = np.nan
     visits = visits_of(rewards, [0, 20, 60])
-    found, = qualities(visits, {"some": value}, (0.0, 1.0))
+    (found,) = qualities(visits, {"some": value}, (0.0, 1.0))
     known = ~np.isnan(value)
     mean = rewards.mean(axis=1)
     context = np.repeat([0, 1], [20, 40])
@@ -113,7 +128,7 @@ def test_the_sampling_noise_is_subtracted_without_bias():
     rate = generator.random(4_000)
     rewards = (generator.random((4_000, 4)) < rate[:, None]).astype(float)
     value = np.clip(rate + 0.1, 0, 1)
-    found, = qualities(visits_of(rewards, [0, 4_000]), {"some": value}, (0.0, 1.0))
+    (found,) = qualities(visits_of(rewards, [0, 4_000]), {"some": value}, (0.0, 1.0))
     truth = np.mean((value - rate) ** 2)
     assert found.error == pytest.approx(truth, abs=0.006)  # about 3 standard errors
     assert found.error_interval[0] < truth < found.error_interval[1]
@@ -124,8 +139,8 @@ def test_the_intervals_know_that_visits_of_a_prompt_belong_together():
     rewards = np.repeat((generator.random((40, 4)) < generator.random((40, 1))).astype(float), 9, axis=0)
     value = np.repeat(generator.random(40), 9)
     prompt = np.repeat(np.arange(40), 9)
-    together, = qualities(visits_of(rewards, [0, 360], prompt), {"some": value}, (0.0, 1.0))
-    alone, = qualities(visits_of(rewards, [0, 360]), {"some": value}, (0.0, 1.0))
+    (together,) = qualities(visits_of(rewards, [0, 360], prompt), {"some": value}, (0.0, 1.0))
+    (alone,) = qualities(visits_of(rewards, [0, 360]), {"some": value}, (0.0, 1.0))
     width = [high - low for low, high in (together.error_interval, alone.error_interval)]
     assert 2 < width[0] / width[1] < 4  # 3 = sqrt(9)
 
@@ -147,8 +162,15 @@ def log_of(folder, steps=12, prompts=20, epochs=2):
         for row in range(prompts):
             number = step % steps * prompts + row
             topic = number % 2
-            rows += [{"step": step, "prompt": f"Find the {TOPICS[topic]} number {number}.", "prior": 0.5,
-                      "reward": int(generator.random() < (0.2 if topic else 0.9))} for _ in range(6)]
+            rows += [
+                {
+                    "step": step,
+                    "prompt": f"Find the {TOPICS[topic]} number {number}.",
+                    "prior": 0.5,
+                    "reward": int(generator.random() < (0.2 if topic else 0.9)),
+                }
+                for _ in range(6)
+            ]
     return write(folder / "log.jsonl", rows)
 
 
@@ -180,8 +202,12 @@ def test_no_context_of_a_log_knows_the_future(tmp_path):
 
 
 def test_the_mixture_rule_is_left_out_where_rewards_have_more_than_two_values(tmp_path):
-    rows = [{"step": step, "prompt": f"prompt {prompt}", "reward": (prompt + step + rollout) % 3 / 2}
-            for step in range(3) for prompt in range(12) for rollout in range(6)]
+    rows = [
+        {"step": step, "prompt": f"prompt {prompt}", "reward": (prompt + step + rollout) % 3 / 2}
+        for step in range(3)
+        for prompt in range(12)
+        for rollout in range(6)
+    ]
     found = evaluate(write(tmp_path / "log.jsonl", rows), heads=("knn",), rollouts=(2,), splits=1)
     assert [row.rule for row in found.baselines["history"]] == ["grpo", "v05", "calibrated"]
     assert any('"mixture" is left out' in note for note in found.notes)
@@ -194,14 +220,17 @@ def test_prompts_by_number_have_no_text(tmp_path):
     assert any("by number" in note for note in found.notes)
 
 
-@pytest.mark.parametrize("options, message", [
-    ({}, "give either a log or a context"),
-    ({"heads": ("tree",)}, "heads must be one or more of gp, ridge, knn, got tree"),
-    ({"heads": ()}, "heads must be one or more"),
-    ({"folds": 1}, "folds must lie between 2 and the 150 prompts"),
-    ({"score_rollouts": 7}, "rollouts must be what the scores are means of, got 7"),
-    ({"prompts": "missing.jsonl"}, "cannot be read"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({}, "give either a log or a context"),
+        ({"heads": ("tree",)}, "heads must be one or more of gp, ridge, knn, got tree"),
+        ({"heads": ()}, "heads must be one or more"),
+        ({"folds": 1}, "folds must lie between 2 and the 150 prompts"),
+        ({"score_rollouts": 7}, "rollouts must be what the scores are means of, got 7"),
+        ({"prompts": "missing.jsonl"}, "cannot be read"),
+    ],
+)
 def test_bad_options(files, options, message):
     given = {} if not options else {"context": files / "context.jsonl"} | options
     with pytest.raises(v05.InvalidArgument, match=message):
@@ -223,10 +252,14 @@ def test_bad_files(tmp_path, files):
 
 def test_one_class_contexts_are_told_and_left_out(tmp_path):
     write(tmp_path / "prompts.jsonl", [{"id": f"d_{row}", "prompt": f"prompt {row}"} for row in range(40)])
-    rows = [{"dataset": "d", "id": row, "model": model, "step": 1, "score": float(score)}
-            for model, scores in (("a", np.ones(40)), ("b", np.arange(40) % 3 - 1)) for row, score in enumerate(scores)]
-    found = evaluate(context=write(tmp_path / "context.jsonl", rows), heads=("ridge",), rollouts=(1,), splits=1,
-                     score_rollouts=4)
+    rows = [
+        {"dataset": "d", "id": row, "model": model, "step": 1, "score": float(score)}
+        for model, scores in (("a", np.ones(40)), ("b", np.arange(40) % 3 - 1))
+        for row, score in enumerate(scores)
+    ]
+    found = evaluate(
+        context=write(tmp_path / "context.jsonl", rows), heads=("ridge",), rollouts=(1,), splits=1, score_rollouts=4
+    )
     assert quality_of(found, "TF-IDF, ridge").known == 0.5
     assert any("scores must differ" in note for note in found.notes)
     assert any("is short" in note for note in found.notes)
@@ -236,8 +269,21 @@ def test_the_command(files, tmp_path, capsys, monkeypatch):
     pytest.importorskip("rich", reason="tables need rich")
     pytest.importorskip("matplotlib", reason="the picture needs matplotlib")
     monkeypatch.setenv("COLUMNS", "140")
-    arguments = ["priors", "evaluate", "--context", str(files / "context.jsonl"), "--query", str(files / "query.jsonl"),
-                 "--heads", "ridge", "--splits", "1", "--rollouts", "2", "4"]
+    arguments = [
+        "priors",
+        "evaluate",
+        "--context",
+        str(files / "context.jsonl"),
+        "--query",
+        str(files / "query.jsonl"),
+        "--heads",
+        "ridge",
+        "--splits",
+        "1",
+        "--rollouts",
+        "2",
+        "4",
+    ]
     assert main([*arguments, "--out", str(tmp_path / "priors.png")]) == 0
     out, _ = capsys.readouterr()
     assert "TF-IDF, ridge" in out and "AUC within" in out and "V_0.5 calibrated" in out

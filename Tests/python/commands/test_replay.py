@@ -284,13 +284,17 @@ def test_a_sentence_rests_on_enough_visits(tmp_path):
     few = replay(random_log(tmp_path / "few", prompts=4), splits=2)
     assert not few.supported and "16 of 16 visits could be scored" in few.sentence
     single = [(prompt, step, [prompt % 2], None) for prompt in range(60) for step in range(3)]
-    scattered = replay(write_log(tmp_path / "other", single + [(f"many {prompt}", 9, [0, 1] * 3, None) for prompt in range(30)]))
+    scattered = replay(
+        write_log(tmp_path / "other", single + [(f"many {prompt}", 9, [0, 1] * 3, None) for prompt in range(30)])
+    )
     assert not scattered.supported and "30 of 210 visits" in scattered.sentence
     assert scattered.as_dict()["supported"] is False
 
 
 def test_rewards_without_noise_leave_nothing_to_compare(tmp_path):
-    log = write_log(tmp_path / "log", [(prompt, step, [prompt % 2] * 6, None) for prompt in range(10) for step in range(4)])
+    log = write_log(
+        tmp_path / "log", [(prompt, step, [prompt % 2] * 6, None) for prompt in range(10) for step in range(4)]
+    )
     report = replay(log, splits=1)
     assert not report.supported and "stands out of the noise" in report.sentence
 
@@ -384,7 +388,12 @@ class TestAllocation:
         generator = np.random.default_rng(3)
         truth = generator.random(400)
         visits = [
-            (prompt, 0, (generator.random(10) < truth[prompt]).astype(int).tolist(), float(np.clip(truth[prompt] + 0.2, 0, 1)))
+            (
+                prompt,
+                0,
+                (generator.random(10) < truth[prompt]).astype(int).tolist(),
+                float(np.clip(truth[prompt] + 0.2, 0, 1)),
+            )
             for prompt in range(400)
         ]
         visits = gather_visits(read_log(write_log(tmp_path / "log", visits)))

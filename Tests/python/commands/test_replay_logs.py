@@ -246,8 +246,14 @@ BAD_LOGS = {
     "reward no number": (f"{GOOD}\n{line(reward='good')}", "line 2: reward must be a number, got 'good'"),
     "reward infinite": (f"{GOOD}\n{line(reward=float('inf'))}", "line 2: reward must be finite"),
     "reward a list of text": (f"{GOOD}\n{line(reward=['a', 'b'])}", "line 2: reward must be a number"),
-    "lists of different lengths": ('{"prompt": ["p", "q"], "reward": [1, 0, 1]}', "prompt has 2 entries where reward has 3"),
-    "a list beside one completion": ('{"prompt": "p", "completion": "c", "reward": [1, 0]}', "a list of 2 beside one completion"),
+    "lists of different lengths": (
+        '{"prompt": ["p", "q"], "reward": [1, 0, 1]}',
+        "prompt has 2 entries where reward has 3",
+    ),
+    "a list beside one completion": (
+        '{"prompt": "p", "completion": "c", "reward": [1, 0]}',
+        "a list of 2 beside one completion",
+    ),
     "step no number": (f"{GOOD}\n{line(step='first')}", "line 2: step must be a number"),
     "some steps missing": (f"{GOOD}\n\n{line(step='absent')}", "line 3: step is missing"),
     "prior no number": (line(prior="high"), "prior must be a number"),

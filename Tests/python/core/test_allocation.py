@@ -1,4 +1,5 @@
-"""Rollouts spread ahead of time: every objective against a plain second implementation and against all possibilities."""
+"""Rollouts spread ahead of time: every objective against a plain second implementation and against all
+possibilities."""
 
 import itertools
 import math
@@ -153,12 +154,21 @@ def test_dynamo_is_the_procedure_of_the_method():
         maximum = minimum + int(generator.choice([0, 1, 3, 7, 16, 24]))
         total = totals(generator, count, minimum, maximum)
         seen = None if case % 3 == 0 else generator.choice([0, 0, 1, 2, 3, 4, 5, 64], count)
-        kind = str(generator.choice(["official", "probability"] if seen is None else ["official", "paper", "probability"]))
+        kind = str(
+            generator.choice(["official", "probability"] if seen is None else ["official", "paper", "probability"])
+        )
         exponent = float(generator.choice([1, 0.5])) if kind == "probability" else 1.0
         probability = probabilities(generator, count)
         found = v05.allocate(
-            probability, total, minimum=minimum, maximum=maximum, objective="dynamo", priority=kind, exponent=exponent,
-            seen=seen)
+            probability,
+            total,
+            minimum=minimum,
+            maximum=maximum,
+            objective="dynamo",
+            priority=kind,
+            exponent=exponent,
+            seen=seen,
+        )
         visits = [None] * count if seen is None else seen.tolist()
         priority = [dynamo_priority(kind, exponent, p, n) for p, n in zip(probability, visits)]
         expected = dynamo(priority, total, minimum, maximum, [n or 0 for n in visits])
@@ -223,11 +233,19 @@ def test_no_total_takes_long(objective, chance):
     total = 2**31 - 1
     for count in (1, 2, 30):
         probability = np.resize([chance, 0.2], count)
-        for strength in ([None] if objective in ("v0_greedy", "dynamo") else [None, np.resize([0, 0.5, 40, 1e30], count)]):
+        for strength in (
+            [None] if objective in ("v0_greedy", "dynamo") else [None, np.resize([0, 0.5, 40, 1e30], count)]
+        ):
             found = v05.allocate(probability, total, objective=objective, strength=strength)
             assert found.sum() == total and found.min() >= 1
             found = v05.allocate(
-                probability, total - 7, minimum=0, maximum=2**31 - 1 - (count > 1), objective=objective, strength=strength)
+                probability,
+                total - 7,
+                minimum=0,
+                maximum=2**31 - 1 - (count > 1),
+                objective=objective,
+                strength=strength,
+            )
             assert found.sum() == total - 7 and found.min() >= 0
 
 
@@ -245,9 +263,14 @@ def test_the_next_rollout_goes_where_it_gains_most(objective):
         probability = probabilities(generator, count)
         strength = None
         if objective != "v0_greedy" and case % 2:
-            strength = np.where(generator.random(count) < 0.5, generator.choice([0.0, 0.5, 8.0, 1e6], count), generator.random(count) * 50)
+            strength = np.where(
+                generator.random(count) < 0.5,
+                generator.choice([0.0, 0.5, 8.0, 1e6], count),
+                generator.random(count) * 50,
+            )
         found = v05.allocate(
-            probability, total, minimum=minimum, maximum=maximum, objective=objective, strength=strength)
+            probability, total, minimum=minimum, maximum=maximum, objective=objective, strength=strength
+        )
         # A missing probability has no strength.
         if strength is not None:
             strength = [None if math.isnan(p) else s for p, s in zip(probability, strength)]
@@ -280,14 +303,21 @@ def test_no_allocation_is_better(objective):
         probability = generator.choice([0.02, 0.1, 0.25, 0.5, 0.9], count)
         strength = generator.random(count) * 20 + 0.5 if objective != "v0" and case % 2 else [None] * count
         worth = [
-            [WORTH[objective](probability[i], strength[i], k) for k in range(minimum, maximum + 1)] for i in range(count)]
+            [WORTH[objective](probability[i], strength[i], k) for k in range(minimum, maximum + 1)]
+            for i in range(count)
+        ]
 
         def whole_worth(counts):
             return sum(worth[i][counts[i] - minimum] for i in range(count))
 
         found = v05.allocate(
-            probability, total, minimum=minimum, maximum=maximum, objective=objective,
-            strength=None if strength[0] is None else strength)
+            probability,
+            total,
+            minimum=minimum,
+            maximum=maximum,
+            objective=objective,
+            strength=None if strength[0] is None else strength,
+        )
         best = max(map(whole_worth, every_allocation(count, total, minimum, maximum)))
         assert whole_worth(found) == pytest.approx(best, rel=1e-12, abs=1e-12)
 
@@ -354,7 +384,8 @@ def test_no_probability_counts_as_one_half(objective):
 
 @pytest.mark.parametrize("objective", ["neyman", "hit"])
 def test_prompts_never_seen_are_not_starved(objective):
-    """Without a start value History.predict gives them NaN and 0: nothing is known, which is no reason to leave them aside."""
+    """Without a start value History.predict gives them NaN and 0: nothing is known, which is no reason to leave them
+    aside."""
     history = v05.History(start_strength=0)
     history.record([1] * 8 + [2] * 8, [0, 1] * 4 + [0, 0, 0, 0, 0, 0, 0, 1])
     value, strength = history.predict([3, 1, 2])
@@ -370,7 +401,9 @@ def test_arguments_of_other_kinds():
         found = v05.allocate(convert([0.1, 0.5, 0.9]), np.int32(20), seen=convert([0, 4, 8]), objective="dynamo")
         assert found.tolist() == expected and found.dtype == np.int64
     torch = pytest.importorskip("torch")
-    found = v05.allocate(torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64), 20, seen=torch.tensor([0, 4, 8]), objective="dynamo")
+    found = v05.allocate(
+        torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64), 20, seen=torch.tensor([0, 4, 8]), objective="dynamo"
+    )
     assert found.tolist() == expected
 
 
@@ -378,7 +411,9 @@ def test_arguments_of_other_kinds():
 def test_a_million_prompts(objective):
     probability = np.random.default_rng(5).beta(0.5, 0.5, 1_000_000)
     start = time.perf_counter()
-    counts = v05.allocate(probability, 8_000_000, minimum=1, maximum=24, objective=objective, seen=np.full(1_000_000, 9))
+    counts = v05.allocate(
+        probability, 8_000_000, minimum=1, maximum=24, objective=objective, seen=np.full(1_000_000, 9)
+    )
     print(f"\n{objective}: 1,000,000 prompts, 8,000,000 rollouts in {time.perf_counter() - start:.2f} s")
     assert counts.sum() == 8_000_000 and counts.min() >= 1 and counts.max() <= 24
 
@@ -394,37 +429,95 @@ BAD = {
     "huge total": (dict(total=2**31), VALUE, "total must be a 32-bit integer, got 2147483648"),
     "no total": (dict(total=None), TYPE, "total must be an integer, got None"),
     "fractional total": (dict(total=8.0), TYPE, "total must be an integer, got 8.0"),
-    "probability above 1": (dict(probability=[0.5, 1.5]), VALUE, "probability[1] must be NaN or lie in [0, 1], got 1.5"),
-    "probability below 0": (dict(probability=[-0.5, 0.5]), VALUE, "probability[0] must be NaN or lie in [0, 1], got -0.5"),
-    "infinite probability": (dict(probability=[0.5, math.inf]), VALUE, "probability[1] must be NaN or lie in [0, 1], got inf"),
-    "probability in a table": (dict(probability=[[0.5, 0.5]]), VALUE, "probability must have one dimension (prompts), got shape (1, 2)"),
+    "probability above 1": (
+        dict(probability=[0.5, 1.5]),
+        VALUE,
+        "probability[1] must be NaN or lie in [0, 1], got 1.5",
+    ),
+    "probability below 0": (
+        dict(probability=[-0.5, 0.5]),
+        VALUE,
+        "probability[0] must be NaN or lie in [0, 1], got -0.5",
+    ),
+    "infinite probability": (
+        dict(probability=[0.5, math.inf]),
+        VALUE,
+        "probability[1] must be NaN or lie in [0, 1], got inf",
+    ),
+    "probability in a table": (
+        dict(probability=[[0.5, 0.5]]),
+        VALUE,
+        "probability must have one dimension (prompts), got shape (1, 2)",
+    ),
     "probability as text": (dict(probability=["0.5", "0.5"]), TYPE, "probability must be numbers, got dtype <U3"),
-    "ragged probability": (dict(probability=[[0.5], [0.5, 1]]), TYPE, "probability must be an array of numbers, got list"),
+    "ragged probability": (
+        dict(probability=[[0.5], [0.5, 1]]),
+        TYPE,
+        "probability must be an array of numbers, got list",
+    ),
     "minimum above maximum": (dict(minimum=5, maximum=4), VALUE, "maximum must be at least minimum, got 4 and 5"),
     "negative minimum": (dict(minimum=-1), VALUE, "minimum must lie in 0 to 2147483647, got -1"),
     "minimum a prompt": (dict(minimum=[1, 1]), TYPE, "minimum must be an integer, got [1, 1]"),
     "huge maximum": (dict(maximum=2**31), VALUE, "maximum must be a 32-bit integer, got 2147483648"),
     "negative seen": (dict(seen=[3, -1], objective="dynamo"), VALUE, "seen[1] must not be negative, got -1"),
-    "fractional seen": (dict(seen=[3, 1.5]), TYPE, "seen must be numbers, got dtype float64: 64-bit integers are needed"),
-    "hidden fraction": (dict(seen=np.array([3, 1.5], object)), TYPE, "seen must be numbers, got dtype object: 64-bit integers are needed"),
-    "unsigned seen": (dict(seen=np.array([3, 2**63], np.uint64)), TYPE, "seen must be numbers, got dtype uint64: 64-bit integers are needed"),
+    "fractional seen": (
+        dict(seen=[3, 1.5]),
+        TYPE,
+        "seen must be numbers, got dtype float64: 64-bit integers are needed",
+    ),
+    "hidden fraction": (
+        dict(seen=np.array([3, 1.5], object)),
+        TYPE,
+        "seen must be numbers, got dtype object: 64-bit integers are needed",
+    ),
+    "unsigned seen": (
+        dict(seen=np.array([3, 2**63], np.uint64)),
+        TYPE,
+        "seen must be numbers, got dtype uint64: 64-bit integers are needed",
+    ),
     "seen of wrong length": (dict(seen=[3]), VALUE, "seen must have one entry per prompt (2), got shape (1,)"),
     "negative strength": (dict(strength=[3, -1]), VALUE, "strength[1] must be finite and not negative, got -1"),
     "infinite strength": (dict(strength=[math.inf, 1]), VALUE, "strength[0] must be finite and not negative, got inf"),
     "strength NaN": (dict(strength=[NAN, 1]), VALUE, "strength[0] must be finite and not negative, got nan"),
-    "strength of wrong length": (dict(strength=[1, 1, 1]), VALUE, "strength must have one entry per prompt (2), got shape (3,)"),
-    "unknown objective": (dict(objective="osla"), VALUE, "objective must be one of 'neyman', 'dynamo', 'v0', 'v0_greedy', 'hit', got 'osla'"),
+    "strength of wrong length": (
+        dict(strength=[1, 1, 1]),
+        VALUE,
+        "strength must have one entry per prompt (2), got shape (3,)",
+    ),
+    "unknown objective": (
+        dict(objective="osla"),
+        VALUE,
+        "objective must be one of 'neyman', 'dynamo', 'v0', 'v0_greedy', 'hit', got 'osla'",
+    ),
     "objective by number": (dict(objective=0), VALUE, "objective must be one of "),
-    "exponent of another priority": (dict(exponent=0.5, objective="dynamo"), VALUE, "exponent must be 1 but for the priority probability, got 0.5"),
-    "the paper's priority of nothing seen": (dict(priority="paper", objective="dynamo"), VALUE, "seen must be given for the priority paper"),
-    "unknown priority": (dict(priority="theorem"), VALUE, "priority must be one of 'official', 'paper', 'probability', got 'theorem'"),
+    "exponent of another priority": (
+        dict(exponent=0.5, objective="dynamo"),
+        VALUE,
+        "exponent must be 1 but for the priority probability, got 0.5",
+    ),
+    "the paper's priority of nothing seen": (
+        dict(priority="paper", objective="dynamo"),
+        VALUE,
+        "seen must be given for the priority paper",
+    ),
+    "unknown priority": (
+        dict(priority="theorem"),
+        VALUE,
+        "priority must be one of 'official', 'paper', 'probability', got 'theorem'",
+    ),
     "exponent 2": (dict(exponent=2, objective="dynamo"), VALUE, "exponent must be 1 or 0.5, got 2"),
     "exponent NaN": (dict(exponent=NAN), VALUE, "exponent must be 1 or 0.5, got nan"),
     "exponent as text": (dict(exponent="1"), TYPE, "exponent must be a number, got '1'"),
     "v0 too large": (
-        dict(probability=[0.5] * 2000, total=100_000, objective="v0"), VALUE,
-        "total must keep prompts * total * (maximum - minimum) at most 4e9 for v0 (v0_greedy takes any), got 100000"),
-    "v0 far too large": (dict(total=2**31 - 1, objective="v0"), VALUE, "total must keep prompts * total * (maximum - minimum) at most 4e9"),
+        dict(probability=[0.5] * 2000, total=100_000, objective="v0"),
+        VALUE,
+        "total must keep prompts * total * (maximum - minimum) at most 4e9 for v0 (v0_greedy takes any), got 100000",
+    ),
+    "v0 far too large": (
+        dict(total=2**31 - 1, objective="v0"),
+        VALUE,
+        "total must keep prompts * total * (maximum - minimum) at most 4e9",
+    ),
 }
 
 

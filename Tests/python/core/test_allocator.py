@@ -70,7 +70,10 @@ def gain(rule, look_ahead, mean, k, prior, reward_range, calibration=None):
     if rule == "neyman":
         return noise_variance(mean, k, prior, reward_range, calibration) / (k * (k + 1))
     if calibration is not None:
-        return shrunk(mean, k, prior, calibration, reward_range)[1] - shrunk(mean, k + 1, prior, calibration, reward_range)[1]
+        return (
+            shrunk(mean, k, prior, calibration, reward_range)[1]
+            - shrunk(mean, k + 1, prior, calibration, reward_range)[1]
+        )
     if math.isnan(prior):
         return h2 / k - h2 / (k + 1)
     squared = (mean - prior) ** 2 / h2
@@ -136,7 +139,8 @@ def test_osla_goes_on_above_the_thresholds_of_the_method(look_ahead, reward_rang
     for k in range(1, 17):
         prior, successes, mean = every_state(k, reward_range, PRIORS)
         found = going_on(
-            prior, successes, k, reward_range, look_ahead=look_ahead, cost=None if cost is None else cost * h * h)
+            prior, successes, k, reward_range, look_ahead=look_ahead, cost=None if cost is None else cost * h * h
+        )
         limit = threshold(look_ahead, k, 1 / 256 if cost is None else cost) if k < 16 else math.inf
         np.testing.assert_array_equal(found, np.abs(mean - prior) / h > limit, err_msg=f"k = {k}")
 
@@ -152,7 +156,9 @@ def test_the_thresholds_of_the_method():
                 assert going_on(prior, successes, k, (-1.0, 1.0), look_ahead=look_ahead).tolist() == [True, False]
     for k in (1, 2, 4, 8, 12):
         noise = math.sqrt(1 / k)
-        assert all(threshold(look_ahead, k, 1 / 256) > noise for look_ahead in LOOK_AHEADS)  # accepted priors always stop
+        assert all(
+            threshold(look_ahead, k, 1 / 256) > noise for look_ahead in LOOK_AHEADS
+        )  # accepted priors always stop
 
 
 @pytest.mark.parametrize("reward_range", RANGES)
@@ -161,8 +167,13 @@ def test_osla_without_prior(look_ahead, reward_range):
     for k in range(1, 16):
         for cost, expected in ((1 / 256, True), (1.01 / (k * (k + 1)), False), (0.99 / (k * (k + 1)), True)):
             found = going_on(
-                np.full(k + 1, NAN), np.arange(k + 1), k, reward_range, look_ahead=look_ahead,
-                cost=cost * half(reward_range) ** 2)
+                np.full(k + 1, NAN),
+                np.arange(k + 1),
+                k,
+                reward_range,
+                look_ahead=look_ahead,
+                cost=cost * half(reward_range) ** 2,
+            )
             assert (found == expected).all()
 
 
@@ -174,7 +185,9 @@ def test_neyman_goes_on_where_noise_drops(reward_range):
         gains = [gain("neyman", None, *state, reward_range) for state in zip(mean, [k] * len(mean), prior)]
         for cost in [None, *costs]:
             found = going_on(prior, successes, k, reward_range, rule="neyman", cost=cost)
-            np.testing.assert_array_equal(found, np.array(gains) > (costs[0] if cost is None else cost), err_msg=f"k = {k}")
+            np.testing.assert_array_equal(
+                found, np.array(gains) > (costs[0] if cost is None else cost), err_msg=f"k = {k}"
+            )
 
 
 @pytest.mark.parametrize("rule", ["osla", "neyman"])
@@ -183,8 +196,11 @@ def test_decisions_for_the_calibrated_baseline(rule):
     for k in range(1, 16):
         prior, successes, mean = every_state(k, (0.0, 1.0), [*PRIORS[17:], NAN])
         calibration = dataclasses.replace(
-            CALIBRATION, prior_variance=generator.random() / 8, between_variance=generator.random() / 8,
-            reward_variance=generator.random() / 4)
+            CALIBRATION,
+            prior_variance=generator.random() / 8,
+            between_variance=generator.random() / 8,
+            reward_variance=generator.random() / 4,
+        )
         cost = generator.random() / (8 * k * (k + 1))
         gains = [gain(rule, None, *state, (0.0, 1.0), calibration) for state in zip(mean, [k] * len(mean), prior)]
         found = going_on(prior, successes, k, rule=rule, cost=cost, calibration=calibration)
@@ -226,8 +242,10 @@ def expectation(prior, p, look_ahead, initial=4, maximum=16):
         after = {}
         for s, chance in chances.items():
             more = k < maximum and (
-                0.25 / (k * (k + 1)) > 0.25 / maximum**2 if math.isnan(prior)
-                else 2 * abs(s / k - prior) > threshold(look_ahead, k, 1 / maximum**2))
+                0.25 / (k * (k + 1)) > 0.25 / maximum**2
+                if math.isnan(prior)
+                else 2 * abs(s / k - prior) > threshold(look_ahead, k, 1 / maximum**2)
+            )
             if more:
                 after[s] = after.get(s, 0) + chance * (1 - p)
                 after[s + 1] = after.get(s + 1, 0) + chance * p
@@ -309,10 +327,19 @@ def test_order_and_portions_of_results_do_not_matter(options):
         np.testing.assert_array_equal(shuffled.estimate().baseline, ordered.estimate().baseline)
 
 
-@pytest.mark.parametrize("options", [
-    dict(budget=400), dict(budget=400, wave=4), dict(rule="neyman", budget=400), dict(rule="neyman", budget=400, wave=4)], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(budget=400),
+        dict(budget=400, wave=4),
+        dict(rule="neyman", budget=400),
+        dict(rule="neyman", budget=400, wave=4),
+    ],
+    ids=str,
+)
 def test_order_within_a_wave_does_not_matter_with_a_budget(options):
-    """A budget is shared by what is known at each request, so that here every wave comes back before the next request."""
+    """A budget is shared by what is known at each request, so that here every wave comes back before the next
+    request."""
     generator = np.random.default_rng(5)
     prior, rewards = priors(generator, 60), table(generator, 60)
     ordered = run(v05.Allocator(prior, **options), rewards)
@@ -336,10 +363,16 @@ def interrupted(allocator, generator):
 
 
 CONFIGURATIONS = [
-    dict(), dict(look_ahead="derivative", wave=3), dict(look_ahead="same_mean", budget=60), dict(cost=0.0),
-    dict(rule="neyman"), dict(rule="neyman", budget=60, wave=2), dict(calibration=CALIBRATION, cost=0.001),
+    dict(),
+    dict(look_ahead="derivative", wave=3),
+    dict(look_ahead="same_mean", budget=60),
+    dict(cost=0.0),
+    dict(rule="neyman"),
+    dict(rule="neyman", budget=60, wave=2),
+    dict(calibration=CALIBRATION, cost=0.001),
     dict(rule="neyman", calibration=CALIBRATION, reward_range=(-1, 3)),
-    dict(initial=np.arange(1, 9), maximum=np.arange(8, 16), wave=2)]
+    dict(initial=np.arange(1, 9), maximum=np.arange(8, 16), wave=2),
+]
 
 
 @pytest.mark.parametrize("options", CONFIGURATIONS, ids=str)
@@ -420,7 +453,11 @@ class Plain:
         spends = self.rule == "neyman" and self.budget is not None
         cost = 0 if spends else half(self.reward_range) ** 2 / max(self.ceilings) ** 2
         share = self.shares(left) if spends else [self.wave for _ in prompts]
-        if spends and sum(share) < left and any(share[i] + max(self.floors[i], self.started(i)) < self.ceilings[i] for i in prompts):
+        if (
+            spends
+            and sum(share) < left
+            and any(share[i] + max(self.floors[i], self.started(i)) < self.ceilings[i] for i in prompts)
+        ):
             return None
         gains = {}
         for i in prompts:
@@ -442,15 +479,18 @@ class Plain:
             k = len(self.rewards[i])
             mean = math.fsum(self.rewards[i]) / k if k else 0
             variance.append(
-                noise_variance(mean, k, self.prior[i], self.reward_range, self.calibration) if k
-                else half(self.reward_range) ** 2)
+                noise_variance(mean, k, self.prior[i], self.reward_range, self.calibration)
+                if k
+                else half(self.reward_range) ** 2
+            )
             counts.append(max(self.floors[i], self.started(i)))
         start = list(counts)
         for _ in range(left):
             # Rounded, so that equal gains of prompts in different states are ties.
             gains = [
                 float(f"{variance[i] / (counts[i] * (counts[i] + 1)):.12g}") if counts[i] < self.ceilings[i] else 0
-                for i in prompts]
+                for i in prompts
+            ]
             if not max(gains) > 0:
                 break
             counts[gains.index(max(gains))] += 1
@@ -472,9 +512,13 @@ def test_thousands_of_random_runs():
             prior[:] = prior[0]  # ties
         budget = None if generator.random() < 0.3 else int(generator.integers(sum(floors), sum(ceilings) + 2))
         choices = dict(
-            reward_range=reward_range, rule=str(generator.choice(["osla", "neyman"])),
-            look_ahead=str(generator.choice(LOOK_AHEADS)), wave=int(generator.integers(1, 5)), budget=budget,
-            calibration=CALIBRATION if generator.random() < 0.3 else None)
+            reward_range=reward_range,
+            rule=str(generator.choice(["osla", "neyman"])),
+            look_ahead=str(generator.choice(LOOK_AHEADS)),
+            wave=int(generator.integers(1, 5)),
+            budget=budget,
+            calibration=CALIBRATION if generator.random() < 0.3 else None,
+        )
         allocator = v05.Allocator(prior, initial=floors, maximum=ceilings, **choices)
         plain = Plain(prior.tolist(), floors, ceilings, **choices)
         success = generator.beta(0.5, 0.5, count)
@@ -529,7 +573,9 @@ def test_waves(wave):
 def test_a_binding_budget_serves_the_largest_gains_first_and_ties_by_index():
     allocator = v05.Allocator([0.0, 1.0, 0.0, 0.0, 0.0], budget=22)
     allocator.request()
-    allocator.observe(np.repeat(np.arange(5), 4), [1, 1, 0, 0] + [1, 1, 1, 1] + [1, 1, 1, 1] + [1, 1, 1, 1] + [1, 1, 1, 0])
+    allocator.observe(
+        np.repeat(np.arange(5), 4), [1, 1, 0, 0] + [1, 1, 1, 1] + [1, 1, 1, 1] + [1, 1, 1, 1] + [1, 1, 1, 0]
+    )
     # The prior of prompt 1 is right; prompts 2 and 3 gain alike, more than 4, more than 0.
     assert allocator.request().tolist() == [0, 0, 1, 1, 0]
     assert allocator.request().tolist() == [0] * 5
@@ -567,9 +613,21 @@ def test_neyman_spends_the_whole_budget(wave, calibration):
     for _ in range(40):
         prior, rewards = 0.1 + 0.8 * generator.random(20), table(generator, 20)
         floors, ceilings = generator.integers(1, 5, 20), generator.integers(5, 20, 20)
-        for budget in (int(floors.sum()), int(generator.integers(floors.sum(), ceilings.sum())), int(ceilings.sum()), 10_000):
+        for budget in (
+            int(floors.sum()),
+            int(generator.integers(floors.sum(), ceilings.sum())),
+            int(ceilings.sum()),
+            10_000,
+        ):
             allocator = v05.Allocator(
-                prior, rule="neyman", initial=floors, maximum=ceilings, budget=budget, wave=wave, calibration=calibration)
+                prior,
+                rule="neyman",
+                initial=floors,
+                maximum=ceilings,
+                budget=budget,
+                wave=wave,
+                calibration=calibration,
+            )
             assert spent(allocator, rewards) == min(budget, ceilings.sum())
 
 
@@ -639,7 +697,13 @@ def test_results_and_failures_one_at_a_time():
 
 
 def test_nobody():
-    for options in (dict(), dict(maximum=[]), dict(initial=[], maximum=[]), dict(budget=0), dict(rule="neyman", budget=0)):
+    for options in (
+        dict(),
+        dict(maximum=[]),
+        dict(initial=[], maximum=[]),
+        dict(budget=0),
+        dict(rule="neyman", budget=0),
+    ):
         allocator = v05.Allocator([], **options)
         assert allocator.done and len(allocator) == 0 and allocator.request().tolist() == []
         assert len(allocator.estimate()) == 0
@@ -649,10 +713,18 @@ def test_nobody():
 
 
 ESTIMATES = [
-    dict(), dict(rule="grpo"), dict(rule="rloo"), dict(rule="v05", leave_one_out=True), dict(rule="prior"),
-    dict(rule="median", scale="group"), dict(rule="james_stein"), dict(rule="calibrated"),
-    dict(rule="calibrated", leave_one_out=True, scale="batch", ddof=0, epsilon=0.1), dict(rule="grpo", scale="group", singleton="raw"),
-    dict(test="exact", level=0.3)]
+    dict(),
+    dict(rule="grpo"),
+    dict(rule="rloo"),
+    dict(rule="v05", leave_one_out=True),
+    dict(rule="prior"),
+    dict(rule="median", scale="group"),
+    dict(rule="james_stein"),
+    dict(rule="calibrated"),
+    dict(rule="calibrated", leave_one_out=True, scale="batch", ddof=0, epsilon=0.1),
+    dict(rule="grpo", scale="group", singleton="raw"),
+    dict(test="exact", level=0.3),
+]
 
 
 @pytest.mark.parametrize("calibration", [None, CALIBRATION])
@@ -675,10 +747,16 @@ def test_the_estimate_is_that_of_the_observed_rows(options, calibration):
     np.testing.assert_array_equal(found.advantages, expected.advantages)
     np.testing.assert_array_equal(found.row_group, prompts)
     np.testing.assert_array_equal(found.groups, np.arange(40))
-    assert (found.rule, found.calibration, found.reward_range) == (expected.rule, expected.calibration, expected.reward_range)
+    assert (found.rule, found.calibration, found.reward_range) == (
+        expected.rule,
+        expected.calibration,
+        expected.reward_range,
+    )
     for field in dataclasses.fields(v05.Estimate):
         if field.name not in ("advantages", "row_group", "groups", "rule", "calibration", "mixture", "reward_range"):
-            np.testing.assert_array_equal(getattr(found, field.name)[expected.groups], getattr(expected, field.name), err_msg=field.name)
+            np.testing.assert_array_equal(
+                getattr(found, field.name)[expected.groups], getattr(expected, field.name), err_msg=field.name
+            )
 
 
 def test_an_estimate_of_prompts_without_results():
@@ -718,7 +796,9 @@ def test_sixteen_threads_with_an_allocator_each():
     assert all(each == expected for each in found)
 
 
-@pytest.mark.parametrize("options", [dict(), dict(budget=5_000_000), dict(rule="neyman", budget=8_000_000, wave=4)], ids=str)
+@pytest.mark.parametrize(
+    "options", [dict(), dict(budget=5_000_000), dict(rule="neyman", budget=8_000_000, wave=4)], ids=str
+)
 def test_a_million_prompts(options):
     generator = np.random.default_rng(11)
     count = 1_000_000
@@ -731,7 +811,9 @@ def test_a_million_prompts(options):
         times[name] = time.perf_counter() - start
         return result
 
-    allocator = timed("create", lambda: v05.Allocator(np.clip(truth + generator.normal(0, 0.2, count), 0, 1), **options))
+    allocator = timed(
+        "create", lambda: v05.Allocator(np.clip(truth + generator.normal(0, 0.2, count), 0, 1), **options)
+    )
     assert timed("first request", allocator.request).sum() == 4 * count
     prompts = generator.permutation(np.repeat(np.arange(count), 4))
     timed("observe", allocator.observe, prompts, (generator.random(4 * count) < truth[prompts]).astype(float))
@@ -745,9 +827,21 @@ def test_a_million_prompts(options):
 
 VALUE, TYPE = v05.InvalidArgument, v05.ArgumentTypeError
 BAD = {
-    "prior above the range": (dict(prior=[0.5, 1.5]), VALUE, "prior[1] must be NaN (no prior) or lie in reward_range [0, 1], got 1.5"),
-    "prior below the range": (dict(prior=[-2, 0], reward_range=(-1, 1)), VALUE, "prior[0] must be NaN (no prior) or lie in reward_range [-1, 1], got -2"),
-    "infinite prior": (dict(prior=[0.5, -math.inf]), VALUE, "prior[1] must be NaN (no prior) or lie in reward_range [0, 1], got -inf"),
+    "prior above the range": (
+        dict(prior=[0.5, 1.5]),
+        VALUE,
+        "prior[1] must be NaN (no prior) or lie in reward_range [0, 1], got 1.5",
+    ),
+    "prior below the range": (
+        dict(prior=[-2, 0], reward_range=(-1, 1)),
+        VALUE,
+        "prior[0] must be NaN (no prior) or lie in reward_range [-1, 1], got -2",
+    ),
+    "infinite prior": (
+        dict(prior=[0.5, -math.inf]),
+        VALUE,
+        "prior[1] must be NaN (no prior) or lie in reward_range [0, 1], got -inf",
+    ),
     "prior in a table": (dict(prior=[[0.5, 0.5]]), VALUE, "prior must have one dimension (prompts), got shape (1, 2)"),
     "prior as text": (dict(prior=["0.5", "0.5"]), TYPE, "prior must be numbers, got dtype <U3"),
     "maximum below initial": (dict(initial=5, maximum=4), VALUE, "maximum must be at least initial, got 4 and 5"),
@@ -756,29 +850,77 @@ BAD = {
     "initial 0": (dict(initial=0), VALUE, "initial must be at least 1, got 0"),
     "an initial 0": (dict(initial=[4, 0]), VALUE, "initial[1] must be at least 1, got 0"),
     "fractional initial": (dict(initial=4.0), TYPE, "initial must be an integer, got 4.0"),
-    "fractional initials": (dict(initial=[4.0, 4.0]), TYPE, "initial must be numbers, got dtype float64: 64-bit integers are needed"),
+    "fractional initials": (
+        dict(initial=[4.0, 4.0]),
+        TYPE,
+        "initial must be numbers, got dtype float64: 64-bit integers are needed",
+    ),
     "too few initials": (dict(initial=[4]), VALUE, "initial must have one entry per prompt (2), got shape (1,)"),
     "too many maxima": (dict(maximum=[16] * 3), VALUE, "maximum must have one entry per prompt (2), got shape (3,)"),
     "a huge maximum": (dict(maximum=[16, 2**31]), VALUE, "maximum must be at least initial, got 2147483648 and 4"),
-    "maximum_without_prior below initial": (dict(maximum_without_prior=3), VALUE, "maximum_without_prior must be at least initial, got 3 and 4"),
-    "negative maximum_without_prior": (dict(maximum_without_prior=-1), VALUE, "maximum_without_prior must be at least initial, got -1"),
-    "strength of another length": (dict(strength=[1]), VALUE, "strength must have one entry per prompt (2), got shape (1,)"),
+    "maximum_without_prior below initial": (
+        dict(maximum_without_prior=3),
+        VALUE,
+        "maximum_without_prior must be at least initial, got 3 and 4",
+    ),
+    "negative maximum_without_prior": (
+        dict(maximum_without_prior=-1),
+        VALUE,
+        "maximum_without_prior must be at least initial, got -1",
+    ),
+    "strength of another length": (
+        dict(strength=[1]),
+        VALUE,
+        "strength must have one entry per prompt (2), got shape (1,)",
+    ),
     "wave 0": (dict(wave=0), VALUE, "wave must be at least 1, got 0"),
     "negative cost": (dict(cost=-0.1), VALUE, "cost must be finite and not negative, got -0.1"),
     "infinite cost": (dict(cost=math.inf), VALUE, "cost must be finite and not negative, got inf"),
-    "cost NaN": (dict(cost=NAN), VALUE, "cost and budget must not be NaN or negative (None: no limit), got nan and None"),
+    "cost NaN": (
+        dict(cost=NAN),
+        VALUE,
+        "cost and budget must not be NaN or negative (None: no limit), got nan and None",
+    ),
     "cost as text": (dict(cost="0"), TYPE, "cost must be a number, got '0'"),
-    "budget below the floor": (dict(budget=7), VALUE, "budget must cover initial rollouts for every prompt, got 7 and 8"),
-    "budget below the floors": (dict(initial=[4, 6], budget=9), VALUE, "budget must cover initial rollouts for every prompt, got 9 and 10"),
-    "negative budget": (dict(budget=-1), VALUE, "cost and budget must not be NaN or negative (None: no limit), got None and -1"),
+    "budget below the floor": (
+        dict(budget=7),
+        VALUE,
+        "budget must cover initial rollouts for every prompt, got 7 and 8",
+    ),
+    "budget below the floors": (
+        dict(initial=[4, 6], budget=9),
+        VALUE,
+        "budget must cover initial rollouts for every prompt, got 9 and 10",
+    ),
+    "negative budget": (
+        dict(budget=-1),
+        VALUE,
+        "cost and budget must not be NaN or negative (None: no limit), got None and -1",
+    ),
     "fractional budget": (dict(budget=8.5), TYPE, "budget must be an integer, got 8.5"),
     "unknown rule": (dict(rule="v05"), VALUE, "rule must be one of 'osla', 'neyman', got 'v05'"),
-    "unknown look-ahead": (dict(look_ahead="none"), VALUE, "look_ahead must be one of 'same_bias', 'same_mean', 'derivative', got 'none'"),
-    "range the wrong way round": (dict(reward_range=(1, 0)), VALUE, "reward_range must be two finite numbers (at most 1e30), the lower one first, got 1 and 0"),
+    "unknown look-ahead": (
+        dict(look_ahead="none"),
+        VALUE,
+        "look_ahead must be one of 'same_bias', 'same_mean', 'derivative', got 'none'",
+    ),
+    "range the wrong way round": (
+        dict(reward_range=(1, 0)),
+        VALUE,
+        "reward_range must be two finite numbers (at most 1e30), the lower one first, got 1 and 0",
+    ),
     "range of NaN": (dict(reward_range=(0, NAN)), VALUE, "the lower one first, got 0 and nan"),
     "range of one": (dict(reward_range=(1,)), TYPE, "reward_range must be two numbers (low, high), got (1,)"),
-    "calibration of another kind": (dict(calibration=0.5), TYPE, "calibration must be a Calibration, a RunningCalibration or None, got float"),
-    "calibration with NaN": (dict(calibration=dataclasses.replace(CALIBRATION, slope=NAN)), VALUE, "calibration must hold means of at most 1e31"),
+    "calibration of another kind": (
+        dict(calibration=0.5),
+        TYPE,
+        "calibration must be a Calibration, a RunningCalibration or None, got float",
+    ),
+    "calibration with NaN": (
+        dict(calibration=dataclasses.replace(CALIBRATION, slope=NAN)),
+        VALUE,
+        "calibration must hold means of at most 1e31",
+    ),
 }
 
 
@@ -798,22 +940,87 @@ def cancel(*arguments):
 
 
 REFUSED = {
-    "unknown prompt": (observe([0, 2], [1, 1]), VALUE, "UNKNOWN_PROMPT", "prompt_index[1] must lie in 0 to prompts - 1, got 2 and 2"),
-    "negative prompt": (observe([0, 1, -1], [1, 1, 1]), VALUE, "UNKNOWN_PROMPT", "prompt_index[2] must lie in 0 to prompts - 1, got -1 and 2"),
-    "huge prompt": (observe([2**62], [1]), VALUE, "UNKNOWN_PROMPT", "prompt_index[0] must lie in 0 to prompts - 1, got 4611686018427387904 and 2"),
-    "more than in flight": (observe([1, 0, 1, 1, 1], [1] * 5), VALUE, "NOT_IN_FLIGHT", "prompt_index[4] must not return more rollouts than are in flight of prompt, got 1"),
-    "reward NaN": (observe([0, 1], [1, NAN]), VALUE, "INVALID_REWARD", "rewards[1] must be finite (cancel takes back a failed rollout), got nan"),
-    "unscorable": (observe([0, 1], [1, None]), VALUE, "INVALID_REWARD", "rewards[1] must be finite (cancel takes back a failed rollout), got nan"),
-    "infinite reward": (observe([0], [math.inf]), VALUE, "INVALID_REWARD", "rewards[0] must be finite (cancel takes back a failed rollout), got inf"),
-    "reward outside the range": (observe([0, 0], [0, -0.5]), VALUE, "REWARD_OUT_OF_RANGE", "rewards[1] must lie in reward_range [0, 1], got -0.5"),
+    "unknown prompt": (
+        observe([0, 2], [1, 1]),
+        VALUE,
+        "UNKNOWN_PROMPT",
+        "prompt_index[1] must lie in 0 to prompts - 1, got 2 and 2",
+    ),
+    "negative prompt": (
+        observe([0, 1, -1], [1, 1, 1]),
+        VALUE,
+        "UNKNOWN_PROMPT",
+        "prompt_index[2] must lie in 0 to prompts - 1, got -1 and 2",
+    ),
+    "huge prompt": (
+        observe([2**62], [1]),
+        VALUE,
+        "UNKNOWN_PROMPT",
+        "prompt_index[0] must lie in 0 to prompts - 1, got 4611686018427387904 and 2",
+    ),
+    "more than in flight": (
+        observe([1, 0, 1, 1, 1], [1] * 5),
+        VALUE,
+        "NOT_IN_FLIGHT",
+        "prompt_index[4] must not return more rollouts than are in flight of prompt, got 1",
+    ),
+    "reward NaN": (
+        observe([0, 1], [1, NAN]),
+        VALUE,
+        "INVALID_REWARD",
+        "rewards[1] must be finite (cancel takes back a failed rollout), got nan",
+    ),
+    "unscorable": (
+        observe([0, 1], [1, None]),
+        VALUE,
+        "INVALID_REWARD",
+        "rewards[1] must be finite (cancel takes back a failed rollout), got nan",
+    ),
+    "infinite reward": (
+        observe([0], [math.inf]),
+        VALUE,
+        "INVALID_REWARD",
+        "rewards[0] must be finite (cancel takes back a failed rollout), got inf",
+    ),
+    "reward outside the range": (
+        observe([0, 0], [0, -0.5]),
+        VALUE,
+        "REWARD_OUT_OF_RANGE",
+        "rewards[1] must lie in reward_range [0, 1], got -0.5",
+    ),
     "fewer rewards": (observe([0, 1], [1]), VALUE, None, "rewards must have one entry per prompt (2), got shape (1,)"),
     "rewards as text": (observe([0], ["1"]), TYPE, None, "rewards must be numbers, got dtype <U1"),
-    "fractional prompts": (observe([0.0], [1]), TYPE, None, "prompt_index must be numbers, got dtype float64: 64-bit integers are needed"),
-    "prompts in a table": (observe([[0]], [1]), VALUE, None, "prompt_index must have one dimension (prompts), got shape (1, 1)"),
-    "failure of an unknown prompt": (cancel([1, 9]), VALUE, "UNKNOWN_PROMPT", "prompt_index[1] must lie in 0 to prompts - 1, got 9 and 2"),
-    "more failures than in flight": (cancel([0] * 4), VALUE, "NOT_IN_FLIGHT", "prompt_index[3] must not return more rollouts than are in flight of prompt, got 0"),
+    "fractional prompts": (
+        observe([0.0], [1]),
+        TYPE,
+        None,
+        "prompt_index must be numbers, got dtype float64: 64-bit integers are needed",
+    ),
+    "prompts in a table": (
+        observe([[0]], [1]),
+        VALUE,
+        None,
+        "prompt_index must have one dimension (prompts), got shape (1, 1)",
+    ),
+    "failure of an unknown prompt": (
+        cancel([1, 9]),
+        VALUE,
+        "UNKNOWN_PROMPT",
+        "prompt_index[1] must lie in 0 to prompts - 1, got 9 and 2",
+    ),
+    "more failures than in flight": (
+        cancel([0] * 4),
+        VALUE,
+        "NOT_IN_FLIGHT",
+        "prompt_index[3] must not return more rollouts than are in flight of prompt, got 0",
+    ),
     "failure of no prompt": (cancel(None), TYPE, None, "prompt_index must be numbers, got dtype object"),
-    "an estimate by another rule": (lambda allocator: allocator.estimate(rule=""), VALUE, None, "rule must be one of 'v05', "),
+    "an estimate by another rule": (
+        lambda allocator: allocator.estimate(rule=""),
+        VALUE,
+        None,
+        "rule must be one of 'v05', ",
+    ),
 }
 
 
@@ -836,10 +1043,19 @@ def test_results_before_any_request():
 
 
 CLOSED = {
-    "request": lambda a: a.request(), "observe": lambda a: a.observe([0], [1.0]), "cancel": lambda a: a.cancel([0]),
-    "stop": lambda a: a.stop(), "done": lambda a: a.done, "counts": lambda a: a.counts, "in_flight": lambda a: a.in_flight,
-    "observations": lambda a: a.observations(), "estimate": lambda a: a.estimate(), "len": len,
-    "state_dict": lambda a: a.state_dict(), "pickle": pickle.dumps}
+    "request": lambda a: a.request(),
+    "observe": lambda a: a.observe([0], [1.0]),
+    "cancel": lambda a: a.cancel([0]),
+    "stop": lambda a: a.stop(),
+    "done": lambda a: a.done,
+    "counts": lambda a: a.counts,
+    "in_flight": lambda a: a.in_flight,
+    "observations": lambda a: a.observations(),
+    "estimate": lambda a: a.estimate(),
+    "len": len,
+    "state_dict": lambda a: a.state_dict(),
+    "pickle": pickle.dumps,
+}
 
 
 @pytest.mark.parametrize("call", CLOSED.values(), ids=CLOSED)

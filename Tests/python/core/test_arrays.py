@@ -110,7 +110,8 @@ def test_rewards_are_numbers(dtype):
 
 
 @pytest.mark.parametrize(
-    "rewards", [[1, 0, None, 1, 0, 0, 1, 0], ["1"] * 8, None, {1: 2}, iter(REWARDS), "10110010", [[1], [2, 3]]])
+    "rewards", [[1, 0, None, 1, 0, 0, 1, 0], ["1"] * 8, None, {1: 2}, iter(REWARDS), "10110010", [[1], [2, 3]]]
+)
 def test_other_kinds_of_rewards(rewards):
     with pytest.raises(v05.ArgumentTypeError, match="rewards must be"):
         advantages(rewards)
@@ -221,7 +222,8 @@ def priors(prior, groups=GROUPS):
 
 
 @pytest.mark.parametrize(
-    "prior", [0.5, np.float32(0.5), np.float16(0.5), np.array(0.5), np.array([0.5] * 8, "f2"), (0.5,) * 8])
+    "prior", [0.5, np.float32(0.5), np.float16(0.5), np.array(0.5), np.array([0.5] * 8, "f2"), (0.5,) * 8]
+)
 def test_one_prior_for_all(prior):
     assert priors(prior) == [0.5, 0.5]
 
@@ -279,8 +281,21 @@ def test_errors_name_the_callers_own_group(groups, label):
 
 
 WRONG_PRIORS = [
-    "x", "0.5", b"0.5", ["0.5"] * 8, 1j, [1j] * 8, np.zeros(8, "M8[s]"), object(), {7: "x"}, {7: 1j}, {7: [1], 3: 0},
-    iter(PRIOR), {1, 2}, 10**400]
+    "x",
+    "0.5",
+    b"0.5",
+    ["0.5"] * 8,
+    1j,
+    [1j] * 8,
+    np.zeros(8, "M8[s]"),
+    object(),
+    {7: "x"},
+    {7: 1j},
+    {7: [1], 3: 0},
+    iter(PRIOR),
+    {1, 2},
+    10**400,
+]
 
 
 @pytest.mark.parametrize("prior", WRONG_PRIORS, ids=lambda prior: repr(prior)[:20])
@@ -298,8 +313,10 @@ def test_shape_of_the_prior(prior):
 # Strengths of priors are laid out like priors.
 
 
-@pytest.mark.parametrize("strength", [
-    4, 4.0, [4] * 8, {7: 4, 3: 4}, np.full(8, 4, np.uint8), np.full(16, 4, np.float16)[::2], np.array(4), (4,) * 8])
+@pytest.mark.parametrize(
+    "strength",
+    [4, 4.0, [4] * 8, {7: 4, 3: 4}, np.full(8, 4, np.uint8), np.full(16, 4, np.float16)[::2], np.array(4), (4,) * 8],
+)
 def test_kinds_of_strengths(strength):
     estimate = v05.estimate(REWARDS, GROUPS, PRIOR, prior_strength=strength, rule="discounted_beta")
     assert estimate.weight.tolist() == [0.5, 0.5]
@@ -406,7 +423,8 @@ def test_half_precision_beyond_the_range_is_refused():
 
 
 @pytest.mark.parametrize(
-    "probability, expected", [(0.25, -0.5), (1, 1.0), (True, 1.0), (np.float32(0.5), 0.0), (np.array(0.5), 0.0)])
+    "probability, expected", [(0.25, -0.5), (1, 1.0), (True, 1.0), (np.float32(0.5), 0.0), (np.array(0.5), 0.0)]
+)
 def test_prior_from_one_probability(probability, expected):
     value = v05.prior_from_probability(probability, reward_range=(-1, 1))
     assert type(value) is float and value == expected

@@ -33,79 +33,168 @@ BETA = "discounted_beta"
 # name: (changed arguments, exception, message)
 BAD = {
     # Rewards.
-    "NaN reward": (dict(rewards=changed(REWARDS, 2, np.nan)), VALUE,
-        "rewards[2] must be finite in a counted row (mask takes a row out), got nan"),
-    "infinite reward": (dict(rewards=changed(REWARDS, 0, np.inf)), VALUE,
-        "rewards[0] must be finite in a counted row (mask takes a row out), got inf"),
-    "minus infinite reward": (dict(rewards=changed(REWARDS, 3, -np.inf), rule="grpo"), VALUE,
-        "rewards[3] must be finite in a counted row (mask takes a row out), got -inf"),
-    "huge reward": (dict(rewards=changed(REWARDS, 1, 1.1e30), rule="grpo"), VALUE,
-        "rewards[1] must not be larger than 1e30 in absolute value, got 1.1e+30"),
-    "reward above the range": (dict(rewards=changed(REWARDS, 1, 1.5)), VALUE,
-        "rewards[1] must lie in reward_range [0, 1], got 1.5"),
-    "reward below the range": (dict(rewards=changed(REWARDS, 1, -0.25)), VALUE,
-        "rewards[1] must lie in reward_range [0, 1], got -0.25"),
-    "reward outside another range": (dict(reward_range=(0.5, 2)), VALUE,
-        "rewards[0] must lie in reward_range [0.5, 2], got 0"),
-    "reward outside, calibrated": (dict(rewards=changed(REWARDS, 1, 2.0), rule="calibrated"), VALUE,
-        "rewards[1] must lie in reward_range [0, 1], got 2"),
-    "reward not two-valued": (dict(rewards=changed(REWARDS, 1, 0.5), test="exact"), VALUE,
-        "rewards[1] must be an end of reward_range for the exact test: [0, 1], got 0.5"),
-    "reward not two-valued, mixture": (dict(rewards=changed(REWARDS, 3, 0.5), rule="mixture"), VALUE,
-        "rewards[3] must be an end of reward_range for the rule mixture (calibrated takes any reward): [0, 1], got 0.5"),
+    "NaN reward": (
+        dict(rewards=changed(REWARDS, 2, np.nan)),
+        VALUE,
+        "rewards[2] must be finite in a counted row (mask takes a row out), got nan",
+    ),
+    "infinite reward": (
+        dict(rewards=changed(REWARDS, 0, np.inf)),
+        VALUE,
+        "rewards[0] must be finite in a counted row (mask takes a row out), got inf",
+    ),
+    "minus infinite reward": (
+        dict(rewards=changed(REWARDS, 3, -np.inf), rule="grpo"),
+        VALUE,
+        "rewards[3] must be finite in a counted row (mask takes a row out), got -inf",
+    ),
+    "huge reward": (
+        dict(rewards=changed(REWARDS, 1, 1.1e30), rule="grpo"),
+        VALUE,
+        "rewards[1] must not be larger than 1e30 in absolute value, got 1.1e+30",
+    ),
+    "reward above the range": (
+        dict(rewards=changed(REWARDS, 1, 1.5)),
+        VALUE,
+        "rewards[1] must lie in reward_range [0, 1], got 1.5",
+    ),
+    "reward below the range": (
+        dict(rewards=changed(REWARDS, 1, -0.25)),
+        VALUE,
+        "rewards[1] must lie in reward_range [0, 1], got -0.25",
+    ),
+    "reward outside another range": (
+        dict(reward_range=(0.5, 2)),
+        VALUE,
+        "rewards[0] must lie in reward_range [0.5, 2], got 0",
+    ),
+    "reward outside, calibrated": (
+        dict(rewards=changed(REWARDS, 1, 2.0), rule="calibrated"),
+        VALUE,
+        "rewards[1] must lie in reward_range [0, 1], got 2",
+    ),
+    "reward not two-valued": (
+        dict(rewards=changed(REWARDS, 1, 0.5), test="exact"),
+        VALUE,
+        "rewards[1] must be an end of reward_range for the exact test: [0, 1], got 0.5",
+    ),
+    "reward not two-valued, mixture": (
+        dict(rewards=changed(REWARDS, 3, 0.5), rule="mixture"),
+        VALUE,
+        "rewards[3] must be an end of reward_range for the rule mixture (calibrated takes any reward): [0, 1], got 0.5",
+    ),
     "no rewards": (dict(rewards=None), TYPE, "rewards must be numbers, got dtype object"),
-    "unscorable reward": (dict(rewards=changed(REWARDS, 0, None)), TYPE,
-        "rewards must be numbers, got dtype object (an unscorable rollout belongs in the mask)"),
-    "rewards of objects": (dict(rewards=np.array(REWARDS, dtype=object)), TYPE,
-        "rewards must be numbers, got dtype object"),
+    "unscorable reward": (
+        dict(rewards=changed(REWARDS, 0, None)),
+        TYPE,
+        "rewards must be numbers, got dtype object (an unscorable rollout belongs in the mask)",
+    ),
+    "rewards of objects": (
+        dict(rewards=np.array(REWARDS, dtype=object)),
+        TYPE,
+        "rewards must be numbers, got dtype object",
+    ),
     "rewards of text": (dict(rewards=["0", "1", "1", "0"]), TYPE, "rewards must be numbers, got dtype <U1"),
     "ragged rewards": (dict(rewards=[[0.0, 1.0], [1.0]]), TYPE, "rewards must be an array of numbers, got list"),
-    "2-D rewards": (dict(rewards=np.zeros((2, 2))), VALUE,
-        "rewards must have one dimension (rollouts), got shape (2, 2)"),
+    "2-D rewards": (
+        dict(rewards=np.zeros((2, 2))),
+        VALUE,
+        "rewards must have one dimension (rollouts), got shape (2, 2)",
+    ),
     # Groups.
     "too few groups": (dict(groups=GROUPS[:3]), VALUE, "groups must have one entry per reward, got 3 for 4 rewards"),
-    "too many groups": (dict(groups=np.arange(5)), VALUE,
-        "groups must have one entry per reward, got 5 for 4 rewards"),
-    "groups of floats": (dict(groups=np.array(GROUPS, dtype=float)), TYPE,
-        "groups must be one-dimensional integers or hashables, got float64 of shape (4,)"),
-    "groups of NaN": (dict(groups=[np.nan] * 4), TYPE,
-        "groups must be integers or hashables, neither floats nor tensors, got nan"),
-    "unhashable groups": (dict(groups=[[5]] * 4), TYPE,
-        "groups must be integers or hashables: unhashable type: 'list'"),
+    "too many groups": (dict(groups=np.arange(5)), VALUE, "groups must have one entry per reward, got 5 for 4 rewards"),
+    "groups of floats": (
+        dict(groups=np.array(GROUPS, dtype=float)),
+        TYPE,
+        "groups must be one-dimensional integers or hashables, got float64 of shape (4,)",
+    ),
+    "groups of NaN": (
+        dict(groups=[np.nan] * 4),
+        TYPE,
+        "groups must be integers or hashables, neither floats nor tensors, got nan",
+    ),
+    "unhashable groups": (
+        dict(groups=[[5]] * 4),
+        TYPE,
+        "groups must be integers or hashables: unhashable type: 'list'",
+    ),
     "no groups": (dict(groups=None), TYPE, "groups must have one entry per reward, got NoneType"),
     "groups as a string": (dict(groups="5566"), TYPE, "groups must have one entry per reward, got str"),
     # Prior.
-    "prior above the range": (dict(prior=1.25), VALUE,
-        "prior[0] must be NaN (no prior) or lie in reward_range [0, 1], got 1.25 (group 5)"),
-    "prior below the range": (dict(prior={6: -1}), VALUE,
-        "prior[2] must be NaN (no prior) or lie in reward_range [0, 1], got -1 (group 6)"),
-    "infinite prior": (dict(prior=np.inf), VALUE,
-        "prior[0] must be NaN (no prior) or lie in reward_range [0, 1], got inf (group 5)"),
-    "prior that disagrees": (dict(prior=[0.5, 0.5, 0.25, 0.75]), VALUE,
-        "prior[3] must be the same for all rows of a group, got 0.25 and 0.75 (group 6)"),
-    "prior that is missing in one row": (dict(prior=[0.5, None, 0.25, 0.25]), VALUE,
-        "prior[1] must be the same for all rows of a group, got 0.5 and nan (group 5)"),
-    "prior that disagrees, uids": (dict(groups=list("aabb"), prior=[0.5, 0.25, 0, 0]), VALUE,
-        "prior[1] must be the same for all rows of a group, got 0.5 and 0.25 (group 'a')"),
-    "prior of wrong length": (dict(prior=[0.5] * 3), VALUE,
-        "prior must be a number, a dict by group or one value per reward, got shape (3,) for 4 rewards"),
+    "prior above the range": (
+        dict(prior=1.25),
+        VALUE,
+        "prior[0] must be NaN (no prior) or lie in reward_range [0, 1], got 1.25 (group 5)",
+    ),
+    "prior below the range": (
+        dict(prior={6: -1}),
+        VALUE,
+        "prior[2] must be NaN (no prior) or lie in reward_range [0, 1], got -1 (group 6)",
+    ),
+    "infinite prior": (
+        dict(prior=np.inf),
+        VALUE,
+        "prior[0] must be NaN (no prior) or lie in reward_range [0, 1], got inf (group 5)",
+    ),
+    "prior that disagrees": (
+        dict(prior=[0.5, 0.5, 0.25, 0.75]),
+        VALUE,
+        "prior[3] must be the same for all rows of a group, got 0.25 and 0.75 (group 6)",
+    ),
+    "prior that is missing in one row": (
+        dict(prior=[0.5, None, 0.25, 0.25]),
+        VALUE,
+        "prior[1] must be the same for all rows of a group, got 0.5 and nan (group 5)",
+    ),
+    "prior that disagrees, uids": (
+        dict(groups=list("aabb"), prior=[0.5, 0.25, 0, 0]),
+        VALUE,
+        "prior[1] must be the same for all rows of a group, got 0.5 and 0.25 (group 'a')",
+    ),
+    "prior of wrong length": (
+        dict(prior=[0.5] * 3),
+        VALUE,
+        "prior must be a number, a dict by group or one value per reward, got shape (3,) for 4 rewards",
+    ),
     "prior as text": (dict(prior="0.5"), TYPE, "prior must be numbers, got dtype <U3"),
     "complex prior": (dict(prior=np.array([1j] * 4)), TYPE, "prior must be numbers, got dtype complex128"),
-    "negative strength": (dict(prior=0.5, prior_strength=-1, rule=BETA), VALUE,
-        "prior_strength[0] must be finite and not negative, got -1 (group 5)"),
-    "infinite strength": (dict(prior=0.5, prior_strength={5: 1, 6: np.inf}, rule=BETA), VALUE,
-        "prior_strength[2] must be finite and not negative, got inf (group 6)"),
-    "missing strength": (dict(prior=0.5, prior_strength={6: 1}, rule=BETA), VALUE,
-        "prior_strength[0] must be finite and not negative, got nan (group 5)"),
-    "strength that disagrees": (dict(prior=0.5, prior_strength=[1, 1, 1, 2], rule=BETA), VALUE,
-        "prior_strength[3] must be the same for all rows of a group, got 1 and 2 (group 6)"),
-    "strength of wrong length": (dict(prior=0.5, prior_strength=[1] * 5), VALUE,
-        "prior_strength must be a number, a dict by group or one value per reward, got shape (5,) for 4 rewards"),
-    "strength as text": (dict(prior=0.5, prior_strength=["1"] * 4), TYPE,
-        "prior_strength must be numbers, got dtype <U1"),
+    "negative strength": (
+        dict(prior=0.5, prior_strength=-1, rule=BETA),
+        VALUE,
+        "prior_strength[0] must be finite and not negative, got -1 (group 5)",
+    ),
+    "infinite strength": (
+        dict(prior=0.5, prior_strength={5: 1, 6: np.inf}, rule=BETA),
+        VALUE,
+        "prior_strength[2] must be finite and not negative, got inf (group 6)",
+    ),
+    "missing strength": (
+        dict(prior=0.5, prior_strength={6: 1}, rule=BETA),
+        VALUE,
+        "prior_strength[0] must be finite and not negative, got nan (group 5)",
+    ),
+    "strength that disagrees": (
+        dict(prior=0.5, prior_strength=[1, 1, 1, 2], rule=BETA),
+        VALUE,
+        "prior_strength[3] must be the same for all rows of a group, got 1 and 2 (group 6)",
+    ),
+    "strength of wrong length": (
+        dict(prior=0.5, prior_strength=[1] * 5),
+        VALUE,
+        "prior_strength must be a number, a dict by group or one value per reward, got shape (5,) for 4 rewards",
+    ),
+    "strength as text": (
+        dict(prior=0.5, prior_strength=["1"] * 4),
+        TYPE,
+        "prior_strength must be numbers, got dtype <U1",
+    ),
     # Mask.
-    "mask of wrong length": (dict(mask=[True] * 5), VALUE,
-        "mask must have one entry per reward, got shape (5,) for 4 rewards"),
+    "mask of wrong length": (
+        dict(mask=[True] * 5),
+        VALUE,
+        "mask must have one entry per reward, got shape (5,) for 4 rewards",
+    ),
     "mask of numbers": (dict(mask=[0, 1, 2, 3]), VALUE, "mask must be booleans, or 0 and 1, got 2"),
     "mask of text": (dict(mask=["yes"] * 4), TYPE, "mask must be booleans, got dtype <U3"),
     # Options.
@@ -115,17 +204,29 @@ BAD = {
     "unknown scale": (dict(scale="std"), VALUE, "scale must be one of 'none', 'group', 'batch', got 'std'"),
     "unknown singleton": (dict(singleton=None), VALUE, "singleton must be one of 'zero', 'raw', got None"),
     "unknown test": (dict(test="binomial"), VALUE, "test must be one of 'bound', 'exact', got 'binomial'"),
-    "range the wrong way round": (dict(reward_range=(1, 0)), VALUE,
-        "reward_range must be two finite numbers (at most 1e30), the lower one first, got 1 and 0"),
-    "empty range": (dict(reward_range=(1, 1)), VALUE,
-        "reward_range must be two finite numbers (at most 1e30), the lower one first, got 1 and 1"),
+    "range the wrong way round": (
+        dict(reward_range=(1, 0)),
+        VALUE,
+        "reward_range must be two finite numbers (at most 1e30), the lower one first, got 1 and 0",
+    ),
+    "empty range": (
+        dict(reward_range=(1, 1)),
+        VALUE,
+        "reward_range must be two finite numbers (at most 1e30), the lower one first, got 1 and 1",
+    ),
     "infinite range": (dict(reward_range=(0, np.inf)), VALUE, "the lower one first, got 0 and inf"),
     "range of NaN": (dict(reward_range=(np.nan, 1)), VALUE, "the lower one first, got nan and 1"),
     "range of one": (dict(reward_range=1), TYPE, "reward_range must be two numbers (low, high), got 1"),
-    "range of three": (dict(reward_range=(0, 1, 2)), TYPE,
-        "reward_range must be two numbers (low, high), got (0, 1, 2)"),
-    "range as text": (dict(reward_range=("0", "1")), TYPE,
-        "reward_range must be two numbers (low, high), got ('0', '1')"),
+    "range of three": (
+        dict(reward_range=(0, 1, 2)),
+        TYPE,
+        "reward_range must be two numbers (low, high), got (0, 1, 2)",
+    ),
+    "range as text": (
+        dict(reward_range=("0", "1")),
+        TYPE,
+        "reward_range must be two numbers (low, high), got ('0', '1')",
+    ),
     "ddof 2": (dict(ddof=2), VALUE, "ddof must be 0 or 1, got 2"),
     "ddof -1": (dict(ddof=-1), VALUE, "ddof must be 0 or 1, got -1"),
     "huge ddof": (dict(ddof=2**32), VALUE, "ddof must be a 32-bit integer, got 4294967296"),
@@ -137,19 +238,33 @@ BAD = {
     "level NaN": (dict(level=np.nan), VALUE, "level must lie in [0, 1], got nan"),
     "no level": (dict(level=None), TYPE, "level must be a number, got None"),
     "level beyond floats": (dict(level=10**400), TYPE, "level must be a number, got 1000"),
-    "leave_one_out as text": (dict(leave_one_out="no"), VALUE,
-        "leave_one_out must be one of False, True, got 'no'"),
-    "leave_one_out by row": (dict(leave_one_out=np.array([True, False])), VALUE,
-        "leave_one_out must be one of False, True, got array"),
+    "leave_one_out as text": (dict(leave_one_out="no"), VALUE, "leave_one_out must be one of False, True, got 'no'"),
+    "leave_one_out by row": (
+        dict(leave_one_out=np.array([True, False])),
+        VALUE,
+        "leave_one_out must be one of False, True, got array",
+    ),
     # Calibration.
-    "calibration of another kind": (dict(calibration={"slope": 1}), TYPE,
-        "calibration must be a Calibration, a RunningCalibration or None, got dict"),
-    "calibration with NaN": (dict(rule="calibrated", calibration=broken(slope=np.nan)), VALUE,
-        "calibration must hold means of at most 1e31"),
-    "calibration of text": (dict(rule="calibrated", calibration=broken(slope="1")), TYPE,
-        "slope must be a number, got '1'"),
-    "negative variance": (dict(rule="calibrated", calibration=broken(prior_variance=-1.0)), VALUE,
-        "calibration must not hold a negative variance or number of groups"),
+    "calibration of another kind": (
+        dict(calibration={"slope": 1}),
+        TYPE,
+        "calibration must be a Calibration, a RunningCalibration or None, got dict",
+    ),
+    "calibration with NaN": (
+        dict(rule="calibrated", calibration=broken(slope=np.nan)),
+        VALUE,
+        "calibration must hold means of at most 1e31",
+    ),
+    "calibration of text": (
+        dict(rule="calibrated", calibration=broken(slope="1")),
+        TYPE,
+        "slope must be a number, got '1'",
+    ),
+    "negative variance": (
+        dict(rule="calibrated", calibration=broken(prior_variance=-1.0)),
+        VALUE,
+        "calibration must not hold a negative variance or number of groups",
+    ),
 }
 
 
@@ -178,10 +293,19 @@ def test_bad_arguments_of_a_fit(arguments, kind, message):
 
 
 @pytest.mark.parametrize("rule", c.RULES)
-@pytest.mark.parametrize("spoiled", [
-    dict(rewards=changed(REWARDS, 1, np.nan)), dict(rewards=changed(REWARDS, 1, 1.5)),
-    dict(rewards=changed(REWARDS, 1, 1e31)), dict(prior=1.5), dict(prior=[0.5, 0.25, 0.5, 0.5]),
-    dict(prior_strength=-1), dict(prior_strength=[1, 2, 1, 1])], ids=repr)
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        dict(rewards=changed(REWARDS, 1, np.nan)),
+        dict(rewards=changed(REWARDS, 1, 1.5)),
+        dict(rewards=changed(REWARDS, 1, 1e31)),
+        dict(prior=1.5),
+        dict(prior=[0.5, 0.25, 0.5, 0.5]),
+        dict(prior_strength=-1),
+        dict(prior_strength=[1, 2, 1, 1]),
+    ],
+    ids=repr,
+)
 def test_advantages_and_estimates_refuse_the_same(rule, spoiled):
     """The core has a fast path for advantages alone, which must not be blind."""
     outcomes = []
@@ -208,12 +332,21 @@ BAD_PROBABILITIES = {
     "complex": (dict(probability=0.5j), TYPE, "probability must be numbers, got dtype complex128"),
     "dict": (dict(probability={1: 0.5}), TYPE, "probability must be numbers, got dtype object"),
     "huge": (dict(probability=10**400), TYPE, "probability must be numbers, got dtype object"),
-    "range": (dict(probability=0.5, reward_range=(1, 0)), VALUE,
-        "reward_range must be two finite numbers, the lower one first, got 1 and 0"),
-    "infinite range": (dict(probability=0.5, reward_range=(0, np.inf)), VALUE,
-        "reward_range must be two finite numbers, the lower one first, got 0 and inf"),
-    "no range": (dict(probability=0.5, reward_range=None), TYPE,
-        "reward_range must be two numbers (low, high), got None"),
+    "range": (
+        dict(probability=0.5, reward_range=(1, 0)),
+        VALUE,
+        "reward_range must be two finite numbers, the lower one first, got 1 and 0",
+    ),
+    "infinite range": (
+        dict(probability=0.5, reward_range=(0, np.inf)),
+        VALUE,
+        "reward_range must be two finite numbers, the lower one first, got 0 and inf",
+    ),
+    "no range": (
+        dict(probability=0.5, reward_range=None),
+        TYPE,
+        "reward_range must be two numbers (low, high), got None",
+    ),
 }
 
 
@@ -390,10 +523,14 @@ def test_another_abi_is_said_with_both_versions(monkeypatch):
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
-@pytest.mark.parametrize("source, message", [
-    ("unsigned v05_abi_version(void) { return 7; }", "has ABI version 7, this package needs"),
-    ("int something_else;", "cannot be loaded: .*v05_abi_version"),
-], ids=["older", "another library"])
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        ("unsigned v05_abi_version(void) { return 7; }", "has ABI version 7, this package needs"),
+        ("int something_else;", "cannot be loaded: .*v05_abi_version"),
+    ],
+    ids=["older", "another library"],
+)
 def test_other_libraries_are_refused(tmp_path, source, message):
     path = tmp_path / "libv05.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", path], input=source.encode(), check=True)

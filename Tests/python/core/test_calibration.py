@@ -105,7 +105,8 @@ def test_it_is_taken_wherever_a_calibration_is(running):
     found = v05.estimate(rewards, groups, prior, calibration=running, **options)
     assert found.calibration == running.calibration
     np.testing.assert_array_equal(
-        found.advantages, v05.advantages(rewards, groups, prior, calibration=running.calibration, **options))
+        found.advantages, v05.advantages(rewards, groups, prior, calibration=running.calibration, **options)
+    )
 
 
 # Saved.
@@ -232,7 +233,7 @@ def sealed(data):
 
 
 def test_the_format_is_that_of_the_header(running):
-    """ "v05c", format version, kind, length of the payload, payload, CRC-32 of all before; little-endian."""
+    """Magic "v05c", format version, kind, length of the payload, payload, CRC-32 of all before; little-endian."""
     data = running.state_dict()["checkpoint"]
     name, version, kind, length = struct.unpack_from("<4sIIQ", data)
     assert (name, version, kind, length) == (b"v05c", 1, 1, len(data) - 24)
@@ -276,7 +277,8 @@ def test_hostile_numbers_are_refused_or_harmless(running, number):
 
 
 @pytest.mark.parametrize(
-    "state", [None, {}, 5, b"v05c", {"checkpoint": None}, {"checkpoint": "v05c"}, {"checkpoint": [1]}, [b"v05c"]])
+    "state", [None, {}, 5, b"v05c", {"checkpoint": None}, {"checkpoint": "v05c"}, {"checkpoint": [1]}, [b"v05c"]]
+)
 def test_what_is_no_state_is_refused(running, state):
     before = running.state_dict()
     with pytest.raises(v05.ArgumentTypeError, match="state must be what state_dict"):

@@ -51,7 +51,11 @@ def running_mixture():
 
 
 MAKERS = {
-    "running_calibration": running_calibration, "history": history, "allocator": allocator, "running_mixture": running_mixture}
+    "running_calibration": running_calibration,
+    "history": history,
+    "allocator": allocator,
+    "running_mixture": running_mixture,
+}
 every_kind = pytest.mark.parametrize("kind", MAKERS)
 
 
@@ -125,7 +129,7 @@ def test_torch_save(kind):
 
 @every_kind
 def test_the_format(kind):
-    """ "v05c", format version, kind, length of the payload, payload, CRC-32 of all before; little-endian."""
+    """Magic "v05c", format version, kind, length of the payload, payload, CRC-32 of all before; little-endian."""
     data = checkpoint(kind)
     assert struct.unpack_from("<4sIIQ", data) == (b"v05c", FORMATS[kind], KINDS[kind], len(data) - 24)
     assert sealed(data) == data
@@ -181,7 +185,9 @@ def test_other_formats_are_refused(kind, version):
     data = bytearray(checkpoint(kind))
     struct.pack_into("<I", data, 4, version)
     for changed in (bytes(data), sealed(data)):
-        assert_refused(kind, changed, "VERSION", f"format that this release does not read: .* {version} and {FORMATS[kind]}$")
+        assert_refused(
+            kind, changed, "VERSION", f"format that this release does not read: .* {version} and {FORMATS[kind]}$"
+        )
 
 
 @every_kind
@@ -199,8 +205,12 @@ def test_hostile_payloads_are_refused_or_harmless(kind):
     """With a checksum that fits, whatever is accepted can be used."""
     data = checkpoint(kind)
     generator = np.random.default_rng(1)
-    patterns = [bytes(8), b"\xff" * 8, *(struct.pack("<d", number) for number in (math.nan, math.inf, -1.0, 1e300)), *(
-        struct.pack("<q", number) for number in (1, 2**31, 2**40, -(2**63)))]
+    patterns = [
+        bytes(8),
+        b"\xff" * 8,
+        *(struct.pack("<d", number) for number in (math.nan, math.inf, -1.0, 1e300)),
+        *(struct.pack("<q", number) for number in (1, 2**31, 2**40, -(2**63))),
+    ]
     accepted = 0
     for position in range(20, len(data) - 12, 4):
         for pattern in (*patterns, generator.bytes(8)):
@@ -394,14 +404,17 @@ def test_the_first_allocator_with_a_mixture_is_read_for_ever():
 
 
 @pytest.mark.parametrize(
-    "kind, version", [("history", 2), ("allocator", 1), ("running_mixture", 1), ("allocator_mixture", 1)])
+    "kind, version", [("history", 2), ("allocator", 1), ("running_mixture", 1), ("allocator_mixture", 1)]
+)
 def test_the_saved_checkpoints_are_what_their_scripts_make(kind, version, tmp_path, monkeypatch):
     """Of this format only: a later one gets files of its own."""
     module = script(kind, version)
     monkeypatch.setattr(module, "DESTINATION", tmp_path / "made")
     module.main()
     assert (tmp_path / "made.bin").read_bytes() == (SAVED / f"{kind}_{version}.bin").read_bytes()
-    assert json.loads((tmp_path / "made.json").read_text()) == json.loads((SAVED / f"{kind}_{version}.json").read_text())
+    assert json.loads((tmp_path / "made.json").read_text()) == json.loads(
+        (SAVED / f"{kind}_{version}.json").read_text()
+    )
 
 
 def test_every_saved_checkpoint_is_described():

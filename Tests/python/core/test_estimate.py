@@ -29,7 +29,18 @@ def estimate():
 
 def test_fields(estimate):
     names = [field.name for field in dataclasses.fields(v05.Estimate)]
-    assert names == ["advantages", "row_group", "groups", "count", *FLOATS, *FLAGS, "rule", "calibration", "mixture", "reward_range"]
+    assert names == [
+        "advantages",
+        "row_group",
+        "groups",
+        "count",
+        *FLOATS,
+        *FLAGS,
+        "rule",
+        "calibration",
+        "mixture",
+        "reward_range",
+    ]
     assert type(estimate.advantages) is np.ndarray and estimate.advantages.shape == (7,)
     assert estimate.row_group.tolist() == [0, 1, 0, 1, 2, 0, 3] and estimate.row_group.dtype == np.int64
     assert estimate.groups.tolist() == ["b", "a", "c", "d"]

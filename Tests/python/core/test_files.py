@@ -91,12 +91,26 @@ def test_what_is_no_file_is_refused_and_stays(tmp_path, way):
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("address", [
-    "s3://bucket/run/v05.state", "hdfs://host/path", "gs://b/x", "file:///tmp/x", "abfss://a@b/c", Path("s3://bucket/x")])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3://bucket/run/v05.state",
+        "hdfs://host/path",
+        "gs://b/x",
+        "file:///tmp/x",
+        "abfss://a@b/c",
+        Path("s3://bucket/x"),
+    ],
+)
 def test_an_address_is_no_path(tmp_path, monkeypatch, address):
     monkeypatch.chdir(tmp_path)
-    for attempt in (history().save, v05.History.load, v05.AdvantageEstimator().save, v05.AdvantageEstimator().load,
-                    lambda path: StoredEstimator(state_path=path)):
+    for attempt in (
+        history().save,
+        v05.History.load,
+        v05.AdvantageEstimator().save,
+        v05.AdvantageEstimator().load,
+        lambda path: StoredEstimator(state_path=path),
+    ):
         with pytest.raises(v05.InvalidArgument, match="must be the path of a file on this machine, got the address"):
             attempt(address)
     assert names(tmp_path) == []

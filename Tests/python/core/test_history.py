@@ -58,8 +58,12 @@ class Plain:
 
     def merge(self, other):
         self.level = (
-            other.level if math.isnan(self.level) else self.level if math.isnan(other.level)
-            else (self.level + other.level) / 2)
+            other.level
+            if math.isnan(self.level)
+            else self.level
+            if math.isnan(other.level)
+            else (self.level + other.level) / 2
+        )
         self.started |= other.started
         for key, (a, n, step) in other.entries.items():
             known_a, known_n, known_step = self.entries.pop(key, (0.0, 0.0, step))
@@ -101,7 +105,9 @@ def rows(generator, keys, reward_range):
     low, high = reward_range
     count = int(generator.integers(0, 40))
     mask = generator.random(count) < 0.8
-    rewards = np.where(mask, low + (high - low) * generator.choice([0, 1, 0, 1, 0.3], count), generator.choice([NAN, 1e9, 0], count))
+    rewards = np.where(
+        mask, low + (high - low) * generator.choice([0, 1, 0, 1, 0.3], count), generator.choice([NAN, 1e9, 0], count)
+    )
     return generator.choice(keys, count), rewards, mask
 
 
@@ -288,7 +294,9 @@ def test_strings_have_the_same_keys_for_ever():
     history.record(list(HASHES), [1.0] * len(HASHES))
     assert len(history) == len(HASHES)
     assert history.predict(list(HASHES.values()))[1].tolist() == [1.0] * len(HASHES)
-    assert history.predict([text.encode("utf-8", "surrogatepass") for text in HASHES])[1].tolist() == [1.0] * len(HASHES)
+    assert history.predict([text.encode("utf-8", "surrogatepass") for text in HASHES])[1].tolist() == [1.0] * len(
+        HASHES
+    )
 
 
 HASHES = {
@@ -400,7 +408,13 @@ def copies(history, path):
     history.save(path)
     loaded = v05.History(0.1, 5, 0.2, reward_range=(-9, 9))
     loaded.load_state_dict(history.state_dict())
-    return [loaded, v05.History.load(path), pickle.loads(pickle.dumps(history)), copy.copy(history), copy.deepcopy(history)]
+    return [
+        loaded,
+        v05.History.load(path),
+        pickle.loads(pickle.dumps(history)),
+        copy.copy(history),
+        copy.deepcopy(history),
+    ]
 
 
 def test_saved_histories_go_on_where_they_were(tmp_path):
@@ -487,22 +501,32 @@ def test_discounted_beta(low, high):
         prior = low + (high - low) * np.where(generator.random(20) < 0.2, NAN, generator.random(20))
         strength = generator.choice([0, 0.5, 7.5, 40], 20)
         call = dict(
-            rewards=rewards, groups=groups, prior=prior[groups], prior_strength=strength[groups], rule="discounted_beta",
-            reward_range=(low, high))
+            rewards=rewards,
+            groups=groups,
+            prior=prior[groups],
+            prior_strength=strength[groups],
+            rule="discounted_beta",
+            reward_range=(low, high),
+        )
         found = v05.estimate(**call)
         expected = [
-            merged(rewards[groups == group].mean(), sizes[group], prior[group], strength[group], low, high) for group in range(20)]
+            merged(rewards[groups == group].mean(), sizes[group], prior[group], strength[group], low, high)
+            for group in range(20)
+        ]
         for values, name in zip(zip(*expected), ("weight", "baseline", "mse")):
             np.testing.assert_allclose(getattr(found, name), values, rtol=1e-12, atol=1e-12, err_msg=name)
         alone = (sizes == 1) & (np.isnan(prior) | (strength == 0))
         np.testing.assert_allclose(
-            found.advantages, np.where(alone[groups], 0, rewards - found.baseline[groups]), rtol=1e-12, atol=1e-12)
+            found.advantages, np.where(alone[groups], 0, rewards - found.baseline[groups]), rtol=1e-12, atol=1e-12
+        )
         for row, advantage in enumerate(v05.advantages(**call, leave_one_out=True)):
             group = groups[row]
             others = np.delete(rewards, row)[np.delete(groups, row) == group]
             mean = others.mean() if len(others) else NAN
             baseline = merged(mean, len(others), prior[group], strength[group], low, high)[1]
-            assert advantage == pytest.approx(0 if math.isnan(baseline) else rewards[row] - baseline, rel=1e-12, abs=1e-12)
+            assert advantage == pytest.approx(
+                0 if math.isnan(baseline) else rewards[row] - baseline, rel=1e-12, abs=1e-12
+            )
 
 
 def test_discounted_beta_is_what_the_history_will_say():
@@ -571,7 +595,11 @@ BAD = {
     "negative capacity": (dict(capacity=-5), VALUE, "capacity must be at least 1, or None for no limit, got -5"),
     "fractional capacity": (dict(capacity=1.5), TYPE, "capacity must be an integer, got 1.5"),
     "huge capacity": (dict(capacity=2**40), VALUE, "capacity must be a 32-bit integer, got 1099511627776"),
-    "range the wrong way round": (dict(reward_range=(1, -1)), VALUE, "reward_range must be two finite numbers (at most 1e30), the lower one first, got 1 and -1"),
+    "range the wrong way round": (
+        dict(reward_range=(1, -1)),
+        VALUE,
+        "reward_range must be two finite numbers (at most 1e30), the lower one first, got 1 and -1",
+    ),
     "range of NaN": (dict(reward_range=(NAN, 1)), VALUE, "the lower one first, got nan and 1"),
     "range of one": (dict(reward_range=3), TYPE, "reward_range must be two numbers (low, high), got 3"),
 }
@@ -605,33 +633,93 @@ BAD_KEYS = {
 @pytest.mark.parametrize("keys, message", BAD_KEYS.values(), ids=BAD_KEYS)
 def test_bad_keys(keys, message):
     history = v05.History()
-    for attempt in (lambda: history.predict(keys), lambda: history.record(keys, [1.0]), lambda: history.start(keys, 0.5, 1)):
+    for attempt in (
+        lambda: history.predict(keys),
+        lambda: history.record(keys, [1.0]),
+        lambda: history.start(keys, 0.5, 1),
+    ):
         with pytest.raises(v05.ArgumentTypeError, match=re.escape(message)):
             attempt()
 
 
 REFUSED = {
-    "reward NaN": (lambda h: h.record([1, 2], [1, NAN]), VALUE, "rewards[1] must be finite in a counted row (mask takes a row out), got nan"),
-    "infinite reward": (lambda h: h.record([1], [-math.inf]), VALUE, "rewards[0] must be finite in a counted row (mask takes a row out), got -inf"),
-    "reward outside the range": (lambda h: h.record([1, 2], [1, 1.5]), VALUE, "rewards[1] must lie in reward_range [0, 1], got 1.5"),
-    "missing reward": (lambda h: h.record([1], [None]), TYPE, "rewards must be numbers, got dtype object (an unscorable rollout belongs in the mask)"),
+    "reward NaN": (
+        lambda h: h.record([1, 2], [1, NAN]),
+        VALUE,
+        "rewards[1] must be finite in a counted row (mask takes a row out), got nan",
+    ),
+    "infinite reward": (
+        lambda h: h.record([1], [-math.inf]),
+        VALUE,
+        "rewards[0] must be finite in a counted row (mask takes a row out), got -inf",
+    ),
+    "reward outside the range": (
+        lambda h: h.record([1, 2], [1, 1.5]),
+        VALUE,
+        "rewards[1] must lie in reward_range [0, 1], got 1.5",
+    ),
+    "missing reward": (
+        lambda h: h.record([1], [None]),
+        TYPE,
+        "rewards must be numbers, got dtype object (an unscorable rollout belongs in the mask)",
+    ),
     "fewer rewards": (lambda h: h.record([1, 2], [1]), VALUE, "rewards must have one entry per key, got 1 for 2 keys"),
-    "rewards in a table": (lambda h: h.record([1, 2], [[1, 0]]), VALUE, "rewards must have one dimension (rollouts), got shape (1, 2)"),
-    "mask of wrong length": (lambda h: h.record([1, 2], [1, 0], mask=[True]), VALUE, "mask must have one entry per reward, got shape (1,) for 2 rewards"),
-    "mask of numbers": (lambda h: h.record([1, 2], [1, 0], mask=[1, 2]), VALUE, "mask must be booleans, or 0 and 1, got 2"),
+    "rewards in a table": (
+        lambda h: h.record([1, 2], [[1, 0]]),
+        VALUE,
+        "rewards must have one dimension (rollouts), got shape (1, 2)",
+    ),
+    "mask of wrong length": (
+        lambda h: h.record([1, 2], [1, 0], mask=[True]),
+        VALUE,
+        "mask must have one entry per reward, got shape (1,) for 2 rewards",
+    ),
+    "mask of numbers": (
+        lambda h: h.record([1, 2], [1, 0], mask=[1, 2]),
+        VALUE,
+        "mask must be booleans, or 0 and 1, got 2",
+    ),
     "negative step": (lambda h: h.record([1], [1], step=-1), VALUE, "step must lie in 0 to 2147483647, got -1"),
     "negative step of a look": (lambda h: h.predict([1], step=-1), VALUE, "step must lie in 0 to 2147483647, got -1"),
     "huge step": (lambda h: h.record([1], [1], step=2**31), VALUE, "step must be a 32-bit integer, got 2147483648"),
     "fractional step": (lambda h: h.predict([1], step=0.5), TYPE, "step must be an integer, got 0.5"),
-    "start outside the range": (lambda h: h.start([1, 2], [0.5, 1.5], 1), VALUE, "values[1] must be NaN or lie in reward_range [0, 1], got 1.5"),
-    "start of negative strength": (lambda h: h.start([3, 2], 0.5, [1, -1]), VALUE, "strengths[1] must be finite and not negative, got -1"),
-    "start of infinite strength": (lambda h: h.start([3], 0.5, math.inf), VALUE, "strengths[0] must be finite and not negative, got inf"),
-    "start of strength NaN": (lambda h: h.start([3], 0.5, NAN), VALUE, "strengths[0] must be finite and not negative, got nan"),
-    "values of wrong length": (lambda h: h.start([1, 2], [0.5] * 3, 1), VALUE, "value must be a number or have one entry per key (2), got shape (3,)"),
-    "strengths of wrong length": (lambda h: h.start([1, 2], 0.5, [1] * 3), VALUE, "strength must be a number or have one entry per key (2), got shape (3,)"),
+    "start outside the range": (
+        lambda h: h.start([1, 2], [0.5, 1.5], 1),
+        VALUE,
+        "values[1] must be NaN or lie in reward_range [0, 1], got 1.5",
+    ),
+    "start of negative strength": (
+        lambda h: h.start([3, 2], 0.5, [1, -1]),
+        VALUE,
+        "strengths[1] must be finite and not negative, got -1",
+    ),
+    "start of infinite strength": (
+        lambda h: h.start([3], 0.5, math.inf),
+        VALUE,
+        "strengths[0] must be finite and not negative, got inf",
+    ),
+    "start of strength NaN": (
+        lambda h: h.start([3], 0.5, NAN),
+        VALUE,
+        "strengths[0] must be finite and not negative, got nan",
+    ),
+    "values of wrong length": (
+        lambda h: h.start([1, 2], [0.5] * 3, 1),
+        VALUE,
+        "value must be a number or have one entry per key (2), got shape (3,)",
+    ),
+    "strengths of wrong length": (
+        lambda h: h.start([1, 2], 0.5, [1] * 3),
+        VALUE,
+        "strength must be a number or have one entry per key (2), got shape (3,)",
+    ),
     "values as text": (lambda h: h.start([1], "0.5", 1), TYPE, "value must be numbers, got dtype <U3"),
     "merging itself": (lambda h: h.merge(h), VALUE, "other must be another history than the one it is merged into"),
-    "merging another range": (lambda h: h.merge(v05.History(reward_range=(-1, 1))), VALUE, "other must have a reward_range within this one's, got -1 and 1"),
+    "merging another range": (
+        lambda h: h.merge(v05.History(reward_range=(-1, 1))),
+        VALUE,
+        "other must have a reward_range within this one's, got -1 and 1",
+    ),
     "merging another kind": (lambda h: h.merge({}), TYPE, "other must be a History, got dict"),
     "merging what is closed": (lambda h: h.merge(closed()), VALUE, "other must not be closed"),
 }
@@ -654,8 +742,14 @@ def test_what_is_refused_changes_nothing(call, kind, message):
 
 
 CLOSED = {
-    "predict": lambda h: h.predict([1]), "record": lambda h: h.record([1], [1.0]), "start": lambda h: h.start([1], 0.5, 1),
-    "merge": lambda h: h.merge(v05.History()), "len": len, "state_dict": lambda h: h.state_dict(), "pickle": pickle.dumps}
+    "predict": lambda h: h.predict([1]),
+    "record": lambda h: h.record([1], [1.0]),
+    "start": lambda h: h.start([1], 0.5, 1),
+    "merge": lambda h: h.merge(v05.History()),
+    "len": len,
+    "state_dict": lambda h: h.state_dict(),
+    "pickle": pickle.dumps,
+}
 
 
 @pytest.mark.parametrize("call", CLOSED.values(), ids=CLOSED)
@@ -677,7 +771,8 @@ def test_half_precision_is_of_the_historys_own_range():
 
 
 def test_a_wider_range_changes_no_reward():
-    """Merged into a wider range, or widened: the same values as if all had been recorded there, but for the level's start."""
+    """Merged into a wider range, or widened: the same values as if all had been recorded there, but for the level's
+    start."""
     generator = np.random.default_rng(11)
     narrow = v05.History(0.7, step_decay=0.9, start_strength=0, reward_range=(0, 1))
     wide = v05.History(0.7, step_decay=0.9, start_strength=0, reward_range=(-1, 3))

@@ -1,4 +1,5 @@
-"""The rule "mixture": against scipy, its odd cases, its values carried over, and what it is worth on real pass rates."""
+"""The rule "mixture": against scipy, its odd cases, its values carried over, and what it is worth on real pass
+rates."""
 
 import json
 import pickle
@@ -39,7 +40,8 @@ class Reference:
         known = [i for i, value in enumerate(priors) if not np.isnan(value)]
         self.weights = self.fitted([self.likelihood(tables[i][:30], wins[i], counts[i]) for i in known])
         self.grand_weights = self.fitted(
-            [self.likelihood(tables[i][-10:], wins[i], counts[i]) for i in range(len(ids))])
+            [self.likelihood(tables[i][-10:], wins[i], counts[i]) for i in range(len(ids))]
+        )
 
     def components(self, prior):
         """(a, b) of each Beta distribution: 30 with a prior, 10 without."""
@@ -100,8 +102,12 @@ def test_a_million_rewards_of_one_prompt():
     rewards, groups, prior = batch(3)
     many = np.arange(1_000_000) % 4 == 0
     found = v05.estimate(
-        np.concatenate([rewards, many]), np.concatenate([groups, np.full(len(many), -1)]),
-        np.concatenate([prior, np.full(len(many), 0.9)]), rule="mixture", leave_one_out=True)
+        np.concatenate([rewards, many]),
+        np.concatenate([groups, np.full(len(many), -1)]),
+        np.concatenate([prior, np.full(len(many), 0.9)]),
+        rule="mixture",
+        leave_one_out=True,
+    )
     assert np.isfinite(found.advantages).all()
     assert found.baseline[found.groups == -1] == pytest.approx(0.25, abs=1e-3)
 
@@ -132,7 +138,9 @@ def test_every_dtype_of_rewards(dtype):
     rewards, groups, prior = batch(6)
     expected = v05.advantages(rewards, groups, prior, rule="mixture")
     found = v05.advantages(rewards.astype(dtype), groups, prior, rule="mixture")
-    np.testing.assert_allclose(found, expected, rtol=2e-3 if dtype == np.float16 else 1e-6, atol=1e-3 if dtype == np.float16 else 1e-6)
+    np.testing.assert_allclose(
+        found, expected, rtol=2e-3 if dtype == np.float16 else 1e-6, atol=1e-3 if dtype == np.float16 else 1e-6
+    )
 
 
 # Odd cases.
@@ -156,8 +164,15 @@ def test_a_single_rollout_and_none():
     """k = 1 with leave_one_out and k = 0: what was known before."""
     mixture = v05.fit_mixture(*batch(9))
     reference = Reference(*batch(9), (0.0, 1.0), mixture.calibration)
-    found = v05.estimate([1.0, 0.0, 1.0], [0, 1, 2], [0.3, np.nan, 0.8], mask=[1, 1, 0], rule="mixture", mixture=mixture,
-                         leave_one_out=True)
+    found = v05.estimate(
+        [1.0, 0.0, 1.0],
+        [0, 1, 2],
+        [0.3, np.nan, 0.8],
+        mask=[1, 1, 0],
+        rule="mixture",
+        mixture=mixture,
+        leave_one_out=True,
+    )
     for group, prior in enumerate([0.3, np.nan]):
         baseline = reference.posterior(prior, 0, 0)[0]
         assert found.advantages[group] == pytest.approx((1.0, 0.0)[group] - baseline, abs=1e-12)
@@ -179,7 +194,8 @@ def test_rewards_of_more_than_two_values(call):
     with pytest.raises(v05.InvalidArgument) as caught:
         call(rewards, groups, prior, rule="mixture")
     assert str(caught.value) == (
-        "rewards[17] must be an end of reward_range for the rule mixture (calibrated takes any reward): [0, 1], got 0.5")
+        "rewards[17] must be an end of reward_range for the rule mixture (calibrated takes any reward): [0, 1], got 0.5"
+    )
     assert caught.value.status == "V05_STATUS_REWARD_NOT_TWO_VALUED" and caught.value.index == 17
     for fit in (v05.fit_mixture, v05.RunningMixture().update):
         with pytest.raises(v05.InvalidArgument, match=r"rewards\[17\] must be an end of reward_range"):
@@ -191,12 +207,28 @@ def test_rewards_of_more_than_two_values(call):
 
 
 BAD = {
-    "another kind": ({"weights": 1}, v05.ArgumentTypeError, "mixture must be a Mixture, a RunningMixture or None, got dict"),
+    "another kind": (
+        {"weights": 1},
+        v05.ArgumentTypeError,
+        "mixture must be a Mixture, a RunningMixture or None, got dict",
+    ),
     "too few weights": (dict(weights=(1.0,)), v05.InvalidArgument, "mixture.weights must be 30 numbers, got 1"),
-    "no weights": (dict(grand_weights=None), v05.ArgumentTypeError, "mixture.grand_weights must be 10 numbers, got None"),
+    "no weights": (
+        dict(grand_weights=None),
+        v05.ArgumentTypeError,
+        "mixture.grand_weights must be 10 numbers, got None",
+    ),
     "text": (dict(grand_weights=("x",) * 10), v05.ArgumentTypeError, "mixture.grand_weights must be a number, got 'x'"),
-    "sum": (dict(grand_weights=(0.2,) * 10), v05.InvalidArgument, "mixture must hold weights of at least 1e-100 that sum to 1"),
-    "zero": (dict(weights=(0.0, 1.0) + (0.0,) * 28), v05.InvalidArgument, "mixture must hold weights of at least 1e-100"),
+    "sum": (
+        dict(grand_weights=(0.2,) * 10),
+        v05.InvalidArgument,
+        "mixture must hold weights of at least 1e-100 that sum to 1",
+    ),
+    "zero": (
+        dict(weights=(0.0, 1.0) + (0.0,) * 28),
+        v05.InvalidArgument,
+        "mixture must hold weights of at least 1e-100",
+    ),
     "NaN": (dict(weights=(np.nan,) * 30), v05.InvalidArgument, "mixture must hold weights of at least 1e-100"),
     "no calibration": (dict(calibration=None), v05.ArgumentTypeError, "mixture.calibration must be a Calibration"),
 }
@@ -206,10 +238,17 @@ BAD = {
 def test_bad_mixtures(fields, kind, message):
     rewards, groups, prior = batch(11)
     good = v05.fit_mixture(rewards, groups, prior)
-    mixture = fields if kind is v05.ArgumentTypeError and message.endswith("got dict") else v05.Mixture(
-        **{"calibration": good.calibration, "weights": good.weights, "grand_weights": good.grand_weights, **fields})
-    for call in (lambda: v05.advantages(rewards, groups, prior, rule="mixture", mixture=mixture),
-                 lambda: v05.Allocator([0.5], mixture=mixture)):
+    mixture = (
+        fields
+        if kind is v05.ArgumentTypeError and message.endswith("got dict")
+        else v05.Mixture(
+            **{"calibration": good.calibration, "weights": good.weights, "grand_weights": good.grand_weights, **fields}
+        )
+    )
+    for call in (
+        lambda: v05.advantages(rewards, groups, prior, rule="mixture", mixture=mixture),
+        lambda: v05.Allocator([0.5], mixture=mixture),
+    ):
         with pytest.raises(kind, match=message.replace("[", r"\[")):
             call()
 
@@ -224,8 +263,10 @@ def test_a_mixture_is_a_value():
     fitted = v05.advantages(rewards, groups, prior, rule="mixture", leave_one_out=True)
     given = v05.advantages(rewards, groups, prior, rule="mixture", leave_one_out=True, mixture=mixture)
     assert (fitted == given).all()
-    assert (v05.advantages(rewards, groups, prior, rule="calibrated", mixture=mixture)
-            == v05.advantages(rewards, groups, prior, rule="calibrated")).all()
+    assert (
+        v05.advantages(rewards, groups, prior, rule="calibrated", mixture=mixture)
+        == v05.advantages(rewards, groups, prior, rule="calibrated")
+    ).all()
 
 
 @pytest.mark.parametrize("reward_range", RANGES)
@@ -312,7 +353,9 @@ def test_an_allocator_takes_one_of_both_and_two_values():
         v05.Allocator([0.5], mixture=mixture, calibration=mixture.calibration)
     allocator = v05.Allocator([0.5], mixture=mixture)
     allocator.request()
-    with pytest.raises(v05.InvalidArgument, match=r"rewards\[1\] must be an end of reward_range with a mixture .*got 0.5"):
+    with pytest.raises(
+        v05.InvalidArgument, match=r"rewards\[1\] must be an end of reward_range with a mixture .*got 0.5"
+    ):
         allocator.observe([0, 0], [1.0, 0.5])
     allocator.observe([0, 0], [1.0, 0.0])
 
@@ -322,11 +365,13 @@ def test_an_allocator_takes_one_of_both_and_two_values():
 
 @pytest.mark.parametrize("rollouts", [2, 4, 8])
 def test_never_worse_than_the_paper_on_real_pass_rates(rollouts, shared_data):
-    """Squared error of the baseline of 40 batches of 256 prompts whose pass rates are those of real training runs: the mean
-    difference to rule "v05" is at most two of its standard errors at every quality of the prior."""
+    """Squared error of the baseline of 40 batches of 256 prompts whose pass rates are those of real training runs: the
+    mean difference to rule "v05" is at most two of its standard errors at every quality of the prior."""
     log = shared_data / "one-shot-rlvr" / "pass_rates.jsonl"
     rates = [json.loads(line) for line in log.read_text().splitlines()]
-    rates = np.concatenate([np.convolve(row["successes"], np.ones(9), "valid") / (9 * row["rollouts"]) for row in rates])
+    rates = np.concatenate(
+        [np.convolve(row["successes"], np.ones(9), "valid") / (9 * row["rollouts"]) for row in rates]
+    )
     rates = 2 * rates - 1
     generator = np.random.default_rng(20)
     noise = generator.standard_normal
@@ -349,7 +394,8 @@ def test_never_worse_than_the_paper_on_real_pass_rates(rollouts, shared_data):
             prior = np.clip(prior_of(truth), -1, 1)[groups]
             errors = [
                 np.mean((v05.estimate(rewards, groups, prior, rule=rule, reward_range=(-1, 1)).baseline - truth) ** 2)
-                for rule in ("v05", "mixture")]
+                for rule in ("v05", "mixture")
+            ]
             gains[name].append(errors[1] - errors[0])
     for name, values in gains.items():
         print(f"{rollouts} {name:18s} {np.mean(values):+.4f}")

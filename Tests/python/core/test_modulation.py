@@ -17,15 +17,20 @@ def tokens(seed, sequences, length, dtype=np.float64):
     shape = (sequences, length)
     log_prob = -generator.exponential(0.7, shape)
     arrays = dict(
-        advantages=generator.normal(size=shape), entropy=generator.exponential(0.6, shape), log_prob=log_prob,
-        old_log_prob=log_prob + generator.normal(0, 0.2, shape))
+        advantages=generator.normal(size=shape),
+        entropy=generator.exponential(0.6, shape),
+        log_prob=log_prob,
+        old_log_prob=log_prob + generator.normal(0, 0.2, shape),
+    )
     mask = generator.random(shape) < 0.8
     for name in ("entropy", "log_prob", "old_log_prob"):
         arrays[name][~mask] = generator.choice([np.nan, np.inf, -np.inf], (~mask).sum())
     return {name: array.astype(dtype) for name, array in arrays.items()} | {"mask": mask}
 
 
-def reference(advantages, entropy, log_prob, old_log_prob, mask, *, alpha, floor, steepness, threshold, clip_low, clip_high):
+def reference(
+    advantages, entropy, log_prob, old_log_prob, mask, *, alpha, floor, steepness, threshold, clip_low, clip_high
+):
     """Method section 8, sequence by sequence, in float64; also the factors and |dH| of the tokens that count."""
     a, h, now, old = (np.asarray(x, dtype=np.float64) for x in (advantages, entropy, log_prob, old_log_prob))
     mask = np.asarray(mask, dtype=bool)
@@ -53,7 +58,9 @@ def reference(advantages, entropy, log_prob, old_log_prob, mask, *, alpha, floor
     return result
 
 
-@pytest.mark.parametrize("settings", [DEFAULTS, SECOND, dict(DEFAULTS, steepness=5.0, floor=0, threshold=0.1, clip_low=1.0)])
+@pytest.mark.parametrize(
+    "settings", [DEFAULTS, SECOND, dict(DEFAULTS, steepness=5.0, floor=0, threshold=0.1, clip_low=1.0)]
+)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 5), (2, 67), (40, 333)])
 def test_equals_numpy(shape, settings):
     given = tokens(sum(shape), *shape)
@@ -91,7 +98,12 @@ def test_no_token_counts():
     given = tokens(3, 4, 9) | {"mask": np.zeros((4, 9), bool)}
     found, statistics = v05.modulate_advantages(**given, statistics=True)
     assert (found == given["advantages"]).all()
-    assert (statistics.token_count, statistics.clipped, statistics.compensation, statistics.stabilization) == (0, 0, 1, 1)
+    assert (statistics.token_count, statistics.clipped, statistics.compensation, statistics.stabilization) == (
+        0,
+        0,
+        1,
+        1,
+    )
     assert np.isnan(statistics.smallest_entropy) and np.isnan(statistics.largest_entropy)
     for shape in ((0, 5), (3, 0)):
         empty = dict.fromkeys(NAMES, np.zeros(shape))
@@ -114,7 +126,9 @@ def test_equal_entropies_and_zero_advantages():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("now, old", [(-np.inf, -1.0), (-np.inf, -np.inf), (-1.0, -np.inf), (-1e5, -1e5), (-200.0, -1.0), (0.0, -90.0)])
+@pytest.mark.parametrize(
+    "now, old", [(-np.inf, -1.0), (-np.inf, -np.inf), (-1.0, -np.inf), (-1e5, -1e5), (-200.0, -1.0), (0.0, -90.0)]
+)
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_extreme_log_probabilities(now, old, sign, dtype):
     given = tokens(5, 3, 8, dtype)
@@ -124,7 +138,8 @@ def test_extreme_log_probabilities(now, old, sign, dtype):
     found = v05.modulate_advantages(**given)
     assert np.isfinite(found).all()
     np.testing.assert_allclose(
-        found, reference(**given, **DEFAULTS), rtol=1e-12 if dtype == np.float64 else 1e-5, atol=1e-30)
+        found, reference(**given, **DEFAULTS), rtol=1e-12 if dtype == np.float64 else 1e-5, atol=1e-30
+    )
 
 
 def test_statistics():
@@ -140,7 +155,10 @@ def test_statistics():
     factors = result[mask] / a[mask]
     assert factors[negative[mask]].min() >= 0.6 - 1e-12
     assert factors.mean() == pytest.approx(found.compensation * found.stabilization, rel=0.01)
-    assert (found.smallest_entropy, found.largest_entropy) == (given["entropy"][mask].min(), given["entropy"][mask].max())
+    assert (found.smallest_entropy, found.largest_entropy) == (
+        given["entropy"][mask].min(),
+        given["entropy"][mask].max(),
+    )
     assert found.largest_change > 0
 
 
@@ -156,24 +174,53 @@ def test_kinds_of_arrays():
 
 VALUE, TYPE = v05.InvalidArgument, v05.ArgumentTypeError
 BAD = {
-    "NaN entropy": (lambda g: g["entropy"].__setitem__((1, 2), np.nan), VALUE,
-        "entropy[7] must be at most 1e30 in absolute value where mask counts it, got nan (sequence 1, token 2)"),
+    "NaN entropy": (
+        lambda g: g["entropy"].__setitem__((1, 2), np.nan),
+        VALUE,
+        "entropy[7] must be at most 1e30 in absolute value where mask counts it, got nan (sequence 1, token 2)",
+    ),
     "infinite entropy": (lambda g: g["entropy"].__setitem__((0, 0), np.inf), VALUE, "entropy[0] must be at most 1e30"),
-    "NaN log_prob": (lambda g: g["log_prob"].__setitem__((2, 4), np.nan), VALUE,
-        "log_prob[14] must be a log-probability (1 at most) where mask counts it, got nan (sequence 2, token 4)"),
-    "a probability": (lambda g: g["log_prob"].__setitem__((0, 1), 1.25), VALUE, "log_prob[1] must be a log-probability"),
+    "NaN log_prob": (
+        lambda g: g["log_prob"].__setitem__((2, 4), np.nan),
+        VALUE,
+        "log_prob[14] must be a log-probability (1 at most) where mask counts it, got nan (sequence 2, token 4)",
+    ),
+    "a probability": (
+        lambda g: g["log_prob"].__setitem__((0, 1), 1.25),
+        VALUE,
+        "log_prob[1] must be a log-probability",
+    ),
     "NaN old_log_prob": (lambda g: g["old_log_prob"].__setitem__((0, 1), np.nan), VALUE, "old_log_prob[1] must be"),
-    "infinite advantage": (lambda g: g["advantages"].__setitem__((1, 0), -np.inf), VALUE,
-        "advantages[5] must be at most 1e30 in absolute value where mask counts it, got -inf (sequence 1, token 0)"),
-    "infinite advantage of a sequence": (lambda g: g.update(advantages=np.array([1, np.inf, 1])), VALUE,
-        "advantages[1] must be at most 1e30 in absolute value where mask counts it, got inf (sequence 1)"),
-    "shape of entropy": (lambda g: g.update(entropy=np.zeros(5)), VALUE,
-        "entropy must have two dimensions (sequences, tokens), got shape (5,)"),
-    "shape of log_prob": (lambda g: g.update(log_prob=np.zeros((3, 4))), VALUE,
-        "log_prob must have the shape of entropy (3, 5), got (3, 4)"),
-    "shape of mask": (lambda g: g.update(mask=np.ones(3)), VALUE, "mask must have the shape of entropy (3, 5), got (3,)"),
-    "shape of advantages": (lambda g: g.update(advantages=np.zeros(5)), VALUE,
-        "advantages must have shape (3, 5) or (3,), got (5,)"),
+    "infinite advantage": (
+        lambda g: g["advantages"].__setitem__((1, 0), -np.inf),
+        VALUE,
+        "advantages[5] must be at most 1e30 in absolute value where mask counts it, got -inf (sequence 1, token 0)",
+    ),
+    "infinite advantage of a sequence": (
+        lambda g: g.update(advantages=np.array([1, np.inf, 1])),
+        VALUE,
+        "advantages[1] must be at most 1e30 in absolute value where mask counts it, got inf (sequence 1)",
+    ),
+    "shape of entropy": (
+        lambda g: g.update(entropy=np.zeros(5)),
+        VALUE,
+        "entropy must have two dimensions (sequences, tokens), got shape (5,)",
+    ),
+    "shape of log_prob": (
+        lambda g: g.update(log_prob=np.zeros((3, 4))),
+        VALUE,
+        "log_prob must have the shape of entropy (3, 5), got (3, 4)",
+    ),
+    "shape of mask": (
+        lambda g: g.update(mask=np.ones(3)),
+        VALUE,
+        "mask must have the shape of entropy (3, 5), got (3,)",
+    ),
+    "shape of advantages": (
+        lambda g: g.update(advantages=np.zeros(5)),
+        VALUE,
+        "advantages must have shape (3, 5) or (3,), got (5,)",
+    ),
     "mask of numbers": (lambda g: g.update(mask=np.full((3, 5), 2)), VALUE, "mask must be booleans, or 0 and 1, got 2"),
     "mask of text": (lambda g: g.update(mask=np.full((3, 5), "1")), TYPE, "mask must be booleans, got dtype <U1"),
     "text": (lambda g: g.update(entropy=np.full((3, 5), "1")), TYPE, "entropy must be numbers, got dtype <U1"),

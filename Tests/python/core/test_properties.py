@@ -16,7 +16,8 @@ RULES = ["v05", "calibrated", "grpo", "rloo", "james_stein", "prior", "median", 
 SCALES = ["none", "group", "batch"]
 
 settings.register_profile(
-    "v05", max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    "v05", max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("v05")
 
 
@@ -39,12 +40,16 @@ class Rows:
 
     def moved(self, factor, shift):
         return dataclasses.replace(
-            self, rewards=factor * self.rewards + shift, prior=factor * self.prior + shift,
-            reward_range=(shift, factor + shift))
+            self,
+            rewards=factor * self.rewards + shift,
+            prior=factor * self.prior + shift,
+            reward_range=(shift, factor + shift),
+        )
 
     def arguments(self, **options):
         return dict(
-            rewards=self.rewards, groups=self.groups, prior=self.prior, reward_range=self.reward_range, **options)
+            rewards=self.rewards, groups=self.groups, prior=self.prior, reward_range=self.reward_range, **options
+        )
 
     def estimate(self, **options):
         return v05.estimate(**self.arguments(prior_strength=self.strength, **options))
@@ -79,9 +84,15 @@ def rows(draw, kinds=tuple(REWARDS), fewest=0, largest=6):
 
 rules = st.sampled_from(RULES)
 scales = st.sampled_from(SCALES)
-options = st.fixed_dictionaries(dict(
-    rule=rules, scale=scales, leave_one_out=st.booleans(), ddof=st.integers(0, 1),
-    singleton=st.sampled_from(["zero", "raw"])))
+options = st.fixed_dictionaries(
+    dict(
+        rule=rules,
+        scale=scales,
+        leave_one_out=st.booleans(),
+        ddof=st.integers(0, 1),
+        singleton=st.sampled_from(["zero", "raw"]),
+    )
+)
 
 
 def drawn_mask(data, batch):
@@ -162,8 +173,13 @@ def test_advantages_are_rewards_minus_baselines(batch, rule, data):
     found = batch.estimate(rule=rule, mask=mask)
     expected = np.where(mask, batch.rewards - found.baseline[found.row_group], 0.0)
     alone = (found.count == 1)[found.row_group] & mask
-    lonely = {"v05": np.isnan(batch.prior), "prior": np.isnan(batch.prior), "grpo": True, "median": True,
-              "discounted_beta": np.isnan(batch.prior) | (batch.strength == 0)}.get(found.rule, False)
+    lonely = {
+        "v05": np.isnan(batch.prior),
+        "prior": np.isnan(batch.prior),
+        "grpo": True,
+        "median": True,
+        "discounted_beta": np.isnan(batch.prior) | (batch.strength == 0),
+    }.get(found.rule, False)
     np.testing.assert_array_equal(found.advantages, np.where(alone & lonely, 0, expected))
     assert np.all(np.isfinite(found.advantages))
 
@@ -198,7 +214,18 @@ def test_equivariance_of_the_exact_test(batch, factor, shift):
 
 
 GROUP_RESULTS = [
-    "count", "mean", "prior", "weight", "baseline", "bias_squared", "mse", "z", "p_value", "rejected", "constant"]
+    "count",
+    "mean",
+    "prior",
+    "weight",
+    "baseline",
+    "bias_squared",
+    "mse",
+    "z",
+    "p_value",
+    "rejected",
+    "constant",
+]
 
 
 def by_group(estimate):
@@ -250,8 +277,11 @@ def test_the_names_of_groups_change_nothing(batch, options, seed):
 def test_masked_rows_are_as_good_as_deleted(batch, options, data):
     mask = drawn_mask(data, batch)
     spoiled = dataclasses.replace(
-        batch, rewards=np.where(mask, batch.rewards, np.nan), prior=np.where(mask, batch.prior, 0.123),
-        strength=np.where(mask, batch.strength, 7))
+        batch,
+        rewards=np.where(mask, batch.rewards, np.nan),
+        prior=np.where(mask, batch.prior, 0.123),
+        strength=np.where(mask, batch.strength, 7),
+    )
     found, deleted = spoiled.estimate(mask=mask, **options), batch.take(mask).estimate(**options)
     assert same_bits(found.advantages[mask], deleted.advantages)
     assert np.all(found.advantages[~mask] == 0)
@@ -402,7 +432,8 @@ def test_leave_one_out_keeps_the_gradient_unbiased(rule, rollouts):
 def fields_close(one, other, tolerance):
     for field in dataclasses.fields(v05.Calibration):
         np.testing.assert_allclose(
-            getattr(one, field.name), getattr(other, field.name), rtol=tolerance, atol=tolerance, err_msg=field.name)
+            getattr(one, field.name), getattr(other, field.name), rtol=tolerance, atol=tolerance, err_msg=field.name
+        )
 
 
 @given(rows(fewest=1))
@@ -423,8 +454,11 @@ def test_without_memory_only_the_last_batch_counts(batches):
 
 def concatenated(batches):
     groups = [batch.groups + 1000 * number for number, batch in enumerate(batches)]
-    return (np.concatenate([batch.rewards for batch in batches]), np.concatenate(groups),
-            np.concatenate([batch.prior for batch in batches]))
+    return (
+        np.concatenate([batch.rewards for batch in batches]),
+        np.concatenate(groups),
+        np.concatenate([batch.prior for batch in batches]),
+    )
 
 
 @pytest.mark.parametrize("rollouts", [2, 3, 8])

@@ -14,8 +14,14 @@ def arguments(case):
     prior = case["prior"] and [np.nan if value is None else value for value in case["prior"]]
     calibration = case["calibration"] and v05.Calibration(**case["calibration"])
     return dict(
-        rewards=np.array(case["rewards"], dtype=np.float64), groups=np.array(case["groups"], dtype=np.int64), prior=prior,
-        mask=case["mask"], calibration=calibration, reward_range=tuple(options.pop("reward_range")), **options)
+        rewards=np.array(case["rewards"], dtype=np.float64),
+        groups=np.array(case["groups"], dtype=np.int64),
+        prior=prior,
+        mask=case["mask"],
+        calibration=calibration,
+        reward_range=tuple(options.pop("reward_range")),
+        **options,
+    )
 
 
 def floats(values):
@@ -43,17 +49,22 @@ def test_estimate_equals_reference(case):
         # Squared quantities of large rewards are compared on their own scale.
         scale = bound**2 / 1e-12 if name in ("bias_squared", "mse") and bound > 1e-12 else bound
         np.testing.assert_allclose(
-            getattr(found, name), floats(expected[name]), rtol=1e-12, atol=scale, equal_nan=True, err_msg=name)
+            getattr(found, name), floats(expected[name]), rtol=1e-12, atol=scale, equal_nan=True, err_msg=name
+        )
     divides = case["options"]["scale"] != "none"
     np.testing.assert_allclose(
-        found.advantages, floats(expected["advantages"]), rtol=1e-12, atol=bound * (1e3 if divides else 1))
+        found.advantages, floats(expected["advantages"]), rtol=1e-12, atol=bound * (1e3 if divides else 1)
+    )
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if "expected_calibration" in case], ids=lambda case: case["name"])
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if "expected_calibration" in case], ids=lambda case: case["name"]
+)
 def test_calibration_equals_reference(case):
     given = arguments(case)
     found = v05.fit_calibration(
-        given["rewards"], given["groups"], given["prior"], reward_range=given["reward_range"], mask=given["mask"])
+        given["rewards"], given["groups"], given["prior"], reward_range=given["reward_range"], mask=given["mask"]
+    )
     running = v05.RunningCalibration(reward_range=given["reward_range"])
     updated = running.update(given["rewards"], given["groups"], given["prior"], mask=given["mask"])
     h2 = (given["reward_range"][1] - given["reward_range"][0]) ** 2 / 4

@@ -47,9 +47,16 @@ def test_a_history_is_recorded_asked_saved_and_replaced_at_once():
         v05.History().load_state_dict(history.state_dict())
 
     together(
-        lambda: history.record(keys[0](), np.ones(2000)), lambda: history.record(keys[1](), np.zeros(2000)),
-        lambda: history.predict(keys[2]()), lambda: len(history), save, lambda: pickle.loads(pickle.dumps(history)),
-        lambda: history.load_state_dict(states[keys[3]()[0] % 2]), lambda: history.merge(other), lambda: other.merge(history))
+        lambda: history.record(keys[0](), np.ones(2000)),
+        lambda: history.record(keys[1](), np.zeros(2000)),
+        lambda: history.predict(keys[2]()),
+        lambda: len(history),
+        save,
+        lambda: pickle.loads(pickle.dumps(history)),
+        lambda: history.load_state_dict(states[keys[3]()[0] % 2]),
+        lambda: history.merge(other),
+        lambda: other.merge(history),
+    )
 
 
 def test_no_record_is_lost():
@@ -75,16 +82,26 @@ def test_an_allocator_is_fed_and_asked_at_once():
         prompts = np.repeat(np.arange(500), asked)
         allocator.observe(prompts, np.arange(len(prompts)) % 2.0)
 
-    together(feed, feed, lambda: allocator.estimate(), lambda: allocator.observations(), lambda: allocator.counts,
-             lambda: allocator.in_flight.sum(), lambda: v05.Allocator([]).load_state_dict(allocator.state_dict()))
+    together(
+        feed,
+        feed,
+        lambda: allocator.estimate(),
+        lambda: allocator.observations(),
+        lambda: allocator.counts,
+        lambda: allocator.in_flight.sum(),
+        lambda: v05.Allocator([]).load_state_dict(allocator.state_dict()),
+    )
 
 
 def test_running_fits_at_once():
     for running in (v05.RunningCalibration(), v05.RunningMixture()):
         groups = np.repeat(np.arange(50), 4)
         rewards = [random(seed, 2, 200) for seed in range(2)]
-        together(*(lambda one=one: running.update(one().astype(float), groups, 0.5) for one in rewards),
-                 lambda: getattr(running, "mixture", None) or running.calibration, running.state_dict)
+        together(
+            *(lambda one=one: running.update(one().astype(float), groups, 0.5) for one in rewards),
+            lambda: getattr(running, "mixture", None) or running.calibration,
+            running.state_dict,
+        )
 
 
 def test_closing_waits_for_the_call_of_another_thread():
@@ -121,8 +138,15 @@ def test_an_estimator_is_trained_asked_and_saved_at_once(tmp_path):
         estimator.save(tmp_path / "state")
         v05.AdvantageEstimator(reward_range=(0, 1)).load(tmp_path / "state")
 
-    together(lambda: step(makers[0]), lambda: step(makers[1]), lambda: estimator.predict(makers[2]()), keep, save,
-             lambda: estimator.allocator(makers[3]()), lambda: pickle.loads(pickle.dumps(estimator)))
+    together(
+        lambda: step(makers[0]),
+        lambda: step(makers[1]),
+        lambda: estimator.predict(makers[2]()),
+        keep,
+        save,
+        lambda: estimator.allocator(makers[3]()),
+        lambda: pickle.loads(pickle.dumps(estimator)),
+    )
     assert len(states) > 3
 
 
@@ -171,8 +195,13 @@ def test_a_fork_while_other_threads_are_inside():
                 return
             time.sleep(0.002)
 
-    together(lambda: history.record(keys, np.ones(len(keys))), lambda: history.predict(keys),
-             lambda: estimator.step((twice % 2).astype(float), twice, twice), fork, seconds=2)
+    together(
+        lambda: history.record(keys, np.ones(len(keys))),
+        lambda: history.predict(keys),
+        lambda: estimator.step((twice % 2).astype(float), twice, twice),
+        fork,
+        seconds=2,
+    )
     assert codes and set(codes) == {0}
 
 

@@ -1,5 +1,5 @@
-"""Score weights (method sections 13 and 14): every rule that takes them against its formulas written down anew in numpy,
-what they promise, and what they are for, the noise of a gradient."""
+"""Score weights (method sections 13 and 14): every rule that takes them against its formulas written down anew in
+numpy, what they promise, and what they are for, the noise of a gradient."""
 
 import itertools
 import math
@@ -69,21 +69,31 @@ def fit(groups, low, high):
     """The calibration of groups, as a dict."""
     several = [group for group in groups if len(group[0]) >= 2]
     within = math.fsum(
-        math.fsum(weights * (rewards - weighted_mean(rewards, weights)) ** 2) for rewards, weights, *_ in several)
+        math.fsum(weights * (rewards - weighted_mean(rewards, weights)) ** 2) for rewards, weights, *_ in several
+    )
     variance = within / math.fsum(degrees_of_freedom(group[1]) for group in several)
     ridge = 0.2 * ((high - low) / 2) ** 2
 
     def fitted(chosen, has_slope):
         means = np.array([weighted_mean(*group[:2]) for group in chosen])
         priors = np.array([group[2] if has_slope else 0.0 for group in chosen])
-        return area(means, priors, variance / np.array([effective_count(group[1]) for group in chosen]), ridge, has_slope)
+        return area(
+            means, priors, variance / np.array([effective_count(group[1]) for group in chosen]), ridge, has_slope
+        )
 
     filled = [group for group in groups if len(group[0])]
     intercept, slope, spread = fitted([group for group in filled if not math.isnan(group[2])], True)
     grand, _, between = fitted(filled, False)
-    return dict(intercept=intercept, slope=slope, prior_variance=spread, reward_variance=variance, grand_mean=grand,
-                between_variance=between, groups=sum(not math.isnan(group[2]) for group in several),
-                total_groups=len(several))
+    return dict(
+        intercept=intercept,
+        slope=slope,
+        prior_variance=spread,
+        reward_variance=variance,
+        grand_mean=grand,
+        between_variance=between,
+        groups=sum(not math.isnan(group[2]) for group in several),
+        total_groups=len(several),
+    )
 
 
 def baseline(rule, group, known, low, high):
@@ -125,13 +135,33 @@ def others_mean(groups, own, grand_mean):
 def alone(rule, group):
     """A group of one whose baseline would be its own reward."""
     _, weights, prior, strength = group
-    missing = {"grpo": True, "rloo": True, "v05": math.isnan(prior), "prior": math.isnan(prior),
-               "discounted_beta": math.isnan(prior) or strength == 0}
+    missing = {
+        "grpo": True,
+        "rloo": True,
+        "v05": math.isnan(prior),
+        "prior": math.isnan(prior),
+        "discounted_beta": math.isnan(prior) or strength == 0,
+    }
     return len(weights) == 1 and missing.get(rule, False)
 
 
-def expected_advantages(rewards, ids, prior, strength, weights, mask, *, rule, reward_range, leave_one_out, scale, ddof,
-                        singleton, calibration=None, epsilon=1e-6):
+def expected_advantages(
+    rewards,
+    ids,
+    prior,
+    strength,
+    weights,
+    mask,
+    *,
+    rule,
+    reward_range,
+    leave_one_out,
+    scale,
+    ddof,
+    singleton,
+    calibration=None,
+    epsilon=1e-6,
+):
     low, high = reward_range
     counted = mask & (weights > 0)
     order = list(dict.fromkeys(ids.tolist()))
@@ -155,7 +185,9 @@ def expected_advantages(rewards, ids, prior, strength, weights, mask, *, rule, r
         rows = np.flatnonzero((ids == ids[row]) & counted)
         others = rows[rows != row]
         without = (rewards[others], weights[others], *group[2:])
-        value = others_mean(groups, number, grand_mean) if rule == "batch_mean" else baseline(rule, group, known, low, high)
+        value = (
+            others_mean(groups, number, grand_mean) if rule == "batch_mean" else baseline(rule, group, known, low, high)
+        )
         own = deviation(*group[:2], ddof, epsilon)
         if leave_one_out or rule == "rloo":
             value = value if rule == "batch_mean" else baseline(rule, without, known, low, high)
@@ -192,19 +224,44 @@ class Rollouts:
         self.reward_range = reward_range
 
     def advantages(self, rule, **options):
-        given = dict(rewards=self.rewards, groups=self.groups, prior=self.prior, prior_strength=self.strength,
-                     weights=self.weights, mask=self.mask, rule=rule, reward_range=self.reward_range)
+        given = dict(
+            rewards=self.rewards,
+            groups=self.groups,
+            prior=self.prior,
+            prior_strength=self.strength,
+            weights=self.weights,
+            mask=self.mask,
+            rule=rule,
+            reward_range=self.reward_range,
+        )
         return v05.advantages(**given | options)
 
     def expected(self, rule, **options):
         given = dict(leave_one_out=False, scale="none", ddof=1, singleton="zero") | options
         weights = np.where(self.mask, self.weights, 0)
-        return expected_advantages(self.rewards, self.groups, self.prior, self.strength, weights, self.mask, rule=rule,
-                                   reward_range=self.reward_range, **given)
+        return expected_advantages(
+            self.rewards,
+            self.groups,
+            self.prior,
+            self.strength,
+            weights,
+            self.mask,
+            rule=rule,
+            reward_range=self.reward_range,
+            **given,
+        )
 
 
-EARLIER = dict(intercept=0.1, slope=0.7, prior_variance=0.03, reward_variance=0.15, grand_mean=0.4, between_variance=0.08,
-               groups=30.0, total_groups=40.0)
+EARLIER = dict(
+    intercept=0.1,
+    slope=0.7,
+    prior_variance=0.03,
+    reward_variance=0.15,
+    grand_mean=0.4,
+    between_variance=0.08,
+    groups=30.0,
+    total_groups=40.0,
+)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -214,14 +271,18 @@ def test_every_rule_is_that_of_its_formulas(rule, leave_one_out, scale):
     generator = np.random.default_rng(1)
     for case in range(24):
         batch = Rollouts(generator, RANGES[case % 2], int(generator.integers(1, 24)), two_valued=case % 3 > 0)
-        options = dict(leave_one_out=leave_one_out, scale=scale, ddof=case // 2 % 2, singleton=("zero", "raw")[case // 4 % 2])
+        options = dict(
+            leave_one_out=leave_one_out, scale=scale, ddof=case // 2 % 2, singleton=("zero", "raw")[case // 4 % 2]
+        )
         try:
             expected = batch.expected(rule, **options)
         except (ZeroDivisionError, ValueError):  # too little to calibrate on at all
             continue
         # Where one weight carries nearly all of a group, its degrees of freedom have lost digits, here and there.
         exact = 1e-11 if scale == "group" else 1e-12
-        np.testing.assert_allclose(batch.advantages(rule, **options), expected, rtol=exact, atol=1e-12, err_msg=str(case))
+        np.testing.assert_allclose(
+            batch.advantages(rule, **options), expected, rtol=exact, atol=1e-12, err_msg=str(case)
+        )
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -244,7 +305,9 @@ def test_the_figures_of_groups():
         rows = (batch.groups == label) & (batch.weights > 0)
         count = effective_count(batch.weights[rows])
         assert found.count[number] == rows.sum() and found.effective_count[number] == pytest.approx(count, rel=1e-14)
-        np.testing.assert_allclose(found.mean[number], weighted_mean(batch.rewards[rows], batch.weights[rows]), rtol=1e-14)
+        np.testing.assert_allclose(
+            found.mean[number], weighted_mean(batch.rewards[rows], batch.weights[rows]), rtol=1e-14
+        )
         if count:
             z = abs(found.mean[number] - found.prior[number]) / math.sqrt(0.25 / count)
             assert found.z[number] == pytest.approx(z, rel=1e-12) and found.rejected[number] == (z > 1)
@@ -259,8 +322,10 @@ def test_a_calibration_is_that_of_its_formulas():
     running = v05.RunningCalibration(discount=1)
     squares = freedom = 0.0
     for batch in batches:
-        groups = [(batch.rewards[batch.groups == g], batch.weights[batch.groups == g], batch.prior[batch.groups == g][0], 0)
-                  for g in range(30)]
+        groups = [
+            (batch.rewards[batch.groups == g], batch.weights[batch.groups == g], batch.prior[batch.groups == g][0], 0)
+            for g in range(30)
+        ]
         expected = fit(groups, 0, 1)
         found = v05.fit_calibration(batch.rewards, batch.groups, batch.prior, weights=batch.weights)
         for name, value in expected.items():
@@ -375,8 +440,10 @@ def test_a_weight_that_cannot_be(weight):
         assert caught.value.status == "V05_STATUS_INVALID_WEIGHT" and caught.value.index == 1
 
 
-@pytest.mark.parametrize("options, name", [
-    (dict(rule="mixture"), "rule mixture"), (dict(rule="median"), "rule median"), (dict(test="exact"), "exact test")])
+@pytest.mark.parametrize(
+    "options, name",
+    [(dict(rule="mixture"), "rule mixture"), (dict(rule="median"), "rule median"), (dict(test="exact"), "exact test")],
+)
 @pytest.mark.parametrize("weights", [[1.0, 2.0, 1.0], [1.0, 1.0, 1.0]])
 def test_what_takes_no_weights_says_so(options, name, weights):
     with pytest.raises(v05.InvalidArgument, match=f"^weights must not be given with the {name}"):
@@ -385,8 +452,14 @@ def test_what_takes_no_weights_says_so(options, name, weights):
         v05.fit_mixture([1.0, 0.0, 1.0], [0, 0, 1], 0.5, weights=weights)
 
 
-@pytest.mark.parametrize("weights, message", [
-    ([1.0, 2.0], r"one entry per reward, got shape \(2,\) for 3"), ("heavy", "weights must be numbers"), (1.0, "one entry per reward")])
+@pytest.mark.parametrize(
+    "weights, message",
+    [
+        ([1.0, 2.0], r"one entry per reward, got shape \(2,\) for 3"),
+        ("heavy", "weights must be numbers"),
+        (1.0, "one entry per reward"),
+    ],
+)
 def test_weights_of_another_shape_or_kind(weights, message):
     with pytest.raises(v05.Error, match=message):
         v05.advantages([1.0, 0.0, 1.0], [0, 0, 1], weights=weights)
@@ -491,8 +564,16 @@ def test_the_gradient_is_unbiased(rule, k):
         rewards, groups, score = decisions(generator, p, 60, k)
         # The mean over a batch is the one independent unit: with batch_mean its groups lean on each other.
         advantages = v05.advantages(
-            rewards, groups, np.clip(p + 0.2, 0, 1)[groups], rule=rule, leave_one_out=True, prior_strength=2.0,
-            calibration=v05.Calibration(**EARLIER), weights=score**2, singleton="raw")
+            rewards,
+            groups,
+            np.clip(p + 0.2, 0, 1)[groups],
+            rule=rule,
+            leave_one_out=True,
+            prior_strength=2.0,
+            calibration=v05.Calibration(**EARLIER),
+            weights=score**2,
+            singleton="raw",
+        )
         terms.append((advantages * score - (p * (1 - p))[groups]).mean())
     assert abs(np.mean(terms)) < 4 * np.std(terms, ddof=1) / math.sqrt(len(terms))
 

@@ -77,16 +77,19 @@ def test_megabytes_keep_their_ends():
     assert len(long) == 16_384 and long.endswith(" end")
 
 
-@pytest.mark.parametrize("prompts, scores, step, kind, message", [
-    (["a", "b"], [0.5], 0, v05.InvalidArgument, "one entry per prompt"),
-    (["a", "b"], [0.5, 1.5], 0, v05.InvalidArgument, r"scores\[1\] must lie in \[0, 1\], got 1.5"),
-    (["a", "b"], [np.nan, 0.5], 0, v05.InvalidArgument, r"scores\[0\] must lie in"),
-    (["a", ""], [0.5, 0.5], 0, v05.InvalidArgument, r"prompts\[1\] must not be empty"),
-    (["a", " \n"], [0.5, 0.5], 0, v05.InvalidArgument, r"prompts\[1\] must not be empty"),
-    (["a", 3], [0.5, 0.5], 0, v05.ArgumentTypeError, r"prompts\[1\] must be a string, got int"),
-    ("ab", [0.5, 0.5], 0, v05.ArgumentTypeError, "sequence of strings"),
-    (["a", "b"], [0.5, 0.5], 1.5, v05.ArgumentTypeError, "step must be an integer"),
-])
+@pytest.mark.parametrize(
+    "prompts, scores, step, kind, message",
+    [
+        (["a", "b"], [0.5], 0, v05.InvalidArgument, "one entry per prompt"),
+        (["a", "b"], [0.5, 1.5], 0, v05.InvalidArgument, r"scores\[1\] must lie in \[0, 1\], got 1.5"),
+        (["a", "b"], [np.nan, 0.5], 0, v05.InvalidArgument, r"scores\[0\] must lie in"),
+        (["a", ""], [0.5, 0.5], 0, v05.InvalidArgument, r"prompts\[1\] must not be empty"),
+        (["a", " \n"], [0.5, 0.5], 0, v05.InvalidArgument, r"prompts\[1\] must not be empty"),
+        (["a", 3], [0.5, 0.5], 0, v05.ArgumentTypeError, r"prompts\[1\] must be a string, got int"),
+        ("ab", [0.5, 0.5], 0, v05.ArgumentTypeError, "sequence of strings"),
+        (["a", "b"], [0.5, 0.5], 1.5, v05.ArgumentTypeError, "step must be an integer"),
+    ],
+)
 def test_bad_additions_change_nothing(prompts, scores, step, kind, message):
     buffer = filled(3)
     before = buffer.state_dict()
@@ -116,10 +119,16 @@ def test_saved_loaded_and_gone_on_with(tmp_path):
     assert part.state_dict() == whole.state_dict()
 
 
-@pytest.mark.parametrize("damage", [
-    lambda data: data[:-1], lambda data: data[:10], lambda data: b"", lambda data: data.replace(b"prompt 5", b"prompt 6"),
-    lambda data: v05.History().state_dict()["checkpoint"],
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1],
+        lambda data: data[:10],
+        lambda data: b"",
+        lambda data: data.replace(b"prompt 5", b"prompt 6"),
+        lambda data: v05.History().state_dict()["checkpoint"],
+    ],
+)
 def test_damaged_bytes_change_nothing(damage):
     buffer = filled(3)
     data = buffer.state_dict()["checkpoint"]

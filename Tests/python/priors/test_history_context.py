@@ -57,7 +57,14 @@ def test_strength_is_that_of_the_beta_distribution_of_this_mean_and_deviation():
         found = start_strength([beta(a, b).mean()], [beta(a, b).std()])
         assert found == pytest.approx(a + b)
         assert start_strength([2 * beta(a, b).mean() - 1], [2 * beta(a, b).std()], (-1, 1)) == pytest.approx(a + b)
-    assert start_strength([0.5, 0.5, 0.5, 0, np.nan, 0.5], [0.6, 1e-9, 0.0, 0.0, 0.1, np.nan]).tolist() == [0, 16, 16, 0, 0, 0]
+    assert start_strength([0.5, 0.5, 0.5, 0, np.nan, 0.5], [0.6, 1e-9, 0.0, 0.0, 0.1, np.nan]).tolist() == [
+        0,
+        16,
+        16,
+        0,
+        0,
+        0,
+    ]
 
 
 def test_a_first_visit_is_predicted_from_similar_prompts_and_later_ones_from_the_history():
@@ -192,8 +199,11 @@ def test_gone_on_with_after_a_restart():
 def test_states_that_cannot_be_used_change_nothing():
     source = trained(HistoryContextPrior(), 3)
     before = source.state_dict()
-    for state, kind in (({"history": before["history"]}, KeyError), (before | {"context": b"x"}, v05.CheckpointError),
-                        (HistoryContextPrior(reward_range=(-1, 1)).state_dict(), v05.CheckpointError)):
+    for state, kind in (
+        ({"history": before["history"]}, KeyError),
+        (before | {"context": b"x"}, v05.CheckpointError),
+        (HistoryContextPrior(reward_range=(-1, 1)).state_dict(), v05.CheckpointError),
+    ):
         with pytest.raises(kind):
             source.load_state_dict(state)
         assert source.state_dict() == before
@@ -207,7 +217,9 @@ def test_reward_ranges_must_agree():
 
 
 def test_in_the_estimator_of_the_trainers():
-    estimator, plain = (v05.AdvantageEstimator(prior=prior, reward_range=(0, 1)) for prior in ("history+context", "history"))
+    estimator, plain = (
+        v05.AdvantageEstimator(prior=prior, reward_range=(0, 1)) for prior in ("history+context", "history")
+    )
     errors = {estimator: [], plain: []}
     for step in range(14):
         keys, prompts, rewards = batch(step)

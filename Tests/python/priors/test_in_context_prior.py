@@ -22,8 +22,11 @@ WORDS = "triangle circle integer prime matrix polynomial probability urn graph v
 def text_task(generator, count):
     """Prompts of which one word decides the success rate, and the rate."""
     easy = generator.random(count) < 0.5
-    prompts = [f"Let the {generator.choice(WORDS)} and the {generator.choice(WORDS)} be given; find the "
-               f"{'sum' if simple else 'eigenvalue'} {generator.integers(1000)}." for simple in easy]
+    prompts = [
+        f"Let the {generator.choice(WORDS)} and the {generator.choice(WORDS)} be given; find the "
+        f"{'sum' if simple else 'eigenvalue'} {generator.integers(1000)}."
+        for simple in easy
+    ]
     return prompts, np.where(easy, 0.8, 0.2)
 
 
@@ -102,8 +105,13 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_in_context_prior import answers
 print(json.dumps(answers()))
 """
-    there = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
-                           env=dict(os.environ, PYTHONHASHSEED="7")).stdout
+    there = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=dict(os.environ, PYTHONHASHSEED="7"),
+    ).stdout
     assert json.loads(there) == answers()
 
 
@@ -158,15 +166,18 @@ def test_two_prompts_are_enough_not_to_fail(head):
     assert np.isfinite(value).all() and np.isfinite(deviation).all() and (deviation >= 0).all()
 
 
-@pytest.mark.parametrize("prompts, scores, message", [
-    ([], [], "the context must not be empty"),
-    (["a", "b", "c"], [1.0, 1.0, 1.0], "scores must differ, got 3 that are all 1"),
-    (["a", "b"], [0.0, 1.2], r"scores\[1\] must lie in \[0, 1\], got 1.2"),
-    (["a", "b"], [0.0, np.nan], r"scores\[1\] must lie in \[0, 1\], got nan"),
-    (["a", "b"], [0.0], "one entry per prompt"),
-    (["a", ""], [0.0, 1.0], r"prompts\[1\] must not be empty"),
-    (["a", None], [0.0, 1.0], r"prompts\[1\] must be a string, got NoneType"),
-])
+@pytest.mark.parametrize(
+    "prompts, scores, message",
+    [
+        ([], [], "the context must not be empty"),
+        (["a", "b", "c"], [1.0, 1.0, 1.0], "scores must differ, got 3 that are all 1"),
+        (["a", "b"], [0.0, 1.2], r"scores\[1\] must lie in \[0, 1\], got 1.2"),
+        (["a", "b"], [0.0, np.nan], r"scores\[1\] must lie in \[0, 1\], got nan"),
+        (["a", "b"], [0.0], "one entry per prompt"),
+        (["a", ""], [0.0, 1.0], r"prompts\[1\] must not be empty"),
+        (["a", None], [0.0, 1.0], r"prompts\[1\] must be a string, got NoneType"),
+    ],
+)
 def test_a_bad_context_leaves_the_old_one(prompts, scores, message):
     known, rate = text_task(np.random.default_rng(8), 130)
     prior = InContextPrior(head="ridge").fit(known, rate)
@@ -187,13 +198,16 @@ def test_predict_needs_a_context_and_texts():
         prior.predict([""])
 
 
-@pytest.mark.parametrize("encoder, message", [
-    (lambda prompts: np.full((len(prompts), 3), np.nan), "embeddings must be finite, got nan for prompt"),
-    (lambda prompts: np.full((len(prompts), 3), 1e300), "embeddings must be finite"),
-    (lambda prompts: np.ones(len(prompts)), r"embeddings must have shape \(130, d\)"),
-    (lambda prompts: np.ones((3, 2)), r"embeddings must have shape \(130, d\)"),
-    (lambda prompts: [["x"]] * len(prompts), "embeddings must be numbers"),
-])
+@pytest.mark.parametrize(
+    "encoder, message",
+    [
+        (lambda prompts: np.full((len(prompts), 3), np.nan), "embeddings must be finite, got nan for prompt"),
+        (lambda prompts: np.full((len(prompts), 3), 1e300), "embeddings must be finite"),
+        (lambda prompts: np.ones(len(prompts)), r"embeddings must have shape \(130, d\)"),
+        (lambda prompts: np.ones((3, 2)), r"embeddings must have shape \(130, d\)"),
+        (lambda prompts: [["x"]] * len(prompts), "embeddings must be numbers"),
+    ],
+)
 def test_bad_embeddings(encoder, message):
     prompts, rate = text_task(np.random.default_rng(10), 200)
     prompts = list(dict.fromkeys(prompts))[:130]
@@ -257,4 +271,6 @@ def test_a_sentence_transformers_model_is_used_by_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", module)
     prompts, rate = number_task(np.random.default_rng(13), 150)
     named = InContextPrior("some/model", "ridge").fit(prompts, rate).predict(prompts)
-    np.testing.assert_allclose(named, InContextPrior(numbers_of, "ridge").fit(prompts, rate).predict(prompts), atol=1e-6)
+    np.testing.assert_allclose(
+        named, InContextPrior(numbers_of, "ridge").fit(prompts, rate).predict(prompts), atol=1e-6
+    )

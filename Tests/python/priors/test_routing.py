@@ -41,7 +41,9 @@ def test_frontier_against_plain_loops(seed):
         picked = range(len(chosen))
         assert frontier.performance[row] == pytest.approx(np.mean([outcome[i, chosen[i]] for i in picked]), abs=1e-12)
         assert frontier.cost[row] == pytest.approx(np.mean([cost[chosen[i]] for i in picked]), abs=1e-12)
-        assert frontier.oracle_performance[row] == pytest.approx(np.mean([outcome[i, perfect[i]] for i in picked]), abs=1e-12)
+        assert frontier.oracle_performance[row] == pytest.approx(
+            np.mean([outcome[i, perfect[i]] for i in picked]), abs=1e-12
+        )
         np.testing.assert_allclose(frontier.share[row], [(chosen == model).mean() for model in range(3)], atol=1e-12)
     np.testing.assert_allclose(frontier.single_performance, outcome.mean(axis=0))
     assert frontier.oracle_performance[-1] == pytest.approx(outcome.max(axis=1).mean())  # beta 1: success alone
@@ -78,29 +80,35 @@ def test_table_and_plot(tmp_path):
     assert len(axes.lines) == 3 and (tmp_path / "frontier.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (([[0.5, np.nan]], [0, 1], 0.5), "success must lie in .0, 1., got nan"),
-    (([[0.5, 1.5]], [0, 1], 0.5), "success must lie in .0, 1., got 1.5"),
-    (([0.5, 0.5], [0, 1], 0.5), "success must have two dimensions"),
-    ((np.empty((2, 0)), np.empty(0), 0.5), "and a model"),
-    (([[0.5, 0.5]], [0, 2], 0.5), "cost must lie in .0, 1., got 2"),
-    (([[0.5, 0.5]], [0, 1, 1], 0.5), "cost must have one entry per model"),
-    (([[0.5, 0.5]], [0, 1], 1.5), "beta must lie in .0, 1., got 1.5"),
-    (([[0.5, 0.5]], [0, 1], [0.5]), "beta must be a number"),
-    (([["a", "b"]], [0, 1], 0.5), "success must be numbers"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (([[0.5, np.nan]], [0, 1], 0.5), "success must lie in .0, 1., got nan"),
+        (([[0.5, 1.5]], [0, 1], 0.5), "success must lie in .0, 1., got 1.5"),
+        (([0.5, 0.5], [0, 1], 0.5), "success must have two dimensions"),
+        ((np.empty((2, 0)), np.empty(0), 0.5), "and a model"),
+        (([[0.5, 0.5]], [0, 2], 0.5), "cost must lie in .0, 1., got 2"),
+        (([[0.5, 0.5]], [0, 1, 1], 0.5), "cost must have one entry per model"),
+        (([[0.5, 0.5]], [0, 1], 1.5), "beta must lie in .0, 1., got 1.5"),
+        (([[0.5, 0.5]], [0, 1], [0.5]), "beta must be a number"),
+        (([["a", "b"]], [0, 1], 0.5), "success must be numbers"),
+    ],
+)
 def test_bad_arguments(arguments, message):
     with pytest.raises(v05.Error, match=message):
         v05.route(*arguments)
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"outcome": [[1.0]]}, "outcome must have the shape of success"),
-    ({"outcome": [[1.0, 3.0]]}, "outcome must lie in .0, 1., got 3"),
-    ({"betas": []}, "betas must be one or more numbers"),
-    ({"betas": [0.1, np.nan]}, "betas must lie in .0, 1., got nan"),
-    ({"success": np.empty((0, 2)), "outcome": np.empty((0, 2))}, "at least one prompt"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"outcome": [[1.0]]}, "outcome must have the shape of success"),
+        ({"outcome": [[1.0, 3.0]]}, "outcome must lie in .0, 1., got 3"),
+        ({"betas": []}, "betas must be one or more numbers"),
+        ({"betas": [0.1, np.nan]}, "betas must lie in .0, 1., got nan"),
+        ({"success": np.empty((0, 2)), "outcome": np.empty((0, 2))}, "at least one prompt"),
+    ],
+)
 def test_bad_frontiers(change, message):
     with pytest.raises(v05.InvalidArgument, match=message):
         v05.route_frontier(**{"success": [[0.1, 0.2]], "cost": [0, 1], "outcome": [[0.0, 1.0]]} | change)

@@ -39,9 +39,15 @@ def test_steps_are_history_estimate_and_running_calibration_by_hand(generator, r
             assert np.isnan(value).all()
             prior = np.array([rewards[groups != group].mean() for group in groups])
         expected = v05.estimate(
-            rewards, groups, prior, rule=rule, leave_one_out=leave_one_out,
+            rewards,
+            groups,
+            prior,
+            rule=rule,
+            leave_one_out=leave_one_out,
             calibration=calibration if rule == "calibrated" else None,
-            mixture=mixture if rule == "mixture" else None, prior_strength=strength if rule == "discounted_beta" else None)
+            mixture=mixture if rule == "mixture" else None,
+            prior_strength=strength if rule == "discounted_beta" else None,
+        )
         mixture.update(rewards, groups, value)
         calibration.update(rewards, groups, value)
         history.record(keys, rewards, step=number)
@@ -89,10 +95,19 @@ def test_a_batch_in_which_nothing_counts_teaches_nothing(generator):
     assert len(estimator.step([], [], []).advantages) == 0
 
 
-@pytest.mark.parametrize(("rewards", "expected"), [
-    ([0, 1, 1], (0, 1)), ([0.5, 0.2, 0.2], (0, 1)), ([1, 1, 1], (0, 1)), ([-1, 1, 1], (-1, 1)), ([-1, 0, 0], (-1, 1)),
-    ([0, 3.5, 1], (0, 3.5)), ([-4, -2, -2], (-4, 0)), ([2, 2, 2], (0, 2)),
-])
+@pytest.mark.parametrize(
+    ("rewards", "expected"),
+    [
+        ([0, 1, 1], (0, 1)),
+        ([0.5, 0.2, 0.2], (0, 1)),
+        ([1, 1, 1], (0, 1)),
+        ([-1, 1, 1], (-1, 1)),
+        ([-1, 0, 0], (-1, 1)),
+        ([0, 3.5, 1], (0, 3.5)),
+        ([-4, -2, -2], (-4, 0)),
+        ([2, 2, 2], (0, 2)),
+    ],
+)
 def test_the_range_is_taken_from_the_first_rewards_and_told_once(caplog, rewards, expected):
     estimator = v05.AdvantageEstimator()
     for _ in range(2):
@@ -251,14 +266,17 @@ def test_resumed_with_other_options(generator, caplog):
         v05.AdvantageEstimator(reward_range=(-1, 1)).load_state_dict(state)
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda state: state.pop("estimator"),
-    lambda state: state.pop("RunningCalibration"),
-    lambda state: state.pop("prior/history"),
-    lambda state: state.update(RunningCalibration=b"no"),
-    lambda state: state.update(estimator=b"{}"),
-    lambda state: state.update({"prior/history": state["prior/history"][:-3]}),
-])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda state: state.pop("estimator"),
+        lambda state: state.pop("RunningCalibration"),
+        lambda state: state.pop("prior/history"),
+        lambda state: state.update(RunningCalibration=b"no"),
+        lambda state: state.update(estimator=b"{}"),
+        lambda state: state.update({"prior/history": state["prior/history"][:-3]}),
+    ],
+)
 def test_a_damaged_state_is_refused_and_changes_nothing(generator, spoil):
     estimator = v05.AdvantageEstimator()
     estimator.step(*next(batches(generator)))
@@ -280,20 +298,41 @@ def test_a_file_that_is_none_of_ours(tmp_path):
         v05.AdvantageEstimator().load(tmp_path / "zip")
 
 
-@pytest.mark.parametrize("wrong", [
-    dict(rule="best"), dict(scale="both"), dict(prior="oracle"), dict(prior=3), dict(reward_range=(1, 0)), dict(ddof=2),
-    dict(reward_range=3), dict(epsilon=-1), dict(discount=2), dict(capacity=0), dict(calibration_discount=-1),
-    dict(test="exact", level=2), dict(singleton="one"), dict(leave_one_out="yes"),
-])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dict(rule="best"),
+        dict(scale="both"),
+        dict(prior="oracle"),
+        dict(prior=3),
+        dict(reward_range=(1, 0)),
+        dict(ddof=2),
+        dict(reward_range=3),
+        dict(epsilon=-1),
+        dict(discount=2),
+        dict(capacity=0),
+        dict(calibration_discount=-1),
+        dict(test="exact", level=2),
+        dict(singleton="one"),
+        dict(leave_one_out="yes"),
+    ],
+)
 def test_wrong_options_are_told_at_once(wrong):
     with pytest.raises(v05.Error, match=next(iter(wrong)) if "test" not in wrong else "level"):
         v05.AdvantageEstimator(**wrong)
 
 
-@pytest.mark.parametrize(("rewards", "groups", "keys"), [
-    ([0, 1], [0, 0], ["a"]), ([0, 1], [0], ["a", "a"]), ([[0, 1]], [0, 0], ["a", "a"]), (["x", 1], [0, 0], ["a", "a"]),
-    ([0, float("inf")], [0, 0], ["a", "a"]), ([0, 1], [0, 0], [None, None]),
-])
+@pytest.mark.parametrize(
+    ("rewards", "groups", "keys"),
+    [
+        ([0, 1], [0, 0], ["a"]),
+        ([0, 1], [0], ["a", "a"]),
+        ([[0, 1]], [0, 0], ["a", "a"]),
+        (["x", 1], [0, 0], ["a", "a"]),
+        ([0, float("inf")], [0, 0], ["a", "a"]),
+        ([0, 1], [0, 0], [None, None]),
+    ],
+)
 def test_wrong_batches_change_nothing(rewards, groups, keys):
     estimator = v05.AdvantageEstimator(reward_range=(0, 1))
     before = estimator.state_dict()
@@ -311,9 +350,15 @@ def test_an_allocator_with_priors_and_what_was_learnt(generator, rule):
         estimator.step(*step)
     keys = [f"prompt {i}" for i in range(24)]
     allocator = estimator.allocator(keys, rule="neyman", initial=2, maximum=16, budget=96)
-    expected = v05.Allocator(estimator.predict(keys)[0], rule="neyman", initial=2, maximum=16, budget=96,
-                             calibration=estimator.calibration if rule == "calibrated" else None,
-                             mixture=estimator.calibration if rule == "mixture" else None)
+    expected = v05.Allocator(
+        estimator.predict(keys)[0],
+        rule="neyman",
+        initial=2,
+        maximum=16,
+        budget=96,
+        calibration=estimator.calibration if rule == "calibrated" else None,
+        mixture=estimator.calibration if rule == "mixture" else None,
+    )
     np.testing.assert_array_equal(allocator.request(), expected.request())
     assert allocator.estimate().rule == expected.estimate().rule
 

@@ -46,8 +46,14 @@ GOOD = batch(9)
 
 
 def wrong(rewards=None, groups=None, keys=None, **options):
-    return lambda: ((GOOD[0] if rewards is None else rewards, GOOD[1] if groups is None else groups,
-                     GOOD[2] if keys is None else keys), options)
+    return lambda: (
+        (
+            GOOD[0] if rewards is None else rewards,
+            GOOD[1] if groups is None else groups,
+            GOOD[2] if keys is None else keys,
+        ),
+        options,
+    )
 
 
 def changed(array, row, value):
@@ -72,7 +78,9 @@ REFUSED = {
     "mask of another length": wrong(mask=[True]),
     "mask that is none": wrong(mask=[2] * len(GOOD[0])),
     "a hash that raises": wrong(keys=[type("Key", (), {"__hash__": lambda self: 1 / 0})()] * len(GOOD[0])),
-    "an iterator that raises": wrong(keys=type("Keys", (), {"__iter__": lambda self: 1 / 0, "__len__": lambda self: 36})()),
+    "an iterator that raises": wrong(
+        keys=type("Keys", (), {"__iter__": lambda self: 1 / 0, "__len__": lambda self: 36})()
+    ),
 }
 
 
@@ -142,9 +150,16 @@ def test_a_source_that_fails_changes_nothing(kind, failing, error):
     assert estimator.calibration.updates == source.recorded == estimator.steps == 3
 
 
-@pytest.mark.parametrize("answer", [
-    (np.zeros(3), np.zeros(3)), (np.zeros(36), np.zeros(2)), (["?"] * 36, np.zeros(36)), (np.full(36, 7.0), np.zeros(36)),
-    (np.full(36, INFINITY), np.zeros(36))])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (np.zeros(3), np.zeros(3)),
+        (np.zeros(36), np.zeros(2)),
+        (["?"] * 36, np.zeros(36)),
+        (np.full(36, 7.0), np.zeros(36)),
+        (np.full(36, INFINITY), np.zeros(36)),
+    ],
+)
 def test_a_source_that_says_nonsense_is_refused(answer):
     source = Source()
     source.predict = lambda *arguments: answer
@@ -203,7 +218,9 @@ class Interruption:
 def test_interrupted_before_any_line(number, tmp_path, caplog):
     caplog.set_level(logging.CRITICAL)
     estimator = list(estimators(tmp_path))[number]
-    control = v05.AdvantageEstimator(rule=estimator.rule, reward_range=estimator.reward_range, scale=estimator._options["scale"])
+    control = v05.AdvantageEstimator(
+        rule=estimator.rule, reward_range=estimator.reward_range, scale=estimator._options["scale"]
+    )
     with Interruption(0) as whole:
         estimator.step(*batch(0, 4))
     control.step(*batch(0, 4))
@@ -297,4 +314,5 @@ def test_warnings_are_told_once_by_a_copy_too(caplog):
     caplog.clear()
     pickle.loads(pickle.dumps(estimator)).step([None, 1.0], [0, 0], ["a", "a"])
     assert [record.message for record in caplog.records] == [
-        "1 of 2 rollouts have no reward (None or NaN): they count nowhere and their advantage is 0"]
+        "1 of 2 rollouts have no reward (None or NaN): they count nowhere and their advantage is 0"
+    ]

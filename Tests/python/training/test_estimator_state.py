@@ -36,7 +36,10 @@ STATE = trained().state_dict()
 def archive(members=None, method=zipfile.ZIP_STORED, **changed):
     members = [(name, changed.pop(name, data)) for name, data in (STATE.items() if members is None else members)]
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as made, pytest.warns() if len(dict(members)) < len(members) else nullcontext():
+    with (
+        zipfile.ZipFile(file, "w", method) as made,
+        pytest.warns() if len(dict(members)) < len(members) else nullcontext(),
+    ):
         for name, data in [*members, *changed.items()]:
             made.writestr(zipfile.ZipInfo(name), data, compress_type=method)
     return bytearray(file.getvalue())
@@ -51,7 +54,9 @@ def about(**changed):
 
 def raw(name, text):
     """The member "estimator" with a value that json.dumps does not write."""
-    return re.sub(rb'"%s": (\[.*?\]|[^,}]*)' % name.encode(), b'"%s": %s' % (name.encode(), text.encode()), STATE["estimator"])
+    return re.sub(
+        rb'"%s": (\[.*?\]|[^,}]*)' % name.encode(), b'"%s": %s' % (name.encode(), text.encode()), STATE["estimator"]
+    )
 
 
 def with_byte(data, where, value):
@@ -90,18 +95,64 @@ FILES = {
     "version 0": lambda: archive(estimator=about(version=0)),
     "version true": lambda: archive(estimator=about(version=True)),
     "version '1'": lambda: archive(estimator=about(version="1")),
-    **{f"steps {text:.10}": lambda text=text: archive(estimator=raw("steps", text)) for text in (
-        "Infinity", "NaN", "-5", "1099511627776", "2147483648", '"7"', "1.9", "1" + "0" * 5000, "null", "true", "[3]", "1e400")},
-    **{f"range {text:.10}": lambda text=text: archive(estimator=raw("reward_range", text)) for text in (
-        "[0]", '"ab"', "[1, 0]", "[0, 0]", "5", '{"a": 1}', "[0, Infinity]", "[NaN, 1]", "[0, 1e31]", "[0, 1, 2]", "[null, 1]",
-        "null", "[0, 2]", "[-1, 1]")},
-    **{f"{name} {text}": lambda name=name, text=text: archive(estimator=raw(name, text))
-       for name in ("rule", "prior") for text in ("[1]", "null", "7", "{}")},
-    **{f"estimator {data[:10]}": lambda data=data: archive(estimator=data) for data in (
-        b"[1,2]", b"null", b"5", b"\xff\xfe\x00", b"", b"[" * 200_000, STATE["estimator"][:-1] + b', "x": ' + b"[" * 100_000)},
+    **{
+        f"steps {text:.10}": lambda text=text: archive(estimator=raw("steps", text))
+        for text in (
+            "Infinity",
+            "NaN",
+            "-5",
+            "1099511627776",
+            "2147483648",
+            '"7"',
+            "1.9",
+            "1" + "0" * 5000,
+            "null",
+            "true",
+            "[3]",
+            "1e400",
+        )
+    },
+    **{
+        f"range {text:.10}": lambda text=text: archive(estimator=raw("reward_range", text))
+        for text in (
+            "[0]",
+            '"ab"',
+            "[1, 0]",
+            "[0, 0]",
+            "5",
+            '{"a": 1}',
+            "[0, Infinity]",
+            "[NaN, 1]",
+            "[0, 1e31]",
+            "[0, 1, 2]",
+            "[null, 1]",
+            "null",
+            "[0, 2]",
+            "[-1, 1]",
+        )
+    },
+    **{
+        f"{name} {text}": lambda name=name, text=text: archive(estimator=raw(name, text))
+        for name in ("rule", "prior")
+        for text in ("[1]", "null", "7", "{}")
+    },
+    **{
+        f"estimator {data[:10]}": lambda data=data: archive(estimator=data)
+        for data in (
+            b"[1,2]",
+            b"null",
+            b"5",
+            b"\xff\xfe\x00",
+            b"",
+            b"[" * 200_000,
+            STATE["estimator"][:-1] + b', "x": ' + b"[" * 100_000,
+        )
+    },
     "calibration of another range": lambda: archive(RunningCalibration=CALIBRATION),
     "history of another range": lambda: archive(**{"prior/history": HISTORY}),
-    "history that is an allocator": lambda: archive(**{"prior/history": v05.Allocator([0.5]).state_dict()["checkpoint"]}),
+    "history that is an allocator": lambda: archive(
+        **{"prior/history": v05.Allocator([0.5]).state_dict()["checkpoint"]}
+    ),
     "history that is empty": lambda: archive(**{"prior/history": b""}),
     "calibration that is a history": lambda: archive(RunningCalibration=STATE["prior/history"]),
 }
@@ -210,9 +261,14 @@ def test_the_first_estimator_is_read_for_ever():
 def test_saved_estimators_do_not_depend_on_the_hash_seed(tmp_path):
     import subprocess
 
-    code = ("import sys, v05; e = v05.AdvantageEstimator(reward_range=(0, 1)); "
-            "e.step([1, 0, 1, 1], ['b', 'b', 'a', 'a'], ['y', 'y', 'x', 'x']); e.save(sys.argv[1])")
+    code = (
+        "import sys, v05; e = v05.AdvantageEstimator(reward_range=(0, 1)); "
+        "e.step([1, 0, 1, 1], ['b', 'b', 'a', 'a'], ['y', 'y', 'x', 'x']); e.save(sys.argv[1])"
+    )
     for seed in ("1", "2"):
-        subprocess.run([sys.executable, "-c", code, tmp_path / seed], env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
-                       check=True)
+        subprocess.run(
+            [sys.executable, "-c", code, tmp_path / seed],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            check=True,
+        )
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()

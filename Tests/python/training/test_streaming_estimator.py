@@ -57,7 +57,8 @@ def test_the_order_of_groups_does_not_matter_without_a_calibration():
 
 
 def test_the_gradient_is_unbiased():
-    """Of a policy with one logit per prompt, averaged over many draws of the last group: within four standard errors."""
+    """Of a policy with one logit per prompt, averaged over many draws of the last group: within four standard
+    errors."""
     generator = np.random.default_rng(4)
     estimator = quiet()
     for key, rewards in groups(3):
@@ -67,15 +68,26 @@ def test_the_gradient_is_unbiased():
     for _ in range(1500):
         rewards = (generator.random(k) < p).astype(float)
         found = v05.advantages(
-            rewards, np.zeros(k, np.int64), estimator.predict(["prompt 5"])[0].repeat(k), rule="calibrated",
-            leave_one_out=True, calibration=estimator.calibration)
+            rewards,
+            np.zeros(k, np.int64),
+            estimator.predict(["prompt 5"])[0].repeat(k),
+            rule="calibrated",
+            leave_one_out=True,
+            calibration=estimator.calibration,
+        )
         gradients.append((found * (rewards - p)).mean())
     gradients = np.array(gradients)
     assert abs(gradients.mean() - p * (1 - p)) < 4 * gradients.std() / np.sqrt(len(gradients))
     rewards = (generator.random(k) < p).astype(float)
     before = estimator.calibration
-    expected = v05.advantages(rewards, np.zeros(k, np.int64), estimator.predict(["prompt 5"])[0].repeat(k),
-                              rule="calibrated", leave_one_out=True, calibration=before)
+    expected = v05.advantages(
+        rewards,
+        np.zeros(k, np.int64),
+        estimator.predict(["prompt 5"])[0].repeat(k),
+        rule="calibrated",
+        leave_one_out=True,
+        calibration=before,
+    )
     np.testing.assert_array_equal(estimator.group(rewards, "prompt 5"), expected)
 
 

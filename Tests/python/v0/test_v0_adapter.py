@@ -32,8 +32,9 @@ def plain_adapter(states, weights, heads=3):
     into, into_bias = weights["mha.in_proj_weight"], weights["mha.in_proj_bias"]
     inputs = layer_norm(queries, weights, "ln_q"), layer_norm(tokens, weights, "ln_kv"), tokens
     asked, keyed, valued = (
-        rows @ into[part * width:(part + 1) * width].T + into_bias[part * width:(part + 1) * width]
-        for part, rows in enumerate(inputs))
+        rows @ into[part * width : (part + 1) * width].T + into_bias[part * width : (part + 1) * width]
+        for part, rows in enumerate(inputs)
+    )
     answers = np.empty_like(asked)
     size = width // heads
     for head in range(heads):
@@ -57,7 +58,7 @@ def test_forward_equals_a_plain_implementation(side):
     states = torch.randn(3, 7, 24, dtype=torch.float64)
     mask = torch.zeros(3, 7, dtype=torch.bool)
     for row, length in enumerate(lengths):
-        mask[row, 7 - length:] = True
+        mask[row, 7 - length :] = True
     if side == "right":
         mask = mask.flip(1)
     with torch.no_grad():
@@ -72,13 +73,22 @@ def test_names_and_shapes_of_the_official_checkpoints():
     shapes = {name: tuple(value.shape) for name, value in ResidualQueryAdapter(1024).state_dict().items()}
     assert shapes == {
         "static_queries": (1, 168, 6),
-        "generator.0.weight": (128, 1024), "generator.0.bias": (128,),
-        "generator.1.weight": (128,), "generator.1.bias": (128,),
-        "generator.4.weight": (1008, 128), "generator.4.bias": (1008,),
-        "proj_kv.weight": (6, 1024), "proj_kv.bias": (6,),
-        "mha.in_proj_weight": (18, 6), "mha.in_proj_bias": (18,),
-        "mha.out_proj.weight": (6, 6), "mha.out_proj.bias": (6,),
-        "ln_q.weight": (6,), "ln_q.bias": (6,), "ln_kv.weight": (6,), "ln_kv.bias": (6,),
+        "generator.0.weight": (128, 1024),
+        "generator.0.bias": (128,),
+        "generator.1.weight": (128,),
+        "generator.1.bias": (128,),
+        "generator.4.weight": (1008, 128),
+        "generator.4.bias": (1008,),
+        "proj_kv.weight": (6, 1024),
+        "proj_kv.bias": (6,),
+        "mha.in_proj_weight": (18, 6),
+        "mha.in_proj_bias": (18,),
+        "mha.out_proj.weight": (6, 6),
+        "mha.out_proj.bias": (6,),
+        "ln_q.weight": (6,),
+        "ln_q.bias": (6,),
+        "ln_kv.weight": (6,),
+        "ln_kv.bias": (6,),
     }
 
 
@@ -98,8 +108,10 @@ def test_last_token_whatever_the_padding():
 
 def test_padding_side_and_company_change_nothing():
     prompts = random_prompts(np.random.default_rng(0), 9)
-    left, right, single = (stirred(make_embedding(padding_side=side, batch_size=size))
-                           for side, size in (("left", 4), ("right", 4), ("left", 1)))
+    left, right, single = (
+        stirred(make_embedding(padding_side=side, batch_size=size))
+        for side, size in (("left", 4), ("right", 4), ("left", 1))
+    )
     with torch.no_grad():
         expected = single(prompts)
         assert expected.shape == (9, 1008) and expected.std(dim=0).mean() > 1e-3
@@ -127,12 +139,15 @@ def test_a_prompt_of_megabytes_is_cut():
     assert max(seen) == 16 * 64
 
 
-@pytest.mark.parametrize("prompts, error, words", [
-    ("find", ArgumentTypeError, "prompts must be a list of strings, got str"),
-    (["find", 3], ArgumentTypeError, r"prompts\[1\] must be a string, got int"),
-    (["find", ""], InvalidArgument, r"prompts\[1\] must not be empty"),
-    (["find", "  "], InvalidArgument, "at least one token"),
-])
+@pytest.mark.parametrize(
+    "prompts, error, words",
+    [
+        ("find", ArgumentTypeError, "prompts must be a list of strings, got str"),
+        (["find", 3], ArgumentTypeError, r"prompts\[1\] must be a string, got int"),
+        (["find", ""], InvalidArgument, r"prompts\[1\] must not be empty"),
+        (["find", "  "], InvalidArgument, "at least one token"),
+    ],
+)
 def test_bad_prompts(prompts, error, words):
     with pytest.raises(error, match=words):
         make_embedding()(prompts)

@@ -22,9 +22,12 @@ def trained():
 def official(weights, prefix=""):
     """What official training saves besides the weights, too."""
     return {
-        "epoch": 7, "model_state_dict": {prefix + name: value for name, value in weights.items()},
-        "optimizer_state_dict": {"state": {}, "param_groups": [{"lr": 2e-4}]}, "scheduler_state_dict": None,
-        "args": {"device": torch.device("cpu"), "qwen_path": "somewhere", "num_queries": 168}, "wandb_run_id": None,
+        "epoch": 7,
+        "model_state_dict": {prefix + name: value for name, value in weights.items()},
+        "optimizer_state_dict": {"state": {}, "param_groups": [{"lr": 2e-4}]},
+        "scheduler_state_dict": None,
+        "args": {"device": torch.device("cpu"), "qwen_path": "somewhere", "num_queries": 168},
+        "wandb_run_id": None,
     }
 
 
@@ -37,7 +40,8 @@ def test_both_formats_with_and_without_prefix(tmp_path, backbone, trained, prefi
         torch.save(official(weights, prefix), path)
     else:
         pytest.importorskip("safetensors.torch", reason="needs safetensors").save_file(
-            {prefix + name: value.contiguous() for name, value in weights.items()}, path)
+            {prefix + name: value.contiguous() for name, value in weights.items()}, path
+        )
     prior = V0Prior.from_pretrained(path, str(backbone), head="kernel")
     prompts = random_prompts(np.random.default_rng(0), 5)
     with torch.no_grad():
@@ -55,10 +59,14 @@ def test_all_that_does_not_fit_is_named_at_once(tmp_path, backbone, trained):
     torch.save(official(weights), tmp_path / "bad.pt")
     with pytest.raises(CheckpointError) as caught:
         V0Prior.from_pretrained(tmp_path / "bad.pt", str(backbone), head="kernel")
-    for words in ("adapter_layer.static_queries is missing", "backbone.norm.weight is missing",
-                  "adapter_layer.mystery is not part of the model", "unknown is not part of the model",
-                  "adapter_layer.ln_q.bias has shape (7,), the model (6,)",
-                  "adapter_layer.mha.out_proj.bias is not finite"):
+    for words in (
+        "adapter_layer.static_queries is missing",
+        "backbone.norm.weight is missing",
+        "adapter_layer.mystery is not part of the model",
+        "unknown is not part of the model",
+        "adapter_layer.ln_q.bias has shape (7,), the model (6,)",
+        "adapter_layer.mha.out_proj.bias is not finite",
+    ):
         assert words in str(caught.value)
 
 

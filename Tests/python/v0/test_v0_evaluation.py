@@ -46,15 +46,18 @@ def test_the_real_files(shared_data):
     assert {score.context for score in queries} == {score.context for score in context}
 
 
-@pytest.mark.parametrize("row, words", [
-    (ROW | {"score": 1.5}, r"line 2: score must lie in \[-1, 1\], got 1.5"),
-    (ROW | {"score": float("nan")}, r"line 2: score must lie in \[-1, 1\], got nan"),
-    (ROW | {"score": "high"}, "line 2: score must lie in"),
-    (ROW | {"score": True}, "line 2: score must lie in"),
-    (ROW | {"id": 9}, "line 2: no prompt has the id 'math_9'"),
-    ({"id": 1, "score": 0}, "line 2: dataset, model, step missing"),
-    ([1, 2], "line 2: must be a JSON object"),
-])
+@pytest.mark.parametrize(
+    "row, words",
+    [
+        (ROW | {"score": 1.5}, r"line 2: score must lie in \[-1, 1\], got 1.5"),
+        (ROW | {"score": float("nan")}, r"line 2: score must lie in \[-1, 1\], got nan"),
+        (ROW | {"score": "high"}, "line 2: score must lie in"),
+        (ROW | {"score": True}, "line 2: score must lie in"),
+        (ROW | {"id": 9}, "line 2: no prompt has the id 'math_9'"),
+        ({"id": 1, "score": 0}, "line 2: dataset, model, step missing"),
+        ([1, 2], "line 2: must be a JSON object"),
+    ],
+)
 def test_bad_rows_are_named(tmp_path, row, words):
     write_rows(tmp_path / "prompts.jsonl", [{"id": "math_1", "prompt": "One?"}])
     with pytest.raises(InvalidArgument, match=words):
@@ -135,18 +138,29 @@ def test_metrics_against_plain_counting():
     found = metrics(probability, label, score, group)
 
     def plain(same):
-        pairs = [(probability[i] > probability[j]) + 0.5 * (probability[i] == probability[j])
-                 for i in range(60) for j in range(60) if label[i] and not label[j] and same(i, j)]
+        pairs = [
+            (probability[i] > probability[j]) + 0.5 * (probability[i] == probability[j])
+            for i in range(60)
+            for j in range(60)
+            if label[i] and not label[j] and same(i, j)
+        ]
         return np.mean(pairs)
 
     slope, intercept = np.polyfit(probability, label, 1)
     bins = {one: [i for i in range(60) if min(int(10 * probability[i]), 9) == one] for one in range(10)}
     error = sum(len(rows) / 60 * abs(label[rows].mean() - probability[rows].mean()) for rows in bins.values() if rows)
     expected = {
-        "auc_within": plain(lambda i, j: group[i] == group[j]), "auc_pooled": plain(lambda i, j: True),
-        "accuracy": np.mean((probability >= 0.5) == label), "brier": np.mean((probability - label) ** 2),
-        "squared_error": np.mean((probability - score) ** 2), "calibration_slope": slope,
-        "calibration_intercept": intercept, "calibration_error": error, "queries": 60, "contexts": 4}
+        "auc_within": plain(lambda i, j: group[i] == group[j]),
+        "auc_pooled": plain(lambda i, j: True),
+        "accuracy": np.mean((probability >= 0.5) == label),
+        "brier": np.mean((probability - label) ** 2),
+        "squared_error": np.mean((probability - score) ** 2),
+        "calibration_slope": slope,
+        "calibration_intercept": intercept,
+        "calibration_error": error,
+        "queries": 60,
+        "contexts": 4,
+    }
     assert found == pytest.approx(expected, rel=1e-9)
     assert json.loads(json.dumps(found)) == found
 

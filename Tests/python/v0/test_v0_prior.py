@@ -111,18 +111,21 @@ def test_a_short_context_warns_with_the_reason(embedding):
         make_prior(embedding).fit(PROMPTS[:128], SCORES[:128])
 
 
-@pytest.mark.parametrize("prompts, scores, error, words", [
-    ([], [], InvalidArgument, "context must not be empty"),
-    (PROMPTS[:3], [1, 1, 0.5], InvalidArgument, "both sides of the midpoint.*3 all at or above it"),
-    (PROMPTS[:2], [0, 0.1], InvalidArgument, "2 all below it"),
-    (PROMPTS[:2], [0, 1.1], InvalidArgument, r"scores\[1\] must lie in \[0, 1\], got 1.1"),
-    (PROMPTS[:2], [np.nan, 1], InvalidArgument, r"scores\[0\] must lie in \[0, 1\], got nan"),
-    (PROMPTS[:2], [-np.inf, 1], InvalidArgument, r"scores\[0\] must lie in \[0, 1\], got -inf"),
-    (PROMPTS[:2], [0, 1, 1], InvalidArgument, r"one entry per prompt, got shape \(3,\) for 2 prompts"),
-    (PROMPTS[:2], ["a", "b"], ArgumentTypeError, "scores must be numbers"),
-    ([PROMPTS[0], ""], [0, 1], InvalidArgument, r"prompts\[1\] must not be empty"),
-    (PROMPTS[0], [0, 1], ArgumentTypeError, "prompts must be a list of strings"),
-])
+@pytest.mark.parametrize(
+    "prompts, scores, error, words",
+    [
+        ([], [], InvalidArgument, "context must not be empty"),
+        (PROMPTS[:3], [1, 1, 0.5], InvalidArgument, "both sides of the midpoint.*3 all at or above it"),
+        (PROMPTS[:2], [0, 0.1], InvalidArgument, "2 all below it"),
+        (PROMPTS[:2], [0, 1.1], InvalidArgument, r"scores\[1\] must lie in \[0, 1\], got 1.1"),
+        (PROMPTS[:2], [np.nan, 1], InvalidArgument, r"scores\[0\] must lie in \[0, 1\], got nan"),
+        (PROMPTS[:2], [-np.inf, 1], InvalidArgument, r"scores\[0\] must lie in \[0, 1\], got -inf"),
+        (PROMPTS[:2], [0, 1, 1], InvalidArgument, r"one entry per prompt, got shape \(3,\) for 2 prompts"),
+        (PROMPTS[:2], ["a", "b"], ArgumentTypeError, "scores must be numbers"),
+        ([PROMPTS[0], ""], [0, 1], InvalidArgument, r"prompts\[1\] must not be empty"),
+        (PROMPTS[0], [0, 1], ArgumentTypeError, "prompts must be a list of strings"),
+    ],
+)
 def test_bad_contexts_leave_the_old_one(embedding, prompts, scores, error, words):
     prior = make_prior(embedding).fit(PROMPTS[:150], SCORES[:150])
     before = prior.predict(PROMPTS[150:])
@@ -148,7 +151,8 @@ def test_embeddings_that_are_not_finite_leave_the_old_context(embedding):
     before = prior.predict(PROMPTS[150:160])
     weight = embedding.adapter_layer.proj_kv.weight
     handle = embedding.backbone.register_forward_hook(
-        lambda module, arguments, output: output.__setitem__("last_hidden_state", output[0] * torch.nan))
+        lambda module, arguments, output: output.__setitem__("last_hidden_state", output[0] * torch.nan)
+    )
     try:
         for call in (lambda: prior.fit(PROMPTS[:150], SCORES[:150]), lambda: prior.predict(PROMPTS[150:160])):
             with pytest.raises(InvalidArgument, match="NaN or infinity"):
@@ -208,8 +212,11 @@ def test_tabpfn_head_is_the_mean_of_its_estimators_and_differentiable(tabpfn):
         raw = raw / classifier.softmax_temperature_
         torch.testing.assert_close(head(context, labels, queries), raw.mean(dim=0)[:, 1] - raw.mean(dim=0)[:, 0])
     assert raw.shape == (4, 5, 2) and (raw.std(dim=0) > 0).all()
-    assert not any(parameter.requires_grad or parameter.grad is not None
-                   for model in classifier.models_ for parameter in model.parameters())
+    assert not any(
+        parameter.requires_grad or parameter.grad is not None
+        for model in classifier.models_
+        for parameter in model.parameters()
+    )
 
 
 def test_every_estimator_sees_every_feature(tabpfn):
@@ -219,7 +226,7 @@ def test_every_estimator_sees_every_feature(tabpfn):
     head(context, torch.arange(20) % 2, queries)
     raw = head._classifier.forward(queries, use_inference_mode=True, return_raw_logits=True)
     for estimator in range(3):
-        gradient, = torch.autograd.grad(raw[estimator].square().sum(), queries, retain_graph=True)
+        (gradient,) = torch.autograd.grad(raw[estimator].square().sum(), queries, retain_graph=True)
         assert (gradient.abs().sum(dim=0) > 0).all()
 
 

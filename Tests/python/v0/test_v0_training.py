@@ -56,8 +56,14 @@ def test_order_within_a_context_is_learnt_from_the_ranking_loss_alone(tmp_path, 
     auc = {}
     for weight in (0.25, 0.0):
         embedding = made_embedding()
-        train(embedding, KernelHead(), context, queries, tmp_path / str(weight), TrainingOptions(
-            epochs=6, context_size=40, adapter_rate=1e-2, ranking_weight=weight))
+        train(
+            embedding,
+            KernelHead(),
+            context,
+            queries,
+            tmp_path / str(weight),
+            TrainingOptions(epochs=6, context_size=40, adapter_rate=1e-2, ranking_weight=weight),
+        )
         auc[weight] = evaluate(embedding, KernelHead(), context, held_out, context_size=40)["auc_within"]
     assert auc[0.25] > 0.8
     assert auc[0.0] < 0.7
@@ -76,8 +82,14 @@ def test_the_loss_on_real_scores_falls(tmp_path, shared_data):
     context, queries = real_scores(shared_data)
     queries = queries[32:96]
     embedding = real_embedding(context + queries, dropout=0.0)
-    history = train(embedding, KernelHead(), context, queries, tmp_path / "run", TrainingOptions(
-        epochs=8, context_size=32, adapter_rate=5e-3))
+    history = train(
+        embedding,
+        KernelHead(),
+        context,
+        queries,
+        tmp_path / "run",
+        TrainingOptions(epochs=8, context_size=32, adapter_rate=5e-3),
+    )
     loss = [row["loss"] for row in history]
     assert np.mean(loss[-2:]) < np.mean(loss[:2]) - 0.05
 
@@ -87,8 +99,15 @@ def test_the_loss_on_real_scores_falls_with_a_tuned_backbone(tmp_path, shared_da
     context, queries = real_scores(shared_data)
     embedding = real_embedding(context + queries)
     before = {name: value.clone() for name, value in embedding.backbone.state_dict().items()}
-    history = train(embedding, KernelHead(), context, queries, tmp_path / "run", TrainingOptions(
-        epochs=6, context_size=64, adapter_rate=5e-3, backbone_rate=1e-3), held_out=queries)
+    history = train(
+        embedding,
+        KernelHead(),
+        context,
+        queries,
+        tmp_path / "run",
+        TrainingOptions(epochs=6, context_size=64, adapter_rate=5e-3, backbone_rate=1e-3),
+        held_out=queries,
+    )
     assert history[-1]["loss"] < history[0]["loss"] - 0.05
     assert not torch.equal(embedding.backbone.state_dict()["norm.weight"], before["norm.weight"])
 
@@ -96,8 +115,13 @@ def test_the_loss_on_real_scores_falls_with_a_tuned_backbone(tmp_path, shared_da
 def test_loss_against_plain_sums():
     log_odds, target = [0.3, -0.2, 1.5, 2.0], [0.9, 0.4, 0.6, 0.1]
     ranking = -sum(math.log(1 / (1 + math.exp(-d))) for d in (0.5, -0.5)) / 2
-    entropy = -sum(y * math.log(1 / (1 + math.exp(-x))) + (1 - y) * math.log(1 / (1 + math.exp(x)))
-                   for x, y in zip(log_odds, target)) / 4
+    entropy = (
+        -sum(
+            y * math.log(1 / (1 + math.exp(-x))) + (1 - y) * math.log(1 / (1 + math.exp(x)))
+            for x, y in zip(log_odds, target)
+        )
+        / 4
+    )
     found = training_loss(torch.tensor(log_odds), torch.tensor(target))
     assert found.item() == pytest.approx(0.25 * ranking + 0.75 * entropy, rel=1e-6)
 
@@ -115,8 +139,17 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, shortcut, backbone_r
                 raise KeyboardInterrupt
 
         with contextlib.suppress(KeyboardInterrupt):
-            return embedding, train(embedding, KernelHead(), context, queries, folder, options, held_out=held_out,
-                                    progress=progress, **details)
+            return embedding, train(
+                embedding,
+                KernelHead(),
+                context,
+                queries,
+                folder,
+                options,
+                held_out=held_out,
+                progress=progress,
+                **details,
+            )
 
     whole, history = run(tmp_path / "whole")
     run(tmp_path / "parts", stop_after=2)
@@ -129,9 +162,14 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, shortcut, backbone_r
     for folder in ("whole", "parts"):
         assert [json.loads(line) for line in open(tmp_path / folder / "metrics.jsonl")] == history
         assert sorted(file.name for file in (tmp_path / folder).iterdir()) == [
-            "checkpoint_epoch_0003.pt", "checkpoint_epoch_0004.pt", "metrics.jsonl"]
-    changed = [not torch.equal(value, made_embedding().state_dict()[f"backbone.{name}"])
-               for name, value in whole.backbone.state_dict().items()]
+            "checkpoint_epoch_0003.pt",
+            "checkpoint_epoch_0004.pt",
+            "metrics.jsonl",
+        ]
+    changed = [
+        not torch.equal(value, made_embedding().state_dict()[f"backbone.{name}"])
+        for name, value in whole.backbone.state_dict().items()
+    ]
     assert any(changed) == bool(backbone_rate)
 
 
@@ -164,8 +202,15 @@ def test_folders_that_hold_another_run(tmp_path, shortcut):
     with pytest.raises(InvalidArgument, match="holds checkpoints: resume, or choose another folder"):
         train(made_embedding(), KernelHead(), context, queries, tmp_path / "run", options)
     with pytest.raises(CheckpointError, match="made with other options: context_size 8, now 9"):
-        train(made_embedding(), KernelHead(), context, queries, tmp_path / "run",
-              TrainingOptions(epochs=1, context_size=9), resume=True)
+        train(
+            made_embedding(),
+            KernelHead(),
+            context,
+            queries,
+            tmp_path / "run",
+            TrainingOptions(epochs=1, context_size=9),
+            resume=True,
+        )
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path, shortcut):
@@ -189,15 +234,18 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path,
     assert progress_calls[0].startswith("epoch 1/2  loss 0.")
 
 
-@pytest.mark.parametrize("options, error, words", [
-    ({"epochs": 0}, InvalidArgument, "epochs must be at least 1"),
-    ({"epochs": 1.5}, ArgumentTypeError, "epochs must be a number of type int"),
-    ({"queries": 1}, InvalidArgument, "queries must be at least 2"),
-    ({"ranking_weight": 1.1}, InvalidArgument, "ranking_weight must be at most 1"),
-    ({"adapter_rate": math.nan}, InvalidArgument, "adapter_rate must be at least 0 and finite"),
-    ({"adapter_rate": "fast"}, ArgumentTypeError, "adapter_rate must be a number"),
-    ({"reward_range": (1, -1)}, InvalidArgument, "reward_range must be finite with low < high"),
-])
+@pytest.mark.parametrize(
+    "options, error, words",
+    [
+        ({"epochs": 0}, InvalidArgument, "epochs must be at least 1"),
+        ({"epochs": 1.5}, ArgumentTypeError, "epochs must be a number of type int"),
+        ({"queries": 1}, InvalidArgument, "queries must be at least 2"),
+        ({"ranking_weight": 1.1}, InvalidArgument, "ranking_weight must be at most 1"),
+        ({"adapter_rate": math.nan}, InvalidArgument, "adapter_rate must be at least 0 and finite"),
+        ({"adapter_rate": "fast"}, ArgumentTypeError, "adapter_rate must be a number"),
+        ({"reward_range": (1, -1)}, InvalidArgument, "reward_range must be finite with low < high"),
+    ],
+)
 def test_bad_options(options, error, words):
     with pytest.raises(error, match=words):
         TrainingOptions(**options)
@@ -222,8 +270,19 @@ def folder(tmp_path, shortcut):
 
 def test_commands_from_data_to_a_prior(folder, capsys):
     common = [str(folder), "--embedding-model", str(folder / "backbone"), "--head", "kernel", "--json"]
-    trained = ["v0", "train", *common, "--output", str(folder / "run"), "--context-size", "10", "--held-out",
-               str(folder / "train.jsonl"), "--epochs", "2"]
+    trained = [
+        "v0",
+        "train",
+        *common,
+        "--output",
+        str(folder / "run"),
+        "--context-size",
+        "10",
+        "--held-out",
+        str(folder / "train.jsonl"),
+        "--epochs",
+        "2",
+    ]
     assert main(trained) == 0
     out, err = capsys.readouterr()
     figures = json.loads(out)

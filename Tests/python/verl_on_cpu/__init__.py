@@ -1,6 +1,7 @@
 """Lets verl's V1 trainer run on a machine without a GPU, for tests only: VERL_USE_EXTERNAL_MODULES=verl_on_cpu.
 
-All through verl's own registries, but for one patch: torch refuses the process group "cpu:gloo,cpu:gloo" that verl asks for.
+All through verl's own registries, but for one patch: torch refuses the process group "cpu:gloo,cpu:gloo" that verl asks
+for.
 """
 
 import contextlib

@@ -29,8 +29,13 @@ class Server:
             log_probs.append(float(scores[token]))
             if token == self.model.config.eos_token_id:
                 break
-        return TokenOutput(token_ids=tokens[len(prompt_ids):], log_probs=log_probs, stop_reason="completed",
-                           num_preempted=0, extra_fields={"global_steps": self.global_steps})
+        return TokenOutput(
+            token_ids=tokens[len(prompt_ids) :],
+            log_probs=log_probs,
+            stop_reason="completed",
+            num_preempted=0,
+            extra_fields={"global_steps": self.global_steps},
+        )
 
     def nothing(self, **_):
         pass
@@ -59,6 +64,8 @@ class Weights(BaseRollout):
         pass
 
     async def update_weights(self, weights, global_steps=None, **_):
-        state = {name: (tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor).detach().float().cpu().clone()
-                 for name, tensor in weights}
+        state = {
+            name: (tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor).detach().float().cpu().clone()
+            for name, tensor in weights
+        }
         await ray.get_actor("hfcpu_0").load.remote(state, global_steps or 0)

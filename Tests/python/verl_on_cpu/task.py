@@ -27,20 +27,34 @@ def make(folder):
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", unk_token="<unk>")
+        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", unk_token="<unk>"
+    )
     tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     tokenizer.save_pretrained(folder / "model")
     torch.manual_seed(0)
-    MistralForCausalLM(MistralConfig(
-        vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, max_position_embeddings=256, pad_token_id=0, bos_token_id=1, eos_token_id=2,
-    )).save_pretrained(folder / "model")
-    rows = [{
-        "data_source": "letters",
-        "prompt": [{"role": "user", "content": prompt(number)}],
-        "reward_model": {"style": "rule", "ground_truth": LETTERS[number % 4]},
-        "extra_info": {"index": number, "prior": prior(number)},
-    } for number in range(PROMPTS)]
+    MistralForCausalLM(
+        MistralConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            max_position_embeddings=256,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+        )
+    ).save_pretrained(folder / "model")
+    rows = [
+        {
+            "data_source": "letters",
+            "prompt": [{"role": "user", "content": prompt(number)}],
+            "reward_model": {"style": "rule", "ground_truth": LETTERS[number % 4]},
+            "extra_info": {"index": number, "prior": prior(number)},
+        }
+        for number in range(PROMPTS)
+    ]
     pandas.DataFrame(rows).to_parquet(folder / "data.parquet")
 
 

@@ -34,15 +34,15 @@ class Allocator(Handle):
     on every rank.
 
     prior: (g,) prior values in reward units, NaN or None for none.
-    rule: "osla"    the paper's one-step look-ahead (arXiv 2603.10848): gain mse(k) - mse(k + 1). For good priors, such as
-                    a history. With weak ones it spends rollouts where p is near 0 or 1 and stops by luck near 1/2: worse
-                    than equal groups of the same total.
+    rule: "osla"    the paper's one-step look-ahead (arXiv 2603.10848): gain mse(k) - mse(k + 1). For good priors, such
+                    as a history. With weak ones it spends rollouts where p is near 0 or 1 and stops by luck near 1/2:
+                    worse than equal groups of the same total.
           "neyman"  gain E[h^2 - (mu - mid)^2] / (k (k + 1)), the drop of gradient noise. With a budget all of it is
-                    spent, where it gains most by what is known at each request; what seems to gain nothing anywhere goes
-                    to the prompts with the fewest rollouts. For any prior.
+                    spent, where it gains most by what is known at each request; what seems to gain nothing anywhere
+                    goes to the prompts with the fewest rollouts. For any prior.
     initial, maximum: of every prompt, numbers or (g,).
-    cost: gain that a further rollout must exceed, squared reward units; None: h^2 / maximum^2, but 0 for "neyman" with a
-        budget.
+    cost: gain that a further rollout must exceed, squared reward units; None: h^2 / maximum^2, but 0 for "neyman" with
+        a budget.
     look_ahead: what "osla" holds fixed: "same_bias", "same_mean" or "derivative".
     wave: the most that a prompt that goes on asks for at once, for engines that generate in waves.
     budget: rollouts of all prompts together, never exceeded; None: no limit. Where it binds, larger gains come first,
@@ -53,8 +53,8 @@ class Allocator(Handle):
         level of all prompts and none of the prompt's own: `maximum_without_prior` holds for it, too.
     calibration: Calibration or RunningCalibration: allocate for the calibrated baseline; None, or one that rests on
         fewer than 8 groups: for the paper's.
-    mixture: Mixture or RunningMixture in place of a calibration: allocate for the rule "mixture". "osla" then goes by the
-        expected drop of the posterior variance. Rewards must be two-valued.
+    mixture: Mixture or RunningMixture in place of a calibration: allocate for the rule "mixture". "osla" then goes by
+        the expected drop of the posterior variance. Rewards must be two-valued.
 
     Optional stopping makes a prompt's mean slightly biased, and leave-one-out is then no longer exactly unbiased. One
     thread at a time.
@@ -64,9 +64,23 @@ class Allocator(Handle):
 
     _name = "allocator"
 
-    def __init__(self, prior, *, rule="osla", reward_range=(0.0, 1.0), initial=4, maximum=16, cost=None,
-                 look_ahead="same_bias", wave=1, budget=None, maximum_without_prior=None, strength=None, calibration=None,
-                 mixture=None):
+    def __init__(
+        self,
+        prior,
+        *,
+        rule="osla",
+        reward_range=(0.0, 1.0),
+        initial=4,
+        maximum=16,
+        cost=None,
+        look_ahead="same_bias",
+        wave=1,
+        budget=None,
+        maximum_without_prior=None,
+        strength=None,
+        calibration=None,
+        mixture=None,
+    ):
         low, high = reward_interval(reward_range)
         prior = column(prior, "prior", np.float64)
         initials = None if np.ndim(initial) == 0 else column(initial, "initial", np.int64, len(prior))
@@ -81,10 +95,14 @@ class Allocator(Handle):
             wave=integer("wave", wave),
             cost=math.nan if cost is None else number("cost", cost),
             budget=-1 if budget is None else integer("budget", budget),
-            maximum_without_prior=-1 if maximum_without_prior is None else integer("maximum_without_prior", maximum_without_prior),
+            maximum_without_prior=-1
+            if maximum_without_prior is None
+            else integer("maximum_without_prior", maximum_without_prior),
         )
         if cost is not None and math.isnan(options.cost) or budget is not None and options.budget < 0:
-            raise InvalidArgument(f"cost and budget must not be NaN or negative (None: no limit), got {cost!r} and {budget!r}")
+            raise InvalidArgument(
+                f"cost and budget must not be NaN or negative (None: no limit), got {cost!r} and {budget!r}"
+            )
         if maximum_without_prior is not None and options.maximum_without_prior < 0:
             raise InvalidArgument(f"maximum_without_prior must be at least initial, got {maximum_without_prior!r}")
         if strength is not None:
@@ -92,13 +110,22 @@ class Allocator(Handle):
             if maximum_without_prior is not None:
                 maxima = _capped(maxima, initials, options, (strength > 0) & (strength <= 1))
         handle = ctypes.c_void_p()
-        call(library.v05_allocator_create, byref(options), len(prior), address(prior), address(initials),
-             address(maxima), calibration_struct(calibration, (low, high)), mixture_struct(mixture, (low, high)), byref(handle))
+        call(
+            library.v05_allocator_create,
+            byref(options),
+            len(prior),
+            address(prior),
+            address(initials),
+            address(maxima),
+            calibration_struct(calibration, (low, high)),
+            mixture_struct(mixture, (low, high)),
+            byref(handle),
+        )
         self._adopt(handle)
 
     def request(self):
-        """How many rollouts of each prompt to start now, (g,) int64; they count as in flight from here on. 0 for prompts
-        whose rollouts are not all back."""
+        """How many rollouts of each prompt to start now, (g,) int64; they count as in flight from here on. 0 for
+        prompts whose rollouts are not all back."""
         with self._lock:  # len and the call are of one state
             counts = np.empty(len(self), np.int64)
             self._call("request", address(counts), len(counts), None)
@@ -112,7 +139,8 @@ class Allocator(Handle):
         self._call("observe", address(indices), address(rewards), len(indices))
 
     def cancel(self, prompt_index):
-        """Takes back rollouts in flight that failed: they count for nothing, and are asked for again up to `initial`."""
+        """Takes back rollouts in flight that failed: they count for nothing, and are asked for again up to
+        `initial`."""
         indices = column(prompt_index, "prompt_index", np.int64)
         self._call("cancel", address(indices), len(indices))
 
@@ -159,11 +187,22 @@ class Allocator(Handle):
             self._call("observations", address(indices), address(rewards), count.value, byref(count))
         return indices, rewards
 
-    def estimate(self, *, rule=None, leave_one_out=False, scale="none", ddof=1, epsilon=None, singleton="zero",
-                 test="bound", level=0.05):
+    def estimate(
+        self,
+        *,
+        rule=None,
+        leave_one_out=False,
+        scale="none",
+        ddof=1,
+        epsilon=None,
+        singleton="zero",
+        test="bound",
+        level=0.05,
+    ):
         """Estimate of all that was observed. Rows are in the order of arrival; groups are all prompts, by index.
 
-        rule: as in v05.estimate; None: "mixture" or "calibrated" where the allocator has a mixture or a calibration, else
+        rule: as in v05.estimate; None: "mixture" or "calibrated" where the allocator has a mixture or a calibration,
+            else
         "v05". Further options as there.
         """
         with self._lock:  # it must not grow between the calls
@@ -174,8 +213,16 @@ class Allocator(Handle):
             if rule is None:
                 rule = ("v05", "calibrated", "mixture")[calibrated.value]
             options = estimation_options(
-                (0.0, 1.0), rule=rule, leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon,
-                singleton=singleton, test=test, level=level)
+                (0.0, 1.0),
+                rule=rule,
+                leave_one_out=leave_one_out,
+                scale=scale,
+                ddof=ddof,
+                epsilon=epsilon,
+                singleton=singleton,
+                test=test,
+                level=level,
+            )
             advantages = np.empty(row_count.value)
             output = EstimateArrays(row_count.value, len(self))
             output.struct.advantages_f64 = address(advantages)
@@ -185,7 +232,9 @@ class Allocator(Handle):
     def __repr__(self):
         if self.closed:
             return "Allocator(closed)"
-        return f"Allocator({len(self)} prompts, {self.counts.sum()} rollouts observed, {self.in_flight.sum()} in flight)"
+        return (
+            f"Allocator({len(self)} prompts, {self.counts.sum()} rollouts observed, {self.in_flight.sum()} in flight)"
+        )
 
 
 def _capped(maxima, initials, options, unknown):

@@ -25,7 +25,9 @@ def is_tensor(value):
 def to_numpy(value, name):
     """A numpy array over value; tensors come to the CPU, detached."""
     if isinstance(value, np.ma.MaskedArray):  # numpy would hand on what lies under the mask
-        raise ArgumentTypeError(f"{name} must not be a masked array: pass its data, and mask=~array.mask for rows to leave out")
+        raise ArgumentTypeError(
+            f"{name} must not be a masked array: pass its data, and mask=~array.mask for rows to leave out"
+        )
     if is_tensor(value):
         try:
             tensor = value.detach().cpu()
@@ -34,7 +36,8 @@ def to_numpy(value, name):
             return tensor.resolve_neg().numpy()
         except Exception as error:
             raise ArgumentTypeError(
-                f"{name} must be a dense tensor that can be copied to the CPU, got {value.dtype} on {value.device}: {error}"
+                f"{name} must be a dense tensor that can be copied to the CPU, got {value.dtype} on {value.device}: "
+                f"{error}"
             ) from error
     try:
         return np.asarray(value)
@@ -160,8 +163,11 @@ class Groups:
         odd |= {kind for kind in kinds if kind.__module__.partition(".")[0] == "torch"}
         if odd:
             label = next(label for label in groups if type(label) in odd)
-            rule = ("not mix booleans with integers, which they equal" if type(label) in booleans else
-                    "be integers or hashables, neither floats nor tensors")
+            rule = (
+                "not mix booleans with integers, which they equal"
+                if type(label) in booleans
+                else "be integers or hashables, neither floats nor tensors"
+            )
             raise ArgumentTypeError(f"groups must {rule}, got {label!r:.100}")
 
     def labels(self, ids):
@@ -214,7 +220,11 @@ def column(values, name, dtype, count=None):
         if given.dtype.kind not in "fiubO":
             raise TypeError("numbers are needed")
         array = np.ascontiguousarray(given, dtype=dtype)
-        if dtype == np.int64 and given.size and (given.dtype.kind == "f" or not np.array_equal(array, np.atleast_1d(given))):
+        if (
+            dtype == np.int64
+            and given.size
+            and (given.dtype.kind == "f" or not np.array_equal(array, np.atleast_1d(given)))
+        ):
             raise TypeError("64-bit integers are needed")
     except (TypeError, ValueError, OverflowError) as error:
         raise ArgumentTypeError(f"{name} must be numbers, got dtype {given.dtype}: {error}") from error

@@ -97,7 +97,8 @@ class Running(Checkpointed):
     def check_range(self, interval, name):
         if self.reward_range != interval:
             raise InvalidArgument(
-                f"{name} must have the reward_range of the call, got {self.reward_range} and {interval}")
+                f"{name} must have the reward_range of the call, got {self.reward_range} and {interval}"
+            )
 
     def _core(self, name, struct, *arguments):
         call(getattr(library, f"v05_{self._name}_{name}"), byref(struct), *arguments)
@@ -156,8 +157,8 @@ class RunningCalibration(Running):
         return Calibration._from_struct(struct)
 
     def widened(self, reward_range):
-        """The same in a reward_range that holds the present one. Exact: its sums are in reward units, and the range only
-        says how far the slope is held back."""
+        """The same in a reward_range that holds the present one. Exact: its sums are in reward units, and the range
+        only says how far the slope is held back."""
         widened = copy.copy(self)
         widened._struct = self._struct_type.from_buffer_copy(self._struct)
         widened._struct.reward_low, widened._struct.reward_high = reward_interval(reward_range)
@@ -181,5 +182,6 @@ def calibration_struct(calibration, interval):
         calibration = calibration.calibration
     if not isinstance(calibration, Calibration):
         raise ArgumentTypeError(
-            f"calibration must be a Calibration, a RunningCalibration or None, got {type(calibration).__name__}")
+            f"calibration must be a Calibration, a RunningCalibration or None, got {type(calibration).__name__}"
+        )
     return byref(calibration._struct())

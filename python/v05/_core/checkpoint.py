@@ -8,8 +8,8 @@ from .lock import new_lock
 class Checkpointed:
     """state_dict, files and pickling for an object that can give its bytes and take them back.
 
-    `_checkpoint_bytes()` returns them, `_restore(data)` takes them or raises CheckpointError and changes nothing. `_lock`
-    is for what must not be done by two threads at once.
+    `_checkpoint_bytes()` returns them, `_restore(data)` takes them or raises CheckpointError and changes nothing.
+    `_lock` is for what must not be done by two threads at once.
     """
 
     def __new__(cls, *arguments, **options):
@@ -31,7 +31,8 @@ class Checkpointed:
             data = bytes(memoryview(state["checkpoint"]))
         except (TypeError, KeyError, IndexError) as error:
             raise ArgumentTypeError(
-                "state must be what state_dict() returned: a dict with bytes under 'checkpoint'") from error
+                "state must be what state_dict() returned: a dict with bytes under 'checkpoint'"
+            ) from error
         self._restore(data)
 
     def save(self, path):

@@ -17,15 +17,42 @@ from .mixture import Mixture, mixture_struct
 
 _RULE_NAMES = {number: name for name, number in c.RULES.items()}
 _PER_GROUP = {
-    "group_ids": np.int64, "count": np.int64, "effective_count": np.float64, "mean": np.float64, "prior": np.float64, "weight": np.float64,
-    "baseline": np.float64, "bias_squared": np.float64, "mse": np.float64, "z": np.float64, "p_value": np.float64,
-    "rejected": np.bool_, "constant": np.bool_,
+    "group_ids": np.int64,
+    "count": np.int64,
+    "effective_count": np.float64,
+    "mean": np.float64,
+    "prior": np.float64,
+    "weight": np.float64,
+    "baseline": np.float64,
+    "bias_squared": np.float64,
+    "mse": np.float64,
+    "z": np.float64,
+    "p_value": np.float64,
+    "rejected": np.bool_,
+    "constant": np.bool_,
 }
 
 
-def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.0), leave_one_out=False, scale="none",
-               ddof=1, epsilon=None, singleton="zero", mask=None, calibration=None, mixture=None, prior_strength=None,
-               weights=None, test="bound", level=0.05):
+def advantages(
+    rewards,
+    groups,
+    prior=None,
+    *,
+    rule="v05",
+    reward_range=(0.0, 1.0),
+    leave_one_out=False,
+    scale="none",
+    ddof=1,
+    epsilon=None,
+    singleton="zero",
+    mask=None,
+    calibration=None,
+    mixture=None,
+    prior_strength=None,
+    weights=None,
+    test="bound",
+    level=0.05,
+):
     """Advantages A = (r - b) / divisor of a batch of rollouts, with the baseline b of `rule`.
 
     rewards: (n,) list, numpy array or torch tensor; the result has its kind, dtype and device (integers and booleans
@@ -45,15 +72,17 @@ def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.
           "james_stein"  shrinkage to the mean of the batch, no prior (arXiv 2511.03710).
           "prior"        V.
           "median"       median of the group (arXiv 2601.22582).
-          "discounted_beta"  (n V + k m) / (n + k): the prior as a Beta distribution worth n = prior_strength rewards, merged
-                         with the group (arXiv 2603.18444). Without strength: m.
-          "mixture"      for rewards that are each an end of reward_range: posterior mean of the success probability under a
-                         mixture of Beta distributions around the prior, the calibrated prior and the batch mean, whose
-                         weights the batch, or `mixture`, tells. A test per prompt in effect: better than "calibrated"
-                         where single priors are far off. With fewer than 8 groups that have a prior and two rewards: "v05".
-          "batch_mean"   mean of the rewards of all other groups: what one rollout per prompt needs where nothing is known of
-                         the prompt. With `calibration` and G < 8 other groups its grand_mean stands for those that lack:
-                         (G mean + (8 - G) grand_mean) / 8. Without one and without other groups: as `singleton` says.
+          "discounted_beta"  (n V + k m) / (n + k): the prior as a Beta distribution worth n = prior_strength
+                         rewards, merged with the group (arXiv 2603.18444). Without strength: m.
+          "mixture"      for rewards that are each an end of reward_range: posterior mean of the success probability
+                         under a mixture of Beta distributions around the prior, the calibrated prior and the batch
+                         mean, whose weights the batch, or `mixture`, tells. A test per prompt in effect: better than
+                         "calibrated" where single priors are far off. With fewer than 8 groups that have a prior and
+                         two rewards: "v05".
+          "batch_mean"   mean of the rewards of all other groups: what one rollout per prompt needs where nothing is
+                         known of the prompt. With `calibration` and G < 8 other groups its grand_mean stands for those
+                         that lack: (G mean + (8 - G) grand_mean) / 8. Without one and without other groups: as
+                         `singleton` says.
     reward_range: (lo, hi) of a reward.
     leave_one_out: the baseline of a row is made from the other rewards of its group, which keeps the gradient unbiased.
     scale: "none"; "group", "batch": divided by the standard deviation of the group's, the batch's counted rewards plus
@@ -67,10 +96,11 @@ def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.
     mixture: Mixture or RunningMixture for "mixture"; None: fitted on this batch.
     prior_strength: how many rewards the prior of a prompt is worth, laid out like prior; History.predict gives it. For
         "discounted_beta".
-    weights: (n,) how much each rollout counts, finite and not negative: W, the squared norm of its score, or what stands for
-        it. Baselines are then those of E[W r] / E[W], which makes the gradient's noise E[W (r - b)^2] least, not those of
-        E[r]: m = sum W r / sum W, and k is (sum W)^2 / sum W^2. Their scale does not matter. A row of weight 0 is in no
-        statistic but has an advantage; with leave_one_out the baseline of a row knows neither its reward nor its weight.
+    weights: (n,) how much each rollout counts, finite and not negative: W, the squared norm of its score, or what
+        stands for it. Baselines are then those of E[W r] / E[W], which makes the gradient's noise E[W (r - b)^2] least,
+        not those of E[r]: m = sum W r / sum W, and k is (sum W)^2 / sum W^2. Their scale does not matter. A row of
+        weight 0 is in no statistic but has an advantage; with leave_one_out the baseline of a row knows neither its
+        reward nor its weight.
         None: all alike. Not with "median", "mixture" or the exact test.
     test, level: "bound", or "exact" for the two-sided binomial test of the prior at `level` in rule "v05", for rewards
         that are each an end of reward_range.
@@ -79,8 +109,24 @@ def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.
     depend on the order of rows, bit for bit. Time is linear in n.
     """
     batch, options, models = _prepare(
-        rewards, groups, prior, prior_strength, mask, weights, calibration, mixture, rule=rule, reward_range=reward_range,
-        leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton, test=test, level=level)
+        rewards,
+        groups,
+        prior,
+        prior_strength,
+        mask,
+        weights,
+        calibration,
+        mixture,
+        rule=rule,
+        reward_range=reward_range,
+        leave_one_out=leave_one_out,
+        scale=scale,
+        ddof=ddof,
+        epsilon=epsilon,
+        singleton=singleton,
+        test=test,
+        level=level,
+    )
     result = batch.rewards.output()
     struct = c.Estimate()
     setattr(struct, "advantages_f32" if batch.rewards.single else "advantages_f64", result.ctypes.data)
@@ -88,19 +134,53 @@ def advantages(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.
     return batch.rewards.like_original(result)
 
 
-def estimate(rewards, groups, prior=None, *, rule="v05", reward_range=(0.0, 1.0), leave_one_out=False, scale="none",
-             ddof=1, epsilon=None, singleton="zero", mask=None, calibration=None, mixture=None, prior_strength=None,
-             weights=None, test="bound", level=0.05):
+def estimate(
+    rewards,
+    groups,
+    prior=None,
+    *,
+    rule="v05",
+    reward_range=(0.0, 1.0),
+    leave_one_out=False,
+    scale="none",
+    ddof=1,
+    epsilon=None,
+    singleton="zero",
+    mask=None,
+    calibration=None,
+    mixture=None,
+    prior_strength=None,
+    weights=None,
+    test="bound",
+    level=0.05,
+):
     """Like `advantages`, with everything that was found about every group: an Estimate."""
     batch, options, models = _prepare(
-        rewards, groups, prior, prior_strength, mask, weights, calibration, mixture, rule=rule, reward_range=reward_range,
-        leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton, test=test, level=level)
+        rewards,
+        groups,
+        prior,
+        prior_strength,
+        mask,
+        weights,
+        calibration,
+        mixture,
+        rule=rule,
+        reward_range=reward_range,
+        leave_one_out=leave_one_out,
+        scale=scale,
+        ddof=ddof,
+        epsilon=epsilon,
+        singleton=singleton,
+        test=test,
+        level=level,
+    )
     row_count = len(batch.rewards)
     result = batch.rewards.output()
     output = EstimateArrays(row_count, row_count)
     setattr(output.struct, "advantages_f32" if batch.rewards.single else "advantages_f64", address(result))
     batch.call(
-        library.v05_baseline_estimate, byref(batch.struct), byref(options), *models, None, 0, byref(output.struct))
+        library.v05_baseline_estimate, byref(batch.struct), byref(options), *models, None, 0, byref(output.struct)
+    )
     return output.estimate(batch.rewards.like_original(result), batch.groups.labels, rule)
 
 
@@ -113,8 +193,12 @@ class EstimateArrays:
         self.calibration = c.Calibration()
         self.mixture = c.Mixture()
         self.struct = c.Estimate(
-            row_group=address(self.row_group), group_capacity=group_capacity, calibration=addressof(self.calibration),
-            mixture=addressof(self.mixture), **{name: address(array) for name, array in self.arrays.items()})
+            row_group=address(self.row_group),
+            group_capacity=group_capacity,
+            calibration=addressof(self.calibration),
+            mixture=addressof(self.mixture),
+            **{name: address(array) for name, array in self.arrays.items()},
+        )
 
     def estimate(self, advantages, labels, rule):
         found = {name: array[: self.struct.group_count].copy() for name, array in self.arrays.items()}
@@ -159,8 +243,8 @@ def prior_from_probability(probability, *, reward_range=(0.0, 1.0)):
 @dataclasses.dataclass(frozen=True, eq=False)
 class Estimate:
     """What `estimate` found. Arrays per row have n entries, arrays per group are in order of first appearance; all are
-    numpy arrays but `advantages`, which is of the kind of the rewards. `baseline[row_group]` is the baseline of each row
-    (without leave_one_out).
+    numpy arrays but `advantages`, which is of the kind of the rewards. `baseline[row_group]` is the baseline of each
+    row (without leave_one_out).
 
     advantages: (n,).
     row_group: (n,) int64, the row's group: an index into the arrays per group.
@@ -221,7 +305,8 @@ class Estimate:
             flag = (" rejected" if self.rejected[g] else "") + (" constant" if self.constant[g] else "")
             lines.append(
                 f"{str(self.groups[g])[:20]:>20} {self.count[g]:5d} {self.mean[g]:8.4f} {self.prior[g]:8.4f} "
-                f"{self.weight[g]:7.4f} {self.baseline[g]:8.4f} {self.mse[g]:9.6f} {self.z[g]:6.2f}{flag}")
+                f"{self.weight[g]:7.4f} {self.baseline[g]:8.4f} {self.mse[g]:9.6f} {self.z[g]:6.2f}{flag}"
+            )
         if len(self) > shown:
             lines.append(f"{'...':>20} and {len(self) - shown} more")
         return "\n".join(lines)

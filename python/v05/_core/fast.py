@@ -1,6 +1,8 @@
-"""The shortest way from tensors and arrays that need no conversion to the core and back: what `advantages` is mostly called with.
+"""The shortest way from tensors and arrays that need no conversion to the core and back: what `advantages` is mostly
+called with.
 
-Everything else, and everything that the core refuses, goes the general way, which gives the same numbers and the messages.
+Everything else, and everything that the core refuses, goes the general way, which gives the same numbers and the
+messages.
 """
 
 import sys
@@ -16,7 +18,7 @@ from .library import library
 _LARGEST_WORKSPACE = 64 << 20
 _FLOAT32, _FLOAT64, _INT64 = map(np.dtype, (np.float32, np.float64, np.int64))
 #: By the arguments they were made from; a program has a few.
-_options = {}
+_options: dict = {}
 _MOST_OPTIONS = 64
 
 
@@ -51,7 +53,8 @@ class _Call:
 
 
 class _Calls(threading.local):
-    """Of a thread. Taken out while in use: what interrupts a call in its own thread, such as a signal handler, gets another."""
+    """Of a thread. Taken out while in use: what interrupts a call in its own thread, such as a signal handler, gets
+    another."""
 
     free = None
 
@@ -123,15 +126,21 @@ def advantages(rewards, groups, prior, options):
         estimate.advantages_f32, estimate.advantages_f64 = None, output
     workspace, size = call.reserve(count, options)
     status = library.v05_baseline_estimate(
-        call.batch_reference, options, None, None, workspace, size, call.estimate_reference, call.error_reference)
+        call.batch_reference, options, None, None, workspace, size, call.estimate_reference, call.error_reference
+    )
     _calls.free = call
     return result if status == 0 else None
 
 
 def _is_plain(value, torch):
     """A tensor whose memory holds its numbers, on the CPU, without a gradient to care for."""
-    return (value.layout is torch.strided and value.is_cpu and value.is_contiguous() and not value.requires_grad
-            and not value.is_neg())
+    return (
+        value.layout is torch.strided
+        and value.is_cpu
+        and value.is_contiguous()
+        and not value.requires_grad
+        and not value.is_neg()
+    )
 
 
 def _is_behaved(array):

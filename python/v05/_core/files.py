@@ -11,8 +11,13 @@ from contextlib import contextmanager
 
 from ..errors import ArgumentTypeError, CheckpointError, InvalidArgument
 
-_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFIFO: "a pipe",
-          stat.S_IFSOCK: "a socket"}
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
 # What a file system says that has no unnamed files; what else it may mean is told again by the named one.
 _UNNAMED_MISSING = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.EPERM, errno.EACCES}
 
@@ -120,7 +125,8 @@ def _kind(mode):
 
 
 def _unnamed(within):
-    """A descriptor of a file without a name in a folder; None where the file system has none, or it could get no name."""
+    """A descriptor of a file without a name in a folder; None where the file system has none, or it could get no
+    name."""
     if not os.path.isdir("/proc/self/fd"):
         return None
     try:

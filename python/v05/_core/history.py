@@ -24,15 +24,17 @@ class History(Handle):
             advantages = v05.advantages(rewards, keys, value, rule="calibrated")
             history.record(keys, rewards)
 
-    At each visit of a prompt with k rewards r:  a <- decay a + sum (r - lo) / (hi - lo),  n <- decay n + k,  with decay =
-    discount * step_decay^(steps since the visit before). The value is lo + (hi - lo) (a + n0 g) / (n + n0), the strength
-    n + n0, where g is the running level of all prompts and n0 = start_strength: a prompt never seen starts from the level.
+    At each visit of a prompt with k rewards r:  a <- decay a + sum (r - lo) / (hi - lo),  n <- decay n + k,  with decay
+        =
+    discount * step_decay^(steps since the visit before). The value is lo + (hi - lo) (a + n0 g) / (n + n0), the
+    strength n + n0, where g is the running level of all prompts and n0 = start_strength: a prompt never seen starts
+    from the level.
 
     discount: in [0, 1]; 1 keeps all visits alike, 0 only the last.
     capacity: prompts kept, those recorded longest ago go first; None: all. 1,000,000 prompts take 46 MB.
     step_decay: in [0, 1], factor per step; None: time does not matter.
-    start_strength: n0, how many rewards the level is worth; 0: a prompt has no value before its first visit, and after a
-        visit of one rollout that reward.
+    start_strength: n0, how many rewards the level is worth; 0: a prompt has no value before its first visit, and after
+        a visit of one rollout that reward.
     reward_range: (lo, hi).
 
     Keys are integers (64 bits) or strings, which are hashed to 64 bits the same way everywhere. Threads take turns.
@@ -42,16 +44,18 @@ class History(Handle):
 
     _name = "history"
 
-    def __init__(self, discount=0.8, capacity=None, step_decay=None, *, start_strength=1.0,
-                 reward_range=(0.0, 1.0)):
+    def __init__(self, discount=0.8, capacity=None, step_decay=None, *, start_strength=1.0, reward_range=(0.0, 1.0)):
         if capacity is not None and integer("capacity", capacity) < 1:
             raise InvalidArgument(f"capacity must be at least 1, or None for no limit, got {capacity!r}")
         low, high = reward_interval(reward_range)
         options = c.HistoryOptions(
-            reward_low=low, reward_high=high, discount=number("discount", discount),
+            reward_low=low,
+            reward_high=high,
+            discount=number("discount", discount),
             step_decay=1.0 if step_decay is None else number("step_decay", step_decay),
             capacity=0 if capacity is None else integer("capacity", capacity),
-            start_strength=number("start_strength", start_strength))
+            start_strength=number("start_strength", start_strength),
+        )
         handle = ctypes.c_void_p()
         call(library.v05_history_create, byref(options), byref(handle))
         self._adopt(handle)
@@ -69,8 +73,8 @@ class History(Handle):
         return options.reward_low, options.reward_high
 
     def predict(self, keys, *, step=0):
-        """(value, strength) of each key: two (n,) float64 arrays. A key never recorded has the level of all prompts; NaN and 0
-        where nothing was ever recorded, as at the first step of a run, or with start_strength=0.
+        """(value, strength) of each key: two (n,) float64 arrays. A key never recorded has the level of all prompts;
+        NaN and 0 where nothing was ever recorded, as at the first step of a run, or with start_strength=0.
 
         keys: (n,) integers or strings; a key may come more than once, as in a batch of rollouts.
         step: the strength decays to it.
@@ -86,15 +90,16 @@ class History(Handle):
 
         keys, rewards: (n,) a rollout each; rewards finite and within reward_range where counted.
         mask: (n,) booleans; False takes a rollout out.
-        weights: (n,) how much each counts, as in v05.advantages: the value is then that of E[W r] / E[W]. They are divided by
-            their running mean, so that a typical rollout counts one. None: all count one.
+        weights: (n,) how much each counts, as in v05.advantages: the value is then that of E[W r] / E[W]. They are
+            divided by their running mean, so that a typical rollout counts one. None: all count one.
         Raises InvalidArgument and then records nothing.
         """
         Visit(self, keys, rewards, mask, step, weights).record()
 
     def start(self, keys, value, strength, *, step=0):
-        """Gives keys that were never recorded a value (reward units; NaN: none) and a strength (the rewards it is worth), as
-        from a prior for prompts never seen; for these it stands in the place of the level. Other keys keep theirs."""
+        """Gives keys that were never recorded a value (reward units; NaN: none) and a strength (the rewards it is
+        worth), as from a prior for prompts never seen; for these it stands in the place of the level. Other keys keep
+        theirs."""
         keys = key_array(keys)
         value = number_per_key(value, "value", len(keys))
         strength = number_per_key(strength, "strength", len(keys))
@@ -115,8 +120,13 @@ class History(Handle):
         """A copy in a reward_range that holds the present one. Exact: the rewards that it saw stay what they were."""
         options = c.HistoryOptions()
         self._call("inspect", byref(options))
-        wider = History(options.discount, options.capacity or None, options.step_decay,
-                        start_strength=options.start_strength, reward_range=reward_range)
+        wider = History(
+            options.discount,
+            options.capacity or None,
+            options.step_decay,
+            start_strength=options.start_strength,
+            reward_range=reward_range,
+        )
         wider.merge(self)
         return wider
 
@@ -125,8 +135,8 @@ class History(Handle):
 
 
 class Visit:
-    """What a batch says of its prompts, on its way into a History: `record` counts it, and counts it once, however often it
-    is called and wherever it is interrupted. Holds copies of the arrays."""
+    """What a batch says of its prompts, on its way into a History: `record` counts it, and counts it once, however
+    often it is called and wherever it is interrupted. Holds copies of the arrays."""
 
     def __init__(self, history, keys, rewards, mask, step, weights=None):
         rows = Rewards(rewards, history.reward_range)
@@ -150,8 +160,15 @@ class Visit:
             self._status.clear()
             error = c.Error()
             # Ctrl-C is raised between two steps of Python. There is none between the call and the note of its answer.
-            self._status.extend(map(
-                library.v05_history_record, [self._history._address], [byref(self._batch)], [self._step], [byref(error)]))
+            self._status.extend(
+                map(
+                    library.v05_history_record,
+                    [self._history._address],
+                    [byref(self._batch)],
+                    [self._step],
+                    [byref(error)],
+                )
+            )
             if self._status != [0]:
                 raise exception(self._status[0], error)
 
@@ -161,7 +178,9 @@ def key_array(keys):
     if is_tensor(keys) or isinstance(keys, np.ndarray) and keys.dtype.kind in "iu":
         array = to_numpy(keys, "keys")
         if array.dtype.kind not in "iu" or array.ndim != 1:
-            raise ArgumentTypeError(f"keys must be one-dimensional integers or strings, got {array.dtype} of shape {array.shape}")
+            raise ArgumentTypeError(
+                f"keys must be one-dimensional integers or strings, got {array.dtype} of shape {array.shape}"
+            )
         return np.ascontiguousarray(array).astype(np.int64, copy=False)
     if isinstance(keys, (str, bytes)) or not hasattr(keys, "__iter__"):
         raise ArgumentTypeError(f"keys must be a sequence of integers or strings, got {keys!r}")

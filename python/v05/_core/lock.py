@@ -8,7 +8,7 @@ import os
 import threading
 import weakref
 
-_locks = weakref.WeakSet()
+_locks: weakref.WeakSet = weakref.WeakSet()
 _held = threading.local()  # what the thread that forks has taken
 
 

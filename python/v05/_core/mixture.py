@@ -16,14 +16,15 @@ from .library import library
 class Mixture:
     """Success probabilities of prompts as a mixture of Beta(q c, q (1 - c)), for two-valued rewards.
 
-    A value: keep it, pickle it, pass it as `mixture=` to later calls. With `leave_one_out=True` and a mixture from earlier
+    A value: keep it, pickle it, pass it as `mixture=` to later calls. With `leave_one_out=True` and a mixture from
+        earlier
     batches the policy gradient is exactly unbiased.
 
-    calibration: Calibration of the same groups; gives the calibrated prior and the batch mean. The rule "mixture" needs 8
-        of its `groups`.
+    calibration: Calibration of the same groups; gives the calibrated prior and the batch mean. The rule "mixture" needs
+        8 of its `groups`.
     weights: 30 weights of at least 1e-100 that sum to 1, of the prompts with a prior: strengths q = 1/2, 1, 2, ... 256
-        around c = prior, then around c = calibrated prior, then around c = batch mean (all as probabilities, kept within
-        0.02 to 0.98).
+        around c = prior, then around c = calibrated prior, then around c = batch mean (all as probabilities, kept
+        within 0.02 to 0.98).
     grand_weights: 10 such weights of the prompts without prior, around the batch mean.
     """
 
@@ -35,8 +36,7 @@ class Mixture:
 
     def _struct(self):
         if not isinstance(self.calibration, Calibration):
-            raise ArgumentTypeError(
-                f"mixture.calibration must be a Calibration, got {type(self.calibration).__name__}")
+            raise ArgumentTypeError(f"mixture.calibration must be a Calibration, got {type(self.calibration).__name__}")
         struct = c.Mixture(calibration=self.calibration._struct())
         struct.weights = (*_weights("weights", self.weights, 30), *_weights("grand_weights", self.grand_weights, 10))
         return struct
@@ -58,11 +58,12 @@ def _weights(name, values, count):
 
 def fit_mixture(rewards, groups, prior, *, reward_range=(0.0, 1.0), mask=None, weights=None):
     """Fits a Mixture on one batch: the calibration as `fit_calibration`, the weights by 40 steps of
-    expectation-maximisation on the beta-binomial likelihood of the groups, from equal weights, with 0.05 groups added to
-    each component.
+    expectation-maximisation on the beta-binomial likelihood of the groups, from equal weights, with 0.05 groups added
+    to each component.
 
-    Arguments as in `advantages`; every counted reward must be exactly an end of `reward_range`, and weights are refused. Few groups are no error:
-    the result then has a calibration of few `groups`, and the rule that is given it fits or falls back.
+    Arguments as in `advantages`; every counted reward must be exactly an end of `reward_range`, and weights are
+    refused. Few groups are no error: the result then has a calibration of few `groups`, and the rule that is given it
+    fits or falls back.
     """
     interval = reward_interval(reward_range)
     batch = PreparedBatch(rewards, groups, prior, mask, interval, weights=weights)
@@ -74,15 +75,16 @@ def fit_mixture(rewards, groups, prior, *, reward_range=(0.0, 1.0), mask=None, w
 
 
 class RunningMixture(Running):
-    """A mixture over many batches, in which a batch counts `discount` times the one after it; for steps with few prompts.
+    """A mixture over many batches, in which a batch counts `discount` times the one after it; for steps with few
+    prompts.
 
         running = v05.RunningMixture()
         for step in training:
             advantages = v05.advantages(..., rule="mixture", leave_one_out=True, mixture=running)
             running.update(rewards, groups, prior)
 
-    The expected number of groups of each component is discounted and added to what the next batch says. After one update
-    it equals `fit_mixture` of that batch, to rounding.
+    The expected number of groups of each component is discounted and added to what the next batch says. After one
+    update it equals `fit_mixture` of that batch, to rounding.
     """
 
     __module__ = "v05"

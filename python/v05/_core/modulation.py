@@ -14,8 +14,21 @@ from .library import library
 from .modulation_statistics import TOKEN_ARRAYS, ModulationStatistics, place
 
 
-def modulate_advantages(advantages, entropy, log_prob, old_log_prob, mask, *, alpha=0.2, floor=0.6, steepness=50.0,
-                        threshold=0.99, clip_low=0.2, clip_high=0.2, statistics=False):
+def modulate_advantages(
+    advantages,
+    entropy,
+    log_prob,
+    old_log_prob,
+    mask,
+    *,
+    alpha=0.2,
+    floor=0.6,
+    steepness=50.0,
+    threshold=0.99,
+    clip_low=0.2,
+    clip_high=0.2,
+    statistics=False,
+):
     """Advantages of tokens, each times two factors: DynaMO's modulation (arXiv 2602.19208).
 
         r = exp(log_prob - old_log_prob), at most e^20;  p = exp(log_prob);  H = entropy
@@ -29,32 +42,41 @@ def modulate_advantages(advantages, entropy, log_prob, old_log_prob, mask, *, al
     advantages: (B, T), or (B,), one per sequence. numpy or torch; the result, (B, T), is of its kind, dtype and device.
         Magnitude at most 1e30.
     entropy: (B, T) entropy of the distribution that each token was drawn from, in nats.
-    log_prob, old_log_prob: (B, T) log-probability of each token by the current policy and by the one that drew it. -inf has
-        p = r = 0 and q = 0.
-    mask: (B, T) booleans, or 0 and 1; False: the advantage stays as it is (0 where it is not finite), and nothing else is
-        looked at, so that anything may stand there.
+    log_prob, old_log_prob: (B, T) log-probability of each token by the current policy and by the one that drew it. -inf
+        has p = r = 0 and q = 0.
+    mask: (B, T) booleans, or 0 and 1; False: the advantage stays as it is (0 where it is not finite), and nothing else
+        is looked at, so that anything may stand there.
     alpha: 0 to 1e6. floor: 0 to 1. clip_low: 0 to 1. The authors' second setting: alpha=0.4, floor=0.6, threshold=0.9;
         their runs have clip_high=0.28.
     statistics: True: returns (result, ModulationStatistics), which waits for the device.
 
-    No gradient flows through the result. torch tensors of float32 and float64 on the CPU and numpy arrays are computed by
-    the core; other tensors by torch on their device (half precision in float32), with the same numbers to about 1e-6.
+    No gradient flows through the result. torch tensors of float32 and float64 on the CPU and numpy arrays are computed
+    by the core; other tensors by torch on their device (half precision in float32), with the same numbers to about
+    1e-6.
 
     All entropies equal: compensation 1. A single token of a sequence: |dH| = 0. A = 0: 0. No token at all: A.
-    Raises InvalidArgument for shapes that differ, and for a token that counts with a NaN, an advantage or entropy beyond
-    1e30 or a log-probability above 1.
+    Raises InvalidArgument for shapes that differ, and for a token that counts with a NaN, an advantage or entropy
+    beyond 1e30 or a log-probability above 1.
     """
     settings = {
-        name: number(name, value) for name, value in dict(
+        name: number(name, value)
+        for name, value in dict(
             alpha=alpha, floor=floor, steepness=steepness, threshold=threshold, clip_low=clip_low, clip_high=clip_high
         ).items()
     }
     given = {
-        "advantages": advantages, "entropy": entropy, "log_prob": log_prob, "old_log_prob": old_log_prob, "mask": mask}
+        "advantages": advantages,
+        "entropy": entropy,
+        "log_prob": log_prob,
+        "old_log_prob": old_log_prob,
+        "mask": mask,
+    }
     if is_tensor(advantages):
         others = [name for name, value in given.items() if not is_tensor(value)]
         if others:
-            raise ArgumentTypeError(f"{others[0]} must be a tensor as advantages is, got {type(given[others[0]]).__name__}")
+            raise ArgumentTypeError(
+                f"{others[0]} must be a tensor as advantages is, got {type(given[others[0]]).__name__}"
+            )
     shape = _check_shapes(given)
     if is_tensor(advantages) and not _fits_core(given):
         from .modulation_torch import modulate  # torch is there: the caller gave tensors
@@ -82,7 +104,8 @@ def _fits_core(given):
     import torch
 
     return given["advantages"].dtype in (torch.float32, torch.float64) and all(
-        value.device.type == "cpu" and value.layout == torch.strided for value in given.values())
+        value.device.type == "cpu" and value.layout == torch.strided for value in given.values()
+    )
 
 
 def _by_core(given, settings, shape):
@@ -100,8 +123,17 @@ def _by_core(given, settings, shape):
     found = c.ModulationStatistics()
     function = library.v05_advantage_modulate_f32 if single else library.v05_advantage_modulate_f64
     try:
-        call(function, byref(options), *shape, address(arrays["advantages"]), int(arrays["advantages"].ndim == 2),
-             *(address(arrays[name]) for name in TOKEN_ARRAYS), address(mask), address(result), byref(found))
+        call(
+            function,
+            byref(options),
+            *shape,
+            address(arrays["advantages"]),
+            int(arrays["advantages"].ndim == 2),
+            *(address(arrays[name]) for name in TOKEN_ARRAYS),
+            address(mask),
+            address(result),
+            byref(found),
+        )
     except InvalidArgument as error:
         if error.status == "V05_STATUS_INVALID_TOKEN":
             per_token = arrays["advantages"].ndim == 2 or not error.args[0].startswith("advantages")

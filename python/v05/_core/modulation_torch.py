@@ -45,7 +45,8 @@ def modulate(given, settings, wants_statistics):
     passes, change = _entropy_change(tokens, settings)
     largest = change.max()
     stabilization = settings["floor"] + (1 - settings["floor"]) * torch.sigmoid(
-        settings["steepness"] * (settings["threshold"] - change / (largest + 1e-8)))
+        settings["steepness"] * (settings["threshold"] - change / (largest + 1e-8))
+    )
     highest = torch.where(mask, tokens.entropy, zero - math.inf).max()
     smallest = torch.where(mask, tokens.entropy, zero + math.inf).min()
     gain = settings["alpha"] / (highest - smallest + 1e-8)
@@ -64,7 +65,8 @@ def modulate(given, settings, wants_statistics):
     clipped = (mask & ~passes & (tokens.advantage != 0)).sum() / count
     means = [torch.where(mask, factor, zero).sum() / count for factor in (compensation, stabilization)]
     return result, ModulationStatistics(
-        int(count), *(float(value) for value in (clipped, *means, largest, smallest, highest)))
+        int(count), *(float(value) for value in (clipped, *means, largest, smallest, highest))
+    )
 
 
 def _entropy_change(tokens, settings):
@@ -122,4 +124,5 @@ def _check_tokens(mask, advantages, entropy, log_prob, old_log_prob):
         if not values[sequence, token] <= limit:
             raise InvalidArgument(
                 f"{name} must {rule} where mask counts it, got {values[sequence, token].item():g} "
-                f"({place(sequence, token)})")
+                f"({place(sequence, token)})"
+            )

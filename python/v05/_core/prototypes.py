@@ -70,11 +70,7 @@ class Calibration(SizedStructure):
 
 
 class Mixture(SizedStructure):
-    _fields_ = [
-        ("struct_size", c_size_t),
-        ("calibration", Calibration),
-        ("weights", c_double * 40),
-    ]
+    _fields_ = [("struct_size", c_size_t), ("calibration", Calibration), ("weights", c_double * 40)]
 
 
 class Estimate(SizedStructure):
@@ -161,11 +157,7 @@ class RunningCalibration(SizedStructure):
 
 
 class RunningMixture(SizedStructure):
-    _fields_ = [
-        ("struct_size", c_size_t),
-        ("counts", c_double * 40),
-        ("calibration", RunningCalibration),
-    ]
+    _fields_ = [("struct_size", c_size_t), ("counts", c_double * 40), ("calibration", RunningCalibration)]
 
 
 class HistoryOptions(SizedStructure):
@@ -209,8 +201,17 @@ class AllocatorOptions(SizedStructure):
 
 # v05_rule, v05_scale, v05_singleton, v05_test, v05_objective, v05_allocation_rule, v05_look_ahead
 RULES = {
-    "v05": 0, "calibrated": 1, "grpo": 2, "rloo": 3, "james_stein": 4, "prior": 5, "median": 6, "discounted_beta": 7,
-    "mixture": 8, "batch_mean": 9}
+    "v05": 0,
+    "calibrated": 1,
+    "grpo": 2,
+    "rloo": 3,
+    "james_stein": 4,
+    "prior": 5,
+    "median": 6,
+    "discounted_beta": 7,
+    "mixture": 8,
+    "batch_mean": 9,
+}
 SCALES = {"none": 0, "group": 1, "batch": 2}
 SINGLETONS = {"zero": 0, "raw": 1}
 TESTS = {"bound": 0, "exact": 1}
@@ -234,8 +235,19 @@ _new_handle = POINTER(c_void_p)
 
 # Options, sizes, advantages, per_token, entropy, log_prob, old_log_prob, mask, modulated, statistics.
 _modulate = [
-    POINTER(ModulationOptions), c_int64, c_int64, c_void_p, c_int32, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p,
-    POINTER(ModulationStatistics), _error]
+    POINTER(ModulationOptions),
+    c_int64,
+    c_int64,
+    c_void_p,
+    c_int32,
+    c_void_p,
+    c_void_p,
+    c_void_p,
+    c_void_p,
+    c_void_p,
+    POINTER(ModulationStatistics),
+    _error,
+]
 
 # name: (result, arguments)
 FUNCTIONS = {
@@ -246,7 +258,9 @@ FUNCTIONS = {
     "v05_estimation_options_initialize": (c_int32, [_options, c_size_t, _error]),
     "v05_estimation_workspace_size": (c_int32, [_batch, _options, _size, _error]),
     "v05_baseline_estimate": (
-        c_int32, [_batch, _options, _calibration, _mixture, c_void_p, c_size_t, POINTER(Estimate), _error]),
+        c_int32,
+        [_batch, _options, _calibration, _mixture, c_void_p, c_size_t, POINTER(Estimate), _error],
+    ),
     "v05_calibration_fit": (c_int32, [_batch, _options, c_void_p, c_size_t, _calibration, _error]),
     "v05_mixture_fit": (c_int32, [_batch, _options, c_void_p, c_size_t, _mixture, _error]),
     "v05_modulation_options_initialize": (c_int32, [POINTER(ModulationOptions), c_size_t, _error]),
@@ -276,19 +290,23 @@ FUNCTIONS = {
     "v05_history_load": (c_int32, [_new_handle, c_void_p, c_size_t, _error]),
     "v05_allocation_options_initialize": (c_int32, [POINTER(AllocationOptions), c_size_t, _error]),
     "v05_allocation_solve": (
-        c_int32, [POINTER(AllocationOptions), c_int64, c_void_p, c_void_p, c_void_p, c_int64, c_void_p, _error]),
+        c_int32,
+        [POINTER(AllocationOptions), c_int64, c_void_p, c_void_p, c_void_p, c_int64, c_void_p, _error],
+    ),
     "v05_allocator_options_initialize": (c_int32, [POINTER(AllocatorOptions), c_size_t, _error]),
     "v05_allocator_create": (
         c_int32,
-        [POINTER(AllocatorOptions), c_int64, c_void_p, c_void_p, c_void_p, _calibration, _mixture, _new_handle,
-         _error]),
+        [POINTER(AllocatorOptions), c_int64, c_void_p, c_void_p, c_void_p, _calibration, _mixture, _new_handle, _error],
+    ),
     "v05_allocator_destroy": (None, [_handle]),
     "v05_allocator_request": (c_int32, [_handle, c_void_p, c_int64, _count, _error]),
     "v05_allocator_observe": (c_int32, [_handle, c_void_p, c_void_p, c_int64, _error]),
     "v05_allocator_cancel": (c_int32, [_handle, c_void_p, c_int64, _error]),
     "v05_allocator_stop": (c_int32, [_handle, _error]),
     "v05_allocator_status": (
-        c_int32, [_handle, _count, c_void_p, c_void_p, c_int64, POINTER(c_int32), POINTER(c_int32), _error]),
+        c_int32,
+        [_handle, _count, c_void_p, c_void_p, c_int64, POINTER(c_int32), POINTER(c_int32), _error],
+    ),
     "v05_allocator_observations": (c_int32, [_handle, c_void_p, c_void_p, c_int64, _count, _error]),
     "v05_allocator_estimate": (c_int32, [_handle, _options, POINTER(Estimate), _error]),
     "v05_allocator_save": (c_int32, [_handle, c_void_p, c_size_t, _size, _error]),

@@ -29,15 +29,18 @@ class Rule:
         return NUMBERS[self.name]
 
 
-RULES = {rule.name: rule for rule in (
-    Rule("v05"),
-    Rule("calibrated", learns="calibration"),
-    Rule("grpo", uses_prior=False, needs_siblings=True, bounded=False),
-    Rule("rloo", uses_prior=False, needs_siblings=True, bounded=False),
-    Rule("james_stein", uses_prior=False, needs_siblings=True, bounded=False, learns="calibration"),
-    Rule("prior", bounded=False),
-    Rule("median", uses_prior=False, needs_siblings=True, bounded=False),
-    Rule("discounted_beta"),
-    Rule("mixture", two_valued=True, learns="mixture"),
-    Rule("batch_mean", uses_prior=False, bounded=False, learns="calibration"),
-)}
+RULES = {
+    rule.name: rule
+    for rule in (
+        Rule("v05"),
+        Rule("calibrated", learns="calibration"),
+        Rule("grpo", uses_prior=False, needs_siblings=True, bounded=False),
+        Rule("rloo", uses_prior=False, needs_siblings=True, bounded=False),
+        Rule("james_stein", uses_prior=False, needs_siblings=True, bounded=False, learns="calibration"),
+        Rule("prior", bounded=False),
+        Rule("median", uses_prior=False, needs_siblings=True, bounded=False),
+        Rule("discounted_beta"),
+        Rule("mixture", two_valued=True, learns="mixture"),
+        Rule("batch_mean", uses_prior=False, bounded=False, learns="calibration"),
+    )
+}

@@ -39,7 +39,10 @@ def ending(error):
         where = "standard output" if error.filename is None else error.filename
         cure = CURES.get(error.errno, "check the path and the device")
         return f"{where}: {error.strerror or error}; {cure}", FAILED
-    return f"{type(error).__name__}{_place(error)}: {error}; a fault of v05: report it with the output of v05 info", FAILED
+    return (
+        f"{type(error).__name__}{_place(error)}: {error}; a fault of v05: report it with the output of v05 info",
+        FAILED,
+    )
 
 
 def tell(message):

@@ -7,7 +7,18 @@ import v05
 
 from .doctor.command import report_on
 
-DEPENDENCIES = ("numpy", "scikit-learn", "torch", "transformers", "tabpfn", "trl", "verl", "rich", "matplotlib", "pyarrow")
+DEPENDENCIES = (
+    "numpy",
+    "scikit-learn",
+    "torch",
+    "transformers",
+    "tabpfn",
+    "trl",
+    "verl",
+    "rich",
+    "matplotlib",
+    "pyarrow",
+)
 
 
 def add_command(commands):

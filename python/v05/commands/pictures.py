@@ -32,7 +32,9 @@ def check_picture(path, inputs=()):
     try:
         import matplotlib  # noqa: F401
     except ValueError as error:  # an unknown back end in MPLBACKEND or a matplotlibrc
-        raise Error(f"matplotlib cannot be loaded: {error}; unset MPLBACKEND or give it a back end that exists") from error
+        raise Error(
+            f"matplotlib cannot be loaded: {error}; unset MPLBACKEND or give it a back end that exists"
+        ) from error
 
 
 def new_figure(width, height, rows, columns):

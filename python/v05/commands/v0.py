@@ -11,8 +11,10 @@ from .printable import printable
 def add_command(commands):
     """Adds `v05 v0`."""
     v0 = commands.add_parser(
-        "v0", help="train and evaluate V_0, the value model for prompts never seen",
-        description="V_0 predicts the success of a policy on prompts never seen from its scores on others.")
+        "v0",
+        help="train and evaluate V_0, the value model for prompts never seen",
+        description="V_0 predicts the success of a policy on prompts never seen from its scores on others.",
+    )
     actions = v0.add_subparsers(required=True, metavar="ACTION")
     _add_train(actions)
     _add_evaluate(actions)
@@ -27,14 +29,28 @@ def run_train(options):
     settings = TrainingOptions(**given)
     context, queries = _scores(options, settings.reward_range)
     held_out = options.held_out and read_scores(
-        options.held_out, prompts=options.prompts, reward_range=settings.reward_range)
+        options.held_out, prompts=options.prompts, reward_range=settings.reward_range
+    )
     head = make_head(options.head, options.tabpfn_model, device=options.device)
     embedding = PromptEmbedding.from_pretrained(
-        options.embedding_model, device=options.device, batch_size=options.batch_size,
-        maximum_tokens=options.maximum_tokens, seed=settings.seed)
+        options.embedding_model,
+        device=options.device,
+        batch_size=options.batch_size,
+        maximum_tokens=options.maximum_tokens,
+        seed=settings.seed,
+    )
     with progress_bar() as progress:
-        history = train(embedding, head, context, queries, options.output, settings, held_out=held_out,
-                        resume=options.resume, progress=progress)
+        history = train(
+            embedding,
+            head,
+            context,
+            queries,
+            options.output,
+            settings,
+            held_out=held_out,
+            resume=options.resume,
+            progress=progress,
+        )
     _print(history[-1], options.json)
     print(f"checkpoints and metrics.jsonl: {printable(options.output)}", file=sys.stderr)
 
@@ -47,11 +63,25 @@ def run_evaluate(options):
     reward_range = tuple(options.reward_range)
     context, queries = _scores(options, reward_range)
     prior = V0Prior.from_pretrained(
-        options.checkpoint, options.embedding_model, options.tabpfn_model, head=options.head, device=options.device,
-        batch_size=options.batch_size, maximum_tokens=options.maximum_tokens)
+        options.checkpoint,
+        options.embedding_model,
+        options.tabpfn_model,
+        head=options.head,
+        device=options.device,
+        batch_size=options.batch_size,
+        maximum_tokens=options.maximum_tokens,
+    )
     with progress_bar() as progress:
-        found = evaluate(prior.embedding, prior.head, context, queries, context_size=options.context_size,
-                         reward_range=reward_range, seed=options.seed, progress=progress)
+        found = evaluate(
+            prior.embedding,
+            prior.head,
+            context,
+            queries,
+            context_size=options.context_size,
+            reward_range=reward_range,
+            seed=options.seed,
+            progress=progress,
+        )
     _print(found, options.json)
 
 
@@ -71,16 +101,32 @@ def _print(figures, as_json):
 
 
 def _add_common(command):
-    command.add_argument("data", type=Path, metavar="DATA",
-                         help="folder with context.jsonl, train.jsonl and prompts.jsonl or prompt_dict.json")
+    command.add_argument(
+        "data",
+        type=Path,
+        metavar="DATA",
+        help="folder with context.jsonl, train.jsonl and prompts.jsonl or prompt_dict.json",
+    )
     command.add_argument("--context", type=Path, metavar="FILE", help="scores to show (default: context.jsonl in DATA)")
-    command.add_argument("--asked", type=Path, metavar="FILE",
-                         help="scores to ask for (default: train.jsonl in DATA); a prompt asked for is never shown")
+    command.add_argument(
+        "--asked",
+        type=Path,
+        metavar="FILE",
+        help="scores to ask for (default: train.jsonl in DATA); a prompt asked for is never shown",
+    )
     command.add_argument("--prompts", type=Path, metavar="FILE", help="texts (default: beside each file of scores)")
-    command.add_argument("--embedding-model", required=True, metavar="NAME",
-                         help="folder or hub name of the backbone: Qwen/Qwen3-Embedding-0.6B")
-    command.add_argument("--head", choices=("tabpfn", "kernel"), default="tabpfn",
-                         help="kernel: kernel ridge, a stand-in without weights, not the official head")
+    command.add_argument(
+        "--embedding-model",
+        required=True,
+        metavar="NAME",
+        help="folder or hub name of the backbone: Qwen/Qwen3-Embedding-0.6B",
+    )
+    command.add_argument(
+        "--head",
+        choices=("tabpfn", "kernel"),
+        default="tabpfn",
+        help="kernel: kernel ridge, a stand-in without weights, not the official head",
+    )
     command.add_argument("--tabpfn-model", metavar="FILE", help="tabpfn-v2.5-classifier-v2.5_default.ckpt")
     command.add_argument("--device", default="cpu", help="of PyTorch (default: cpu)")
     command.add_argument("--batch-size", type=int, default=32, metavar="N", help="prompts in the backbone at a time")
@@ -90,9 +136,11 @@ def _add_common(command):
 
 def _add_train(actions):
     command = actions.add_parser(
-        "train", help="train the adapter, and the backbone if wanted",
+        "train",
+        help="train the adapter, and the backbone if wanted",
         description="0.25 pairwise ranking within a context + 0.75 cross-entropy. Writes checkpoints in the official "
-        "layout and metrics.jsonl; the defaults of the options are the official ones.")
+        "layout and metrics.jsonl; the defaults of the options are the official ones.",
+    )
     _add_common(command)
     command.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="of checkpoints, metrics.jsonl")
     command.add_argument("--held-out", type=Path, metavar="FILE", help="scores to evaluate on after each epoch")
@@ -118,12 +166,20 @@ def _add_train(actions):
 
 def _add_evaluate(actions):
     command = actions.add_parser(
-        "evaluate", help="predict prompts from contexts and say how well",
-        description="AUC within a context and pooled, accuracy, Brier score, squared error, calibration.")
+        "evaluate",
+        help="predict prompts from contexts and say how well",
+        description="AUC within a context and pooled, accuracy, Brier score, squared error, calibration.",
+    )
     _add_common(command)
     command.add_argument("--checkpoint", required=True, metavar="FILE", help="weights: .pt or .safetensors")
     command.add_argument("--context-size", type=int, default=256, metavar="N", help="prompts shown (default: 256)")
-    command.add_argument("--reward-range", type=float, nargs=2, default=(-1.0, 1.0), metavar=("LOW", "HIGH"),
-                         help="range of the scores (default: -1 1)")
+    command.add_argument(
+        "--reward-range",
+        type=float,
+        nargs=2,
+        default=(-1.0, 1.0),
+        metavar=("LOW", "HIGH"),
+        help="range of the scores (default: -1 1)",
+    )
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw of contexts")
     command.set_defaults(run=run_evaluate)

@@ -28,9 +28,9 @@ class ContextBuffer(Checkpointed):
         arrival + capacity / 4 * G        arrival: scores added before its batch, G: standard Gumbel noise
 
     is largest: a weighted reservoir in which the weight of a prompt falls by e with every capacity / 4 scores that came
-    after it. The latest capacity / 2 are nearly all there, and a thinning tail of older ones keeps the context diverse where
-    data comes sorted by topic or difficulty. G is made from a hash of prompt and step: the same additions give the same
-    context everywhere, whatever the order of rows.
+    after it. The latest capacity / 2 are nearly all there, and a thinning tail of older ones keeps the context diverse
+    where data comes sorted by topic or difficulty. G is made from a hash of prompt and step: the same additions give
+    the same context everywhere, whatever the order of rows.
 
     capacity: V_0 uses 256, the default; with fewer than 128 it is near chance. reward_range: (lo, hi) of the scores.
     Threads take turns.
@@ -87,8 +87,9 @@ class ContextBuffer(Checkpointed):
     def _checkpoint_bytes(self):
         added, entries = self._kept
         rows = [[prompt, *entries[prompt]] for prompt in sorted(entries)]
-        content = json.dumps({"capacity": self.capacity, "reward_range": self.reward_range, "added": added,
-                              "entries": rows}).encode()
+        content = json.dumps(
+            {"capacity": self.capacity, "reward_range": self.reward_range, "added": added, "entries": rows}
+        ).encode()
         return _FORMAT + b" %08x\n" % zlib.crc32(content) + content
 
     def _restore(self, data):
@@ -98,8 +99,13 @@ class ContextBuffer(Checkpointed):
         try:
             state = json.loads(content)
             restored = ContextBuffer(state["capacity"], reward_range=state["reward_range"])
-            restored._kept = int(state["added"]), {
-                str(prompt): (float(priority), float(score), int(step)) for prompt, priority, score, step in state["entries"]}
+            restored._kept = (
+                int(state["added"]),
+                {
+                    str(prompt): (float(priority), float(score), int(step))
+                    for prompt, priority, score, step in state["entries"]
+                },
+            )
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise CheckpointError(f"the saved ContextBuffer cannot be used: {error!r}") from error
         self.capacity, self.reward_range, self._kept = restored.capacity, restored.reward_range, restored._kept

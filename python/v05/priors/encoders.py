@@ -1,4 +1,5 @@
-"""Prompts to rows of numbers: an encoding that depends on the prompt alone and is kept, and a projection that is fitted."""
+"""Prompts to rows of numbers: an encoding that depends on the prompt alone and is kept, and a projection that is
+fitted."""
 
 from collections import OrderedDict
 from importlib.util import find_spec
@@ -15,15 +16,20 @@ _HASHED_COLUMNS = 2**18
 
 
 class TfidfEncoder:
-    """Parts of words, of 1 to 5 characters, weighted by how rare they are in the context (TF-IDF), then their 64 strongest
-    joint directions there (latent semantic analysis). Needs no model and knows every script."""
+    """Parts of words, of 1 to 5 characters, weighted by how rare they are in the context (TF-IDF), then their 64
+    strongest joint directions there (latent semantic analysis). Needs no model and knows every script."""
 
     def __init__(self):
         from sklearn.feature_extraction.text import HashingVectorizer
 
         self._counter = HashingVectorizer(
-            analyzer="char_wb", ngram_range=(1, 5), n_features=_HASHED_COLUMNS, alternate_sign=False, norm=None,
-            dtype=np.float32)
+            analyzer="char_wb",
+            ngram_range=(1, 5),
+            n_features=_HASHED_COLUMNS,
+            alternate_sign=False,
+            norm=None,
+            dtype=np.float32,
+        )
 
     def encode(self, prompts):
         """Counts of the parts of words: a sparse row per prompt."""
@@ -59,15 +65,19 @@ class FunctionEncoder:
         if found.dtype.kind not in "fiu":
             raise ArgumentTypeError(f"embeddings must be numbers, got dtype {found.dtype}")
         if found.ndim != 2 or len(found) != len(prompts) or not found.shape[1]:
-            raise InvalidArgument(f"embeddings must have shape ({len(prompts)}, d), one row a prompt, got {found.shape}")
+            raise InvalidArgument(
+                f"embeddings must have shape ({len(prompts)}, d), one row a prompt, got {found.shape}"
+            )
         if self._width not in (None, found.shape[1]):
             raise InvalidArgument(f"embeddings must keep their width, got {found.shape[1]} after {self._width}")
         with np.errstate(over="ignore"):
             rows = found.astype(np.float32)
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
         if len(bad):
-            raise InvalidArgument(f"embeddings must be finite, got {found[bad[0]][~np.isfinite(rows[bad[0]])][0]} "
-                                  f"for prompt {prompts[bad[0]]!r:.60}")
+            raise InvalidArgument(
+                f"embeddings must be finite, got {found[bad[0]][~np.isfinite(rows[bad[0]])][0]} "
+                f"for prompt {prompts[bad[0]]!r:.60}"
+            )
         self._width = found.shape[1]
         return list(rows)
 
@@ -81,7 +91,8 @@ class FunctionEncoder:
 
 
 def make_encoder(encoder):
-    """ "tfidf", the name or path of a sentence-transformers model, or a function of a list of prompts to (n, d)."""
+    """
+    "tfidf", the name or path of a sentence-transformers model, or a function of a list of prompts to (n, d)."""
     if encoder == "tfidf":
         return TfidfEncoder()
     if isinstance(encoder, str):
@@ -94,7 +105,8 @@ def make_encoder(encoder):
     if callable(encoder):
         return FunctionEncoder(encoder)
     raise ArgumentTypeError(
-        f'encoder must be "tfidf", a sentence-transformers model or a function of prompts, got {encoder!r}')
+        f'encoder must be "tfidf", a sentence-transformers model or a function of prompts, got {encoder!r}'
+    )
 
 
 class EncodingCache:
@@ -123,7 +135,8 @@ class EncodingCache:
 
 
 def _reduction(context):
-    """A function to the DIMENSIONS strongest directions of the context's rows, dense; to all of them where there are few."""
+    """A function to the DIMENSIONS strongest directions of the context's rows, dense; to all of them where there are
+    few."""
     from sklearn.decomposition import TruncatedSVD
 
     most = min(DIMENSIONS, min(context.shape) - 1)

@@ -26,8 +26,9 @@ class GaussianProcessHead:
             return found.x, found.fun
 
         shortest = float(np.clip(np.median(_nearest(features, 1)[0]), 1e-2, 10.0))
-        kernel = (ConstantKernel(0.05, (1e-4, 1.0)) * RBF(max(1.0, shortest), (shortest, 30.0))
-                  + WhiteKernel(0.1, (1e-4, 1.0)))
+        kernel = ConstantKernel(0.05, (1e-4, 1.0)) * RBF(max(1.0, shortest), (shortest, 30.0)) + WhiteKernel(
+            0.1, (1e-4, 1.0)
+        )
         self._mean = scores.mean()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a number at its bound is an answer
@@ -40,7 +41,8 @@ class GaussianProcessHead:
 
 
 class RidgeHead:
-    """Ridge regression; the penalty, and the deviation, which is the same for all prompts, by leaving each prompt out."""
+    """Ridge regression; the penalty, and the deviation, which is the same for all prompts, by leaving each prompt
+    out."""
 
     def fit(self, features, scores):
         from sklearn.linear_model import RidgeCV
@@ -54,7 +56,8 @@ class RidgeHead:
 
 
 class NeighboursHead:
-    """Mean score of the nearest prompts; their number, and the deviation, the same for all prompts, by leaving each out."""
+    """Mean score of the nearest prompts; their number, and the deviation, the same for all prompts, by leaving each
+    out."""
 
     def fit(self, features, scores):
         from sklearn.neighbors import KNeighborsRegressor

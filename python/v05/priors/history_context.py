@@ -21,9 +21,9 @@ MOST_STRENGTH = 16.0
 def start_strength(value, standard_deviation, reward_range=(0.0, 1.0), maximum=MOST_STRENGTH):
     """Rewards that a predicted value is worth, for History.start: (n,) float64 in [0, maximum].
 
-    A Beta distribution with mean p and standard deviation s is worth  p (1 - p) / s^2 - 1  counts; p and s are value and
-    standard_deviation, (n,) in reward units, on the scale from 0 to 1. 0 where s is larger than any Beta distribution's,
-    and where either is NaN.
+    A Beta distribution with mean p and standard deviation s is worth  p (1 - p) / s^2 - 1  counts; p and s are value
+    and standard_deviation, (n,) in reward units, on the scale from 0 to 1. 0 where s is larger than any Beta
+    distribution's, and where either is NaN.
     """
     low, high = reward_range
     p = (np.asarray(value, dtype=np.float64) - low) / (high - low)
@@ -37,7 +37,8 @@ class HistoryContextPrior:
     """Source of priors "history+context" (see v05.priors.sources): the history of a prompt, and at its first visit what
     `model` says from a context of recently visited prompts, with which its history then starts.
 
-    Whatever becomes of context and model, training goes on: with too little context, without the prompt's text, or where
+    Whatever becomes of context and model, training goes on: with too little context, without the prompt's text, or
+        where
     the model fails (a warning, once) a prompt never seen has no prior.
 
     reward_range: (lo, hi) of the rewards. discount, capacity: of the History.
@@ -47,15 +48,18 @@ class HistoryContextPrior:
     minimum: prompts in the context below which there is no prior.
     """
 
-    def __init__(self, *, reward_range=(0.0, 1.0), discount=0.8, capacity=None, model=None, context=None,
-                 minimum=SHORT_CONTEXT):
+    def __init__(
+        self, *, reward_range=(0.0, 1.0), discount=0.8, capacity=None, model=None, context=None, minimum=SHORT_CONTEXT
+    ):
         self._history = History(discount, capacity, start_strength=0, reward_range=reward_range)
         self._visit = None  # of the step that is not yet in the history
         self.context = ContextBuffer(reward_range=reward_range) if context is None else context
         self.model = InContextPrior(reward_range=reward_range) if model is None else model
         for name, part in (("context", self.context), ("model", self.model)):
             if tuple(part.reward_range) != tuple(reward_range):
-                raise InvalidArgument(f"{name} must have the reward_range {tuple(reward_range)}, got {part.reward_range}")
+                raise InvalidArgument(
+                    f"{name} must have the reward_range {tuple(reward_range)}, got {part.reward_range}"
+                )
         self.reward_range = tuple(reward_range)
         self.minimum = integer("minimum", minimum)
         self._step = None  # at which fitting was tried last
@@ -73,7 +77,8 @@ class HistoryContextPrior:
     def predict(self, keys, prompts, step):
         """(value, strength) of each key: two (n,) float64 arrays; NaN and 0 for none.
 
-        keys: (n,) integers or strings. prompts: (n,) texts (chat messages count as their text), None where unknown; or None.
+        keys: (n,) integers or strings. prompts: (n,) texts (chat messages count as their text), None where unknown; or
+            None.
         step: of training.
         """
         hashes = key_array(keys)
@@ -125,7 +130,9 @@ class HistoryContextPrior:
         history, context = loaded_history(state, self.reward_range), ContextBuffer()
         context.load_state_dict({"checkpoint": state["context"]})
         if context.reward_range != self.reward_range:
-            raise CheckpointError(f"the saved context has the reward_range {context.reward_range}, not {self.reward_range}")
+            raise CheckpointError(
+                f"the saved context has the reward_range {context.reward_range}, not {self.reward_range}"
+            )
         self._history, self._visit, self.context = history, None, context
         self._step, self._ready = None, False
 

@@ -26,8 +26,8 @@ class InContextPrior:
     A weak prior, for first visits: on real scores (method section 10) the area under the ROC curve is about 0.70 over
     policies and steps and 0.66 within one. Use it with the rule "calibrated".
 
-    encoder: "tfidf" (parts of words, no download), the name or path of a sentence-transformers model, or a function of a
-        list of n prompts to an (n, d) array. The logarithm of the prompt's length is always a further feature.
+    encoder: "tfidf" (parts of words, no download), the name or path of a sentence-transformers model, or a function of
+        a list of n prompts to an (n, d) array. The logarithm of the prompt's length is always a further feature.
     head: "gp"     Gaussian process, hyper-parameters by marginal likelihood
           "ridge"  ridge regression, penalty by leave-one-out
           "knn"    nearest neighbours, their number by leave-one-out
@@ -61,11 +61,15 @@ class InContextPrior:
         if not len(scores):
             raise InvalidArgument("the context must not be empty")
         if scores.min() == scores.max():
-            raise InvalidArgument(f"scores must differ, got {len(scores)} that are all {scores[0]:g}: from one class nothing "
-                                  "can be told")
+            raise InvalidArgument(
+                f"scores must differ, got {len(scores)} that are all {scores[0]:g}: from one class nothing can be told"
+            )
         if len(scores) < SHORT_CONTEXT:
-            warnings.warn(f"a context of {len(scores)} prompts is short: below {SHORT_CONTEXT} predictions are near chance, "
-                          "256 is a good size", stacklevel=2)
+            warnings.warn(
+                f"a context of {len(scores)} prompts is short: below {SHORT_CONTEXT} predictions are near chance, "
+                "256 is a good size",
+                stacklevel=2,
+            )
         rows = self._encodings.rows(prompts)
         project = self._encodings.encoder.fit(rows)
         length = _log_length(prompts)
@@ -82,8 +86,8 @@ class InContextPrior:
     def predict(self, prompts):
         """(value, standard_deviation) of each prompt: two (n,) float64 arrays in reward units.
 
-        The value is cut to reward_range. The standard deviation is that of the prompt's score, so it holds what the prompt's
-        text does not tell and the sampling noise of the scores in the context, too.
+        The value is cut to reward_range. The standard deviation is that of the prompt's score, so it holds what the
+        prompt's text does not tell and the sampling noise of the scores in the context, too.
         """
         if self._fitted is None:
             raise InvalidArgument("predict needs a context: call fit first")

@@ -66,7 +66,8 @@ class RoutingFrontier:
     beta: (b,).
     performance, cost: (b,) means over the prompts with the models that `route` chose.
     share: (b, m) share of the prompts that each model got.
-    mix_performance: (b,) the best that models drawn at random, whatever the prompt, achieve at the same mean cost or less.
+    mix_performance: (b,) the best that models drawn at random, whatever the prompt, achieve at the same mean cost or
+        less.
     oracle_performance, oracle_cost: (b,) of `route` fed with the outcomes themselves.
     single_performance, single_cost: (m,) of one model for all prompts.
 
@@ -92,8 +93,10 @@ class RoutingFrontier:
         shown = np.unique(np.linspace(0, len(self.beta) - 1, 11).round().astype(int))
         for row in shown:
             shares = "".join(f"{share:10.2f}" for share in self.share[row])
-            lines.append(f"{self.beta[row]:7.2f} {self.performance[row]:11.4f} {self.cost[row]:8.4f} "
-                         f"{self.mix_performance[row]:10.4f} |{shares}")
+            lines.append(
+                f"{self.beta[row]:7.2f} {self.performance[row]:11.4f} {self.cost[row]:8.4f} "
+                f"{self.mix_performance[row]:10.4f} |{shares}"
+            )
         for model, head in enumerate(heads):
             lines.append(f"{head:>7} {self.single_performance[model]:11.4f} {self.single_cost[model]:8.4f}")
         best = np.lexsort((self.oracle_cost, -self.oracle_performance))[0]
@@ -150,7 +153,8 @@ def _predictions(success, cost):
     if cost.shape not in (success.shape, success.shape[1:]):
         raise InvalidArgument(
             f"cost must have one entry per model {success.shape[1:]} or the shape of success {success.shape}, "
-            f"got {cost.shape}")
+            f"got {cost.shape}"
+        )
     _check_unit("cost", cost)
     return success, np.broadcast_to(cost, success.shape)
 

@@ -98,7 +98,9 @@ def loaded_history(state, reward_range):
     history = History(reward_range=reward_range)
     history.load_state_dict({"checkpoint": state["history"]})
     if history.reward_range != tuple(reward_range):
-        raise CheckpointError(f"the saved history has the reward_range {history.reward_range}, not {tuple(reward_range)}")
+        raise CheckpointError(
+            f"the saved history has the reward_range {history.reward_range}, not {tuple(reward_range)}"
+        )
     return history
 
 
@@ -116,7 +118,8 @@ class CallablePrior(NoPrior):
         values = optional_numbers(self.function(list(prompt_of.values())), "prior", (-np.inf, np.inf))
         if values.shape != (len(prompt_of),):
             raise InvalidArgument(
-                f"prior must give one value per prompt, got shape {values.shape} for {len(prompt_of)} prompts")
+                f"prior must give one value per prompt, got shape {values.shape} for {len(prompt_of)} prompts"
+            )
         value_of = dict(zip(prompt_of, values))
         rows = np.array([value_of[key] for key in keys], dtype=np.float64)
         return rows, np.zeros(len(rows))
@@ -140,4 +143,5 @@ def prior_source(prior, reward_range, *, discount, capacity, start_strength=1.0)
     if callable(prior):
         return CallablePrior(prior)
     raise ArgumentTypeError(
-        f"prior must be one of {', '.join(map(repr, NAMES))}, a function of prompts or a prior source, got {prior!r}")
+        f"prior must be one of {', '.join(map(repr, NAMES))}, a function of prompts or a prior source, got {prior!r}"
+    )

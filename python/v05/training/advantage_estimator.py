@@ -1,4 +1,5 @@
-"""What a trainer holds in place of its group mean: a rule, the prior of every prompt, and what both learn as it runs."""
+"""What a trainer holds in place of its group mean: a rule, the prior of every prompt, and what both learn as it
+runs."""
 
 import copy
 import dataclasses
@@ -83,34 +84,58 @@ class AdvantageEstimator:
             ... found.advantages, found.metrics
 
     The adapters of the trainers hold one in every process and give all of them the whole batch, so that all hold the
-    same state. It never looks at rewards before it has predicted their priors, and changes nothing where it raises or is
-    interrupted: the same step may be tried again. Threads take turns. Pickling and copying leave out `agree`.
+    same state. It never looks at rewards before it has predicted their priors, and changes nothing where it raises or
+    is interrupted: the same step may be tried again. Threads take turns. Pickling and copying leave out `agree`.
 
     rule: as in v05.advantages.
-    prior: where priors come from: "history" (what the same prompts gave before), "history+context" (and for prompts never
-        seen, what similar ones gave; extra v05[priors]), "column" (the trainer's dataset has them), "none", a function of
-        a list of prompts that returns values in reward units, or an object like those of v05.priors.sources. None:
-        "history" for a rule that uses priors, else "none".
+    prior: where priors come from: "history" (what the same prompts gave before), "history+context" (and for prompts
+        never seen, what similar ones gave; extra v05[priors]), "column" (the trainer's dataset has them), "none", a
+        function of a list of prompts that returns values in reward units, or an object like those of
+        v05.priors.sources. None: "history" for a rule that uses priors, else "none".
     reward_range: (lo, hi) of a reward; None: taken from the first batch, with a message: (0, 1) or (-1, 1) where the
-        rewards fit, else their extremes and 0. A later reward outside it widens it, with a warning: history and calibration
-        go on in the wider one, a mixture and "history+context" start anew. Outside a given range a reward is an error.
+        rewards fit, else their extremes and 0. A later reward outside it widens it, with a warning: history and
+        calibration go on in the wider one, a mixture and "history+context" start anew. Outside a given range a reward
+        is an error.
     leave_one_out, scale, ddof, epsilon, singleton, test, level: as in v05.advantages.
     discount, capacity: of the history.
-    start_strength: rewards that the start value of a history is worth, the level of all prompts so far; at the very first
-        step that of the batch's other prompts. 0: a prompt never seen has no prior, and its single rollout no advantage.
+    start_strength: rewards that the start value of a history is worth, the level of all prompts so far; at the very
+        first step that of the batch's other prompts. 0: a prompt never seen has no prior, and its single rollout no
+        advantage.
     calibration_discount: what a step counts in the running calibration, or mixture, at the next one.
     """
 
     __module__ = "v05"
 
-    def __init__(self, *, rule="calibrated", prior=None, reward_range=None, leave_one_out=True, scale="none", ddof=1,
-                 epsilon=None, singleton="zero", test="bound", level=0.05, discount=0.8, capacity=None,
-                 calibration_discount=0.9, start_strength=1.0):
+    def __init__(
+        self,
+        *,
+        rule="calibrated",
+        prior=None,
+        reward_range=None,
+        leave_one_out=True,
+        scale="none",
+        ddof=1,
+        epsilon=None,
+        singleton="zero",
+        test="bound",
+        level=0.05,
+        discount=0.8,
+        capacity=None,
+        calibration_discount=0.9,
+        start_strength=1.0,
+    ):
         self._rule = choice("rule", rule, RULES)
         self.rule = rule
         self.prior = prior if prior is not None else "history" if self._rule.uses_prior else "none"
-        self._options = dict(leave_one_out=leave_one_out, scale=scale, ddof=ddof, epsilon=epsilon, singleton=singleton,
-                             test=test, level=level)
+        self._options = dict(
+            leave_one_out=leave_one_out,
+            scale=scale,
+            ddof=ddof,
+            epsilon=epsilon,
+            singleton=singleton,
+            test=test,
+            level=level,
+        )
         if not 0 <= number("calibration_discount", calibration_discount) <= 1:
             raise InvalidArgument(f"calibration_discount must lie in [0, 1], got {calibration_discount!r}")
         self._calibration_discount = calibration_discount
@@ -131,8 +156,9 @@ class AdvantageEstimator:
         """What belongs to this object in this process, and is neither pickled nor copied."""
         self._lock = threading.RLock()
         _estimators.add(self)
-        #: For adapters in several processes: None, or a function that asks the source of priors and returns its answer, the
-        #: same in all of them. A function of the user, or a fitted model, may differ between processes in the last digits.
+        #: For adapters in several processes: None, or a function that asks the source of priors and returns its answer,
+        #: the same in all of them. A function of the user, or a fitted model, may differ between processes in the last
+        #: digits.
         self.agree = None
 
     @property
@@ -161,15 +187,18 @@ class AdvantageEstimator:
         return self._state.metrics
 
     def _nothing_learnt(self, reward_range):
-        return (prior_source(self.prior, reward_range, **self._learning),
-                self._running(reward_range=reward_range, discount=self._calibration_discount))
+        return (
+            prior_source(self.prior, reward_range, **self._learning),
+            self._running(reward_range=reward_range, discount=self._calibration_discount),
+        )
 
     @property
     def _running(self):
         return RunningMixture if self._rule.learns == "mixture" else RunningCalibration
 
     def detect_range(self, rewards, mask=None):
-        """Sets a reward_range that was not given from rewards, (n,) with NaN or None where unscored, before the first step.
+        """Sets a reward_range that was not given from rewards, (n,) with NaN or None where unscored, before the first
+        step.
 
         `step` does it, too; an adapter that allocates calls it once the first rollouts are scored.
         """
@@ -185,8 +214,10 @@ class AdvantageEstimator:
         low, high = float(rollouts.values.min()), float(rollouts.values.max())
         if state.reward_range is None:
             detected = _usual_range(low, high)
-            said["range"] = (f"reward_range was not given and is taken from the first rewards: {detected}. "
-                             "Give the range that your reward functions can reach.")
+            said["range"] = (
+                f"reward_range was not given and is taken from the first rewards: {detected}. "
+                "Give the range that your reward functions can reach."
+            )
             source, calibration = self._nothing_learnt(detected)
         elif low < state.reward_range[0] or high > state.reward_range[1]:
             detected = _usual_range(min(low, state.reward_range[0]), max(high, state.reward_range[1]))
@@ -194,10 +225,13 @@ class AdvantageEstimator:
             parts = [("prior", source, state.source), (type(calibration).__name__, calibration, state.calibration)]
             lost = [name for name, new, old in parts if new is not old and not hasattr(old, "widened")]
             source, calibration = (old.widened(detected) if hasattr(old, "widened") else new for _, new, old in parts)
-            kept = f"what the {' and the '.join(lost)} had learnt is dropped" if lost else "what was learnt goes on in it"
+            kept = (
+                f"what the {' and the '.join(lost)} had learnt is dropped" if lost else "what was learnt goes on in it"
+            )
             said[f"range {detected}"] = (
                 f"a reward lies outside the reward_range {state.reward_range} that earlier batches suggested: it is "
-                f"{detected} from now on, and {kept}. Give reward_range to avoid this.")
+                f"{detected} from now on, and {kept}. Give reward_range to avoid this."
+            )
         else:
             return state
         return dataclasses.replace(state, reward_range=detected, source=source, calibration=calibration)
@@ -223,7 +257,8 @@ class AdvantageEstimator:
             if value.shape != (len(keys),):
                 raise InvalidArgument(
                     f"the prior column must have one value per rollout, got shape {value.shape} for {len(keys)} "
-                    "rollouts")
+                    "rollouts"
+                )
             if len(value) and np.isnan(value).all():
                 said["column"] = "the prior column holds no number in this batch: its prompts have no prior"
             return value, np.zeros(len(keys))
@@ -232,10 +267,15 @@ class AdvantageEstimator:
             return state.source.predict(keys, prompts, state.steps)
 
         value, strength = ask() if self.agree is None else self.agree(ask)
-        found = optional_numbers(value, "prior", state.reward_range or (0.0, 1.0)), optional_numbers(strength, "strength", (0, 1))
+        found = (
+            optional_numbers(value, "prior", state.reward_range or (0.0, 1.0)),
+            optional_numbers(strength, "strength", (0, 1)),
+        )
         if any(each.shape != (len(keys),) for each in found):
-            raise InvalidArgument(f"a source of priors must give a value and a strength per rollout, got shapes "
-                                  f"{found[0].shape} and {found[1].shape} for {len(keys)} rollouts")
+            raise InvalidArgument(
+                f"a source of priors must give a value and a strength per rollout, got shapes "
+                f"{found[0].shape} and {found[1].shape} for {len(keys)} rollouts"
+            )
         return found
 
     def allocator(self, keys, *, prompts=None, column=None, **options):
@@ -244,12 +284,15 @@ class AdvantageEstimator:
         The reward range must be known: given, or detected from the first rewards. options: as in v05.Allocator.
         """
         if self.reward_range is None:
-            raise InvalidArgument("reward_range must be known before rollouts are allocated: give it or call detect_range")
+            raise InvalidArgument(
+                "reward_range must be known before rollouts are allocated: give it or call detect_range"
+            )
         value, strength = self.predict(keys, prompts=prompts, column=column)
         return Allocator(value, strength=strength, reward_range=self.reward_range, **self.learnt(), **options)
 
     def learnt(self):
-        """What the steps so far say about the priors, as arguments of v05.Allocator: a calibration, a mixture or none."""
+        """What the steps so far say about the priors, as arguments of v05.Allocator: a calibration, a mixture or
+        none."""
         if not self.calibration.updates or not self._rule.uses_prior or self._rule.learns is None:
             return {}
         return {self._rule.learns: getattr(self.calibration, self._rule.learns)}
@@ -270,7 +313,9 @@ class AdvantageEstimator:
                 if self._interrupted is not None:
                     self._take_back()
                 before, said = self._state, {}
-                found, after = self._work(before, rollouts, groups, listed(keys, "keys"), prompts, column, maximum, said)
+                found, after = self._work(
+                    before, rollouts, groups, listed(keys, "keys"), prompts, column, maximum, said
+                )
                 self._finish(found, after, said)
             return found
         except BaseException:
@@ -282,10 +327,14 @@ class AdvantageEstimator:
     def _work(self, state, rollouts, groups, keys, prompts, column, maximum, said):
         """The Step, and the state after it; the one before stays as it is. said: takes warnings, kind: sentence."""
         if len(keys) != len(rollouts.rewards):
-            raise InvalidArgument(f"keys must have one entry per reward, got {len(keys)} for {len(rollouts.rewards)} rewards")
+            raise InvalidArgument(
+                f"keys must have one entry per reward, got {len(keys)} for {len(rollouts.rewards)} rewards"
+            )
         if rollouts.unscored:
-            said["unscored"] = (f"{rollouts.unscored} of {len(rollouts.rewards)} rollouts have no reward (None or NaN): "
-                                "they count nowhere and their advantage is 0")
+            said["unscored"] = (
+                f"{rollouts.unscored} of {len(rollouts.rewards)} rollouts have no reward (None or NaN): "
+                "they count nowhere and their advantage is 0"
+            )
         state = self._ranged(state, rollouts, said)
         value, strength = self._predict(state, keys, prompts, column, said)
         prior = self._started(state, value, rollouts, groups)
@@ -297,21 +346,27 @@ class AdvantageEstimator:
             scaled = self._estimate(state, advantages, rollouts, groups, prior, strength)
         self._check_signal(found, rollouts, unscaled, said)
         step = Step(
-            scaled, np.where(rollouts.counted, rollouts.rewards - unscaled, np.nan), found,
-            self._metrics(state, found, rollouts, value, maximum, said))
+            scaled,
+            np.where(rollouts.counted, rollouts.rewards - unscaled, np.nan),
+            found,
+            self._metrics(state, found, rollouts, value, maximum, said),
+        )
 
         calibration, source = state.calibration, state.source
         if state.reward_range is not None and (self._rule.bounded or self._bounded(state, rollouts)):
             calibration = copy.copy(calibration)
             calibration.update(rollouts.rewards, found.row_group, value, mask=rollouts.mask)
             source = _learnt(source, keys, prompts, rollouts, state.steps)
-        return step, dataclasses.replace(state, source=source, calibration=calibration, steps=state.steps + 1, metrics=step.metrics)
+        return step, dataclasses.replace(
+            state, source=source, calibration=calibration, steps=state.steps + 1, metrics=step.metrics
+        )
 
     def _finish(self, found, after, said):
         self._commit(after, said)
 
     def _commit(self, state, said):
-        """Tells what was not yet told, and then, by one assignment and nothing after it, makes `state` the estimator's."""
+        """Tells what was not yet told, and then, by one assignment and nothing after it, makes `state` the
+        estimator's."""
         new = [kind for kind in said if kind not in state.told]
         for kind in new:
             log.warning("%s", said[kind])
@@ -321,8 +376,12 @@ class AdvantageEstimator:
         with self._lock:
             before, after = self._interrupted
             now = self._state
-            if (after is not None and now.steps == after.steps and now.source is after.source
-                    and now.calibration is after.calibration):
+            if (
+                after is not None
+                and now.steps == after.steps
+                and now.source is after.source
+                and now.calibration is after.calibration
+            ):
                 self._state = self._restored(before)
             self._interrupted = None
 
@@ -333,8 +392,14 @@ class AdvantageEstimator:
     def _started(self, state, value, rollouts, groups):
         """The priors of the first step of a history, which knows nothing yet: the mean of the other groups' rewards."""
         history = getattr(state.source, "history", None)
-        if (not self._start_strength or not self._rule.uses_prior or self.prior not in ("history", "history+context")
-                or history is None or len(history) or not np.isnan(value).all()):
+        if (
+            not self._start_strength
+            or not self._rule.uses_prior
+            or self.prior not in ("history", "history+context")
+            or history is None
+            or len(history)
+            or not np.isnan(value).all()
+        ):
             return value
         _, group = np.unique(Groups(groups, len(value)).ids, return_inverse=True)
         rewards = np.where(rollouts.counted, rollouts.rewards, 0.0)
@@ -352,8 +417,15 @@ class AdvantageEstimator:
             options[self._rule.learns] = state.calibration
         if not self._rule.uses_prior:
             value = None
-        return function(rollouts.rewards, groups, value, rule=self.rule, reward_range=state.reward_range or (0.0, 1.0),
-                        mask=rollouts.mask, **options)
+        return function(
+            rollouts.rewards,
+            groups,
+            value,
+            rule=self.rule,
+            reward_range=state.reward_range or (0.0, 1.0),
+            mask=rollouts.mask,
+            **options,
+        )
 
     def _bounded(self, state, rollouts):
         """Whether a rule that needs no bound was given rewards that can still be learnt from."""
@@ -382,12 +454,16 @@ class AdvantageEstimator:
         if len(other):
             row = int(other[0])
             raise InvalidArgument(
-                f"the rollouts of a group must be of one prompt, got {keys[int(first[found.row_group[row]])]!r:.100} and "
-                f"{keys[row]!r:.100} (row {row}) in group {found.groups[found.row_group[row]]!r:.100}")
+                f"the rollouts of a group must be of one prompt, got {keys[int(first[found.row_group[row]])]!r:.100} "
+                f"and "
+                f"{keys[row]!r:.100} (row {row}) in group {found.groups[found.row_group[row]]!r:.100}"
+            )
         alone = first[found.count == 1]
         if len(alone) > 1 and len(np.unique(hashes[alone])) <= len(alone) / 2:
-            said["alone"] = (f"{len(alone)} groups hold one rollout, though their prompts come more than once in the batch: "
-                             "group ids seem to differ between rollouts of a prompt")
+            said["alone"] = (
+                f"{len(alone)} groups hold one rollout, though their prompts come more than once in the batch: "
+                "group ids seem to differ between rollouts of a prompt"
+            )
 
     def _metrics(self, state, found, rollouts, value, maximum, said):
         low, high = reward_range = state.reward_range or (0.0, 1.0)
@@ -399,7 +475,10 @@ class AdvantageEstimator:
         health = prior_health(
             SimpleNamespace(**{name: getattr(found, name)[seen] for name in names}),
             fit_calibration(rollouts.rewards, found.row_group, prior, reward_range=reward_range, mask=rollouts.mask),
-            reward_range=reward_range, maximum=maximum, two_valued=bool(np.isin(rollouts.values, (low, high)).all()))
+            reward_range=reward_range,
+            maximum=maximum,
+            two_valued=bool(np.isin(rollouts.values, (low, high)).all()),
+        )
         if self.rule == "v05":
             for warning in health.warnings:
                 # At the first steps no prompt has been seen; many prompts with one rollout each can be meant.
@@ -423,11 +502,14 @@ class AdvantageEstimator:
     def _saved(self, state):
         about = About(self.rule, self._prior_name(), state.reward_range, state.steps)
         parts = {f"prior/{name}": data for name, data in state.source.state_dict().items()}
-        return {"estimator": about_bytes(about), self._running.__name__: state.calibration.state_dict()["checkpoint"]} | parts
+        return {
+            "estimator": about_bytes(about),
+            self._running.__name__: state.calibration.state_dict()["checkpoint"],
+        } | parts
 
     def load_state_dict(self, state):
-        """Goes on where `state_dict` was taken. Options stay those of this object; where they differ from the saved ones a
-        warning says so. Raises CheckpointError for what cannot be used, and then changes nothing."""
+        """Goes on where `state_dict` was taken. Options stay those of this object; where they differ from the saved
+        ones a warning says so. Raises CheckpointError for what cannot be used, and then changes nothing."""
         with self._lock:
             said = {}
             self._commit(self._loaded(state, said), said)
@@ -437,7 +519,9 @@ class AdvantageEstimator:
         about = read_about(saved)
         if self._given_range is not None and about.reward_range not in (None, self._given_range):
             raise CheckpointError(
-                f"the state was saved with reward_range {about.reward_range}, which cannot be used with {self._given_range}")
+                f"the state was saved with reward_range {about.reward_range}, which cannot be used with "
+                f"{self._given_range}"
+            )
         saved_range = about.reward_range or (0.0, 1.0)
         source, calibration = self._nothing_learnt(saved_range)
         name = self._running.__name__
@@ -448,7 +532,8 @@ class AdvantageEstimator:
             calibration.load_state_dict({"checkpoint": saved[name]})
             if calibration.reward_range != saved_range:
                 raise CheckpointError(
-                    f"the saved {name} has the reward_range {calibration.reward_range}, the state {saved_range}")
+                    f"the saved {name} has the reward_range {calibration.reward_range}, the state {saved_range}"
+                )
         if about.prior == self._prior_name():
             parts = {name.removeprefix("prior/"): data for name, data in saved.items() if name.startswith("prior/")}
             try:
@@ -458,8 +543,7 @@ class AdvantageEstimator:
             except (TypeError, ValueError) as error:
                 raise CheckpointError(f"the prior {about.prior!r} cannot use what was saved: {error}") from error
         else:
-            said["resume prior"] = (
-                f"the state was saved with prior {about.prior!r}: {self._prior_name()!r} starts anew")
+            said["resume prior"] = f"the state was saved with prior {about.prior!r}: {self._prior_name()!r} starts anew"
         if about.reward_range is None:
             fit = calibration.mixture.calibration if name == "RunningMixture" else calibration.calibration
             if fit.total_groups or len(getattr(source, "history", ())):
@@ -494,15 +578,18 @@ class AdvantageEstimator:
         self._set_up()
 
     def __repr__(self):
-        return (f"AdvantageEstimator(rule={self.rule!r}, prior={self._prior_name()!r}, reward_range={self.reward_range}, "
-                f"steps={self.steps})")
+        return (
+            f"AdvantageEstimator(rule={self.rule!r}, prior={self._prior_name()!r}, reward_range={self.reward_range}, "
+            f"steps={self.steps})"
+        )
 
 
-_estimators = weakref.WeakSet()
+_estimators: weakref.WeakSet = weakref.WeakSet()
 
 
 def _forget_locks():
-    """In a forked child: of a thread that held a lock there is nothing left, and the state that it worked on is whole."""
+    """In a forked child: of a thread that held a lock there is nothing left, and the state that it worked on is
+    whole."""
     for estimator in list(_estimators):
         estimator._lock = threading.RLock()
 
@@ -528,7 +615,9 @@ def _scored(rewards, mask):
     counted = asked & ~np.isnan(rewards)
     bad = np.flatnonzero(counted & ~(np.abs(rewards) <= _LARGEST_REWARD))
     if len(bad):
-        raise InvalidArgument(f"rewards[{bad[0]}] must be finite and at most 1e30 in absolute value, got {rewards[bad[0]]:g}")
+        raise InvalidArgument(
+            f"rewards[{bad[0]}] must be finite and at most 1e30 in absolute value, got {rewards[bad[0]]:g}"
+        )
     unscored = int(asked.sum() - counted.sum())
     return _Rollouts(rewards, counted.astype(np.uint8) if unscored else mask, counted, unscored)
 

@@ -1,8 +1,9 @@
-"""What an AdvantageEstimator saves, and reading it as if somebody meant harm: all is checked before anything is believed.
+"""What an AdvantageEstimator saves, and reading it as if somebody meant harm: all is checked before anything is
+believed.
 
-A state is {name: bytes}: "estimator", a JSON object with version, rule, prior, reward_range and steps; the checkpoint of
-what the rule learns, under its name; "prior/NAME" for each part of the source of priors. In a file it is a zip archive of
-these members, not compressed.
+A state is {name: bytes}: "estimator", a JSON object with version, rule, prior, reward_range and steps; the checkpoint
+of what the rule learns, under its name; "prior/NAME" for each part of the source of priors. In a file it is a zip
+archive of these members, not compressed.
 """
 
 import io
@@ -39,14 +40,16 @@ def about_bytes(about):
 def read_about(state):
     """The About of a state. Raises CheckpointError."""
     if not hasattr(state, "keys") or "estimator" not in state:
-        raise CheckpointError("state must be what AdvantageEstimator.state_dict() returned, it has no \"estimator\"")
+        raise CheckpointError('state must be what AdvantageEstimator.state_dict() returned, it has no "estimator"')
     try:
         found = json.loads(bytes(state["estimator"]))
     except (TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"the member \"estimator\" of the state must be JSON: {error}") from error
+        raise CheckpointError(f'the member "estimator" of the state must be JSON: {error}') from error
     version = _field(found, "version", int)
     if version > VERSION:
-        raise CheckpointError(f"the state has version {version}, of a newer release of v05; this one reads up to {VERSION}")
+        raise CheckpointError(
+            f"the state has version {version}, of a newer release of v05; this one reads up to {VERSION}"
+        )
     if version < 1:
         raise CheckpointError(f"version of the state must be at least 1, got {version}")
     steps = _field(found, "steps", int)

@@ -149,13 +149,19 @@ def _binomial(k, p):
 def _warnings(health):
     percent = "{:.0%}".format
     if health["groups"] > 1 and health["singletons"] > _NEARLY_ALL:
-        yield Warned("single", f"{percent(health['singletons'])} of the groups have a single rollout: check that the "
-                               "rollouts of a prompt share one group id")
+        yield Warned(
+            "single",
+            f"{percent(health['singletons'])} of the groups have a single rollout: check that the "
+            "rollouts of a prompt share one group id",
+        )
     if health["without_prior"] == 1:
         yield Warned("no_prior", "no group has a prior, so every baseline is that of the rewards alone")
     if health["error"] > health["error_limit"]:
-        yield Warned("error", f"the prior's error {health['error']:.2g} h^2 is above {health['error_limit']:.2g} h^2: "
-                              'rule "v05" is likely to be worse than the plain mean here, use "calibrated"')
+        yield Warned(
+            "error",
+            f"the prior's error {health['error']:.2g} h^2 is above {health['error_limit']:.2g} h^2: "
+            'rule "v05" is likely to be worse than the plain mean here, use "calibrated"',
+        )
 
 
 def _mean(values):

@@ -8,8 +8,9 @@ KINDS = ("none", "length", "score")
 def score_weights(kind, mask, log_prob=None, *, per_token=False):
     """(n,) float32: the squared norm of each rollout's score, up to a factor that all share.
 
-    kind: "score": sum over its tokens of (1 - p)^2, with p the probability of the token that was drawn: what the sampled
-        tokens alone tell of the squared norm at the logits. "length": the number of its tokens (OPO, arXiv 2505.23585).
+    kind: "score": sum over its tokens of (1 - p)^2, with p the probability of the token that was drawn: what the
+        sampled tokens alone tell of the squared norm at the logits. "length": the number of its tokens (OPO, arXiv
+        2505.23585).
     mask: (n, T), not 0 for the tokens that reach the loss.
     log_prob: (n, T) log-probabilities of the tokens by the policy that drew them, NaN where unknown; for "score".
     per_token: whether the loss divides the terms of a rollout by its own length; the score is divided by it, too.

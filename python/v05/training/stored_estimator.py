@@ -27,8 +27,8 @@ class StoredEstimator(AdvantageEstimator):
     writes: whether this process writes the state; where several hold the same, one does.
     options: as in AdvantageEstimator.
 
-    A file that cannot be written and a `log` that raises give one warning, they do not end a training run. A step that is
-    interrupted, while the file is written too, is taken back: it may be tried again.
+    A file that cannot be written and a `log` that raises give one warning, they do not end a training run. A step that
+    is interrupted, while the file is written too, is taken back: it may be tried again.
     """
 
     def __init__(self, *, state_path=None, id_field=None, prior_field="prior", log=None, writes=True, **options):
@@ -57,7 +57,8 @@ class StoredEstimator(AdvantageEstimator):
             raise InvalidArgument(f"{asked} needs the columns of the dataset, which {trainer} does not hand over")
         if texts and self.reads_texts:
             raise InvalidArgument(
-                f"prior {self.prior!r} needs the texts of prompts, which {trainer} does not hand over")
+                f"prior {self.prior!r} needs the texts of prompts, which {trainer} does not hand over"
+            )
 
     def keys(self, records, prompts):
         """The key of every prompt: the value of id_field in its record, a dict, or the prompt itself."""
@@ -65,8 +66,9 @@ class StoredEstimator(AdvantageEstimator):
             return [prompt_key(prompt) for prompt in prompts]
         missing = next((row for row, record in enumerate(records) if self.id_field not in record), None)
         if missing is not None:
-            raise InvalidArgument(f"id_field {self.id_field!r} must be in every record, got {sorted(records[missing])} "
-                                  f"(row {missing})")
+            raise InvalidArgument(
+                f"id_field {self.id_field!r} must be in every record, got {sorted(records[missing])} (row {missing})"
+            )
         return [prompt_key(record[self.id_field]) for record in records]
 
     def column(self, records):
@@ -88,21 +90,31 @@ class StoredEstimator(AdvantageEstimator):
         for row in first:
             reward, other = rewards[row], reward_of.setdefault((groups[row], rollouts[row]), rewards[row])
             if reward != other and not np.isnan([reward, other]).all():
-                self._tell("disagree", f"the rows of rollout {rollouts[row]!r:.100} have different rewards, {other:g} and "
-                                       f"{reward:g}: each reward counts as a rollout of its own")
+                self._tell(
+                    "disagree",
+                    f"the rows of rollout {rollouts[row]!r:.100} have different rewards, {other:g} and "
+                    f"{reward:g}: each reward counts as a rollout of its own",
+                )
         if mask is not None:
             mask = mask_rows(mask, len(rewards))[first]
         once = self.step(
-            rewards[first], _rows(groups, first), _rows(keys, first), prompts=_rows(prompts, first),
-            column=_rows(column, first), mask=mask)
+            rewards[first],
+            _rows(groups, first),
+            _rows(keys, first),
+            prompts=_rows(prompts, first),
+            column=_rows(column, first),
+            mask=mask,
+        )
         return once.advantages[back]
 
     def _finish(self, found, after, said):
         """Reports the metrics, and keeps the state."""
         counted = found.estimate.count[found.estimate.count > 0]
         if len(counted) > 1 and np.mean(counted == 1) > _NEARLY_ALL:
-            said["single"] = (f"{np.mean(counted == 1):.0%} of the groups hold a single rollout: if the trainer samples "
-                              "several of a prompt, its ids of groups are wrong and groups have no baseline")
+            said["single"] = (
+                f"{np.mean(counted == 1):.0%} of the groups hold a single rollout: if the trainer samples "
+                "several of a prompt, its ids of groups are wrong and groups have no baseline"
+            )
         try:
             self._report(found.metrics)
         except Exception as error:  # whatever a user's function raises: training goes on

@@ -1,8 +1,7 @@
 """TRL's asynchronous GRPO, which scores one group at a time in a process of its own, with another baseline.
 
-    import v05.trl.async_grpo
-    v05.trl.async_grpo.install(rule="calibrated", reward_range=(0, 1), state_path="run-7/v05.zip")
-    trainer = AsyncGRPOTrainer(...)                                          # TRL's own, as ever
+import v05.trl.async_grpo v05.trl.async_grpo.install(rule="calibrated", reward_range=(0, 1), state_path="run-7/v05.zip")
+trainer = AsyncGRPOTrainer(...)                                          # TRL's own, as ever
 """
 
 import functools
@@ -19,8 +18,8 @@ STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=0, epsilon=1e
 class V05RolloutLoop(_AsyncRolloutLoop):
     """TRL's loop of generation and scoring, whose advantages are those of v05. v05: options of StreamingEstimator.
 
-    A prompt is known by `id_field` among the dataset's columns, else by its messages. The rows of one conversation share
-    its advantage; a conversation without a row is not trained, and counts nowhere.
+    A prompt is known by `id_field` among the dataset's columns, else by its messages. The rows of one conversation
+    share its advantage; a conversation without a row is not trained, and counts nowhere.
     """
 
     def __init__(self, *, v05=None, **others):
@@ -34,13 +33,16 @@ class V05RolloutLoop(_AsyncRolloutLoop):
         if not trained:
             return samples
         record = {name: values[0] for name, values in group.reward_kwargs.items() if len(values)}
-        key, = self.v05_estimator.keys([record], [group.prompts[0]])
+        (key,) = self.v05_estimator.keys([record], [group.prompts[0]])
         prior = self.v05_estimator.column([record])
         found = self.v05_estimator.group(
-            [samples[first[number]].metrics["reward"] for number in trained], key, prompt=group.prompts[0],
-            prior=prior and prior[0])
+            [samples[first[number]].metrics["reward"] for number in trained],
+            key,
+            prompt=group.prompts[0],
+            prior=prior and prior[0],
+        )
         for number, advantage in zip(trained, found):
-            for sample in samples[first[number]:first[number + 1]]:
+            for sample in samples[first[number] : first[number + 1]]:
                 sample.advantage = float(advantage)
         return samples
 

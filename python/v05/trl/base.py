@@ -46,9 +46,16 @@ class V05Trainer:
             raise ArgumentTypeError(f"v05 must be a V05Config, got {config!r}")
         self.v05_config = config
         self.v05_estimator = AdvantageEstimator(
-            rule=config.rule, prior=config.prior, reward_range=config.reward_range,
-            leave_one_out=config.leave_one_out and config.rule != "grpo", scale=config.scale or "none",
-            test=config.test, level=config.level, discount=config.discount, capacity=config.capacity)
+            rule=config.rule,
+            prior=config.prior,
+            reward_range=config.reward_range,
+            leave_one_out=config.leave_one_out and config.rule != "grpo",
+            scale=config.scale or "none",
+            test=config.test,
+            level=config.level,
+            discount=config.discount,
+            capacity=config.capacity,
+        )
         self._own_scaling = config.scale is None and config.rule in _OWN_SCALING
         super().__init__(*args, **kwargs)
         if not self.accelerator.is_main_process:
@@ -57,7 +64,8 @@ class V05Trainer:
             raise InvalidArgument(
                 "multi_objective_aggregation must be 'sum_then_normalize', got "
                 f"{self.multi_objective_aggregation!r}: it takes a mean of its own off each reward before they are "
-                "summed, and leaves no baseline to replace")
+                "summed, and leaves no baseline to replace"
+            )
         if self._reads_prompts():  # a model or a function of the user, not the same to the last digit everywhere
             self.v05_estimator.agree = self._of_main_process
         self._set_group_size(config)
@@ -75,12 +83,16 @@ class V05Trainer:
         for size in sizes:
             batch = self.args.generation_batch_size
             if size < 1 or batch % size:
-                raise InvalidArgument("num_generations of V05Config must be a positive divisor of the generation batch "
-                                      f"size {batch}, got {size}")
+                raise InvalidArgument(
+                    "num_generations of V05Config must be a positive divisor of the generation batch "
+                    f"size {batch}, got {size}"
+                )
             self.num_generations = size
         if self.num_generations == 1 and RULES[config.rule].needs_siblings:
-            raise InvalidArgument(f"num_generations must be at least 2 for rule {config.rule!r}, whose baseline is "
-                                  "made of the other rollouts of a prompt, got 1")
+            raise InvalidArgument(
+                f"num_generations must be at least 2 for rule {config.rule!r}, whose baseline is "
+                "made of the other rollouts of a prompt, got 1"
+            )
 
     def _check_batch(self):
         """TRL's sampler drops a generation batch that the dataset cannot fill: too few prompts train nothing at all."""
@@ -88,9 +100,11 @@ class V05Trainer:
         prompts = len(self.train_dataset) if hasattr(self.train_dataset, "__len__") else needed
         if prompts < needed:
             raise InvalidArgument(
-                f"train_dataset must hold at least the {needed} prompts of a generation batch ({needed * self.num_generations} "
+                f"train_dataset must hold at least the {needed} prompts of a generation batch "
+                f"({needed * self.num_generations} "
                 f"rollouts, {self.num_generations} per prompt), or not one step is made, got {prompts}: lower "
-                "per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations")
+                "per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations"
+            )
 
     def _reads_prompts(self):
         """Whether priors come from the texts of prompts."""
@@ -110,7 +124,8 @@ class V05Trainer:
                 raise InvalidArgument(_missing_column(option, name, names))
             if self.args.remove_unused_columns:
                 raise InvalidArgument(
-                    f"remove_unused_columns must be False: it removes {option} {name!r} from the dataset")
+                    f"remove_unused_columns must be False: it removes {option} {name!r} from the dataset"
+                )
         if names is not None and self.v05_config.id_field is not None:
             self._check_keys(self.train_dataset)
 
@@ -120,8 +135,12 @@ class V05Trainer:
         if keys < len(dataset):
             prompts = len({prompt_key(prompt) for prompt in dataset["prompt"]})
             if keys < prompts:
-                _log.warning("id_field %r has %d ids for %d different prompts: prompts of one id share a history",
-                             name, keys, prompts)
+                _log.warning(
+                    "id_field %r has %d ids for %d different prompts: prompts of one id share a history",
+                    name,
+                    keys,
+                    prompts,
+                )
 
     def _check_allocation(self, config):
         choice("allocation", config.allocation, {"off": None} | ALLOCATION_RULES)
@@ -133,27 +152,41 @@ class V05Trainer:
             raise InvalidArgument("allocation must be 'off' with images, whose tensors cannot be joined")
         batch = self.args.generation_batch_size
         if config.budget is not None and config.budget < batch:
-            raise InvalidArgument(f"budget must be at least the {batch} rollouts of a generation batch's first round, "
-                                  f"got {config.budget}")
+            raise InvalidArgument(
+                f"budget must be at least the {batch} rollouts of a generation batch's first round, got {config.budget}"
+            )
         Allocator([0.5], **self._allocator_options())  # fails fast on a wrong option
         most = batch // self.num_generations * config.maximum
         most = most if config.budget is None else min(most, config.budget)
         rows = -(-most // (self.accelerator.num_processes * self.args.steps_per_generation))
         if rows > self.args.per_device_train_batch_size:
-            _log.warning("allocation: a training step of a process may hold %d rollouts instead of %d. If memory does "
-                         "not hold them, lower budget, or per_device_train_batch_size and raise "
-                         "gradient_accumulation_steps.", rows, self.args.per_device_train_batch_size)
+            _log.warning(
+                "allocation: a training step of a process may hold %d rollouts instead of %d. If memory does "
+                "not hold them, lower budget, or per_device_train_batch_size and raise "
+                "gradient_accumulation_steps.",
+                rows,
+                self.args.per_device_train_batch_size,
+            )
 
     def _check_weights(self, config):
         choice("weights", config.weights, dict.fromkeys(KINDS))
-        if config.weights == "score" and any(name in (getattr(self.train_dataset, "column_names", None) or ())
-                                             for name in ("image", "images")):
-            raise InvalidArgument("weights must be 'none' or 'length' with images: their log-probabilities are not at hand")
+        if config.weights == "score" and any(
+            name in (getattr(self.train_dataset, "column_names", None) or ()) for name in ("image", "images")
+        ):
+            raise InvalidArgument(
+                "weights must be 'none' or 'length' with images: their log-probabilities are not at hand"
+            )
 
     def _allocator_options(self):
         config = self.v05_config
-        return dict(rule=config.allocation, initial=self.num_generations, maximum=config.maximum, budget=config.budget,
-                    wave=config.wave, maximum_without_prior=config.maximum_without_prior)
+        return dict(
+            rule=config.allocation,
+            initial=self.num_generations,
+            maximum=config.maximum,
+            budget=config.budget,
+            wave=config.wave,
+            maximum_without_prior=config.maximum_without_prior,
+        )
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         self._rewards_per_function = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
@@ -164,7 +197,7 @@ class V05Trainer:
             return super()._generate_and_score_completions(inputs)
         rows = self._gathered_rows(inputs)
         prompt = np.arange(len(rows)) // self.num_generations
-        prompts = rows[::self.num_generations]
+        prompts = rows[:: self.num_generations]
         if self.v05_config.allocation == "off":
             batch = self._generate_round(inputs, prompt)
         else:
@@ -188,8 +221,14 @@ class V05Trainer:
         """The Batch that TRL makes of `inputs`, equally many in every process; prompt: (n,) of all processes."""
         output = super()._generate_and_score_completions(inputs)
         processes = self.accelerator.num_processes
-        return Batch(output, prompt, np.repeat(np.arange(processes), len(inputs)), self._rewards_per_function,
-                     self._penalty(output), weights=self._score_weights(output))
+        return Batch(
+            output,
+            prompt,
+            np.repeat(np.arange(processes), len(inputs)),
+            self._rewards_per_function,
+            self._penalty(output),
+            weights=self._score_weights(output),
+        )
 
     def _score_weights(self, output):
         """The score weights of the rollouts of all processes; None where all count alike."""
@@ -209,7 +248,8 @@ class V05Trainer:
         mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
         with torch.no_grad():
             return super()._get_per_token_logps_and_entropies(
-                self.model, ids, mask, output["completion_ids"].size(1), self.args.per_device_train_batch_size)[0]
+                self.model, ids, mask, output["completion_ids"].size(1), self.args.per_device_train_batch_size
+            )[0]
 
     def _generate_rounds(self, inputs, prompt, prompts):
         """The Batch of a first round with every prompt and of further rounds where the allocator wants them."""
@@ -245,8 +285,7 @@ class V05Trainer:
     def _generate_round_apart(self, inputs, prompt, group_size=None):
         """A round whose logs and metrics are kept apart. TRL's own advantages, of no use here, need a group size."""
         logs, metrics, size = self._logs, self._metrics["train"], self.num_generations
-        self._logs = {
-            name: deque() if isinstance(kept, deque) else defaultdict(deque) for name, kept in logs.items()}
+        self._logs = {name: deque() if isinstance(kept, deque) else defaultdict(deque) for name, kept in logs.items()}
         self._metrics["train"] = defaultdict(list)
         self.num_generations = group_size or size
         try:
@@ -289,8 +328,9 @@ class V05Trainer:
 
     def _held(self, batches):
         """How many rollouts each process holds, padding left out."""
-        return sum(np.bincount(batch.process[batch.prompt >= 0], minlength=self.accelerator.num_processes)
-                   for batch in batches)
+        return sum(
+            np.bincount(batch.process[batch.prompt >= 0], minlength=self.accelerator.num_processes) for batch in batches
+        )
 
     def _weights(self, batch):
         """What a rollout's advantage is multiplied by, so that the loss weighs as `weigh` says, padding or not."""
@@ -317,6 +357,7 @@ class V05Trainer:
 
     def _keep_logs(self, logs):
         """The table of completions holds the last generation batch, as TRL's does."""
+
         def table(values):
             return deque(values, maxlen=max(len(values), self.args.generation_batch_size))
 
@@ -334,9 +375,9 @@ class V05Trainer:
         except Error as error:
             here = [], error
         gathered = gather_object([here])
-        for _, error in gathered:
-            if error is not None:
-                raise error
+        for _, refusal in gathered:
+            if refusal is not None:
+                raise refusal
         counts = [len(rows) for rows, _ in gathered]
         if len(set(counts)) > 1:
             raise InvalidArgument(f"every process must have equally many rows, got {counts}")
@@ -363,9 +404,14 @@ class V05Trainer:
         except ArgumentTypeError as error:
             raise ArgumentTypeError(f"id_field {columns.get('id_field')!r}: {error}") from None
         return [
-            _Row(key, row.get(columns.get("prior_field")), row.get("prompt") if reads_prompts else None,
-                 row if allocates else None)
-            for key, row in zip(keys, inputs)]
+            _Row(
+                key,
+                row.get(columns.get("prior_field")),
+                row.get("prompt") if reads_prompts else None,
+                row if allocates else None,
+            )
+            for key, row in zip(keys, inputs)
+        ]
 
     def _scored(self, rewards_per_function, clipped=True):
         """One reward per row, (n,) float32, as the trainer makes it; NaN where no function gave one."""
@@ -379,15 +425,20 @@ class V05Trainer:
         rewards = self._scored(batch.rewards_per_function)
         allocates = self.v05_config.allocation != "off"
         step = self.v05_estimator.step(
-            rewards, batch.prompt, **_about([prompts[number] for number in batch.prompt]),
-            maximum=self.v05_config.maximum if allocates else None, **_weights(batch))
+            rewards,
+            batch.prompt,
+            **_about([prompts[number] for number in batch.prompt]),
+            maximum=self.v05_config.maximum if allocates else None,
+            **_weights(batch),
+        )
         if self._own_scaling:
             found = rewards - torch.from_numpy(step.baseline).to(rewards)
         else:
             found = torch.from_numpy(step.advantages).to(rewards)
         if batch.penalty is not None:
             found = found + advantages(
-                batch.penalty, batch.prompt, rule="rloo", singleton="raw", mask=~torch.isnan(rewards))
+                batch.penalty, batch.prompt, rule="rloo", singleton="raw", mask=~torch.isnan(rewards)
+            )
         if self._own_scaling:
             found = self._scale(found, rewards, torch.from_numpy(batch.prompt).to(rewards.device))
         return torch.nan_to_num(found, nan=0.0), step.metrics
@@ -440,8 +491,11 @@ class _Row(NamedTuple):
 
 def _about(rows):
     """The arguments of the estimator that describe the prompts of rows."""
-    return {"keys": [row.key for row in rows], "prompts": [row.prompt for row in rows],
-            "column": [row.prior for row in rows]}
+    return {
+        "keys": [row.key for row in rows],
+        "prompts": [row.prompt for row in rows],
+        "column": [row.prior for row in rows],
+    }
 
 
 def _weights(batch):

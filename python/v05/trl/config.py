@@ -22,17 +22,18 @@ class V05Config:
         rounds, where this rule of v05.Allocator wants them.
     initial: num_generations by its name in v05.Allocator; None: as there.
     maximum: rollouts per prompt at most.
-    maximum_without_prior: the same for prompts that have no prior of their own yet, such as all of a run's first epoch with
-        a history, which "osla" would all take to the maximum; None: as the others.
+    maximum_without_prior: the same for prompts that have no prior of their own yet, such as all of a run's first epoch
+        with a history, which "osla" would all take to the maximum; None: as the others.
     budget: rollouts per generation batch at most; None: no limit. It bounds the memory of a training step.
     wave: the most that a prompt asks for in a round. A round costs a call of the generation engine: few large waves are
         fast, many small ones spend fewer rollouts.
     weigh: "prompts": whatever their sizes, all groups of a generation batch have the same weight in the gradient.
         "rollouts": every rollout has, so that groups count by their size.
-    weights: "score" or "length": baselines are the best for the gradient instead of the reward, each rollout weighted by
-        the squared norm of its score (method section 13), which its tokens' probabilities tell, or by its length; see
-        v05.training.score_weights. "score" takes TRL's own log-probabilities; where it has none (vLLM off, one update per
-        batch) it costs a forward pass per generation batch. Not for rules "mixture" and "median". "none": all alike.
+    weights: "score" or "length": baselines are the best for the gradient instead of the reward, each rollout weighted
+        by the squared norm of its score (method section 13), which its tokens' probabilities tell, or by its length;
+        see v05.training.score_weights. "score" takes TRL's own log-probabilities; where it has none (vLLM off, one
+        update per batch) it costs a forward pass per generation batch. Not for rules "mixture" and "median". "none":
+        all alike.
     modulation: True or options of v05.modulate_advantages: GRPO's loss weighs the tokens of a rollout as DynaMO does,
         with the log-probabilities and entropies that the loss itself computes; the trainer's own epsilons where
         `clip_low` and `clip_high` are not given.

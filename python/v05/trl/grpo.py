@@ -31,7 +31,8 @@ class V05GRPOTrainer(V05Trainer, GRPOTrainer):
         if self._modulation is not None and self.model.training and not self._reached:
             raise InvalidArgument(
                 "modulation must be False: the loss of this trainer (a fused kernel, or a class that replaces TRL's "
-                "compute_loss, as Unsloth's) does not pass where tokens are modulated")
+                "compute_loss, as Unsloth's) does not pass where tokens are modulated"
+            )
         return loss
 
     def _compute_loss(self, model, inputs):
@@ -50,8 +51,13 @@ class V05GRPOTrainer(V05Trainer, GRPOTrainer):
             # TRL's loss asks for these first and reads the advantages, (B,) or (B, T), afterwards.
             inputs, log_prob, entropy = self._modulated_inputs, found[0].detach(), found[1].detach()
             inputs["advantages"] = modulate_advantages(
-                inputs["advantages"], entropy, log_prob, inputs.get("old_per_token_logps", log_prob),
-                inputs["completion_mask"] * inputs.get("tool_mask", 1), **self._modulation)
+                inputs["advantages"],
+                entropy,
+                log_prob,
+                inputs.get("old_per_token_logps", log_prob),
+                inputs["completion_mask"] * inputs.get("tool_mask", 1),
+                **self._modulation,
+            )
         return found
 
     def _penalty(self, output):

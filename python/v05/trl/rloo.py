@@ -20,7 +20,8 @@ class V05RLOOTrainer(V05Trainer, RLOOTrainer):
 
     def _modulation_options(self, config):
         raise InvalidArgument(
-            f"modulation must be False in RLOO, whose loss is one of whole rollouts, got {config.modulation!r}")
+            f"modulation must be False in RLOO, whose loss is one of whole rollouts, got {config.modulation!r}"
+        )
 
     def _scored(self, rewards_per_function, clipped=True):
         rewards = super()._scored(rewards_per_function)

@@ -14,15 +14,29 @@ from ..errors import InvalidArgument
 
 # What fills the room of shorter rows; prompts and their masks are filled on the left.
 _FILLING = {
-    "prompt_ids": "pad", "prompt_mask": 0, "completion_ids": "pad", "completion_mask": 0, "tool_mask": 1,
-    "old_per_token_logps": 0, "ref_per_token_logps": 0, "sampling_per_token_logps": 0, "importance_sampling_ratio": 1,
-    "old_logps": 0, "advantages": 0,
+    "prompt_ids": "pad",
+    "prompt_mask": 0,
+    "completion_ids": "pad",
+    "completion_mask": 0,
+    "tool_mask": 1,
+    "old_per_token_logps": 0,
+    "ref_per_token_logps": 0,
+    "sampling_per_token_logps": 0,
+    "importance_sampling_ratio": 1,
+    "old_logps": 0,
+    "advantages": 0,
 }
 _LEFT = ("prompt_ids", "prompt_mask")
 # What a row without any meaning holds, so that no loss and no metric sees it; the rest is a copy of another row.
 _MEANINGLESS = {
-    "completion_mask": 0, "tool_mask": 0, "old_per_token_logps": 0, "ref_per_token_logps": 0,
-    "sampling_per_token_logps": 0, "importance_sampling_ratio": 1, "old_logps": 0, "advantages": 0,
+    "completion_mask": 0,
+    "tool_mask": 0,
+    "old_per_token_logps": 0,
+    "ref_per_token_logps": 0,
+    "sampling_per_token_logps": 0,
+    "importance_sampling_ratio": 1,
+    "old_logps": 0,
+    "advantages": 0,
 }
 
 
@@ -64,7 +78,7 @@ def spread(wanted, held):
     counts[np.argsort(held, kind="stable")[:odd]] += 1
     plan = np.full((len(held), counts.max()), -1)
     for row, part in zip(plan, np.split(prompts, np.cumsum(counts)[:-1])):
-        row[:len(part)] = part
+        row[: len(part)] = part
     return plan
 
 
@@ -76,7 +90,8 @@ def join(rounds, process, pad_token):
     rows = torch.from_numpy(order).to(rounds[0].rewards_per_function.device)
     penalty, weights = (
         None if getattr(rounds[0], name) is None else torch.cat([getattr(batch, name) for batch in rounds])[rows]
-        for name in ("penalty", "weights"))
+        for name in ("penalty", "weights")
+    )
     return Batch(
         output=_join_outputs([batch.output for batch in rounds], here, pad_token),
         prompt=prompt[order],
@@ -140,7 +155,8 @@ def _join_logs(rounds, order):
         else:
             columns = dict.fromkeys(column for part in parts for column in part)
             joined[name] = {
-                column: _join_column([part.get(column, ()) for part in parts], rows, order) for column in columns}
+                column: _join_column([part.get(column, ()) for part in parts], rows, order) for column in columns
+            }
     return joined
 
 

@@ -39,12 +39,16 @@ def load_weights(embedding, weights, path):
     expected = embedding.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in weights]
     problems += [f"{name} is not part of the model" for name in weights if name not in expected]
-    problems += [f"{name} has shape {tuple(weights[name].shape)}, the model {tuple(value.shape)}"
-                 for name, value in expected.items() if name in weights and weights[name].shape != value.shape]
+    problems += [
+        f"{name} has shape {tuple(weights[name].shape)}, the model {tuple(value.shape)}"
+        for name, value in expected.items()
+        if name in weights and weights[name].shape != value.shape
+    ]
     problems += [f"{name} is not finite" for name, value in weights.items() if not value.isfinite().all()]
     if problems:
         raise CheckpointError(
-            f"{path} does not fit a backbone of width {embedding.backbone.config.hidden_size}: " + "; ".join(problems))
+            f"{path} does not fit a backbone of width {embedding.backbone.config.hidden_size}: " + "; ".join(problems)
+        )
     embedding.load_state_dict(weights)
 
 

@@ -67,10 +67,12 @@ class PromptEmbedding(nn.Module):
         if not token_ids:
             return self.adapter_layer.static_queries.new_zeros((0, self.adapter_layer.static_queries.numel()))
         longest_first = sorted(range(len(token_ids)), key=lambda row: -len(token_ids[row]))  # little padding
-        batches = [longest_first[start:start + self.batch_size]
-                   for start in range(0, len(token_ids), self.batch_size)]
-        features = torch.cat([
-            self._batch_features([prompts[row] for row in rows], [token_ids[row] for row in rows]) for rows in batches])
+        batches = [
+            longest_first[start : start + self.batch_size] for start in range(0, len(token_ids), self.batch_size)
+        ]
+        features = torch.cat(
+            [self._batch_features([prompts[row] for row in rows], [token_ids[row] for row in rows]) for rows in batches]
+        )
         place = torch.empty(len(token_ids), dtype=torch.long, device=features.device)
         place[torch.tensor(longest_first, device=features.device)] = torch.arange(len(token_ids), device=place.device)
         return features[place]
@@ -80,8 +82,9 @@ class PromptEmbedding(nn.Module):
         if not prompts:
             return []
         limit = CHARACTERS_PER_TOKEN * self.maximum_tokens
-        token_ids = self.tokenizer([prompt[:limit] for prompt in prompts], truncation=True,
-                                   max_length=self.maximum_tokens)["input_ids"]
+        token_ids = self.tokenizer(
+            [prompt[:limit] for prompt in prompts], truncation=True, max_length=self.maximum_tokens
+        )["input_ids"]
         for prompt, ids in zip(prompts, token_ids):
             if not ids:
                 raise InvalidArgument(f"a prompt must have at least one token, got {prompt[:60]!r}")

@@ -67,7 +67,7 @@ def training_episodes(pool, queries, count, reward_range, chance):
         pair_count = max(len(positive), len(negative))
         pairs = list(islice(zip(cycle(positive), cycle(negative)), pair_count))
         for start in range(0, pair_count, count // 2):
-            asked = [query for pair in pairs[start:start + count // 2] for query in pair]
+            asked = [query for pair in pairs[start : start + count // 2] for query in pair]
             shown = pool.draw(context, asked, chance)
             if shown is None:
                 left_out.append(context)

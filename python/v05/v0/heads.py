@@ -34,8 +34,14 @@ class TabPFNHead:
         if model is None or not Path(model).is_file():
             raise InvalidArgument(f"tabpfn_model must be the file of a TabPFN classifier, got {model!r}")
         self._classifier = TabPFNClassifier(
-            model_path=str(Path(model).resolve()), n_estimators=estimators, device=str(device), random_state=0,
-            inference_precision=torch.float32, differentiable_input=True, ignore_pretraining_limits=True)
+            model_path=str(Path(model).resolve()),
+            n_estimators=estimators,
+            device=str(device),
+            random_state=0,
+            inference_precision=torch.float32,
+            differentiable_input=True,
+            ignore_pretraining_limits=True,
+        )
 
     def __call__(self, context, labels, queries):
         if not hasattr(self._classifier, "models_"):
@@ -57,7 +63,8 @@ class TabPFNHead:
         limit = 2 * context.shape[1]
         self._classifier.ensemble_configs_ = [
             replace(one, preprocess_config=replace(one.preprocess_config, max_features_per_estimator=limit))
-            for one in self._classifier.ensemble_configs_]
+            for one in self._classifier.ensemble_configs_
+        ]
 
 
 class KernelHead:
@@ -92,7 +99,8 @@ class ClassifierHead:
         if not callable(factory):
             raise ArgumentTypeError(
                 f"head must be one of {', '.join(map(repr, NAMES))}, a head, or a callable that makes a classifier, "
-                f"got {factory!r}")
+                f"got {factory!r}"
+            )
         self._factory = factory
 
     def __call__(self, context, labels, queries):

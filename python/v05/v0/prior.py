@@ -45,8 +45,20 @@ class V0Prior:
         self._context = None
 
     @classmethod
-    def from_pretrained(cls, checkpoint, embedding_model, tabpfn_model=None, *, head="tabpfn", estimators=4,
-                        reward_range=(0.0, 1.0), device="cpu", batch_size=32, maximum_tokens=2048, cache_size=16384):
+    def from_pretrained(
+        cls,
+        checkpoint,
+        embedding_model,
+        tabpfn_model=None,
+        *,
+        head="tabpfn",
+        estimators=4,
+        reward_range=(0.0, 1.0),
+        device="cpu",
+        batch_size=32,
+        maximum_tokens=2048,
+        cache_size=16384,
+    ):
         """The trained model.
 
         checkpoint: official weights or those of `v05 v0 train`: .pt or .safetensors, with every weight of backbone and
@@ -59,7 +71,8 @@ class V0Prior:
         head = make_head(head, tabpfn_model, estimators=estimators, device=device)
         weights = read_checkpoint(checkpoint)[WEIGHTS]
         embedding = PromptEmbedding.from_pretrained(
-            embedding_model, device=device, batch_size=batch_size, maximum_tokens=maximum_tokens)
+            embedding_model, device=device, batch_size=batch_size, maximum_tokens=maximum_tokens
+        )
         load_weights(embedding, weights, checkpoint)
         return cls(embedding, head, reward_range=reward_range, cache_size=cache_size)
 
@@ -77,10 +90,14 @@ class V0Prior:
         if labels.all() or not labels.any():
             raise InvalidArgument(
                 f"scores must lie on both sides of the midpoint of {self.reward_range}, got {len(scores)} all "
-                f"{'at or above' if labels.all() else 'below'} it: from one class nothing can be told")
+                f"{'at or above' if labels.all() else 'below'} it: from one class nothing can be told"
+            )
         if len(prompts) < SHORT_CONTEXT:
-            warnings.warn(f"a context of {len(prompts)} prompts is short: V_0 needs 256 and is near chance below "
-                          f"{SHORT_CONTEXT} (arXiv 2602.03584)", stacklevel=2)
+            warnings.warn(
+                f"a context of {len(prompts)} prompts is short: V_0 needs 256 and is near chance below "
+                f"{SHORT_CONTEXT} (arXiv 2602.03584)",
+                stacklevel=2,
+            )
         context = self._features(prompts), torch.as_tensor(labels, device=self.embedding.device).long()
         self._deviation = self._cross_fitted_deviation(*context, scores)
         self._context = context

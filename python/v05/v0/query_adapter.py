@@ -45,6 +45,11 @@ class ResidualQueryAdapter(nn.Module):
         """
         offsets = self.generator(last_token_pool(states, mask)).view(len(states), *self.static_queries.shape[1:])
         tokens = self.proj_kv(states)
-        answers, _ = self.mha(self.ln_q(self.static_queries + offsets), self.ln_kv(tokens), tokens,
-                              key_padding_mask=~mask, need_weights=False)
+        answers, _ = self.mha(
+            self.ln_q(self.static_queries + offsets),
+            self.ln_kv(tokens),
+            tokens,
+            key_padding_mask=~mask,
+            need_weights=False,
+        )
         return answers.flatten(1)

@@ -70,8 +70,9 @@ def training_loss(log_odds, target, ranking_weight=0.25):
     return ranking_weight * ranking + (1 - ranking_weight) * binary_cross_entropy_with_logits(log_odds, target)
 
 
-def train(embedding, head, context, queries, output, options=TrainingOptions(), *, held_out=None, resume=False,
-          progress=None):
+def train(
+    embedding, head, context, queries, output, options=TrainingOptions(), *, held_out=None, resume=False, progress=None
+):
     """Trains a PromptEmbedding in place; returns a dict for each epoch: epoch, loss and, with held_out, its metrics.
 
     head: a differentiable one. context, queries, held_out: lists of Scores; held_out is evaluated after each epoch.
@@ -91,13 +92,15 @@ def train(embedding, head, context, queries, output, options=TrainingOptions(), 
     pool = ContextPool(context, options.context_size, options.reward_range)
 
     def episodes_of(epoch):
-        return training_episodes(pool, queries, options.queries, options.reward_range,
-                                 random.Random(f"{options.seed} {epoch}"))
+        return training_episodes(
+            pool, queries, options.queries, options.reward_range, random.Random(f"{options.seed} {epoch}")
+        )
 
     updates = -(-len(episodes_of(1)) // options.episodes_per_update)  # the same in every epoch
     optimizer = _optimizer(embedding, options)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda update: _rate(update, options.warm_up, updates * options.epochs))
+        optimizer, lambda update: _rate(update, options.warm_up, updates * options.epochs)
+    )
     if newest:
         _restore(_checkpoint_path(output, newest), embedding, optimizer, schedule, options)
     history = _read_metrics(output)[:newest]
@@ -106,15 +109,36 @@ def train(embedding, head, context, queries, output, options=TrainingOptions(), 
         for epoch in range(newest + 1, options.epochs + 1):
             # A seed for each epoch: resuming needs no state of random generators.
             torch.manual_seed(options.seed + epoch)
-            loss = _train_epoch(embedding, head, episodes_of(epoch), optimizer, schedule, options,
-                                _told(progress, epoch, options.epochs))
+            loss = _train_epoch(
+                embedding,
+                head,
+                episodes_of(epoch),
+                optimizer,
+                schedule,
+                options,
+                _told(progress, epoch, options.epochs),
+            )
             history.append({"epoch": epoch, "loss": loss})
             if held_out:
-                history[-1] |= evaluate(embedding, head, context, held_out, context_size=options.context_size,
-                                        reward_range=options.reward_range, seed=options.seed)
-            write_checkpoint(_checkpoint_path(output, epoch), {
-                "epoch": epoch, WEIGHTS: embedding.state_dict(), "optimizer_state_dict": optimizer.state_dict(),
-                "scheduler_state_dict": schedule.state_dict(), "args": asdict(options)})
+                history[-1] |= evaluate(
+                    embedding,
+                    head,
+                    context,
+                    held_out,
+                    context_size=options.context_size,
+                    reward_range=options.reward_range,
+                    seed=options.seed,
+                )
+            write_checkpoint(
+                _checkpoint_path(output, epoch),
+                {
+                    "epoch": epoch,
+                    WEIGHTS: embedding.state_dict(),
+                    "optimizer_state_dict": optimizer.state_dict(),
+                    "scheduler_state_dict": schedule.state_dict(),
+                    "args": asdict(options),
+                },
+            )
             log.write(json.dumps(history[-1]) + "\n")
             log.flush()
             _checkpoint_path(output, epoch - 2).unlink(missing_ok=True)
@@ -128,7 +152,7 @@ def _train_epoch(embedding, head, episodes, optimizer, schedule, options, progre
     losses = []
     low, high = options.reward_range
     for start in range(0, len(episodes), options.episodes_per_update):
-        batch = episodes[start:start + options.episodes_per_update]
+        batch = episodes[start : start + options.episodes_per_update]
         for episode in batch:
             log_odds = episode_log_odds(embedding, head, episode, options.reward_range)
             target = torch.tensor([(query.score - low) / (high - low) for query in episode.queries]).to(log_odds)
@@ -171,7 +195,8 @@ def _told(progress, epoch, epochs):
     if progress is None:
         return lambda losses, done, total: None
     return lambda losses, done, total: progress(
-        f"epoch {epoch}/{epochs}  loss {sum(losses) / len(losses):.4f}", done, total)
+        f"epoch {epoch}/{epochs}  loss {sum(losses) / len(losses):.4f}", done, total
+    )
 
 
 def _checkpoint_path(output, epoch):
@@ -180,8 +205,14 @@ def _checkpoint_path(output, epoch):
 
 def _newest_epoch(output):
     """0 if there is none."""
-    return max((int(path.stem.rsplit("_", 1)[1]) for path in output.glob("checkpoint_epoch_*.pt")
-                if path.stem.rsplit("_", 1)[1].isdecimal()), default=0)
+    return max(
+        (
+            int(path.stem.rsplit("_", 1)[1])
+            for path in output.glob("checkpoint_epoch_*.pt")
+            if path.stem.rsplit("_", 1)[1].isdecimal()
+        ),
+        default=0,
+    )
 
 
 def _restore(path, embedding, optimizer, schedule, options):

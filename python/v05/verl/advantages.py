@@ -25,6 +25,7 @@ def compute_v05_advantage(token_level_rewards, response_mask, index=None, config
     length = (response_mask > 0).sum(dim=-1)
     column = None if reward_baselines is None else reward_baselines.detach().double().cpu().numpy()
     found = training_of(config, column is not None).step(
-        rewards.double().cpu().numpy(), [str(uid) for uid in index], length.cpu().numpy(), column)
+        rewards.double().cpu().numpy(), [str(uid) for uid in index], length.cpu().numpy(), column
+    )
     advantages = rewards.new_tensor(found.advantages).unsqueeze(-1) * response_mask
     return advantages, advantages

@@ -13,15 +13,14 @@ from .training import training_of
 _log = logging.getLogger("v05")
 
 
-
 class V05Checkpoint(CheckpointCallback):
-    """Saves history, calibration and reward range with each checkpoint of the V1 trainer (global_step_N/v05.zip), and loads
-    them when it resumes:
+    """Saves history, calibration and reward range with each checkpoint of the V1 trainer (global_step_N/v05.zip), and
+    loads them when it resumes:
 
         trainer.checkpoint_callback_class=v05.verl.V05Checkpoint
 
-    Raises CheckpointError for a state that cannot be used, InvalidArgument for another advantage estimator. A checkpoint
-    without a state, or one of another rule or prior, gives a warning.
+    Raises CheckpointError for a state that cannot be used, InvalidArgument for another advantage estimator. A
+    checkpoint without a state, or one of another rule or prior, gives a warning.
     """
 
     def __init__(self, config=None):
@@ -30,7 +29,8 @@ class V05Checkpoint(CheckpointCallback):
         if name != "v05":
             known = ", ".join(sorted(ADV_ESTIMATOR_REGISTRY))
             raise InvalidArgument(
-                f"V05Checkpoint goes with algorithm.adv_estimator=v05, got {name!r}; registered are {known}")
+                f"V05Checkpoint goes with algorithm.adv_estimator=v05, got {name!r}; registered are {known}"
+            )
         self.v05_estimator = training_of(config.algorithm).v05_estimator
         folder = _resumed(config.trainer)
         if folder is None:

@@ -42,13 +42,16 @@ def read_prompts(keys, with_text):
     import transfer_queue
 
     fields = ["extra_info", "raw_prompt"] if with_text else ["extra_info"]
-    return dataset_rows(transfer_queue.kv_batch_get(keys=keys, partition_id=_PARTITION, select_fields=fields), len(keys))
+    return dataset_rows(
+        transfer_queue.kv_batch_get(keys=keys, partition_id=_PARTITION, select_fields=fields), len(keys)
+    )
 
 
 def dataset_rows(data, count):
     """n dicts with extra_info and raw_prompt of a TensorDict of n rows; None for what it lacks."""
-    extra_info, raw_prompt = ([None] * count if name not in data.keys() else _plain(data[name])
-                              for name in ("extra_info", "raw_prompt"))
+    extra_info, raw_prompt = (
+        [None] * count if name not in data.keys() else _plain(data[name]) for name in ("extra_info", "raw_prompt")
+    )
     return [{"extra_info": info or {}, "raw_prompt": prompt} for info, prompt in zip(extra_info, raw_prompt)]
 
 
@@ -64,7 +67,8 @@ def prompt_keys(prompts, id_field):
     for value, prompt in zip(values, prompts):
         if value is None:
             raise InvalidArgument(
-                f"extra_info.{id_field} must tell all prompts apart, got none in {prompt['extra_info']!r:.200}")
+                f"extra_info.{id_field} must tell all prompts apart, got none in {prompt['extra_info']!r:.200}"
+            )
     return [prompt_key(_number(value)) for value in values]
 
 
@@ -88,7 +92,9 @@ def _index(prompt):
     index = _number(prompt["extra_info"].get("index"))
     if index is None and _has_media(prompt["raw_prompt"]):
         raise InvalidArgument(
-            "prompts with images or sound are told apart by extra_info: give algorithm.v05.id_field, or extra_info.index")
+            "prompts with images or sound are told apart by extra_info: give algorithm.v05.id_field, or "
+            "extra_info.index"
+        )
     return index
 
 

@@ -1,4 +1,5 @@
-"""Rollouts where they are needed: a prompt of verl's V1 trainer goes on until one more rollout is not worth its cost."""
+"""Rollouts where they are needed: a prompt of verl's V1 trainer goes on until one more rollout is not worth its
+cost."""
 
 import asyncio
 import logging
@@ -35,7 +36,8 @@ class AllocatingWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
 
         async def roll_out(session):
             return await self._run_agent_loop(
-                sampling_params, trajectory=trajectory, trace=trace, session_id=session, **prompt)
+                sampling_params, trajectory=trajectory, trace=trace, session_id=session, **prompt
+            )
 
         try:
             await allocate_rollouts(Allocator([float(prior)], strength=[float(strength)], **options), roll_out, uid)
@@ -56,8 +58,8 @@ async def allocate_rollouts(allocator, roll_out, uid):
     """Runs the rollouts of one prompt round by round; returns how many.
 
     allocator: v05.Allocator of one prompt.
-    roll_out: coroutine function of a session number, 0, 1, ..., that returns the reward, or None for a rollout that gave
-        nothing to learn from.
+    roll_out: coroutine function of a session number, 0, 1, ..., that returns the reward, or None for a rollout that
+        gave nothing to learn from.
 
     Raises RuntimeError for a rollout that failed, once the others of its round are back. A reward that is missing or
     cannot be used ends the prompt's rollouts: the trainer's estimator tells what is wrong with it.
@@ -103,7 +105,8 @@ class V05AgentLoopManager(AgentLoopManagerTQ):
         if self.reward_loop_worker_handles is None:
             raise InvalidArgument(
                 "V05AgentLoopManager needs the reward of a rollout at once, a reward model that shares the GPUs of the "
-                "trainer scores too late: set reward.reward_model.enable_resource_pool=True")
+                "trainer scores too late: set reward.reward_model.enable_resource_pool=True"
+            )
 
     def generate_sequences(self, prompts):
         if not ("validate" in prompts and prompts["validate"]):

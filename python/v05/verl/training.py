@@ -23,10 +23,12 @@ _OPTIONS = (*_ESTIMATOR_OPTIONS, "prior_field", "id_field", "weights", "allocati
 _WEIGHTS = dict.fromkeys(("none", "length", "score"))
 _ALLOCATION_MAXIMUM = inspect.signature(Allocator).parameters["maximum"].default
 _ALLOCATION_OPTIONS = ("rule", "initial", "maximum", "maximum_without_prior", "cost", "look_ahead", "wave")
-_UID_IS_NEW = ("only the V1 trainer (trainer.use_v1=True) tells. In others a prompt's uid is new at every visit, and an "
-               "estimator is told nothing else of it.")
+_UID_IS_NEW = (
+    "only the V1 trainer (trainer.use_v1=True) tells. In others a prompt's uid is new at every visit, and an "
+    "estimator is told nothing else of it."
+)
 
-_trainings = {}
+_trainings: dict = {}
 
 
 def training_of(algorithm, has_column=False):
@@ -104,7 +106,8 @@ class Training:
         if unbounded and rule.bounded:
             raise InvalidArgument(
                 "algorithm.use_kl_in_reward adds a penalty without bound to the rewards: use the KL loss of the actor "
-                "(actor_rollout_ref.actor.use_kl_loss) instead, or give algorithm.v05.reward_range")
+                "(actor_rollout_ref.actor.use_kl_loss) instead, or give algorithm.v05.reward_range"
+            )
         self.v05_estimator = AdvantageEstimator(**given)
         if self.allocation is not None:
             if given.get("reward_range") is None:
@@ -120,7 +123,8 @@ class Training:
         if prior == "column" and not column:
             raise InvalidArgument(
                 'prior "column" needs algorithm.v05.prior_field in the V1 trainer, or a dataset with a scalar tensor '
-                "`reward_baselines` in the legacy trainer")
+                "`reward_baselines` in the legacy trainer"
+            )
         if prior not in ("column", "none") and not self.prompts_known:
             raise InvalidArgument(f"prior {prior!r} needs to know which prompt a rollout is of: {_UID_IS_NEW}")
         if isinstance(prior, str) and "." in prior:
@@ -128,7 +132,9 @@ class Training:
             try:
                 return getattr(importlib.import_module(module), name)
             except (ImportError, AttributeError) as error:
-                raise ArgumentTypeError(f"algorithm.v05.prior names a function that cannot be imported: {error}") from error
+                raise ArgumentTypeError(
+                    f"algorithm.v05.prior names a function that cannot be imported: {error}"
+                ) from error
         return prior
 
     def allocation_options(self):
@@ -138,7 +144,8 @@ class Training:
     def step(self, rewards, uids, length, column=None):
         """The v05 Step of n rollouts.
 
-        rewards: (n,). uids: n strings. length: (n,) response tokens of each row; one without any, as verl's padding, does
+        rewards: (n,). uids: n strings. length: (n,) response tokens of each row; one without any, as verl's padding,
+            does
         not count. column: (n,) values of `reward_baselines`, or None.
         """
         rows = np.arange(len(uids))
@@ -157,8 +164,15 @@ class Training:
             keys, texts, column = zip(*(fact_of.get(uid, fact_of[found[0]]) for uid in uids))
         maximum = None if self.allocation is None else self.allocation.get("maximum", _ALLOCATION_MAXIMUM)
         step = self.v05_estimator.step(
-            rewards, uids, keys, prompts=texts, column=column, mask=counted, maximum=maximum,
-            **self._score_weights(length, final))
+            rewards,
+            uids,
+            keys,
+            prompts=texts,
+            column=column,
+            mask=counted,
+            maximum=maximum,
+            **self._score_weights(length, final),
+        )
         self.metrics = step.metrics
         if self.log_every and self.v05_estimator.steps % self.log_every == 0:
             _log.setLevel(logging.INFO)
@@ -166,19 +180,23 @@ class Training:
         return dataclasses.replace(step, advantages=step.advantages[final])
 
     def predict(self, prompts):
-        """(value, strength) of the priors of n prompts: dicts with the fields extra_info and raw_prompt of their rows in the
-        dataset."""
+        """(value, strength) of the priors of n prompts: dicts with the fields extra_info and raw_prompt of their rows
+        in the dataset."""
         keys, texts, column = self._facts(prompts)
         return self.v05_estimator.predict(keys, prompts=texts, column=column)
 
     def _score_weights(self, length, final):
-        """The weights of the rows, as an argument of the estimator; those of a rollout's outputs are added at its last."""
+        """The weights of the rows, as an argument of the estimator; those of a rollout's outputs are added at its
+        last."""
         score, self.score = self.score, None
         if self.weights == "none":
             return {}
         if self.weights == "score" and score is None:
-            self._tell("score", "weights are the lengths of rollouts: the probabilities of their tokens reach v05 only with "
-                                "trainer.v1.trainer_mode=v05_sync (see docs/verl.md)")
+            self._tell(
+                "score",
+                "weights are the lengths of rollouts: the probabilities of their tokens reach v05 only with "
+                "trainer.v1.trainer_mode=v05_sync (see docs/verl.md)",
+            )
         weight = score
         if score is None:
             weight = 1 / np.maximum(length, 1) * (length > 0) if self.per_token else length
@@ -198,13 +216,19 @@ class Training:
         groups = {uid for uid, real in zip(uids, counted) if real}
         meant = self.rollouts == 1 and self.v05_estimator.prior != "none"  # one rollout a prompt against its prior
         if 1 < counted.sum() == len(groups) and not meant:
-            self._tell("uids", f"every one of {len(groups)} rollouts has a uid of its own: no group has a mean. The rollouts "
-                               "of a prompt must share one uid.")
+            self._tell(
+                "uids",
+                f"every one of {len(groups)} rollouts has a uid of its own: no group has a mean. The rollouts "
+                "of a prompt must share one uid.",
+            )
 
     def _check_outputs(self, rollouts, batch_keys):
         if batch_keys is None and any(not key.endswith("_0") for keys in rollouts.values() for key in keys):
-            self._tell("outputs", "agent loops give several outputs a rollout: each counts as a rollout in the mean of its "
-                                  "group, unless trainer.v1.trainer_mode=v05_sync (see docs/verl.md)")
+            self._tell(
+                "outputs",
+                "agent loops give several outputs a rollout: each counts as a rollout in the mean of its "
+                "group, unless trainer.v1.trainer_mode=v05_sync (see docs/verl.md)",
+            )
 
     def _tell(self, kind, message):
         """A warning, once of each kind."""

@@ -16,8 +16,8 @@ def encode(tokenizer, pairs):
     tokens = torch.full((len(encoded), length), tokenizer.pad_token_id)
     labels = torch.full((len(encoded), length), -100)
     for row, (question, answer) in enumerate(encoded):
-        tokens[row, length - len(question) - len(answer):] = torch.tensor(question + answer)
-        labels[row, length - len(answer):] = torch.tensor(answer)
+        tokens[row, length - len(question) - len(answer) :] = torch.tensor(question + answer)
+        labels[row, length - len(answer) :] = torch.tensor(answer)
     return tokens, (tokens != tokenizer.pad_token_id).long(), labels
 
 

@@ -50,16 +50,23 @@ def _reused_name(name, updates):
 
 
 def _reused(arm, updates, learning_rate, largest_norm=1.0):
-    return replace(arm, name=_reused_name(arm.name, updates), label=f"{arm.label} ×{updates}", updates=updates,
-                   learning_rate=learning_rate, largest_norm=largest_norm)
+    return replace(
+        arm,
+        name=_reused_name(arm.name, updates),
+        label=f"{arm.label} ×{updates}",
+        updates=updates,
+        learning_rate=learning_rate,
+        largest_norm=largest_norm,
+    )
 
 
 GRPO_16 = Arm("grpo-16", "GRPO 16", 16, 2e-4)
 GRPO_4 = Arm("grpo-4", "GRPO 4", 4, 2e-4)
 BATCH_MEAN = Arm("batch-mean-1", "batch mean 1", 1, 2e-4, dict(rule="batch_mean"))
 HISTORY = Arm("history-1", "history 1", 1, 2e-4, dict(rule="prior"))
-WEIGHTED_BATCH_MEAN = Arm("weighted-batch-mean-1", "weighted batch mean 1", 1, 2e-4,
-                          dict(rule="batch_mean", weights="score"))
+WEIGHTED_BATCH_MEAN = Arm(
+    "weighted-batch-mean-1", "weighted batch mean 1", 1, 2e-4, dict(rule="batch_mean", weights="score")
+)
 WEIGHTED_HISTORY = Arm("weighted-history-1", "weighted history 1", 1, 2e-4, dict(rule="prior", weights="score"))
 
 # Clipped at .2 every update of arms with one rollout has the same norm, which is what makes four of them pay; for GRPO
@@ -78,10 +85,17 @@ ARMS = (
     HISTORY,
     WEIGHTED_BATCH_MEAN,
     WEIGHTED_HISTORY,
-    Arm("osla-4-16", "OSLA 4-16", 4, 2e-4,
-        dict(rule="v05", leave_one_out=False, allocation="osla", maximum=16), mean_rollouts=8),
-    Arm("neyman-2-16", "Neyman 2-16", 2, 2e-4,
-        dict(rule="calibrated", allocation="neyman", maximum=16), mean_rollouts=4),
+    Arm(
+        "osla-4-16",
+        "OSLA 4-16",
+        4,
+        2e-4,
+        dict(rule="v05", leave_one_out=False, allocation="osla", maximum=16),
+        mean_rollouts=8,
+    ),
+    Arm(
+        "neyman-2-16", "Neyman 2-16", 2, 2e-4, dict(rule="calibrated", allocation="neyman", maximum=16), mean_rollouts=4
+    ),
     _reused(GRPO_16, 2, 2e-4),
     _reused(GRPO_4, 2, 2e-4),
     _reused(BATCH_MEAN, 2, 2e-4),
@@ -93,8 +107,15 @@ ARMS = (
     _reused(WEIGHTED_BATCH_MEAN, 4, 2e-4, largest_norm=0.2),
     _reused(WEIGHTED_HISTORY, 4, 2e-4, largest_norm=0.2),
 )
-QUICK = ("grpo-16", "grpo-4", "batch-mean-1", "history-1", "weighted-history-1", "batch-mean-1-x4",
-         "weighted-history-1-x4")
+QUICK = (
+    "grpo-16",
+    "grpo-4",
+    "batch-mean-1",
+    "history-1",
+    "weighted-history-1",
+    "batch-mean-1-x4",
+    "weighted-history-1-x4",
+)
 
 
 def find_arms(names):

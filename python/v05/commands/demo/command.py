@@ -28,34 +28,62 @@ def add_command(commands):
     )
     size = demo.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_const", const="quick", dest="size", help="3 seeds (default)")
-    size.add_argument("--full", action="store_const", const="full", dest="size",
-                      help="8 seeds, 4 times as many rollouts and learning rates tried on other seeds: hours")
+    size.add_argument(
+        "--full",
+        action="store_const",
+        const="full",
+        dest="size",
+        help="8 seeds, 4 times as many rollouts and learning rates tried on other seeds: hours",
+    )
     demo.set_defaults(size="quick", run=run_demo)
-    demo.add_argument("--regime", choices=tuple(REGIMES), default="short",
-                      help="short: the answer is a number (default); long: worked out in words, most of which decide "
-                           "nothing")
-    demo.add_argument("--arms", nargs="+", metavar="ARM",
-                      help=f"of {', '.join(arm.name for arm in ARMS)} (default: {', '.join(QUICK)}; with --full all)")
+    demo.add_argument(
+        "--regime",
+        choices=tuple(REGIMES),
+        default="short",
+        help="short: the answer is a number (default); long: worked out in words, most of which decide nothing",
+    )
+    demo.add_argument(
+        "--arms",
+        nargs="+",
+        metavar="ARM",
+        help=f"of {', '.join(arm.name for arm in ARMS)} (default: {', '.join(QUICK)}; with --full all)",
+    )
     demo.add_argument("--seeds", type=int, metavar="N", help="0 to N - 1")
-    demo.add_argument("--learning-rates", nargs="+", type=float, metavar="RATE",
-                      help="of several every arm takes the one with the best mean accuracy over the run on the tuning "
-                           "seeds (default: one chosen before for the arm in the short regime; with --full "
-                           f"{', '.join(f'{rate:g}' for rate in FULL_RATES)})")
-    demo.add_argument("--tuning-seeds", type=int, default=4, metavar="N",
-                      help=f"{FIRST_TUNING_SEED} to {FIRST_TUNING_SEED - 1} + N, for learning rates only (default: 4)")
+    demo.add_argument(
+        "--learning-rates",
+        nargs="+",
+        type=float,
+        metavar="RATE",
+        help="of several every arm takes the one with the best mean accuracy over the run on the tuning "
+        "seeds (default: one chosen before for the arm in the short regime; with --full "
+        f"{', '.join(f'{rate:g}' for rate in FULL_RATES)})",
+    )
+    demo.add_argument(
+        "--tuning-seeds",
+        type=int,
+        default=4,
+        metavar="N",
+        help=f"{FIRST_TUNING_SEED} to {FIRST_TUNING_SEED - 1} + N, for learning rates only (default: 4)",
+    )
     demo.add_argument("--rollouts", type=int, metavar="N", help="of a run")
     demo.add_argument("--rollouts-a-step", type=int, metavar="N", help="equal for all arms (default: 128)")
-    demo.add_argument("--prompts-a-step", type=int, metavar="N",
-                      help="equal for all arms, in place of the rollouts a step")
-    demo.add_argument("--processes", type=int, metavar="N",
-                      help="runs at a time (default: the number of cores, at most 8)")
-    demo.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
-                      help="auto: a GPU for --full if there is one")
+    demo.add_argument(
+        "--prompts-a-step", type=int, metavar="N", help="equal for all arms, in place of the rollouts a step"
+    )
+    demo.add_argument(
+        "--processes", type=int, metavar="N", help="runs at a time (default: the number of cores, at most 8)"
+    )
+    demo.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU for --full if there is one"
+    )
     demo.add_argument("--out", default="demo.png", metavar="FILE", help="the picture (default: demo.png)")
     demo.add_argument("--json", metavar="FILE", help="write setting, every run and the report, run after run")
     demo.add_argument("--resume", action="store_true", help="go on from the runs that the file of --json holds")
-    demo.add_argument("--log", metavar="FILE",
-                      help="instead of all this record the log that `v05 replay` ships (6 minutes on one core)")
+    demo.add_argument(
+        "--log",
+        metavar="FILE",
+        help="instead of all this record the log that `v05 replay` ships (6 minutes on one core)",
+    )
 
 
 def run_demo(options):
@@ -132,8 +160,16 @@ def _run(console, setting, device, processes, figures, arms, seeds):
     known = {(run.arm, run.seed, run.learning_rate) for run in figures.runs}
     jobs = [job for job in wanted if job not in known]
     with live_progress(console, len(jobs) + len({seed for _, seed, _ in jobs})) as progress:
-        interrupted = run_study(arms, seeds, setting, device=device, progress=progress, finished=figures.add,
-                                known=known, processes=processes or min(os.cpu_count() or 1, 8, max(len(jobs), 1)))
+        interrupted = run_study(
+            arms,
+            seeds,
+            setting,
+            device=device,
+            progress=progress,
+            finished=figures.add,
+            known=known,
+            processes=processes or min(os.cpu_count() or 1, 8, max(len(jobs), 1)),
+        )
     if interrupted:
         console.print("[yellow]Interrupted: this is what was done so far.[/yellow]")
     return [run for run in figures.runs if (run.arm, run.seed, run.learning_rate) in set(wanted)]

@@ -60,8 +60,9 @@ def warm_start(setting, seed, device, progress):
     bench = prepare(setting, seed)
     bench.model.to(device)
     warm_up(bench.model, bench.tokenizer, bench.questions.warm_up, setting, progress)
-    regime = measure_regime(bench.model, bench.tokenizer, list(bench.questions.training.values()),
-                            setting.completion_tokens, seed)
+    regime = measure_regime(
+        bench.model, bench.tokenizer, list(bench.questions.training.values()), setting.completion_tokens, seed
+    )
     return WarmStart(bench.model.to("cpu").state_dict(), regime)
 
 

@@ -29,8 +29,11 @@ class Figures:
     def write(self, reports=()):
         if self.path is None:
             return
-        found = {"setting": self.setting, "arms": [row.as_dict() for row in reports],
-                 "runs": [asdict(run) for run in self.runs]}
+        found = {
+            "setting": self.setting,
+            "arms": [row.as_dict() for row in reports],
+            "runs": [asdict(run) for run in self.runs],
+        }
         text = json.dumps(_unknown_as_null(found), indent=1, allow_nan=False)
         unfinished = self.path.with_name(self.path.name + ".new")  # an interrupted write leaves the file as it was
         unfinished.write_text(text)

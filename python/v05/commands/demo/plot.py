@@ -5,16 +5,23 @@ from math import isnan
 import numpy as np
 
 COLOURS = {
-    "grpo-16": "#22303c", "grpo-4": "#8a97a3", "grpo-2": "#b9c2ca", "rloo-4": "#c9b28a",
-    "batch-mean-1": "#e08a1e", "no-baseline-1": "#e6c15c",
-    "v05-4": "#2f6fb5", "calibrated-4": "#7fb2e5", "calibrated-2": "#5aa9a3", "history-1": "#6aa67c",
-    "weighted-batch-mean-1": "#e0708a", "weighted-history-1": "#b5344a", "weighted-calibrated-2": "#7b5ea7",
-    "osla-4-16": "#a0522d", "neyman-2-16": "#c08a3e",
+    "grpo-16": "#22303c",
+    "grpo-4": "#8a97a3",
+    "grpo-2": "#b9c2ca",
+    "rloo-4": "#c9b28a",
+    "batch-mean-1": "#e08a1e",
+    "no-baseline-1": "#e6c15c",
+    "v05-4": "#2f6fb5",
+    "calibrated-4": "#7fb2e5",
+    "calibrated-2": "#5aa9a3",
+    "history-1": "#6aa67c",
+    "weighted-batch-mean-1": "#e0708a",
+    "weighted-history-1": "#b5344a",
+    "weighted-calibrated-2": "#7b5ea7",
+    "osla-4-16": "#a0522d",
+    "neyman-2-16": "#c08a3e",
 }
-PANELS = (
-    ("gradient_norm", "Norm of the gradient"),
-    ("entropy", "Entropy of a token, nats"),
-)
+PANELS = (("gradient_norm", "Norm of the gradient"), ("entropy", "Entropy of a token, nats"))
 
 
 def draw_report(reports, path):
@@ -66,8 +73,14 @@ def _draw_curve(axes, row, name):
     rollouts = np.array([value.mean for value in row.curve["rollouts"]])
     mean = np.array([value.mean for value in row.curve[name]])
     style = "--" if row.arm.v05 is None else ":" if row.arm.name == row.arm.control else "-"
-    axes.plot(rollouts, mean, style, color=_colour(row.arm), linewidth=1.4 if row.arm.updates == 1 else 2.6,
-              label=row.arm.label)
+    axes.plot(
+        rollouts,
+        mean,
+        style,
+        color=_colour(row.arm),
+        linewidth=1.4 if row.arm.updates == 1 else 2.6,
+        label=row.arm.label,
+    )
     if name == "accuracy":
         half = np.array([value.half_width for value in row.curve[name]])
         axes.fill_between(rollouts, mean - half, mean + half, color=_colour(row.arm), alpha=0.13, linewidth=0)
@@ -79,8 +92,16 @@ def _draw_gains(axes, reports):
     for place, row in enumerate(reversed(rows)):
         gain = row.to_control.accuracy
         half = 0 if isnan(gain.half_width) else gain.half_width
-        axes.errorbar(gain.mean, place, xerr=half, fmt="o", color=_colour(row.arm), markersize=5, capsize=2,
-                      linewidth=1.4 if row.arm.updates == 1 else 2.6)
+        axes.errorbar(
+            gain.mean,
+            place,
+            xerr=half,
+            fmt="o",
+            color=_colour(row.arm),
+            markersize=5,
+            capsize=2,
+            linewidth=1.4 if row.arm.updates == 1 else 2.6,
+        )
     axes.axvline(0, color="#22303c", linewidth=1, linestyle=":")
     axes.set_yticks(range(len(rows)), [row.arm.label for row in reversed(rows)], fontsize=9)
     axes.set_ylim(-0.6, max(len(rows), 1) - 0.4)

@@ -11,8 +11,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 def live_progress(console, jobs):
     """The callable progress(job, done, total, accuracy) of `run_study` for this many runs and warm-ups."""
     if console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"),
-                   TimeElapsedColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=console, transient=True) as bars:
             yield _bars(bars, jobs)
     else:
@@ -43,8 +48,9 @@ def _lines(console, jobs):
         finished.add(job)
         elapsed = timedelta(seconds=round(monotonic() - began))
         note = _note(accuracy)
-        console.print(f"{elapsed}  {len(finished)} of {jobs}: {job}" + (note and f", {note}"), highlight=False,
-                      soft_wrap=True)
+        console.print(
+            f"{elapsed}  {len(finished)} of {jobs}: {job}" + (note and f", {note}"), highlight=False, soft_wrap=True
+        )
 
     return progress
 

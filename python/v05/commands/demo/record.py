@@ -21,8 +21,15 @@ def record_log(path, progress):
 
     start = warm_start(RECORDED, SEED, "cpu", lambda done, total: progress("warm-up", done, total))
     rows = []
-    train(ARM, start, RECORDED, SEED, "cpu",
-          lambda rollouts, _: progress("training", rollouts, RECORDED.rollouts), log=rows)
+    train(
+        ARM,
+        start,
+        RECORDED,
+        SEED,
+        "cpu",
+        lambda rollouts, _: progress("training", rollouts, RECORDED.rollouts),
+        log=rows,
+    )
     text = "".join(json.dumps(row) + "\n" for row in rows)
     # mtime=0: the time of the recording would change the bytes.
     Path(path).write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))

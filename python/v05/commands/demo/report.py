@@ -154,5 +154,5 @@ def _first_reach(curve, target):
     accuracy = [value.mean for value in curve["accuracy"]]
     for place in range(1, len(accuracy)):
         if accuracy[place] >= target:
-            return float(np.interp(target, accuracy[place - 1:place + 1], rollouts[place - 1:place + 1]))
+            return float(np.interp(target, accuracy[place - 1 : place + 1], rollouts[place - 1 : place + 1]))
     return inf

@@ -20,9 +20,16 @@ def sample_answers(model, tokenizer, questions, most, seed):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         tokens = model.generate(
-            input_ids=prompts["input_ids"].to(model.device), attention_mask=prompts["attention_mask"].to(model.device),
-            do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=most,
-            pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id)
+            input_ids=prompts["input_ids"].to(model.device),
+            attention_mask=prompts["attention_mask"].to(model.device),
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            top_p=1.0,
+            max_new_tokens=most,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
     model.train(training)
     asked = prompts["input_ids"].shape[1]
     said = tokens[:, asked:]
@@ -41,7 +48,7 @@ def share_solved(model, tokenizer, questions, most, seed):
 
 def measure_regime(model, tokenizer, questions, most, seed):
     """The `Regime` of questions for a model, from several answers to a part of them, evenly spread."""
-    asked = questions[::max(len(questions) // REGIME_QUESTIONS, 1)]
+    asked = questions[:: max(len(questions) // REGIME_QUESTIONS, 1)]
     solved, lengths, weights = [], [], []
     for sample in range(REGIME_SAMPLES):
         answers, encoded = sample_answers(model, tokenizer, asked, most, seed + sample)

@@ -61,13 +61,17 @@ class Setting:
         for arm in arms:
             prompts = arm.prompts_a_step(self)
             if not 1 <= prompts <= questions:
-                raise InvalidArgument(f"prompts a step must lie between 1 and the {questions} training questions, "
-                                      f"got {prompts} for {arm.name}")
+                raise InvalidArgument(
+                    f"prompts a step must lie between 1 and the {questions} training questions, "
+                    f"got {prompts} for {arm.name}"
+                )
             if arm.rollouts == 1 and prompts % 2:
                 raise InvalidArgument(f"prompts a step must be even for {arm.name}, got {prompts}")
             if not self.prompts_a_step and self.rollouts_a_step % (arm.mean_rollouts or arm.rollouts):
-                raise InvalidArgument(f"rollouts_a_step must be a multiple of the rollouts a prompt of every arm, "
-                                      f"got {self.rollouts_a_step} for {arm.name}")
+                raise InvalidArgument(
+                    f"rollouts_a_step must be a multiple of the rollouts a prompt of every arm, "
+                    f"got {self.rollouts_a_step} for {arm.name}"
+                )
 
 
 def _level(generator, **options):
@@ -76,8 +80,16 @@ def _level(generator, **options):
 
 def _plain(terms, digits, operators=("+", "-"), most_terms=None, most_digits=None):
     """Without parentheses and signs."""
-    return _level("basic_arithmetic", min_terms=terms, max_terms=most_terms or terms, min_digits=digits,
-                  max_digits=most_digits or digits, operators=operators, allow_parentheses=False, allow_negation=False)
+    return _level(
+        "basic_arithmetic",
+        min_terms=terms,
+        max_terms=most_terms or terms,
+        min_digits=digits,
+        max_digits=most_digits or digits,
+        operators=operators,
+        allow_parentheses=False,
+        allow_negation=False,
+    )
 
 
 SHORT_LEVELS = (
@@ -117,8 +129,12 @@ REGIMES = {"short": SHORT, "long": LONG}
 
 def full_setting(setting):
     """The same with four times the rollouts and questions."""
-    return replace(setting, rollouts=4 * setting.rollouts, training_per_level=4 * setting.training_per_level,
-                   held_out_per_level=4 * setting.held_out_per_level)
+    return replace(
+        setting,
+        rollouts=4 * setting.rollouts,
+        training_per_level=4 * setting.training_per_level,
+        held_out_per_level=4 * setting.held_out_per_level,
+    )
 
 
 # The run whose log `v05 replay` ships: from nearly always solved to seldom solved after the warm-up.

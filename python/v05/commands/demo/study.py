@@ -106,5 +106,11 @@ def _work(job, setting, device, start=None):
 
     if job.arm is None:
         return warm_start(setting, job.seed, device, report)
-    return train(job.arm, start, setting, job.seed, device,
-                 lambda rollouts, accuracy: report(rollouts, setting.rollouts, accuracy))
+    return train(
+        job.arm,
+        start,
+        setting,
+        job.seed,
+        device,
+        lambda rollouts, accuracy: report(rollouts, setting.rollouts, accuracy),
+    )

@@ -10,11 +10,23 @@ def print_report(console, reports, setting):
     """Print what `report_arms` found."""
     reference = reports[0].arm.label
     rollouts = reports[0].curve["rollouts"][-1].mean
-    results = _table(f"Held-out accuracy after {rollouts:,.0f} rollouts",
-                     "learning\nrate", "accuracy", f"against\n{reference}", "mean over\nthe run",
-                     f"level with\n{reference} at")
-    training = _table("Training", "rollouts\nper prompt", "prompts\nper step", "updates\nper batch", "gradient\nnorm",
-                      "entropy\nat the end", "weight of\nthe prior")
+    results = _table(
+        f"Held-out accuracy after {rollouts:,.0f} rollouts",
+        "learning\nrate",
+        "accuracy",
+        f"against\n{reference}",
+        "mean over\nthe run",
+        f"level with\n{reference} at",
+    )
+    training = _table(
+        "Training",
+        "rollouts\nper prompt",
+        "prompts\nper step",
+        "updates\nper batch",
+        "gradient\nnorm",
+        "entropy\nat the end",
+        "weight of\nthe prior",
+    )
     for row in reports:
         results.add_row(
             row.arm.label,
@@ -47,7 +59,8 @@ def print_regime(console, regime):
         f"norm of the score, failures to successes of the same question: {regime.weight_ratio:.2f}. Where that ratio "
         "is near 1, the best baseline of a question is its success rate, and the spread is what it takes off the noise "
         "of the batch mean; far above 1 the success rate is a poor baseline, and weights are needed.\n",
-        highlight=False)
+        highlight=False,
+    )
 
 
 def _print_controls(console, reports):
@@ -55,12 +68,20 @@ def _print_controls(console, reports):
     table = _table("Against the control, seed by seed", "control", "at the end", "over the run", "better at the end on")
     for row in reports:
         if row.to_control:
-            table.add_row(row.arm.label, labels[row.arm.control], f"{row.to_control.accuracy:+}",
-                          f"{row.to_control.area:+}", f"{row.to_control.better} of {len(row.seeds)}")
+            table.add_row(
+                row.arm.label,
+                labels[row.arm.control],
+                f"{row.to_control.accuracy:+}",
+                f"{row.to_control.area:+}",
+                f"{row.to_control.better} of {len(row.seeds)}",
+            )
     if table.row_count:
         console.print(table)
-        console.print("The control has one rollout per prompt and the mean of the batch as baseline, and uses every "
-                      "rollout as often: what an arm gains over it is its baseline's.\n", highlight=False)
+        console.print(
+            "The control has one rollout per prompt and the mean of the batch as baseline, and uses every "
+            "rollout as often: what an arm gains over it is its baseline's.\n",
+            highlight=False,
+        )
 
 
 def print_tuning(console, arms, areas):
@@ -70,8 +91,9 @@ def print_tuning(console, arms, areas):
     for arm in arms:
         found = areas.get(arm.name, {})
         best = max(found, key=found.get, default=None)
-        table.add_row(arm.label, *(_bold(f"{found[rate]:.3f}", rate == best) if rate in found else ""
-                                   for rate in rates))
+        table.add_row(
+            arm.label, *(_bold(f"{found[rate]:.3f}", rate == best) if rate in found else "" for rate in rates)
+        )
     console.print(table)
 
 
@@ -89,8 +111,10 @@ def _table(title, *columns):
 
 def _caption(reports, setting):
     seeds = len(reports[0].seeds)
-    step = (f"{setting.rollouts_a_step} rollouts per step, so that fewer rollouts per prompt mean more prompts per "
-            "step; OSLA's steps are as large as it wants them")
+    step = (
+        f"{setting.rollouts_a_step} rollouts per step, so that fewer rollouts per prompt mean more prompts per "
+        "step; OSLA's steps are as large as it wants them"
+    )
     if setting.prompts_a_step:
         step = f"{setting.prompts_a_step} prompts per step, so that fewer rollouts per prompt mean more steps"
     return (

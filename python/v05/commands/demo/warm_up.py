@@ -47,5 +47,6 @@ def _confuse(pairs, share):
     """The pairs, a share of them with the answer of a pair drawn at random."""
     wrong = (torch.rand(len(pairs)) < share).tolist()
     others = torch.randint(len(pairs), (len(pairs),)).tolist()
-    return [(text, pairs[other][1] if swapped else answer)
-            for (text, answer), swapped, other in zip(pairs, wrong, others)]
+    return [
+        (text, pairs[other][1] if swapped else answer) for (text, answer), swapped, other in zip(pairs, wrong, others)
+    ]

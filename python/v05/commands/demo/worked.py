@@ -5,13 +5,23 @@ What is said varies freely and decides nothing; only the numbers do.
 
 import re
 
-OPENINGS = ("let us see", "we go step by step", "here is how it goes", "okay , one thing at a time",
-            "this can be done in order")
+OPENINGS = (
+    "let us see",
+    "we go step by step",
+    "here is how it goes",
+    "okay , one thing at a time",
+    "this can be done in order",
+)
 FIRST = ("first", "to begin with", "at the start", "initially")
 NEXT = ("then", "after that", "next", "now")
 OPERATIONS = {
     "+": ("we add {b} to {a}", "{a} plus {b}", "the sum of {a} and {b}", "we take {a} and put {b} on top"),
-    "-": ("we subtract {b} from {a}", "{a} minus {b}", "the difference of {a} and {b}", "we take {a} and leave {b} out"),
+    "-": (
+        "we subtract {b} from {a}",
+        "{a} minus {b}",
+        "the difference of {a} and {b}",
+        "we take {a} and leave {b} out",
+    ),
     "*": ("we multiply {b} by {a}", "{a} times {b}", "the product of {a} and {b}", "we take {a} as often as {b} says"),
 }
 RESULTS = ("which gives", "and this makes", "so we get", "that comes to")
@@ -29,11 +39,11 @@ def operations(expression):
     found = []
     while operators:
         place = operators.index("*") if "*" in operators else 0
-        left, right = numbers[place:place + 2]
+        left, right = numbers[place : place + 2]
         operator = operators.pop(place)
         result = _COMPUTE[operator](left, right)
         found.append((left, operator, right, result))
-        numbers[place:place + 2] = [result]
+        numbers[place : place + 2] = [result]
     return found
 
 
@@ -42,8 +52,15 @@ def work_out(expression, choose):
     steps = operations(expression)
     said = [choose(OPENINGS), ":"]
     for place, (left, operator, right, result) in enumerate(steps):
-        said += [choose(NEXT if place else FIRST), choose(OPERATIONS[operator]).format(a=left, b=right),
-                 choose(RESULTS), str(result), choose(PAUSES), choose(REMARKS), "."]
+        said += [
+            choose(NEXT if place else FIRST),
+            choose(OPERATIONS[operator]).format(a=left, b=right),
+            choose(RESULTS),
+            str(result),
+            choose(PAUSES),
+            choose(REMARKS),
+            ".",
+        ]
     return " ".join([*said, choose(ENDINGS), str(steps[-1][-1])])
 
 

@@ -47,7 +47,9 @@ def examine(trainer, find=installed):
         return Finding(None, ())
     command = [sys.executable, "-c", CODE, trainer.module, json.dumps(trainer.hooks), MARK]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=SECONDS, stdin=subprocess.DEVNULL
+        )
     except subprocess.TimeoutExpired:
         return Finding(found, (f"importing {trainer.module} took more than {SECONDS} s",))
     answers = [line.removeprefix(MARK) for line in done.stdout.splitlines() if line.startswith(MARK)]

@@ -10,9 +10,12 @@ from .verl_report import print_verl_report
 def add_command(commands):
     """Adds `v05 doctor`."""
     doctor = commands.add_parser(
-        "doctor", help="which trainers are installed, whether v05 fits them, and what to write to turn it on",
-        description="Imports each trainer that is installed in a process of its own and looks for what the adapter of v05 takes "
-        "hold of. With a name it says more, and ends with status 2 where v05 does not fit.")
+        "doctor",
+        help="which trainers are installed, whether v05 fits them, and what to write to turn it on",
+        description="Imports each trainer that is installed in a process of its own and looks for what the adapter of "
+        "v05 takes "
+        "hold of. With a name it says more, and ends with status 2 where v05 does not fit.",
+    )
     doctor.add_argument("trainer", nargs="*", metavar="TRAINER", help=f"of {', '.join(TRAINERS)} (default: all)")
     doctor.set_defaults(run=run_doctor)
 
@@ -36,7 +39,10 @@ def report_on(names):
     names = [name.lower().replace("-", "_") for name in names]
     unknown = [name for name in names if name not in TRAINERS]
     if unknown:
-        raise Error(f"no adapter for {', '.join(unknown)}; there is one for {', '.join(TRAINERS)}. Your own loop: docs/others.md")
+        raise Error(
+            f"no adapter for {', '.join(unknown)}; there is one for {', '.join(TRAINERS)}. Your own loop: "
+            "docs/others.md"
+        )
     problems = []
     for name in names:
         trainer, found = TRAINERS[name], examine(TRAINERS[name])

@@ -43,8 +43,10 @@ def _reason(found, policy):
     except Exception as error:  # whatever it is, it is what verl hides
         return f"the plug-in cannot be loaded: {error!r}"
     if not found:
-        return ("the installed package v05 has no entry point for verl: install it again, or set "
-                "VERL_USE_EXTERNAL_MODULES=v05.verl")
+        return (
+            "the installed package v05 has no entry point for verl: install it again, or set "
+            "VERL_USE_EXTERNAL_MODULES=v05.verl"
+        )
     if policy != "auto":
         return f"VERL_USE_EXTERNAL_PLUGINS={policy} keeps verl from loading it"
     return "it can be loaded, but verl did not load it; set VERL_USE_EXTERNAL_MODULES=v05.verl"

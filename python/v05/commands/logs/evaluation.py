@@ -22,8 +22,13 @@ def evaluation_rows(prompt, table):
     found = []
     for places, codes in sets.items():
         ends = {code: True for code in codes}
-        if 2 <= len(places) < len(order) and len(codes) >= 2 and all(
-                len(order[place]) > len(codes) and all(code in ends for code in list(order[place])[-len(codes):])
-                for place in places):
+        if (
+            2 <= len(places) < len(order)
+            and len(codes) >= 2
+            and all(
+                len(order[place]) > len(codes) and all(code in ends for code in list(order[place])[-len(codes) :])
+                for place in places
+            )
+        ):
             found += codes
     return (table >= 0) & np.isin(prompt, np.array(found, np.int64))

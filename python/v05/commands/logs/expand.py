@@ -53,8 +53,13 @@ def _named(value, fields):
     names = [name for name in (fields.prompt, fields.group, fields.step, *fields.reward) if name and "." in name]
     found = {name: item for name in names if name not in value and (item := _at(value, name.split("."))) is not None}
     turns = value.get("content")
-    if "prompt" not in value and "rewards" in value and isinstance(turns, list) and len(turns) > 1 and all(
-            isinstance(turn, str) for turn in turns):
+    if (
+        "prompt" not in value
+        and "rewards" in value
+        and isinstance(turns, list)
+        and len(turns) > 1
+        and all(isinstance(turn, str) for turn in turns)
+    ):
         found["prompt"], found["content"] = "\n".join(turns[:-1] if len(turns) < 4 else turns[:2]), "\n".join(turns)
     return value | found if found else value
 
@@ -88,8 +93,14 @@ def _is_rows(item):
 
 def is_chat(item):
     """Whether a list is the messages of a chat."""
-    return isinstance(item, list) and bool(item) and all(
-        isinstance(part, dict) and ({"role", "content"} <= part.keys() or {"from", "value"} <= part.keys()) for part in item)
+    return (
+        isinstance(item, list)
+        and bool(item)
+        and all(
+            isinstance(part, dict) and ({"role", "content"} <= part.keys() or {"from", "value"} <= part.keys())
+            for part in item
+        )
+    )
 
 
 def _joined(row):
@@ -125,13 +136,20 @@ def _split(path, line, row, fields):
         yield row | {name: sum(number(path, line, name, part) for part in item) for name, item in lists.items()}
         return
     if isinstance(row.get(layout.completion), str) and length != 1:
-        problem = f"{next(iter(lists))} is a list of {length} beside one {layout.completion}; write one number per rollout"
+        problem = (
+            f"{next(iter(lists))} is a list of {length} beside one {layout.completion}; write one number per rollout"
+        )
         raise LogError(path, line, problem)
     prompts = row[layout.prompt]
     if isinstance(prompts, list) and len(prompts) != length and prompts and isinstance(prompts[0], str):
         raise LogError(path, line, f"{layout.prompt} has {len(prompts)} entries where {next(iter(lists))} has {length}")
-    split = {name for name, item in row.items() if isinstance(item, list) and len(item) == length and (
-        name != layout.prompt or isinstance(item[0] if item else None, (str, list)))}
+    split = {
+        name
+        for name, item in row.items()
+        if isinstance(item, list)
+        and len(item) == length
+        and (name != layout.prompt or isinstance(item[0] if item else None, (str, list)))
+    }
     for place in range(length):
         part = {name: item[place] if name in split else item for name, item in row.items()}
         yield from _split(path, line, part, fields)

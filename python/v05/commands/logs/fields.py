@@ -8,23 +8,84 @@ from .errors import UnknownFormat
 
 # The first of these that a row has.
 PROMPTS = (
-    "prompt", "question", "problem", "query", "instruction", "input", "input_prompt", "prompt_text", "question_content",
-    "prompt_tokens", "prompt_ids", "prompt_token_ids", "prompt_id", "problem_id", "question_id", "task_id", "example_id",
+    "prompt",
+    "question",
+    "problem",
+    "query",
+    "instruction",
+    "input",
+    "input_prompt",
+    "prompt_text",
+    "question_content",
+    "prompt_tokens",
+    "prompt_ids",
+    "prompt_token_ids",
+    "prompt_id",
+    "problem_id",
+    "question_id",
+    "task_id",
+    "example_id",
     "doc_id",
 )
 STEPS = (
-    "global_step", "global_steps", "training_step", "train_step", "trainer_step", "step", "steps", "iteration", "iter",
-    "update", "update_step", "policy_version", "policy_step", "tail_version", "epoch",
+    "global_step",
+    "global_steps",
+    "training_step",
+    "train_step",
+    "trainer_step",
+    "step",
+    "steps",
+    "iteration",
+    "iter",
+    "update",
+    "update_step",
+    "policy_version",
+    "policy_step",
+    "tail_version",
+    "epoch",
 )
 # One of these is the reward; several are candidates.
 REWARDS = (
-    "reward", "rewards", "score", "scores", "scalar_reward", "total_reward", "reward_total", "final_reward", "reward_score",
-    "outcome_reward", "passed", "is_correct", "correct", "correctness", "acc", "accuracy", "exact_match", "graded_list",
-    "success", "resolved",
+    "reward",
+    "rewards",
+    "score",
+    "scores",
+    "scalar_reward",
+    "total_reward",
+    "reward_total",
+    "final_reward",
+    "reward_score",
+    "outcome_reward",
+    "passed",
+    "is_correct",
+    "correct",
+    "correctness",
+    "acc",
+    "accuracy",
+    "exact_match",
+    "graded_list",
+    "success",
+    "resolved",
 )
 COMPLETIONS = (
-    "completion", "completions", "response", "responses", "output", "outputs", "output_response", "generation", "generations",
-    "completion_ids", "response_tokens", "response_ids", "output_ids", "solution", "code", "pred", "trajectory", "messages",
+    "completion",
+    "completions",
+    "response",
+    "responses",
+    "output",
+    "outputs",
+    "output_response",
+    "generation",
+    "generations",
+    "completion_ids",
+    "response_tokens",
+    "response_ids",
+    "output_ids",
+    "solution",
+    "code",
+    "pred",
+    "trajectory",
+    "messages",
 )
 GROUPS = ("group_id", "group_index", "group_idx", "group_uid", "group")
 ANSWERS = ("gts", "gt", "ground_truth", "reference_answer", "target", "gold", "label")
@@ -32,7 +93,14 @@ ADVANTAGES = ("advantage", "advantages")
 TEXTS = {*PROMPTS, *COMPLETIONS, *ANSWERS, "answer"}
 NO_REWARD = {*STEPS, *GROUPS, *ADVANTAGES, "prior"}
 WORDS = {
-    "true": 1.0, "false": 0.0, "pass": 1.0, "fail": 0.0, "passed": 1.0, "failed": 0.0, "correct": 1.0, "incorrect": 0.0,
+    "true": 1.0,
+    "false": 0.0,
+    "pass": 1.0,
+    "fail": 0.0,
+    "passed": 1.0,
+    "failed": 0.0,
+    "correct": 1.0,
+    "incorrect": 0.0,
 }
 LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # of the scorers of inspect
 OPTIONS = "name the fields by --prompt FIELD --reward FIELD, and --step FIELD if there is one"
@@ -134,12 +202,32 @@ def find_layout(row, fields, *, table=False):
     if rewards[0].startswith("scores."):  # of inspect, whose epochs are repetitions
         step = fields.step
     batch = bool(table and completion and advantage)
-    name = "AReaL rollouts" if areal else "verl rollouts" if verl else "tables of completions" if batch else "one rollout per row"
+    name = (
+        "AReaL rollouts"
+        if areal
+        else "verl rollouts"
+        if verl
+        else "tables of completions"
+        if batch
+        else "one rollout per row"
+    )
     return Layout(
-        name=name, prompt=prompt, rewards=rewards, weights=weights, step=step,
-        epoch="epoch" if step not in (None, "epoch") and fields.step is None and is_number(row.get("epoch", "none")) else None,
-        group=group, prior="prior" if "prior" in row else None, answer=_first(ANSWERS, row), advantage=advantage,
-        completion=completion, asynchronous=areal and fields.step is None, table=batch)
+        name=name,
+        prompt=prompt,
+        rewards=rewards,
+        weights=weights,
+        step=step,
+        epoch="epoch"
+        if step not in (None, "epoch") and fields.step is None and is_number(row.get("epoch", "none"))
+        else None,
+        group=group,
+        prior="prior" if "prior" in row else None,
+        answer=_first(ANSWERS, row),
+        advantage=advantage,
+        completion=completion,
+        asynchronous=areal and fields.step is None,
+        table=batch,
+    )
 
 
 def check_layout(path, line, row, fields, layout):
@@ -167,15 +255,22 @@ def _rewards(row, verl, batch, others):
         return ("score",)
     named = tuple(name for name in REWARDS if name in row and is_number(row[name]))
     if batch:
-        numbers = tuple(name for name, value in row.items() if name not in NO_REWARD | others and (
-            name in named or _is_float(name, value)))
+        numbers = tuple(
+            name
+            for name, value in row.items()
+            if name not in NO_REWARD | others and (name in named or _is_float(name, value))
+        )
         return numbers or named
     return ("reward",) if "reward" in named else named or _leaves(row)
 
 
 def _leaves(row):
     """Names of numbers inside of "reward", "scores" and the like: "reward.accuracy", "scores.match.value"."""
-    inner = [name for name, value in row.items() if "." in name and is_number(value, LETTERS if name.endswith(".value") else {})]
+    inner = [
+        name
+        for name, value in row.items()
+        if "." in name and is_number(value, LETTERS if name.endswith(".value") else {})
+    ]
     last = tuple(name for name in inner if name.rpartition(".")[2] in REWARDS)
     below = tuple(name for name in inner if name.partition(".")[0] in REWARDS)
     values = tuple(name for name in below if name.endswith(".value"))

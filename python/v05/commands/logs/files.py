@@ -11,9 +11,14 @@ from .errors import LogError, UnreadableLog
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 STANDARD_INPUT = "-"
 MOST_FILES = 100_000
-STEP = re.compile(r"(?:^|[^a-z])(?:global|train(?:ing|er)?|policy)?[_-]?"
-                  r"(?:step|iter|iteration|update|version|epoch|round)s?[_=. -]?(\d+)", re.IGNORECASE)
-NO_STEP = re.compile(r"(?:rank|worker|shard|part|gpu|node|proc|process|seed|run|exp|host|dp|tp|of)[_=. -]?\d+", re.IGNORECASE)
+STEP = re.compile(
+    r"(?:^|[^a-z])(?:global|train(?:ing|er)?|policy)?[_-]?"
+    r"(?:step|iter|iteration|update|version|epoch|round)s?[_=. -]?(\d+)",
+    re.IGNORECASE,
+)
+NO_STEP = re.compile(
+    r"(?:rank|worker|shard|part|gpu|node|proc|process|seed|run|exp|host|dp|tp|of)[_=. -]?\d+", re.IGNORECASE
+)
 EVALUATION = re.compile(r"(?:^|[^a-z])(?:eval|evaluation|val|valid|validation|test)s?(?:[^a-z]|$)", re.IGNORECASE)
 
 
@@ -51,8 +56,10 @@ def log_files(path):
     steps = [_step(parts) for parts in training]
     if len(set(steps)) < 2 or any(step != step for step in steps):
         steps = [nan] * len(training)  # a number that all share, or that some lack, is no step
-    files = [LogFile(str(path.joinpath(*parts)), sizes[parts], "/".join(parts[:-1]), step)
-             for parts, step in zip(training, steps)]
+    files = [
+        LogFile(str(path.joinpath(*parts)), sizes[parts], "/".join(parts[:-1]), step)
+        for parts, step in zip(training, steps)
+    ]
     kept = set(training)
     return files, [str(path.joinpath(*parts)) for parts in found if parts not in kept]
 
@@ -63,8 +70,13 @@ def _below(path):
     for folder, folders, names in os.walk(path, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
         parts = Path(folder).relative_to(path).parts
-        found += [(*parts, name) for name in names if name.removesuffix(".gz").endswith(SUFFIXES)
-                  and not name.startswith(".") and os.path.isfile(os.path.join(folder, name))]
+        found += [
+            (*parts, name)
+            for name in names
+            if name.removesuffix(".gz").endswith(SUFFIXES)
+            and not name.startswith(".")
+            and os.path.isfile(os.path.join(folder, name))
+        ]
         if len(found) > MOST_FILES:
             raise LogError(path, None, f"has more than {MOST_FILES} log files; give a folder further down")
     return found
@@ -91,5 +103,7 @@ def _step(parts):
 
 def _by_number(parts):
     """Sorts 2.jsonl before 10.jsonl."""
-    return [[(piece.isdecimal(), int(piece) if piece.isdecimal() else piece) for piece in re.split(r"(\d+)", part)]
-            for part in parts]
+    return [
+        [(piece.isdecimal(), int(piece) if piece.isdecimal() else piece) for piece in re.split(r"(\d+)", part)]
+        for part in parts
+    ]

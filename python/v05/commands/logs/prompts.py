@@ -26,7 +26,9 @@ def read_prompts(path):
             for line, _, value in json_values(path, lines):
                 keys.update(_key(path, line, item) for item in (value if isinstance(value, list) else [value]))
         else:
-            keys.update(prompt_key(path, number, "prompt", line.rstrip("\r\n"))[0] for number, line in lines if line.strip())
+            keys.update(
+                prompt_key(path, number, "prompt", line.rstrip("\r\n"))[0] for number, line in lines if line.strip()
+            )
     return keys
 
 
@@ -51,11 +53,16 @@ def distinct_prompts(found, texts):
         return prompt, texts, []
     by_answer = numbered(prompt, answer)
     if not nameless and _shared(by_answer, group, step) <= SHARED and _settled(answer, group, step):
-        note = "Rollouts of a step have the same prompt and different answers to it: prompt and answer together name it."
+        note = (
+            "Rollouts of a step have the same prompt and different answers to it: prompt and answer together name it."
+        )
         return by_answer, _texts(texts, prompt, by_answer), [note]
     by_group = numbered(step, prompt, group)
-    note = ("Groups of a step have the same prompt, or none, and nothing tells which it is, so no visit has a history: name a "
-            "field that tells prompts apart by --prompt.")
+    note = (
+        "Groups of a step have the same prompt, or none, and nothing tells which it is, so no visit has a history: "
+        "name a "
+        "field that tells prompts apart by --prompt."
+    )
     return by_group, _texts(texts, prompt, by_group), [note]
 
 
@@ -64,7 +71,9 @@ def _mixed(prompt, answer, group, step):
     alone = (group < 0) & (answer >= 0)
     if not alone.any():
         return False
-    visit, pair = (numbered(*columns) for columns in ((step[alone], prompt[alone]), (step[alone], prompt[alone], answer[alone])))
+    visit, pair = (
+        numbered(*columns) for columns in ((step[alone], prompt[alone]), (step[alone], prompt[alone], answer[alone]))
+    )
     _, first = np.unique(pair, return_index=True)
     _, answers = np.unique(visit[first], return_counts=True)
     return np.count_nonzero(answers > 1) > len(answers) / 2

@@ -133,7 +133,9 @@ class LogReader:
 
 def _is_flat(row, layout):
     """Whether a row holds one rollout, with the fields of the layout."""
-    return layout.prompt in row and not any(isinstance(row.get(name, ()), (list, dict, tuple)) for name in layout.rewards)
+    return layout.prompt in row and not any(
+        isinstance(row.get(name, ()), (list, dict, tuple)) for name in layout.rewards
+    )
 
 
 def _sample(rows):

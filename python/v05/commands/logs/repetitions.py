@@ -72,4 +72,6 @@ def _mixed(first, second):
 
 def _digest(row, step):
     content = {name: value for name, value in row.items() if name != step}
-    return blake2b(json.dumps(content, sort_keys=True, default=str).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return blake2b(
+        json.dumps(content, sort_keys=True, default=str).encode("utf-8", "surrogatepass"), digest_size=16
+    ).digest()

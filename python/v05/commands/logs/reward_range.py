@@ -29,7 +29,9 @@ def detect_reward_range(log, given=None):
         outside = np.flatnonzero((values < low) | (values > high))
         if outside.size:
             row = outside[0]
-            raise log.error(row, f"{field} {values[row]} lies outside the reward range {low} to {high} (--reward-range)")
+            raise log.error(
+                row, f"{field} {values[row]} lies outside the reward range {low} to {high} (--reward-range)"
+            )
     return low, high
 
 

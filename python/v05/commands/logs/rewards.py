@@ -42,15 +42,20 @@ def weigh(layout, columns, advantage, visit, state, place):
     found = given if given is not None else _of_advantages(np.nan_to_num(columns[:, usable]), advantage, visit)
     if found is not None and usable.size:
         weights[usable] = [found[names[place]] for place in usable] if given is not None else found
-        terms = [f"{names[place]}" if weights[place] == 1 else f"{weights[place]:g} {names[place]}"
-                 for place in np.flatnonzero(weights)]
+        terms = [
+            f"{names[place]}" if weights[place] == 1 else f"{weights[place]:g} {names[place]}"
+            for place in np.flatnonzero(weights)
+        ]
         source = STATE if given is not None else f"its {layout.advantage}"
         return weights, f"The reward is {' + '.join(terms)}, as {source} tell{'s' if given is not None else ''}."
     if "reward" in names and not np.isinf(columns[:, names.index("reward")]).any():
         weights[names.index("reward")] = 1.0
         return weights, None
-    problem = (f"several fields may be the reward: {listing(names)}; name it by --reward {names[0]}, or all that are added up, "
-               f"with their weights, as in --reward {names[0]}=1 {names[-1]}=0.5")
+    problem = (
+        f"several fields may be the reward: {listing(names)}; name it by --reward {names[0]}, or all that are added "
+        f"up, "
+        f"with their weights, as in --reward {names[0]}=1 {names[-1]}=0.5"
+    )
     raise LogError(*place, problem)
 
 
@@ -59,7 +64,9 @@ def read_state(path):
     folder = Path(path).absolute()
     folder = folder if folder.is_dir() else folder.parent
     for place in (folder, folder.parent):
-        files = [place / STATE] + [found / STATE for found in sorted(place.glob("checkpoint-*"), key=_number, reverse=True)]
+        files = [place / STATE] + [
+            found / STATE for found in sorted(place.glob("checkpoint-*"), key=_number, reverse=True)
+        ]
         for file in files:
             try:
                 if file.is_file() and file.stat().st_size <= MOST_STATE:
@@ -81,9 +88,16 @@ def _of_state(state, names):
     history = state.get("log_history") if state else None
     entries = [entry for entry in history if isinstance(entry, dict)] if isinstance(history, list) else []
     functions = [name for name in names if any(f"rewards/{name}/mean" in entry for entry in entries)]
-    rows = [([entry.get(f"rewards/{name}/mean") for name in functions], entry["reward"]) for entry in entries if "reward" in entry]
-    rows = [(means, reward) for means, reward in rows if all(
-        isinstance(value, (int, float)) and isfinite(value) for value in (*means, reward))]
+    rows = [
+        ([entry.get(f"rewards/{name}/mean") for name in functions], entry["reward"])
+        for entry in entries
+        if "reward" in entry
+    ]
+    rows = [
+        (means, reward)
+        for means, reward in rows
+        if all(isinstance(value, (int, float)) and isfinite(value) for value in (*means, reward))
+    ]
     if not functions or len(rows) < 1:
         return functions, None
     means, reward = np.array([row[0] for row in rows], float), np.array([row[1] for row in rows], float)
@@ -142,5 +156,9 @@ def _rounded(weights):
     largest = np.abs(weights).max(initial=0.0)
     if not 0 < largest < inf:
         return weights
-    return np.array([float(f"{weight:.2g}") if abs(weight - float(f"{weight:.2g}")) < 2e-3 * largest else weight
-                     for weight in weights])
+    return np.array(
+        [
+            float(f"{weight:.2g}") if abs(weight - float(f"{weight:.2g}")) < 2e-3 * largest else weight
+            for weight in weights
+        ]
+    )

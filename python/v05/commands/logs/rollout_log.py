@@ -74,7 +74,9 @@ def read_log(path, *, fields=None, exclude=None, only_prompts=None, keep_evaluat
             for layout, table, rollout in reader.read(file):
                 columns.add(number, file, layout, table, rollout, reader.layouts[layout].asynchronous)
                 if columns.total > MOST_ROLLOUTS:
-                    raise LogError(file.path, rollout.line, f"more than {MOST_ROLLOUTS:,} rollouts are not replayed; take a part")
+                    raise LogError(
+                        file.path, rollout.line, f"more than {MOST_ROLLOUTS:,} rollouts are not replayed; take a part"
+                    )
         except UnknownFormat as error:
             strangers.append(file.path)
             problem = problem or error
@@ -88,8 +90,21 @@ def read_log(path, *, fields=None, exclude=None, only_prompts=None, keep_evaluat
 class _Columns:
     """The rollouts of a log as they are read, column by column."""
 
-    KINDS = dict(prompt="q", answer="q", group="q", step="d", epoch="d", advantage="d", prior="d", times="q", mark="q", file="i",
-                 line="q", layout="i", table="i")
+    KINDS = dict(
+        prompt="q",
+        answer="q",
+        group="q",
+        step="d",
+        epoch="d",
+        advantage="d",
+        prior="d",
+        times="q",
+        mark="q",
+        file="i",
+        line="q",
+        layout="i",
+        table="i",
+    )
 
     def __init__(self, texts):
         self.total = 0  # rollouts
@@ -109,8 +124,21 @@ class _Columns:
         if step != step or asynchronous and file.step == file.step:
             step = file.step
         names = self._names
-        row = (code, names.setdefault(rollout.answer, len(names)), names.setdefault(rollout.group, len(names)), step, rollout.epoch,
-               rollout.advantage, rollout.prior, rollout.times, rollout.mark, number, rollout.line or 0, layout, table)
+        row = (
+            code,
+            names.setdefault(rollout.answer, len(names)),
+            names.setdefault(rollout.group, len(names)),
+            step,
+            rollout.epoch,
+            rollout.advantage,
+            rollout.prior,
+            rollout.times,
+            rollout.mark,
+            number,
+            rollout.line or 0,
+            layout,
+            table,
+        )
         for append, cell in zip(self._append, row):
             append(cell)
         if layout not in self.scores:
@@ -134,7 +162,9 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
     missing = np.isnan(found["step"])
     if missing.any() and not missing.all():
         row = np.flatnonzero(missing)[0]
-        raise LogError(names[found["file"][row]], found["line"][row], "step is missing; give every rollout a step, or none")
+        raise LogError(
+            names[found["file"][row]], found["line"][row], "step is missing; give every rollout a step, or none"
+        )
     found["step"] = first_steps(found)
     visit = numbered(found["step"], found["prompt"], found["group"])
     found["reward"], said = _rewards(path, names, reader.layouts, columns.scores, found, visit)
@@ -159,10 +189,17 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
     order = np.argsort(visit, kind="stable")
     return RolloutLog(
         name=names[0] if len(names) == 1 else str(path),
-        formats=tuple(dict.fromkeys(layout.in_words() for layout in reader.layouts)), files=names,
-        has_steps=not missing.all(), unscorable=unscorable, repeated=reader.repeated + int(repeated.sum()), notes=tuple(notes),
-        prompt=prompt[order], visit=visit[order], texts=None if texts is None else tuple(texts),
-        **{name: found[name][order] for name in ("step", "reward", "prior", "times", "file", "line")})
+        formats=tuple(dict.fromkeys(layout.in_words() for layout in reader.layouts)),
+        files=names,
+        has_steps=not missing.all(),
+        unscorable=unscorable,
+        repeated=reader.repeated + int(repeated.sum()),
+        notes=tuple(notes),
+        prompt=prompt[order],
+        visit=visit[order],
+        texts=None if texts is None else tuple(texts),
+        **{name: found[name][order] for name in ("step", "reward", "prior", "times", "file", "line")},
+    )
 
 
 def _rows(found, rows):
@@ -191,8 +228,11 @@ def _wanted(found, codes, exclude, only_prompts, keep_evaluation):
     if not keep_evaluation:
         rows = evaluation_rows(found["prompt"], found["table"])
         if rows.any():
-            notes.append(f"{np.count_nonzero(rows)} rollouts of {len(np.unique(found['prompt'][rows]))} prompts, which stand at the "
-                         "end of tables only, were left out as evaluation (--keep-evaluation counts them).")
+            notes.append(
+                f"{np.count_nonzero(rows)} rollouts of {len(np.unique(found['prompt'][rows]))} prompts, which stand "
+                f"at the "
+                "end of tables only, were left out as evaluation (--keep-evaluation counts them)."
+            )
             found = _rows(found, ~rows)
     for option, path, wanted in (("--exclude", exclude, False), ("--only-prompts", only_prompts, True)):
         if path is not None:
@@ -212,8 +252,11 @@ def _one_prompt(found, prompt):
     _, prompts = np.unique(step[first], return_counts=True)
     if len(prompts) < 2 or np.median(rollouts) < MANY or np.median(prompts) > 1 or (found["group"] >= 0).any():
         return []
-    return [f"All {np.median(rollouts):.0f} rollouts of a step have the same prompt: if they are of several, name a field that "
-            "tells them apart by --prompt or --group."]
+    return [
+        f"All {np.median(rollouts):.0f} rollouts of a step have the same prompt: if they are of several, name a field "
+        f"that "
+        "tells them apart by --prompt or --group."
+    ]
 
 
 def _several_runs(folders, file, visit):
@@ -226,10 +269,13 @@ def _several_runs(folders, file, visit):
     _, times = np.unique(visit[first], return_counts=True)
     if np.count_nonzero(times > 1) <= 0.1 * len(times):
         return []
-    return ["Rollouts of one prompt and step come from several folders and count as one visit: if these are several runs, give "
-            "the folder of one."]
+    return [
+        "Rollouts of one prompt and step come from several folders and count as one visit: if these are several runs, "
+        "give "
+        "the folder of one."
+    ]
 
 
 def _some(paths):
     """Some of the files in words."""
-    return (f"{paths[0]} was" if len(paths) == 1 else f"{len(paths)} files, such as {paths[0]}, were")
+    return f"{paths[0]} was" if len(paths) == 1 else f"{len(paths)} files, such as {paths[0]}, were"

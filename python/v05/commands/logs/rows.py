@@ -44,11 +44,16 @@ def rollout(path, line, row, layout, mark=0):
     for field in layout.rewards:
         if field not in row:
             raise LogError(path, line, f"the field {field!r} is missing; write null for a rollout without reward")
-        scores.append(_candidate(path, line, field, row[field]) if layout.weights is None else
-                      number(path, line, field, row[field]))
+        scores.append(
+            _candidate(path, line, field, row[field])
+            if layout.weights is None
+            else number(path, line, field, row[field])
+        )
     prompt, text = prompt_key(path, line, layout.prompt, row[layout.prompt])
     return Rollout(
-        line, prompt, text,
+        line,
+        prompt,
+        text,
         nan if layout.step is None else number(path, line, layout.step, row.get(layout.step), "--step FIELD"),
         nan if layout.epoch is None else number(path, line, layout.epoch, row.get(layout.epoch)),
         "" if layout.group is None else _group(row.get(layout.group), layout),
@@ -56,7 +61,9 @@ def rollout(path, line, row, layout, mark=0):
         tuple(scores),
         nan if layout.advantage is None else _number_or_nan(row.get(layout.advantage)),
         nan if layout.prior is None else number(path, line, layout.prior, row.get(layout.prior)),
-        1, mark)
+        1,
+        mark,
+    )
 
 
 def pass_counts(path, line, row):

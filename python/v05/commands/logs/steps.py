@@ -41,17 +41,23 @@ def begun_anew(found):
     back = np.flatnonzero((step[1:] < step[:-1]) & (file[1:] == file[:-1])) + 1
     if not back.size:
         return step, None
-    where = f"first at file {file[back[0]] + 1}, line {line[back[0]]}" if file.max() else f"first at line {line[back[0]]}"
+    where = (
+        f"first at file {file[back[0]] + 1}, line {line[back[0]]}" if file.max() else f"first at line {line[back[0]]}"
+    )
     run = np.zeros(len(step), np.int64)
     run[back] = 1
     run = np.cumsum(run)
     forth = np.count_nonzero((step[1:] > step[:-1]) & (file[1:] == file[:-1]))
     if len(back) <= MOST_RUNS and len(back) < forth and _again(found, run):
         return numbered(run, step).astype(float), (
-            f"Steps begin anew {len(back)} {'time' if len(back) == 1 else 'times'} ({where}), with prompts at steps that were "
-            "logged before: the run was begun anew, and what follows counts as later.")
-    return step, (f"Steps go backwards {len(back)} {'time' if len(back) == 1 else 'times'} ({where}): rollouts of one prompt and "
-                  "step count as one visit wherever they stand.")
+            f"Steps begin anew {len(back)} {'time' if len(back) == 1 else 'times'} ({where}), with prompts at steps "
+            f"that were "
+            "logged before: the run was begun anew, and what follows counts as later."
+        )
+    return step, (
+        f"Steps go backwards {len(back)} {'time' if len(back) == 1 else 'times'} ({where}): rollouts of one prompt and "
+        "step count as one visit wherever they stand."
+    )
 
 
 def _again(found, run):

@@ -50,7 +50,9 @@ def text_lines(path, stream):
     number = 0
     while piece := stream.readline(MOST + 1):
         if len(piece) > MOST:
-            raise LogError(path, number + 1, f"has more than {MOST >> 20} MiB; a log has one rollout, or one table, per line")
+            raise LogError(
+                path, number + 1, f"has more than {MOST >> 20} MiB; a log has one rollout, or one table, per line"
+            )
         for part in piece.splitlines(keepends=True) if b"\r" in piece else (piece,):
             number += 1
             try:
@@ -90,6 +92,6 @@ class _Joined(io.RawIOBase):
 
     def readinto(self, buffer):
         data = self._head[: len(buffer)] or self._rest.read1(len(buffer))
-        self._head = self._head[len(data):]
+        self._head = self._head[len(data) :]
         buffer[: len(data)] = data
         return len(data)

@@ -39,8 +39,10 @@ def _documents(path, begin, text, lines):
         parts.append(line)
         size += len(line)
         if size > MOST:
-            problem = (f"begins a JSON document of more than {MOST >> 20} MiB; write one object per line, for instance by "
-                       "jq -c '.[]' FILE")
+            problem = (
+                f"begins a JSON document of more than {MOST >> 20} MiB; write one object per line, for instance by "
+                "jq -c '.[]' FILE"
+            )
             raise LogError(path, begin, problem)
     text = "".join(parts)
     decode, place, line = json.JSONDecoder().raw_decode, SPACE.match(text).end(), begin
@@ -50,7 +52,9 @@ def _documents(path, begin, text, lines):
         except ValueError as error:
             at = begin + text.count("\n", 0, getattr(error, "pos", place))
             kind = UnknownFormat if line == begin else LogError
-            problem = f"is not valid JSON, neither as a line nor as a document ({getattr(error, 'msg', error)}); mend it"
+            problem = (
+                f"is not valid JSON, neither as a line nor as a document ({getattr(error, 'msg', error)}); mend it"
+            )
             raise kind(path, at, problem) from error
         except RecursionError as error:
             raise LogError(path, line, "is nested too deep; flatten it") from error
@@ -68,7 +72,8 @@ def csv_rows(path, number, header, lines):
     def rest():
         nonlocal place
         yield header
-        for place, line in lines:
+        for number, line in lines:
+            place = number
             yield line
 
     try:

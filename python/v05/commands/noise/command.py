@@ -17,11 +17,14 @@ _OWN = ("model", "tokenizer", "dataset", "reward")
 def add_command(commands):
     """Adds `v05 noise`."""
     noise = commands.add_parser(
-        "noise", help="how noisy the gradient of your model is with every baseline",
+        "noise",
+        help="how noisy the gradient of your model is with every baseline",
         description="Draws rollouts of a model, takes the gradient of each, and says how noisy a training step is with "
         "every baseline and how many rollouts per prompt are best at equal cost.",
         epilog='CONFIG is JSON: "model" (name or folder), "dataset" (JSON lines with a field prompt), "reward" '
-        '("module:function", called as TRL calls it), and what v05.noise.measure_noise takes: prompts, rollouts, scope ...')
+        '("module:function", called as TRL calls it), and what v05.noise.measure_noise takes: prompts, rollouts, '
+        "scope ...",
+    )
     noise.add_argument("config", metavar="CONFIG", help="JSON file")
     noise.add_argument("--device", default="cpu", help="of PyTorch (default: cpu)")
     noise.add_argument("--out", metavar="FILE", help="draw the result into this .png, .pdf or .svg")
@@ -75,7 +78,10 @@ def read_settings(path):
     if not isinstance(settings, dict):
         raise InvalidArgument(f"{path} must hold one JSON object, got {type(settings).__name__}")
     known = {*_OWN, *signature(measure_noise).parameters} - {"progress"}
-    unknown, missing = sorted(set(settings) - known), [name for name in _OWN if name not in settings and name != "tokenizer"]
+    unknown, missing = (
+        sorted(set(settings) - known),
+        [name for name in _OWN if name not in settings and name != "tokenizer"],
+    )
     if unknown or missing:
         what = f"knows no {', '.join(unknown)}" if unknown else f"lacks {', '.join(missing)}"
         raise InvalidArgument(f"{path} {what}; it may hold {', '.join(sorted(known))}")
@@ -94,7 +100,9 @@ def read_rows(path):
             except ValueError as error:
                 raise InvalidArgument(f"{path}, line {number}: must be JSON: {error}") from error
             if not isinstance(row, dict) or "prompt" not in row:
-                raise InvalidArgument(f"{path}, line {number}: must be an object with a field prompt, got {line.strip()[:60]}")
+                raise InvalidArgument(
+                    f"{path}, line {number}: must be an object with a field prompt, got {line.strip()[:60]}"
+                )
             rows.append(row)
     return rows
 

@@ -14,7 +14,8 @@ SCOPES = ("all", "lora", "last")
 class Scores:
     """Of n rollouts.
 
-    squared_norm: (n,) exact squared norm of each score. sketch: (n, width) float32 random projections: the inner product
+    squared_norm: (n,) exact squared norm of each score. sketch: (n, width) float32 random projections: the inner
+        product
     of two is that of the scores, without bias, with a standard deviation of about their norms over sqrt(width).
     miss, length: (n,) proxies of the squared norm: sum over tokens of (1 - p)^2, and the number of tokens.
     """
@@ -58,8 +59,8 @@ def scores(model, rollouts, *, scope="all", width=4096, per_token=False, seed=0,
         quiet("gradients", row, count)
         prompt = rollouts.prompt_ids[row // k]
         ids = torch.tensor([prompt + completion], device=device)
-        logits = model(input_ids=ids).logits[0, len(prompt) - 1:-1].float()
-        log_prob = torch.log_softmax(logits, -1).gather(1, ids[0, len(prompt):, None])[:, 0]
+        logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
+        log_prob = torch.log_softmax(logits, -1).gather(1, ids[0, len(prompt) :, None])[:, 0]
         total = log_prob.sum() / len(completion) if per_token else log_prob.sum()
         gradients = torch.autograd.grad(total, weights, allow_unused=True)
         squares, sketch = _sketch(gradients, weights, width, seed)

@@ -12,13 +12,28 @@ RESAMPLES = 1000
 SMALLEST = 4  # rollouts per prompt, of which a perfect prior takes two halves of the others
 
 
-def measure_noise(model, tokenizer, dataset, reward, *, prompts=64, rollouts=16, maximum_tokens=256, temperature=1.0,
-                  scope="all", width=4096, per_token=False, batch_size=64, seed=0, progress=None):
+def measure_noise(
+    model,
+    tokenizer,
+    dataset,
+    reward,
+    *,
+    prompts=64,
+    rollouts=16,
+    maximum_tokens=256,
+    temperature=1.0,
+    scope="all",
+    width=4096,
+    per_token=False,
+    batch_size=64,
+    seed=0,
+    progress=None,
+):
     """The NoiseReport of a model (method section 13).
 
     model: a causal language model of transformers, on its device. tokenizer: its own.
-    dataset: rows as dicts with a "prompt", text or chat messages; a list or a dataset of Hugging Face. `prompts` of them
-        are drawn.
+    dataset: rows as dicts with a "prompt", text or chat messages; a list or a dataset of Hugging Face. `prompts` of
+        them are drawn.
     reward: function as TRL calls it: reward(prompts=, completions=, and every other column) -> list of floats.
     rollouts: per prompt, at least 4; more make the perfect prior sharper.
     scope: "all", "lora" or "last": the weights whose gradient is looked at: all that train, those of adapters, those of
@@ -35,11 +50,22 @@ def measure_noise(model, tokenizer, dataset, reward, *, prompts=64, rollouts=16,
         raise InvalidArgument(f"prompts must lie between 2 and the {len(dataset)} of the dataset, got {prompts}")
     drawn = np.random.default_rng(seed).choice(len(dataset), prompts, replace=False)
     made = sample_rollouts(
-        model, tokenizer, [dataset[int(number)] for number in drawn], reward, rollouts=rollouts,
-        maximum_tokens=maximum_tokens, temperature=temperature, batch_size=batch_size, seed=seed, progress=progress)
+        model,
+        tokenizer,
+        [dataset[int(number)] for number in drawn],
+        reward,
+        rollouts=rollouts,
+        maximum_tokens=maximum_tokens,
+        temperature=temperature,
+        batch_size=batch_size,
+        seed=seed,
+        progress=progress,
+    )
     if np.ptp(made.rewards) == 0:
-        raise InvalidArgument(f"all {made.rewards.size} rewards are {made.rewards.flat[0]:g}: there is no gradient whose "
-                              "noise could be measured; take other prompts or more of them")
+        raise InvalidArgument(
+            f"all {made.rewards.size} rewards are {made.rewards.flat[0]:g}: there is no gradient whose "
+            "noise could be measured; take other prompts or more of them"
+        )
     found = scores(model, made, scope=scope, width=width, per_token=per_token, seed=seed, progress=progress)
     tokens = float(np.mean(list(map(len, made.completion_ids))))
     return noise_report(made.rewards, found, tokens, seed=seed)
@@ -67,13 +93,33 @@ def noise_report(rewards, found, tokens, *, seed=0):
             control = noise, resampled_noise
         rows.append((name, siblings, within, resampled, noise, resampled_noise))
     return NoiseReport(
-        prompts=count, rollouts=k, tokens=tokens,
-        success=float(rewards.mean()), spread=_spread(rewards), norm_ratio=_norm_ratio(rewards, norms),
-        between=float(between), between_interval=_interval(between_resampled),
-        rows=tuple(sorted((
-            NoiseRow(name, siblings, float(within), _interval(resampled), float(noise), _interval(resampled_noise),
-                     float(noise / control[0]), _interval(resampled_noise / control[1]))
-            for name, siblings, within, resampled, noise, resampled_noise in rows), key=lambda row: row.noise)))
+        prompts=count,
+        rollouts=k,
+        tokens=tokens,
+        success=float(rewards.mean()),
+        spread=_spread(rewards),
+        norm_ratio=_norm_ratio(rewards, norms),
+        between=float(between),
+        between_interval=_interval(between_resampled),
+        rows=tuple(
+            sorted(
+                (
+                    NoiseRow(
+                        name,
+                        siblings,
+                        float(within),
+                        _interval(resampled),
+                        float(noise),
+                        _interval(resampled_noise),
+                        float(noise / control[0]),
+                        _interval(resampled_noise / control[1]),
+                    )
+                    for name, siblings, within, resampled, noise, resampled_noise in rows
+                ),
+                key=lambda row: row.noise,
+            )
+        ),
+    )
 
 
 def _mean_gradients(rewards, sketch):

@@ -17,8 +17,11 @@ def draw_noise(report, path):
     axes.set_yticks(range(len(report.rows)), [row.baseline for row in reversed(report.rows)])
     axes.set_xscale("log")
     axes.set_xlabel("noise of a step at equal cost, batch mean with one rollout per prompt = 1")
-    axes.set_title(f"{report.prompts} prompts x {report.rollouts} rollouts, failures/successes {report.norm_ratio:.2f}",
-                   loc="left", color=INK)
+    axes.set_title(
+        f"{report.prompts} prompts x {report.rollouts} rollouts, failures/successes {report.norm_ratio:.2f}",
+        loc="left",
+        color=INK,
+    )
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     save_figure(figure, path)

@@ -9,7 +9,8 @@ class NoiseRow:
 
     rollouts: per prompt, at which `noise` is least for it at equal cost (1 for baselines that need no sibling).
     within: noise of one rollout within its prompt, E[W (r - b)^2] less the squared norm of the prompt's mean gradient.
-    noise: of a step per rollout, within + rollouts x between. relative: noise over that of the batch mean with one rollout.
+    noise: of a step per rollout, within + rollouts x between. relative: noise over that of the batch mean with one
+        rollout.
     *_interval: 95 %, by bootstrap over prompts.
     """
 
@@ -28,9 +29,9 @@ class NoiseReport:
     """The noise of the gradient of one model on one set of prompts.
 
     prompts, rollouts, tokens: how many, rollouts and mean tokens per prompt and rollout.
-    success: mean reward. spread: Var(p) / (Var(p) + E p (1 - p)), the share of the rewards' variance that a perfect prior
-        explains. norm_ratio: mean squared norm of the score of rollouts with less than the mean reward over that of the
-        others; 1 where the value of a prompt is the best baseline.
+    success: mean reward. spread: Var(p) / (Var(p) + E p (1 - p)), the share of the rewards' variance that a perfect
+        prior explains. norm_ratio: mean squared norm of the score of rollouts with less than the mean reward over that
+        of the others; 1 where the value of a prompt is the best baseline.
     between: variance over prompts of the prompt's mean gradient.
     rows: NoiseRow of every baseline, the least noise first.
     """
@@ -54,11 +55,15 @@ class NoiseReport:
         """The finding in words."""
         best, control = self.rows[0], self.row("batch mean")
         if best is control or best.relative_interval[1] >= 1:
-            return ("Here no baseline is measurably better than the mean of the batch with one rollout per prompt "
-                    f"(the least noise: {best.baseline}, {best.relative:.2f} of its).")
-        return (f"Here the least noise is that of {best.baseline} with {best.rollouts} "
-                f"rollout{'s' if best.rollouts > 1 else ''} per prompt: {best.relative:.2f} of the mean of the batch "
-                f"({best.relative_interval[0]:.2f} to {best.relative_interval[1]:.2f}).")
+            return (
+                "Here no baseline is measurably better than the mean of the batch with one rollout per prompt "
+                f"(the least noise: {best.baseline}, {best.relative:.2f} of its)."
+            )
+        return (
+            f"Here the least noise is that of {best.baseline} with {best.rollouts} "
+            f"rollout{'s' if best.rollouts > 1 else ''} per prompt: {best.relative:.2f} of the mean of the batch "
+            f"({best.relative_interval[0]:.2f} to {best.relative_interval[1]:.2f})."
+        )
 
     def as_dict(self):
         """Everything as plain types."""

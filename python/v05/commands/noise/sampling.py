@@ -22,8 +22,19 @@ class Rollouts:
 
 
 @torch.no_grad()
-def sample_rollouts(model, tokenizer, rows, reward, *, rollouts=16, maximum_tokens=256, temperature=1.0, batch_size=64,
-                    seed=0, progress=None):
+def sample_rollouts(
+    model,
+    tokenizer,
+    rows,
+    reward,
+    *,
+    rollouts=16,
+    maximum_tokens=256,
+    temperature=1.0,
+    batch_size=64,
+    seed=0,
+    progress=None,
+):
     """Rollouts of `model` for rows of a dataset.
 
     rows: dicts with a "prompt", text or chat messages, as TRL has them; the other columns go to the reward.
@@ -45,13 +56,20 @@ def sample_rollouts(model, tokenizer, rows, reward, *, rollouts=16, maximum_toke
     order = [number for number in range(len(rows)) for _ in range(rollouts)]
     for start in range(0, len(order), batch_size):
         quiet("rollouts", start, len(order))
-        given = [prompt_ids[number] for number in order[start:start + batch_size]]
+        given = [prompt_ids[number] for number in order[start : start + batch_size]]
         longest = max(map(len, given))
         ids = torch.tensor([[pad] * (longest - len(each)) + each for each in given], device=device)
         mask = torch.tensor([[0] * (longest - len(each)) + [1] * len(each) for each in given], device=device)
         made = model.generate(
-            input_ids=ids, attention_mask=mask, do_sample=True, temperature=temperature, top_k=0, top_p=1.0,
-            max_new_tokens=maximum_tokens, pad_token_id=pad)
+            input_ids=ids,
+            attention_mask=mask,
+            do_sample=True,
+            temperature=temperature,
+            top_k=0,
+            top_p=1.0,
+            max_new_tokens=maximum_tokens,
+            pad_token_id=pad,
+        )
         completion_ids += [_until_end(each, ends) for each in made[:, longest:].tolist()]
     model.train(was_training)
     quiet("rollouts", len(order), len(order))
@@ -67,7 +85,7 @@ def _tokens(tokenizer, prompt):
 def _until_end(tokens, ends):
     for place, token in enumerate(tokens):
         if token in ends:
-            return tokens[:place + 1]
+            return tokens[: place + 1]
     return tokens
 
 
@@ -82,5 +100,7 @@ def _rewards(tokenizer, rows, order, completion_ids, reward, rollouts):
     except (TypeError, ValueError) as error:
         raise InvalidArgument(f"reward must return one number per completion: {error}") from error
     if found.shape != (len(order),) or not np.isfinite(found).all():
-        raise InvalidArgument(f"reward must return one finite number per completion ({len(order)}), got shape {found.shape}")
+        raise InvalidArgument(
+            f"reward must return one finite number per completion ({len(order)}), got shape {found.shape}"
+        )
     return found.reshape(-1, rollouts)

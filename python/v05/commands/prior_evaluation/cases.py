@@ -75,8 +75,10 @@ def cases_of_scores(context, query=None, *, prompts=None, reward_range=None, rol
         if name not in shown:
             raise InvalidArgument(f"{query}: no context in {context} is of {' / '.join(map(str, name))}")
     if query is None and not 2 <= folds <= min(map(len, shown.values())):
-        raise InvalidArgument(f"folds must lie between 2 and the {min(map(len, shown.values()))} prompts of the smallest "
-                              f"context, got {folds}")
+        raise InvalidArgument(
+            f"folds must lie between 2 and the {min(map(len, shown.values()))} prompts of the smallest "
+            f"context, got {folds}"
+        )
     queries = [score for scores in asked.values() for score in scores]
     ends = np.cumsum([0] + [len(scores) for scores in asked.values()])
     episodes = []
@@ -85,8 +87,13 @@ def cases_of_scores(context, query=None, *, prompts=None, reward_range=None, rol
         part = (rows - rows[0]) % folds
         for fold in [None] if query is not None else range(folds):
             known = [score for row, score in enumerate(shown[name]) if fold is None or part[row] != fold]
-            episodes.append(Episode(rows if fold is None else rows[part == fold], [score.prompt for score in known],
-                                    np.array([score.score for score in known])))
+            episodes.append(
+                Episode(
+                    rows if fold is None else rows[part == fold],
+                    [score.prompt for score in known],
+                    np.array([score.score for score in known]),
+                )
+            )
     low, high = reward_range
     share = (np.array([score.score for score in queries]) - low) / (high - low)
     rollouts = _rollouts(share, rollouts)
@@ -111,7 +118,8 @@ def _rollouts(share, given):
         found = next(fits, None)
         if found is None:
             raise InvalidArgument(
-                f"rollouts must be given: the scores are means of no number of successes up to {MOST_ROLLOUTS}")
+                f"rollouts must be given: the scores are means of no number of successes up to {MOST_ROLLOUTS}"
+            )
         return found
     if given < 1 or not np.allclose(share * given, np.rint(share * given), rtol=0, atol=1e-4):
         raise InvalidArgument(f"rollouts must be what the scores are means of, got {given}, which does not fit them")

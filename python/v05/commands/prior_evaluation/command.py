@@ -11,9 +11,12 @@ def add_command(commands):
     priors = commands.add_parser("priors", help="compare priors for prompts never seen, and others")
     actions = priors.add_subparsers(required=True, metavar="ACTION")
     evaluate = actions.add_parser(
-        "evaluate", help="how well priors predict on your data, and what baselines they make",
-        description="Compares priors on a rollout log (formats as for `v05 replay`), or on files of scores in the layout of "
-        "V_0: lines with dataset, id, model, step and score, and prompts.jsonl with the texts beside them.")
+        "evaluate",
+        help="how well priors predict on your data, and what baselines they make",
+        description="Compares priors on a rollout log (formats as for `v05 replay`), or on files of scores in the "
+        "layout of "
+        "V_0: lines with dataset, id, model, step and score, and prompts.jsonl with the texts beside them.",
+    )
     evaluate.add_argument("log", nargs="?", metavar="LOG", help="rollout log, file or directory")
     evaluate.add_argument("--out", metavar="FILE", help="draw the result into this .png, .pdf or .svg")
     evaluate.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -28,7 +31,13 @@ def add_command(commands):
     add("--score-rollouts", type=int, metavar="N", help="rollouts a score is the mean of (default: detected)")
     add("--reward-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="default: detected; -1 1 for scores")
     add_log_options(add)
-    add("--only-visits", nargs=2, type=int, metavar=("FIRST", "LAST"), help="only these visits of a prompt; 1 1: first ones")
+    add(
+        "--only-visits",
+        nargs=2,
+        type=int,
+        metavar=("FIRST", "LAST"),
+        help="only these visits of a prompt; 1 1: first ones",
+    )
     add("--encoder", metavar="MODEL", help="a sentence-transformers model, name or path, to compare with TF-IDF")
     add("--heads", nargs="+", metavar="HEAD", help="gp, ridge, knn (default: all)")
     add("--rollouts", nargs="+", type=int, metavar="N", help="rollouts to make baselines from (default: 2 4 8)")

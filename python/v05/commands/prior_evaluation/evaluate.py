@@ -49,10 +49,33 @@ class Evaluation:
         return plain(content)
 
 
-def evaluate(log=None, *, context=None, query=None, prompts=None, reward_range=None, reward=(), prompt=None, group=None,
-             step=None, exclude=None, only_prompts=None, keep_evaluation=False, only_visits=None,
-             score_rollouts=None, folds=8, encoder=None, heads=tuple(HEADS), rollouts=(2, 4, 8), discount=0.8,
-             context_size=256, refits=40, splits=8, seed=0, progress=None):
+def evaluate(
+    log=None,
+    *,
+    context=None,
+    query=None,
+    prompts=None,
+    reward_range=None,
+    reward=(),
+    prompt=None,
+    group=None,
+    step=None,
+    exclude=None,
+    only_prompts=None,
+    keep_evaluation=False,
+    only_visits=None,
+    score_rollouts=None,
+    folds=8,
+    encoder=None,
+    heads=tuple(HEADS),
+    rollouts=(2, 4, 8),
+    discount=0.8,
+    context_size=256,
+    refits=40,
+    splits=8,
+    seed=0,
+    progress=None,
+):
     """Compares priors and returns an Evaluation. Give either a log or a context.
 
     log: a rollout log as for v05.replay. At each step the priors know all rollouts of the steps before: the logged
@@ -82,12 +105,22 @@ def evaluate(log=None, *, context=None, query=None, prompts=None, reward_range=N
     if unknown or not heads:
         raise InvalidArgument(f"heads must be one or more of {', '.join(HEADS)}, got {', '.join(unknown) or 'none'}")
     if log is not None:
-        cases = cases_of_log(log, reward_range=reward_range, only_visits=only_visits, context_size=context_size, refits=refits,
-                             progress=progress, fields=fields_of(reward, prompt, group, step), exclude=exclude,
-                             only_prompts=only_prompts, keep_evaluation=keep_evaluation)
+        cases = cases_of_log(
+            log,
+            reward_range=reward_range,
+            only_visits=only_visits,
+            context_size=context_size,
+            refits=refits,
+            progress=progress,
+            fields=fields_of(reward, prompt, group, step),
+            exclude=exclude,
+            only_prompts=only_prompts,
+            keep_evaluation=keep_evaluation,
+        )
     else:
-        cases = cases_of_scores(context, query, prompts=prompts, reward_range=reward_range, rollouts=score_rollouts,
-                                folds=folds)
+        cases = cases_of_scores(
+            context, query, prompts=prompts, reward_range=reward_range, rollouts=score_rollouts, folds=folds
+        )
     values, notes = _predictions(cases, encoder, heads, discount, progress)
     notes = [*cases.notes, *notes]
     visits, values = cases.visits.only_asked(), {name: value[cases.visits.asked] for name, value in values.items()}
@@ -98,8 +131,10 @@ def evaluate(log=None, *, context=None, query=None, prompts=None, reward_range=N
     most = int(visits.count.max()) - 2
     sizes = [size for size in sorted(set(rollouts)) if 1 <= size <= most]
     if len(sizes) < len(set(rollouts)):
-        notes.append(f"baselines are made from at most {most} rollouts: two more are needed to judge them, and visits have "
-                     f"{most + 2} at most")
+        notes.append(
+            f"baselines are made from at most {most} rollouts: two more are needed to judge them, and visits have "
+            f"{most + 2} at most"
+        )
     found = tuple(qualities(visits, values, cases.reward_range, baseline=CONSTANT, seed=seed, progress=progress))
     rules = RULES
     if not np.isin(visits.reward, cases.reward_range).all():
@@ -108,17 +143,30 @@ def evaluate(log=None, *, context=None, query=None, prompts=None, reward_range=N
         notes.append(f"{left_out} is left out: it is for rewards that are each an end of the reward range")
     baselines = {}
     for name, value in values.items():
-        setting = Setting(reward_range=cases.reward_range, prior="logged", splits=splits, seed=seed,
-                          progress=lambda stage, done, total: progress(f"baselines with {name}, {stage}", done, total))
+        setting = Setting(
+            reward_range=cases.reward_range,
+            prior="logged",
+            splits=splits,
+            seed=seed,
+            progress=lambda stage, done, total, name=name: progress(f"baselines with {name}, {stage}", done, total),
+        )
         rows = []
         for size in sizes:
             scores = score(replace(visits, logged_prior=value), setting, size, rules)
             rows += compare(scores, visits.prompt[scores.visit], seed=seed)
         baselines[name] = tuple(rows)
     return Evaluation(
-        name=cases.name, kind=cases.kind, visits=len(visits.count), prompts=len(np.unique(visits.prompt)),
-        contexts=len(visits.batches) - 1, rollouts=float(visits.count.mean()), reward_range=cases.reward_range,
-        qualities=found, baselines=baselines, notes=tuple(notes))
+        name=cases.name,
+        kind=cases.kind,
+        visits=len(visits.count),
+        prompts=len(np.unique(visits.prompt)),
+        contexts=len(visits.batches) - 1,
+        rollouts=float(visits.count.mean()),
+        reward_range=cases.reward_range,
+        qualities=found,
+        baselines=baselines,
+        notes=tuple(notes),
+    )
 
 
 def _predictions(cases, encoder, heads, discount, progress):
@@ -132,8 +180,9 @@ def _predictions(cases, encoder, heads, discount, progress):
         if encoder is not None:
             models[f"{encoder if isinstance(encoder, str) else 'embedding'}, {heads[0]}"] = encoder, heads[0]
         for name, (given, head) in models.items():
-            values[name], problems = _in_context(cases, InContextPrior(given, head, reward_range=cases.reward_range), name,
-                                                 progress)
+            values[name], problems = _in_context(
+                cases, InContextPrior(given, head, reward_range=cases.reward_range), name, progress
+            )
             notes += [problem for problem in problems if problem not in notes]
     if cases.kind == "log":
         if not np.isnan(cases.visits.logged_prior).all():

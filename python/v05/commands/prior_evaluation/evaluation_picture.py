@@ -13,7 +13,9 @@ def draw_evaluation(evaluation, path):
     """Writes the picture: area under the ROC curve of each prior, and for each rule the error of the baseline relative
     to the group mean against rollouts. The ending of `path` decides the format (.png, .pdf, .svg)."""
     check_picture(path)
-    rules = list(dict.fromkeys(row.rule for rows in evaluation.baselines.values() for row in rows if row.rule != "grpo"))
+    rules = list(
+        dict.fromkeys(row.rule for rows in evaluation.baselines.values() for row in rows if row.rule != "grpo")
+    )
     figure, axes = new_figure(5 + 4.2 * len(rules), 5, 1, 1 + len(rules))
     first, *others = axes[0]
     _draw_auc(first, evaluation.qualities)
@@ -29,11 +31,21 @@ def draw_evaluation(evaluation, path):
 
 def _draw_auc(axes, qualities):
     places = np.arange(len(qualities))[::-1]
-    for shift, figure, label, marker in ((0.12, "auc", "over all", "o"), (-0.12, "auc_within", "within a context", "D")):
+    for shift, figure, label, marker in (
+        (0.12, "auc", "over all", "o"),
+        (-0.12, "auc_within", "within a context", "D"),
+    ):
         value = np.array([getattr(quality, figure) for quality in qualities])
         low, high = np.array([getattr(quality, f"{figure}_interval") for quality in qualities]).T
-        axes.errorbar(value, places + shift, xerr=np.clip([value - low, high - value], 0, None), fmt=marker, capsize=3,
-                      color=COLOURS[1] if figure == "auc" else COLOURS[4], label=label)
+        axes.errorbar(
+            value,
+            places + shift,
+            xerr=np.clip([value - low, high - value], 0, None),
+            fmt=marker,
+            capsize=3,
+            color=COLOURS[1] if figure == "auc" else COLOURS[4],
+            label=label,
+        )
     axes.axvline(0.5, color=FAINT, linestyle="--")
     axes.set_yticks(places, [quality.prior for quality in qualities])
     axes.set_title("Area under the ROC curve")
@@ -48,9 +60,16 @@ def _draw_errors(axes, baselines, rule):
             continue
         relative = np.array([row.relative for row in rows])
         low, high = np.array([row.relative_interval for row in rows]).T
-        axes.errorbar([row.rollouts * 1.03 ** (number - 2) for row in rows], relative,
-                      yerr=np.clip([relative - low, high - relative], 0, None), capsize=3, marker="o", markersize=4,
-                      color=COLOURS[number % len(COLOURS)], label=prior)
+        axes.errorbar(
+            [row.rollouts * 1.03 ** (number - 2) for row in rows],
+            relative,
+            yerr=np.clip([relative - low, high - relative], 0, None),
+            capsize=3,
+            marker="o",
+            markersize=4,
+            color=COLOURS[number % len(COLOURS)],
+            label=prior,
+        )
     sizes = sorted({row.rollouts for rows in baselines.values() for row in rows})
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes])

@@ -4,7 +4,8 @@ from ..tables import NAMES, check_tables, escape, interval_text, number_text, re
 
 HOW = (
     "How: AUC is the share of pairs of a prompt solved at least half of the time and another that are put in the right "
-    "order; within: pairs of one context (policy and step). The squared error has the sampling noise taken off. A baseline "
+    "order; within: pairs of one context (policy and step). The squared error has the sampling noise taken off. A "
+    "baseline "
     "is made from some rollouts of a visit and judged by the others. In brackets: 95% bootstrap intervals over prompts."
 )
 
@@ -18,8 +19,11 @@ def print_evaluation(evaluation, console=None):
     console = console or Console()
     low, high = evaluation.reward_range
     console.print(f"\n[bold]{escape(evaluation.name)}[/bold]", soft_wrap=True)
-    console.print(f"{evaluation.visits:,} visits of {evaluation.prompts:,} prompts in {evaluation.contexts:,} contexts, "
-                  f"{evaluation.rollouts:.1f} rollouts per visit; rewards from {low:g} to {high:g}", highlight=False)
+    console.print(
+        f"{evaluation.visits:,} visits of {evaluation.prompts:,} prompts in {evaluation.contexts:,} contexts, "
+        f"{evaluation.rollouts:.1f} rollouts per visit; rewards from {low:g} to {high:g}",
+        highlight=False,
+    )
     console.print(Padding(_quality_table(evaluation), (1, 0, 0, 0)))
     if any(evaluation.baselines.values()):
         console.print(Padding(_baseline_table(evaluation), (1, 0, 0, 0)))
@@ -48,21 +52,31 @@ def _quality_table(evaluation):
 
 def _baseline_table(evaluation):
     sizes = sorted({row.rollouts for rows in evaluation.baselines.values() for row in rows})
-    rules = list(dict.fromkeys(row.rule for rows in evaluation.baselines.values() for row in rows if row.rule != "grpo"))
+    rules = list(
+        dict.fromkeys(row.rule for rows in evaluation.baselines.values() for row in rows if row.rule != "grpo")
+    )
     table = report_table("Squared error of the baseline, relative to the group mean")
     table.add_column("rollouts", justify="right")
     table.add_column("prior")
     for rule in rules:
         table.add_column(NAMES[rule], justify="right")
     for size in sizes:
-        mean = next(row.error for rows in evaluation.baselines.values() for row in rows
-                    if (row.rule, row.rollouts) == ("grpo", size))
+        mean = next(
+            row.error
+            for rows in evaluation.baselines.values()
+            for row in rows
+            if (row.rule, row.rollouts) == ("grpo", size)
+        )
         mean = f"[dim]error {number_text(mean, '{:.4f}')}[/dim]"
         table.add_row(str(size), "[dim]group mean[/dim]", mean, *[""] * (len(rules) - 1))
         for prior, rows in evaluation.baselines.items():
             found = {row.rule: row for row in rows if row.rollouts == size}
-            cells = ["[dim]–[/dim]" if not found[rule].applied else
-                     interval_text(found[rule].relative, found[rule].relative_interval, "{:.3f}") for rule in rules]
+            cells = [
+                "[dim]–[/dim]"
+                if not found[rule].applied
+                else interval_text(found[rule].relative, found[rule].relative_interval, "{:.3f}")
+                for rule in rules
+            ]
             table.add_row("", escape(prior), *cells)
         table.add_section()
     return table

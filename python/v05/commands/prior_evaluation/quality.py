@@ -56,7 +56,11 @@ def qualities(visits, values, reward_range, *, baseline="constant", seed=0, prog
             return _auc(values[rows], solved[rows], context[rows], weights[:, rows])
 
         one = np.zeros_like(context)
-        gain = auc(common, value, one) - auc(common, values[baseline], one) if len(common) else np.full(len(weights), np.nan)
+        gain = (
+            auc(common, value, one) - auc(common, values[baseline], one)
+            if len(common)
+            else np.full(len(weights), np.nan)
+        )
         difference = (value - mean) ** 2 - noise
         figures = {
             "auc": auc(known, value, one),

@@ -74,8 +74,12 @@ def _draw(visits, setting, usable, rule, baseline, initial):
             calibration = running.calibration if baseline == "calibrated" else None
             known = calibration is not None and calibration.groups >= 8
             with v05.Allocator(
-                prior[tried], rule=rule, reward_range=setting.reward_range, initial=initial,
-                maximum=np.minimum(visits.count[batch[tried]] - HELD_OUT, MOST), calibration=calibration if known else None,
+                prior[tried],
+                rule=rule,
+                reward_range=setting.reward_range,
+                initial=initial,
+                maximum=np.minimum(visits.count[batch[tried]] - HELD_OUT, MOST),
+                calibration=calibration if known else None,
             ) as allocator:
                 drawn[batch[tried]] = _drive(allocator, visits, batch[tried])
                 baselines[batch[tried]] = allocator.estimate().baseline
@@ -86,8 +90,11 @@ def _draw(visits, setting, usable, rule, baseline, initial):
     tried = np.flatnonzero(usable & visits.asked)
     truth, noise = held_out(visits, tried, drawn[tried])
     return Drawn(
-        visit=tried, rollouts=drawn[tried], error=(baselines[tried] - truth) ** 2 - noise,
-        within=held_out(visits, tried, 0)[1] * visits.count[tried])
+        visit=tried,
+        rollouts=drawn[tried],
+        error=(baselines[tried] - truth) ** 2 - noise,
+        within=held_out(visits, tried, 0)[1] * visits.count[tried],
+    )
 
 
 def _drive(allocator, visits, batch):

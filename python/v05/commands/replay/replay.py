@@ -20,8 +20,24 @@ def shipped_log():
 
 
 def replay(
-    log=None, *, rollouts=None, reward_range=None, prior="auto", discount=0.8, full_history=False, only_visits=None, reward=(),
-    prompt=None, group=None, step=None, exclude=None, only_prompts=None, keep_evaluation=False, splits=8, seed=0, progress=None,
+    log=None,
+    *,
+    rollouts=None,
+    reward_range=None,
+    prior="auto",
+    discount=0.8,
+    full_history=False,
+    only_visits=None,
+    reward=(),
+    prompt=None,
+    group=None,
+    step=None,
+    exclude=None,
+    only_prompts=None,
+    keep_evaluation=False,
+    splits=8,
+    seed=0,
+    progress=None,
 ):
     """Replays a rollout log in time order and returns a `Report`.
 
@@ -53,8 +69,14 @@ def replay(
     """
     check_sampling(splits, seed)
     quiet = progress or (lambda stage, done, total: None)
-    content = read_log(log or shipped_log(), fields=fields_of(reward, prompt, group, step), exclude=exclude,
-                       only_prompts=only_prompts, keep_evaluation=keep_evaluation, progress=quiet)
+    content = read_log(
+        log or shipped_log(),
+        fields=fields_of(reward, prompt, group, step),
+        exclude=exclude,
+        only_prompts=only_prompts,
+        keep_evaluation=keep_evaluation,
+        progress=quiet,
+    )
     visits = gather_visits(content, only_visits)
     setting = Setting(
         reward_range=detect_reward_range(content, reward_range),
@@ -66,8 +88,12 @@ def replay(
         progress=quiet,
     )
     if content.reward.min() == content.reward.max():
-        raise LogError(content.name, None, f"every reward is {content.reward[0]:g}: no baseline is better than another; check "
-                       "that this is the reward (--reward FIELD)")
+        raise LogError(
+            content.name,
+            None,
+            f"every reward is {content.reward[0]:g}: no baseline is better than another; check "
+            "that this is the reward (--reward FIELD)",
+        )
     sizes = _sizes(content, visits, rollouts)
     headline = 4 if 4 in sizes else sizes[-1]
     two_valued = bool(np.isin(visits.reward, setting.reward_range).all())
@@ -121,9 +147,12 @@ def _sizes(content, visits, rollouts):
     """Numbers of rollouts to estimate with; two more must be there to score with."""
     most = int(visits.count[visits.asked].max()) - 2
     if most < 1:
-        problem = (f"no prompt has more than {most + 2} rollouts at one step; a replay needs 3, one to estimate with and two to "
-                   "score with; where the rollouts of a prompt differ in prompt or step, name the right fields by --prompt, "
-                   "--group, --step")
+        problem = (
+            f"no prompt has more than {most + 2} rollouts at one step; a replay needs 3, one to estimate with and two "
+            f"to "
+            "score with; where the rollouts of a prompt differ in prompt or step, name the right fields by --prompt, "
+            "--group, --step"
+        )
         raise LogError(content.name, None, problem)
     if rollouts is None:
         return [2**power for power in range(most.bit_length())]
@@ -155,5 +184,8 @@ def _notes(content, visits, setting, rows, headline):
         if row.rollouts == headline and row.rule == "grpo" and row.visits < asked:
             yield f"{asked - row.visits} visits have fewer than {headline + 2} rollouts and were not scored."
         if row.rollouts == headline and row.rule == "calibrated" and row.applied < 1:
-            yield (f"The calibrated rule had too few groups with a prior at {1 - row.applied:.0%} of the visits (the first step, "
-                   "small steps) and fell back to v05 there.")
+            yield (
+                f"The calibrated rule had too few groups with a prior at {1 - row.applied:.0%} of the visits (the "
+                f"first step, "
+                "small steps) and fell back to v05 there."
+            )

@@ -78,7 +78,10 @@ class Report:
     def supported(self):
         """Whether enough visits could be scored, and their error is known well enough, for a closing sentence."""
         row = self.row("v05")
-        return row.visits >= max(FEWEST_VISITS, self.visits / 2) and not np.isnan([row.worth, *row.relative_interval]).any()
+        return (
+            row.visits >= max(FEWEST_VISITS, self.visits / 2)
+            and not np.isnan([row.worth, *row.relative_interval]).any()
+        )
 
     @property
     def sentence(self):
@@ -86,10 +89,16 @@ class Report:
         row, calibrated = self.row("v05"), self.row("calibrated")
         rollouts = f"{self.headline} {_plural('rollout', self.headline)}"
         if not self.supported:
-            why = ("no error of the group mean stands out of the noise" if row.visits >= max(FEWEST_VISITS, self.visits / 2) else
-                   f"{FEWEST_VISITS} and half of all are needed")
-            return (f"Nothing can be concluded: {row.visits:,} of {self.visits:,} visits could be scored with {rollouts}, and "
-                    f"{why}.")
+            why = (
+                "no error of the group mean stands out of the noise"
+                if row.visits >= max(FEWEST_VISITS, self.visits / 2)
+                else f"{FEWEST_VISITS} and half of all are needed"
+            )
+            return (
+                f"Nothing can be concluded: {row.visits:,} of {self.visits:,} visits could be scored with {rollouts}, "
+                f"and "
+                f"{why}."
+            )
         first, second = _compared(row), _compared(calibrated) if calibrated.applied else ""
         same = "has the baseline error of"
         if first.startswith(same) and second.startswith(same):
@@ -170,9 +179,15 @@ def _compared(row):
     """A rule's error against that of a plain mean, as far as its interval tells them apart."""
     low, high = row.relative_interval
     if low <= 1 <= high:
-        return f"has no baseline error that can be told from the group mean's ({row.relative:.2f} of it, {low:.2f} to {high:.2f})"
+        return (
+            f"has no baseline error that can be told from the group mean's ({row.relative:.2f} of it, {low:.2f} to "
+            f"{high:.2f})"
+        )
     if row.worth == np.inf:
-        return f"has a baseline error too small to be measured: that of a plain mean of more than {row.worth_interval[0]:.1f}"
+        return (
+            f"has a baseline error too small to be measured: that of a plain mean of more than "
+            f"{row.worth_interval[0]:.1f}"
+        )
     low, high = row.worth_interval
     until = f"{low:.1f} to {high:.1f}" if isfinite(high) else f"{low:.1f} or more"
     return f"has the baseline error of a plain mean of {row.worth:.1f} ({until})"

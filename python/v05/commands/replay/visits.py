@@ -67,9 +67,15 @@ class Visits:
         rows = np.flatnonzero(self.asked)
         count, batch = self.count[rows], np.repeat(np.arange(len(self.batches) - 1), np.diff(self.batches))[rows]
         return Visits(
-            prompt=self.prompt[rows], count=count, start=np.cumsum(count) - count, reward=self.rewards(rows),
-            logged_prior=self.logged_prior[rows], earlier=self.earlier[rows], asked=self.asked[rows],
-            batches=np.append(np.flatnonzero(np.diff(batch, prepend=-1) != 0), len(rows)))
+            prompt=self.prompt[rows],
+            count=count,
+            start=np.cumsum(count) - count,
+            reward=self.rewards(rows),
+            logged_prior=self.logged_prior[rows],
+            earlier=self.earlier[rows],
+            asked=self.asked[rows],
+            batches=np.append(np.flatnonzero(np.diff(batch, prepend=-1) != 0), len(rows)),
+        )
 
     def rewards(self, visits, skip=0, take=None):
         """The rewards of some visits one after the other, without the first `skip` of each and at most `take`.
