@@ -22,18 +22,18 @@ from .training.advantage_estimator import AdvantageEstimator
 __version__ = "0.1.0"
 
 
-def abi_version():
+def abi_version() -> int:
     """ABI version of the loaded library (V05_ABI_VERSION of its header)."""
     return _library.v05_abi_version()
 
 
-def library_path():
+def library_path() -> str:
     """Path of the loaded libv05.so. Header: ../include/v05.h, pkg-config file: pkgconfig/v05.pc, both from its
     folder."""
     return str(_PATH)
 
 
-def build_mode():
+def build_mode() -> str:
     """How the library was built: "embedded" (what ships) or "hosted"."""
     return _library.v05_build_mode().decode()
 

@@ -2,20 +2,21 @@
 
 
 class Error(Exception):
-    """Root of all exceptions of v05."""
+    """Root of all exceptions of v05.
 
-    __module__ = "v05"
-
-
-class InvalidArgument(Error, ValueError):
-    """An argument breaks a rule. The message names argument, rule and value; nothing was computed.
-
-    `status` is the v05_status of v05.h where the core found it, else None.
+    `status` is the v05_status of v05.h where the core found it, else None; `index` the row or prompt, -1 for none.
     """
 
     __module__ = "v05"
 
-    status = None
+    status: str | None = None
+    index: int = -1
+
+
+class InvalidArgument(Error, ValueError):
+    """An argument breaks a rule. The message names argument, rule and value; nothing was computed."""
+
+    __module__ = "v05"
 
 
 class ArgumentTypeError(Error, TypeError):
@@ -35,8 +36,6 @@ class CheckpointError(Error, ValueError):
 
     __module__ = "v05"
 
-    status = None
-
 
 class LibraryError(Error, ImportError):
     """libv05.so is missing, cannot be loaded or is of another version than this package."""
@@ -49,5 +48,5 @@ class MissingExtra(Error, ImportError):
 
     __module__ = "v05"
 
-    def __init__(self, task, extra):
+    def __init__(self, task: str, extra: str) -> None:
         super().__init__(f"{task} needs packages that are not installed: pip install 'v05[{extra}]'")

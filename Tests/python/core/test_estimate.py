@@ -146,8 +146,9 @@ def defaults(function):
 
 
 def test_advantages_and_estimate_take_the_same_arguments():
-    assert inspect.signature(v05.advantages) == inspect.signature(v05.estimate)
-    keywords = [p.name for p in inspect.signature(v05.advantages).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    parameters = inspect.signature(v05.advantages).parameters
+    assert parameters == inspect.signature(v05.estimate).parameters
+    keywords = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY]
     assert keywords[0] == "rule"
 
 

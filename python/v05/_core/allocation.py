@@ -9,20 +9,21 @@ from .arguments import choice, integer, number
 from .arrays import address, column
 from .call import call
 from .library import library
+from .types import Numbers, ObjectiveName, OptionalNumbers, PriorityName
 
 
 def allocate(
-    probability,
-    total,
+    probability: OptionalNumbers,
+    total: int,
     *,
-    minimum=1,
-    maximum=None,
-    objective="neyman",
-    priority="official",
-    exponent=None,
-    seen=None,
-    strength=None,
-):
+    minimum: int = 1,
+    maximum: int | None = None,
+    objective: ObjectiveName = "neyman",
+    priority: PriorityName = "official",
+    exponent: float | None = None,
+    seen: Numbers | None = None,
+    strength: Numbers | None = None,
+) -> np.ndarray:
     """Number of rollouts of each prompt, (g,) int64, that sum to exactly `total`.
 
     probability: (g,) predicted success probabilities in [0, 1]; NaN counts as 1/2, the one that promises most.

@@ -11,12 +11,23 @@ from . import prototypes as c
 from .arguments import choice, integer, number, reward_interval
 from .arrays import address, column
 from .batch import estimation_options
-from .calibration import calibration_struct
+from .calibration import Calibration, RunningCalibration, calibration_struct
 from .call import call
-from .estimate import EstimateArrays
+from .estimate import Estimate, EstimateArrays
 from .handle import Handle
 from .library import library
-from .mixture import mixture_struct
+from .mixture import Mixture, RunningMixture, mixture_struct
+from .types import (
+    AllocationRuleName,
+    LookAheadName,
+    Numbers,
+    OptionalNumbers,
+    RewardRange,
+    RuleName,
+    ScaleName,
+    SingletonName,
+    TestName,
+)
 
 
 class Allocator(Handle):
@@ -66,21 +77,21 @@ class Allocator(Handle):
 
     def __init__(
         self,
-        prior,
+        prior: OptionalNumbers,
         *,
-        rule="osla",
-        reward_range=(0.0, 1.0),
-        initial=4,
-        maximum=16,
-        cost=None,
-        look_ahead="same_bias",
-        wave=1,
-        budget=None,
-        maximum_without_prior=None,
-        strength=None,
-        calibration=None,
-        mixture=None,
-    ):
+        rule: AllocationRuleName = "osla",
+        reward_range: RewardRange = (0.0, 1.0),
+        initial: Numbers = 4,
+        maximum: Numbers = 16,
+        cost: float | None = None,
+        look_ahead: LookAheadName = "same_bias",
+        wave: int = 1,
+        budget: int | None = None,
+        maximum_without_prior: int | None = None,
+        strength: Numbers | None = None,
+        calibration: Calibration | RunningCalibration | None = None,
+        mixture: Mixture | RunningMixture | None = None,
+    ) -> None:
         low, high = reward_interval(reward_range)
         prior = column(prior, "prior", np.float64)
         initials = None if np.ndim(initial) == 0 else column(initial, "initial", np.int64, len(prior))
@@ -123,7 +134,7 @@ class Allocator(Handle):
         )
         self._adopt(handle)
 
-    def request(self):
+    def request(self) -> np.ndarray:
         """How many rollouts of each prompt to start now, (g,) int64; they count as in flight from here on. 0 for
         prompts whose rollouts are not all back."""
         with self._lock:  # len and the call are of one state
@@ -131,38 +142,38 @@ class Allocator(Handle):
             self._call("request", address(counts), len(counts), None)
         return counts
 
-    def observe(self, prompt_index, rewards):
+    def observe(self, prompt_index: Numbers, rewards: Numbers) -> None:
         """Takes results of rollouts in flight: (m,) prompt indices and their rewards, or one of each. All or nothing.
         Accepted after a stop, too."""
         indices = column(prompt_index, "prompt_index", np.int64)
         rewards = column(rewards, "rewards", np.float64, len(indices))
         self._call("observe", address(indices), address(rewards), len(indices))
 
-    def cancel(self, prompt_index):
+    def cancel(self, prompt_index: Numbers) -> None:
         """Takes back rollouts in flight that failed: they count for nothing, and are asked for again up to
         `initial`."""
         indices = column(prompt_index, "prompt_index", np.int64)
         self._call("cancel", address(indices), len(indices))
 
-    def stop(self):
+    def stop(self) -> None:
         """Requests nothing from here on; results in flight are still accepted and counted."""
         self._call("stop")
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Number of prompts."""
         count = ctypes.c_int64()
         self._call("status", byref(count), None, None, 0, None, None)
         return count.value
 
     @property
-    def done(self):
+    def done(self) -> bool:
         """Nothing is in flight and nothing would be requested."""
         done = ctypes.c_int32()
         self._call("status", None, None, None, 0, byref(done), None)
         return bool(done.value)
 
     @property
-    def counts(self):
+    def counts(self) -> np.ndarray:
         """(g,) int64 observed rollouts of each prompt."""
         with self._lock:
             counts = np.empty(len(self), np.int64)
@@ -170,14 +181,14 @@ class Allocator(Handle):
         return counts
 
     @property
-    def in_flight(self):
+    def in_flight(self) -> np.ndarray:
         """(g,) int64 rollouts of each prompt that were requested and have neither been observed nor cancelled."""
         with self._lock:
             in_flight = np.empty(len(self), np.int64)
             self._call("status", None, None, address(in_flight), len(in_flight), None, None)
         return in_flight
 
-    def observations(self):
+    def observations(self) -> tuple[np.ndarray, np.ndarray]:
         """(prompt_index, rewards) of all that was observed, in the order of arrival."""
         count = ctypes.c_int64()
         with self._lock:  # it must not grow between the two calls
@@ -190,15 +201,15 @@ class Allocator(Handle):
     def estimate(
         self,
         *,
-        rule=None,
-        leave_one_out=False,
-        scale="none",
-        ddof=1,
-        epsilon=None,
-        singleton="zero",
-        test="bound",
-        level=0.05,
-    ):
+        rule: RuleName | None = None,
+        leave_one_out: bool = False,
+        scale: ScaleName = "none",
+        ddof: int = 1,
+        epsilon: float | None = None,
+        singleton: SingletonName = "zero",
+        test: TestName = "bound",
+        level: float = 0.05,
+    ) -> Estimate:
         """Estimate of all that was observed. Rows are in the order of arrival; groups are all prompts, by index.
 
         rule: as in v05.estimate; None: "mixture" or "calibrated" where the allocator has a mixture or a calibration,
@@ -210,11 +221,10 @@ class Allocator(Handle):
             row_count = ctypes.c_int64()
             self._call("status", None, None, None, 0, None, byref(calibrated))
             self._call("observations", None, None, 0, byref(row_count))
-            if rule is None:
-                rule = ("v05", "calibrated", "mixture")[calibrated.value]
+            applied = ("v05", "calibrated", "mixture")[calibrated.value] if rule is None else rule
             options = estimation_options(
                 (0.0, 1.0),
-                rule=rule,
+                rule=applied,
                 leave_one_out=leave_one_out,
                 scale=scale,
                 ddof=ddof,
@@ -227,9 +237,9 @@ class Allocator(Handle):
             output = EstimateArrays(row_count.value, len(self))
             output.struct.advantages_f64 = address(advantages)
             self._call("estimate", byref(options), byref(output.struct))
-        return output.estimate(advantages, lambda ids: ids, rule)
+        return output.estimate(advantages, lambda ids: ids, applied)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if self.closed:
             return "Allocator(closed)"
         return (

@@ -1,14 +1,19 @@
 """Single arguments, checked for kind and range; the messages read "argument rule, got value"."""
 
 import operator
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import ArgumentTypeError, InvalidArgument
 from .arrays import optional_numbers
+from .types import OptionalNumbers
+
+Value = TypeVar("Value")
 
 
-def reward_interval(reward_range):
+def reward_interval(reward_range: Any) -> tuple[float, float]:
     try:
         low, high = reward_range
         return number("low", low), number("high", high)
@@ -16,14 +21,14 @@ def reward_interval(reward_range):
         raise ArgumentTypeError(f"reward_range must be two numbers (low, high), got {reward_range!r}") from error
 
 
-def choice(name, value, choices):
+def choice(name: str, value: Any, choices: Mapping[Any, Value]) -> Value:
     try:
         return choices[value]
     except (KeyError, TypeError):
         raise InvalidArgument(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}") from None
 
 
-def number(name, value):
+def number(name: str, value: Any) -> float:
     try:
         if isinstance(value, (str, bytes)):
             raise TypeError
@@ -32,7 +37,7 @@ def number(name, value):
         raise ArgumentTypeError(f"{name} must be a number, got {value!r:.200}") from None
 
 
-def integer(name, value):
+def integer(name: str, value: Any) -> int:
     try:
         found = operator.index(value)
     except TypeError:
@@ -42,7 +47,7 @@ def integer(name, value):
     return found
 
 
-def checked_range(reward_range):
+def checked_range(reward_range: Any) -> tuple[float, float]:
     """(lo, hi), finite with lo < hi."""
     low, high = reward_interval(reward_range)
     if not -np.inf < low < high < np.inf:
@@ -50,7 +55,7 @@ def checked_range(reward_range):
     return low, high
 
 
-def checked_scores(scores, count, reward_range):
+def checked_scores(scores: OptionalNumbers, count: int, reward_range: tuple[float, float]) -> np.ndarray:
     """(count,) float64 within reward_range, but for a rounding of 1e-6 of its width, which is cut."""
     low, high = reward_range
     array = optional_numbers(scores, "scores", reward_range)

@@ -8,6 +8,7 @@ import collections
 import itertools
 import numbers as abstract
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +17,13 @@ from ..errors import ArgumentTypeError, InvalidArgument
 _BOOLEAN, _INTEGER, _NUMBER = (bool, np.bool_), abstract.Integral, (abstract.Number, np.bool_)
 
 
-def is_tensor(value):
+def is_tensor(value: Any) -> bool:
     """Whether value is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def to_numpy(value, name):
+def to_numpy(value: Any, name: str) -> np.ndarray:
     """A numpy array over value; tensors come to the CPU, detached."""
     if isinstance(value, np.ma.MaskedArray):  # numpy would hand on what lies under the mask
         raise ArgumentTypeError(
@@ -45,7 +46,7 @@ def to_numpy(value, name):
         raise ArgumentTypeError(f"{name} must be an array of numbers, got {type(value).__name__}: {error}") from error
 
 
-def listed(values, name):
+def listed(values: Any, name: str) -> list:
     """The entries of values in a list, integers and strings of an array as Python's own."""
     if isinstance(values, (str, bytes, dict)) or not hasattr(values, "__iter__"):
         raise ArgumentTypeError(f"{name} must have one entry per reward, got {type(values).__name__}")
@@ -59,7 +60,7 @@ def listed(values, name):
         raise ArgumentTypeError(f"{name} must be a sequence, got {type(values).__name__}: {error!r}") from error
 
 
-def in_reward_units(value, name, interval):
+def in_reward_units(value: Any, name: str, interval: tuple[float, ...]) -> np.ndarray:
     """A numpy array over value, with half precision as float32.
 
     Half precision cannot say 0.3: what equals a bound of the interval, rounded alike, is taken for that bound.
@@ -84,7 +85,7 @@ class Rewards:
     Floating dtypes are kept; half precision is computed as float32; integers and booleans as float64.
     """
 
-    def __init__(self, rewards, interval):
+    def __init__(self, rewards: Any, interval: tuple[float, float]) -> None:
         self.original = rewards
         array = in_reward_units(rewards, "rewards", interval)
         if array.dtype.kind not in "fiub" and array.size:
@@ -96,18 +97,18 @@ class Rewards:
         self.single = array.dtype.kind == "f" and array.dtype.itemsize <= 4
         self.array = np.ascontiguousarray(array, dtype=np.float32 if self.single else np.float64)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.array)
 
     @property
-    def address(self):
+    def address(self) -> int:
         return self.array.ctypes.data
 
-    def output(self):
+    def output(self) -> np.ndarray:
         """Memory for the advantages that the core writes; `like_original` makes the result of it."""
         return np.empty_like(self.array)
 
-    def like_original(self, array):
+    def like_original(self, array: np.ndarray) -> Any:
         original = self.original
         if is_tensor(original):
             import torch
@@ -122,9 +123,9 @@ class Rewards:
 class Groups:
     """Group ids as int64 for the core; any hashables are numbered in order of first appearance."""
 
-    def __init__(self, groups, count):
-        self.dtype = np.dtype(np.int64)
-        self.numbers = None
+    def __init__(self, groups: Any, count: int) -> None:
+        self.dtype: np.dtype = np.dtype(np.int64)
+        self.numbers: dict[Any, int] | None = None
         if is_tensor(groups) or isinstance(groups, np.ndarray) and groups.dtype.kind in "iubfc":
             array = to_numpy(groups, "groups")
             if array.ndim != 1 or array.dtype.kind not in "iub":
@@ -139,9 +140,9 @@ class Groups:
         if len(self.ids) != count:
             raise InvalidArgument(f"groups must have one entry per reward, got {len(self.ids)} for {count} rewards")
 
-    def number(self, groups):
+    def number(self, groups: Any) -> np.ndarray:
         groups = listed(groups, "groups")
-        numbers = collections.defaultdict(itertools.count().__next__)
+        numbers: dict[Any, int] = collections.defaultdict(itertools.count().__next__)
         try:
             ids = np.fromiter(map(numbers.__getitem__, groups), np.int64, len(groups))
         except Exception as error:  # no hash, or one that raises
@@ -170,7 +171,7 @@ class Groups:
             )
             raise ArgumentTypeError(f"groups must {rule}, got {label!r:.100}")
 
-    def labels(self, ids):
+    def labels(self, ids: np.ndarray) -> np.ndarray:
         """The caller's ids of the groups that the core lists."""
         if self.numbers is None:
             return ids.astype(self.dtype, copy=False)
@@ -178,11 +179,11 @@ class Groups:
         dtype = np.int64 if all(map(_is_int64, labels)) else object
         return np.fromiter((labels[number] for number in ids), dtype, len(ids))
 
-    def label(self, row):
+    def label(self, row: int) -> Any:
         """The caller's id of the group of one row."""
         return self.labels(self.ids[row : row + 1]).tolist()[0]
 
-    def distinct(self):
+    def distinct(self) -> tuple[list, np.ndarray]:
         """The caller's ids, each once, and which of them each row has."""
         if self.numbers is not None:
             return list(self.numbers), self.ids
@@ -194,7 +195,7 @@ def _is_int64(label):
     return type(label) is int and -(2**63) <= label < 2**63
 
 
-def numbers(values, name):
+def numbers(values: Any, name: str) -> np.ndarray:
     """A numpy array over values, which must be numbers."""
     array = to_numpy(values, name)
     if array.dtype.kind not in "fiub":
@@ -202,7 +203,7 @@ def numbers(values, name):
     return array
 
 
-def optional_numbers(value, name, interval):
+def optional_numbers(value: Any, name: str, interval: tuple[float, ...]) -> np.ndarray:
     """Numbers as float64, NaN for None."""
     array = in_reward_units(value, name, interval)
     try:
@@ -213,7 +214,7 @@ def optional_numbers(value, name, interval):
         raise ArgumentTypeError(f"{name} must be numbers, got dtype {array.dtype}: {error}") from error
 
 
-def column(values, name, dtype, count=None):
+def column(values: Any, name: str, dtype: type[np.generic], count: int | None = None) -> np.ndarray:
     """One number per prompt as a contiguous array, a single number as one of length 1; None becomes NaN."""
     given = to_numpy(values, name)
     try:
@@ -234,7 +235,7 @@ def column(values, name, dtype, count=None):
     return array
 
 
-def prior_rows(prior, groups, interval, name="prior"):
+def prior_rows(prior: Any, groups: Groups, interval: tuple[float, float], name: str = "prior") -> np.ndarray | None:
     """Prior values (or strengths) per row as float64, or None: from a scalar, one per row, or a dict by group id."""
     if prior is None:
         return None
@@ -254,7 +255,7 @@ def prior_rows(prior, groups, interval, name="prior"):
     return np.ascontiguousarray(array)
 
 
-def mask_bytes(mask):
+def mask_bytes(mask: Any) -> np.ndarray:
     """A byte an entry from booleans, or 0 and 1, of any shape."""
     array = to_numpy(mask, "mask")
     if array.dtype.kind not in "biuf":
@@ -267,7 +268,7 @@ def mask_bytes(mask):
     return np.ascontiguousarray(array, dtype=np.uint8)
 
 
-def weight_rows(weights, count):
+def weight_rows(weights: Any, count: int) -> np.ndarray | None:
     """One weight per row as float64, or None."""
     if weights is None:
         return None
@@ -277,7 +278,7 @@ def weight_rows(weights, count):
     return np.ascontiguousarray(array)
 
 
-def mask_rows(mask, count):
+def mask_rows(mask: Any, count: int) -> np.ndarray | None:
     """A byte a row, 0 takes the row out; or None."""
     if mask is None:
         return None
@@ -287,5 +288,5 @@ def mask_rows(mask, count):
     return array
 
 
-def address(array):
+def address(array: np.ndarray | None) -> int | None:
     return None if array is None else array.ctypes.data

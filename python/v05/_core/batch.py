@@ -1,6 +1,8 @@
 """The arguments of an estimation, checked for kind and shape and laid out for the core."""
 
+from collections.abc import Callable
 from ctypes import byref
+from typing import Any
 
 from ..errors import InvalidArgument
 from . import prototypes as c
@@ -13,7 +15,16 @@ from .library import library
 class PreparedBatch:
     """A batch in the core's layout. Holds the arrays that the struct points to."""
 
-    def __init__(self, rewards, groups, prior, mask, interval, prior_strength=None, weights=None):
+    def __init__(
+        self,
+        rewards: Any,
+        groups: Any,
+        prior: Any,
+        mask: Any,
+        interval: tuple[float, float],
+        prior_strength: Any = None,
+        weights: Any = None,
+    ) -> None:
         self.rewards = Rewards(rewards, interval)
         count = len(self.rewards)
         self.groups = Groups(groups, count)
@@ -32,7 +43,7 @@ class PreparedBatch:
         )
         setattr(self.struct, "rewards_f32" if self.rewards.single else "rewards_f64", self.rewards.address)
 
-    def call(self, function, *arguments):
+    def call(self, function: Callable[..., int], *arguments: Any) -> None:
         """Calls the core; a message about a row also names its group."""
         try:
             call(function, *arguments)
@@ -58,7 +69,7 @@ def estimation_options(interval, *, rule, leave_one_out, scale, ddof, epsilon, s
     )
 
 
-def default_options():
+def default_options() -> c.EstimationOptions:
     """The defaults that the core decides."""
     options = c.EstimationOptions()
     call(library.v05_estimation_options_initialize, byref(options), options.struct_size)

@@ -4,6 +4,7 @@ import copy
 import ctypes
 import dataclasses
 from ctypes import byref
+from typing import Any, TypeVar
 
 from ..errors import ArgumentTypeError, InvalidArgument
 from . import prototypes as c
@@ -12,6 +13,9 @@ from .batch import PreparedBatch, default_options
 from .call import call
 from .checkpoint import Checkpointed
 from .library import library
+from .types import GroupIds, Numbers, PriorValues, RewardRange
+
+Self = TypeVar("Self", bound="Running")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +59,15 @@ class Calibration:
         return cls(*(getattr(struct, field.name) for field in dataclasses.fields(cls)))
 
 
-def fit_calibration(rewards, groups, prior, *, reward_range=(0.0, 1.0), mask=None, weights=None):
+def fit_calibration(
+    rewards: Numbers,
+    groups: GroupIds,
+    prior: PriorValues | None,
+    *,
+    reward_range: RewardRange = (0.0, 1.0),
+    mask: Numbers | None = None,
+    weights: Numbers | None = None,
+) -> Calibration:
     """Fits a Calibration on one batch.
 
     Arguments as in `advantages`. Rewards and priors must lie in `reward_range`. Few groups are no error: the result
@@ -76,25 +88,35 @@ class Running(Checkpointed):
     Subclasses say `_name`, the prefix of their C functions, `_struct_type`, and where its `_moments` are.
     """
 
-    def __init__(self, *, reward_range=(0.0, 1.0), discount=0.9):
+    _name: str
+    _struct_type: Any
+    _struct: Any
+
+    @property
+    def _moments(self) -> Any:
+        raise NotImplementedError
+
+    def __init__(self, *, reward_range: RewardRange = (0.0, 1.0), discount: float = 0.9) -> None:
         low, high = reward_interval(reward_range)
         self._struct = self._struct_type()
         self._core("initialize", self._struct, self._struct.struct_size, low, high, number("discount", discount))
 
     @property
-    def reward_range(self):
+    def reward_range(self) -> tuple[float, float]:
+        """(lo, hi) of the rewards."""
         return self._moments.reward_low, self._moments.reward_high
 
     @property
-    def discount(self):
+    def discount(self) -> float:
+        """What a batch counts when the next one comes."""
         return self._moments.discount
 
     @property
-    def updates(self):
+    def updates(self) -> int:
         """Number of batches added."""
         return self._moments.updates
 
-    def check_range(self, interval, name):
+    def check_range(self, interval: tuple[float, float], name: str) -> None:
         if self.reward_range != interval:
             raise InvalidArgument(
                 f"{name} must have the reward_range of the call, got {self.reward_range} and {interval}"
@@ -110,7 +132,7 @@ class Running(Checkpointed):
             batch.call(getattr(library, f"v05_{self._name}_update"), byref(updated), byref(batch.struct), None, 0)
             self._struct = updated
 
-    def __copy__(self):
+    def __copy__(self: Self) -> Self:
         """Shares the struct: an update makes a new one."""
         copied = type(self).__new__(type(self))
         copied._struct = self._struct
@@ -150,13 +172,13 @@ class RunningCalibration(Running):
         return self._struct
 
     @property
-    def calibration(self):
+    def calibration(self) -> Calibration:
         """The Calibration that the batches so far amount to; before any, one with groups = 0."""
         struct = c.Calibration()
         call(library.v05_running_calibration_solve, byref(self._struct), byref(struct))
         return Calibration._from_struct(struct)
 
-    def widened(self, reward_range):
+    def widened(self, reward_range: RewardRange) -> "RunningCalibration":
         """The same in a reward_range that holds the present one. Exact: its sums are in reward units, and the range
         only says how far the slope is held back."""
         widened = copy.copy(self)
@@ -164,16 +186,24 @@ class RunningCalibration(Running):
         widened._struct.reward_low, widened._struct.reward_high = reward_interval(reward_range)
         return widened
 
-    def update(self, rewards, groups, prior, *, mask=None, weights=None):
+    def update(
+        self,
+        rewards: Numbers,
+        groups: GroupIds,
+        prior: PriorValues | None,
+        *,
+        mask: Numbers | None = None,
+        weights: Numbers | None = None,
+    ) -> Calibration:
         """Adds a batch (arguments as in `advantages`) and returns the new Calibration."""
         self._update(rewards, groups, prior, mask, weights)
         return self.calibration
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"RunningCalibration(updates={self.updates}, discount={self.discount:g}, calibration={self.calibration})"
 
 
-def calibration_struct(calibration, interval):
+def calibration_struct(calibration: Any, interval: tuple[float, float]) -> Any:
     """The core's struct of a Calibration or RunningCalibration, None for None."""
     if calibration is None:
         return None

@@ -1,6 +1,8 @@
 """One call into the core: a status that is not OK becomes an exception."""
 
+from collections.abc import Callable
 from ctypes import byref
+from typing import Any
 
 from ..errors import CheckpointError, InvalidArgument, OutOfMemory
 from ..errors import Error as RootError
@@ -8,7 +10,7 @@ from .library import library
 from .prototypes import Error
 
 
-def call(function, *arguments):
+def call(function: Callable[..., int], *arguments: Any) -> None:
     """Calls `function` of the library with `arguments` and an error struct.
 
     Raises InvalidArgument, CheckpointError or OutOfMemory with the core's message, and `status` and `index` set.
@@ -19,9 +21,9 @@ def call(function, *arguments):
         raise exception(status, error)
 
 
-def exception(status, error):
+def exception(status: int, error: Error) -> RootError:
     if status >= 400:
-        kind = CheckpointError
+        kind: type[RootError] = CheckpointError
     elif status >= 300:
         kind = OutOfMemory
     elif status >= 100:

@@ -1,8 +1,15 @@
 """State that can be saved: bytes in the checkpoint format of v05.h, whatever the object."""
 
+import threading
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
 from ..errors import ArgumentTypeError
 from .files import read_file, whole_file
 from .lock import new_lock
+from .types import FilePath
+
+Self = TypeVar("Self", bound="Checkpointed")
 
 
 class Checkpointed:
@@ -12,16 +19,18 @@ class Checkpointed:
     `_lock` is for what must not be done by two threads at once.
     """
 
-    def __new__(cls, *arguments, **options):
+    _lock: threading.RLock
+
+    def __new__(cls: type[Self], *arguments: Any, **options: Any) -> Self:
         made = super().__new__(cls)
         made._lock = new_lock()
         return made
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, bytes]:
         """{"checkpoint": bytes}, which every later release can load."""
         return {"checkpoint": self._checkpoint_bytes()}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Replaces everything, options too, by the saved state.
 
         Raises CheckpointError for bytes that are truncated, damaged, of another format or of another object, and then
@@ -35,7 +44,7 @@ class Checkpointed:
             ) from error
         self._restore(data)
 
-    def save(self, path):
+    def save(self, path: FilePath) -> None:
         """Writes the state to a file. A crash in the middle leaves an old file whole.
 
         path: of a file, new or old; a symbolic link is followed and kept, as is the mode of an old file; ~ is the home.
@@ -45,15 +54,21 @@ class Checkpointed:
             file.write(data)
 
     @classmethod
-    def load(cls, path):
+    def load(cls: type[Self], path: FilePath) -> Self:
         """The object that was saved to a file."""
         loaded = cls.__new__(cls)
         loaded._restore(read_file(path))
         return loaded
 
-    def __getstate__(self):
+    def _checkpoint_bytes(self) -> bytes:
+        raise NotImplementedError
+
+    def _restore(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, bytes]:
         return self.state_dict()
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
         self._lock = new_lock()  # the first two formats of pickle do not call __new__
         self.load_state_dict(state)

@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 from ctypes import addressof, byref
+from typing import Any, overload
 
 import numpy as np
 
@@ -11,12 +13,24 @@ from . import prototypes as c
 from .arguments import reward_interval
 from .arrays import address, is_tensor, optional_numbers
 from .batch import PreparedBatch, estimation_options
-from .calibration import Calibration, calibration_struct
+from .calibration import Calibration, RunningCalibration, calibration_struct
 from .library import library
-from .mixture import Mixture, mixture_struct
+from .mixture import Mixture, RunningMixture, mixture_struct
+from .types import (
+    GroupIds,
+    Numbers,
+    PriorValues,
+    RewardRange,
+    Rewards,
+    RuleName,
+    ScaleName,
+    SingletonName,
+    Tensor,
+    TestName,
+)
 
 _RULE_NAMES = {number: name for name, number in c.RULES.items()}
-_PER_GROUP = {
+_PER_GROUP: dict[str, type[np.generic]] = {
     "group_ids": np.int64,
     "count": np.int64,
     "effective_count": np.float64,
@@ -34,25 +48,25 @@ _PER_GROUP = {
 
 
 def advantages(
-    rewards,
-    groups,
-    prior=None,
+    rewards: Rewards,
+    groups: GroupIds,
+    prior: PriorValues | None = None,
     *,
-    rule="v05",
-    reward_range=(0.0, 1.0),
-    leave_one_out=False,
-    scale="none",
-    ddof=1,
-    epsilon=None,
-    singleton="zero",
-    mask=None,
-    calibration=None,
-    mixture=None,
-    prior_strength=None,
-    weights=None,
-    test="bound",
-    level=0.05,
-):
+    rule: RuleName = "v05",
+    reward_range: RewardRange = (0.0, 1.0),
+    leave_one_out: bool = False,
+    scale: ScaleName = "none",
+    ddof: int = 1,
+    epsilon: float | None = None,
+    singleton: SingletonName = "zero",
+    mask: Numbers | None = None,
+    calibration: Calibration | RunningCalibration | None = None,
+    mixture: Mixture | RunningMixture | None = None,
+    prior_strength: PriorValues | None = None,
+    weights: Numbers | None = None,
+    test: TestName = "bound",
+    level: float = 0.05,
+) -> Rewards:
     """Advantages A = (r - b) / divisor of a batch of rollouts, with the baseline b of `rule`.
 
     rewards: (n,) list, numpy array or torch tensor; the result has its kind, dtype and device (integers and booleans
@@ -135,25 +149,25 @@ def advantages(
 
 
 def estimate(
-    rewards,
-    groups,
-    prior=None,
+    rewards: Rewards,
+    groups: GroupIds,
+    prior: PriorValues | None = None,
     *,
-    rule="v05",
-    reward_range=(0.0, 1.0),
-    leave_one_out=False,
-    scale="none",
-    ddof=1,
-    epsilon=None,
-    singleton="zero",
-    mask=None,
-    calibration=None,
-    mixture=None,
-    prior_strength=None,
-    weights=None,
-    test="bound",
-    level=0.05,
-):
+    rule: RuleName = "v05",
+    reward_range: RewardRange = (0.0, 1.0),
+    leave_one_out: bool = False,
+    scale: ScaleName = "none",
+    ddof: int = 1,
+    epsilon: float | None = None,
+    singleton: SingletonName = "zero",
+    mask: Numbers | None = None,
+    calibration: Calibration | RunningCalibration | None = None,
+    mixture: Mixture | RunningMixture | None = None,
+    prior_strength: PriorValues | None = None,
+    weights: Numbers | None = None,
+    test: TestName = "bound",
+    level: float = 0.05,
+) -> "Estimate":
     """Like `advantages`, with everything that was found about every group: an Estimate."""
     batch, options, models = _prepare(
         rewards,
@@ -187,7 +201,7 @@ def estimate(
 class EstimateArrays:
     """Memory for the results of an estimation, and the Estimate made of it."""
 
-    def __init__(self, row_count, group_capacity):
+    def __init__(self, row_count: int, group_capacity: int) -> None:
         self.row_group = np.empty(row_count, np.int64)
         self.arrays = {name: np.empty(group_capacity, dtype) for name, dtype in _PER_GROUP.items()}
         self.calibration = c.Calibration()
@@ -200,7 +214,7 @@ class EstimateArrays:
             **{name: address(array) for name, array in self.arrays.items()},
         )
 
-    def estimate(self, advantages, labels, rule):
+    def estimate(self, advantages: Any, labels: Callable[[np.ndarray], np.ndarray], rule: str) -> "Estimate":
         found = {name: array[: self.struct.group_count].copy() for name, array in self.arrays.items()}
         return Estimate(
             advantages=advantages,
@@ -221,7 +235,21 @@ def _prepare(rewards, groups, prior, prior_strength, mask, weights, calibration,
     return batch, estimation_options(interval, **options), models
 
 
-def prior_from_probability(probability, *, reward_range=(0.0, 1.0)):
+@overload
+def prior_from_probability(probability: float, *, reward_range: RewardRange = (0.0, 1.0)) -> float: ...
+
+
+@overload
+def prior_from_probability(
+    probability: Sequence[float] | np.ndarray, *, reward_range: RewardRange = (0.0, 1.0)
+) -> np.ndarray: ...
+
+
+@overload
+def prior_from_probability(probability: Tensor, *, reward_range: RewardRange = (0.0, 1.0)) -> Tensor: ...
+
+
+def prior_from_probability(probability: Any, *, reward_range: RewardRange = (0.0, 1.0)) -> Any:
     """Prior value lo + (hi - lo) p in reward units of a predicted success probability p in [0, 1].
 
     Takes a number, list, numpy array or torch tensor and returns a float or the same kind (lists give arrays). NaN
@@ -270,7 +298,7 @@ class Estimate:
 
     __module__ = "v05"
 
-    advantages: object
+    advantages: Any
     row_group: np.ndarray
     groups: np.ndarray
     count: np.ndarray
@@ -286,15 +314,15 @@ class Estimate:
     rejected: np.ndarray
     constant: np.ndarray
     rule: str
-    calibration: object
-    mixture: object
-    reward_range: tuple
+    calibration: Calibration | None
+    mixture: Mixture | None
+    reward_range: tuple[float, float]
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Number of groups."""
         return len(self.groups)
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [
             f"Estimate: {len(self.row_group)} rollouts of {len(self)} prompts, rule {self.rule}, "
             f"{int(self.rejected.sum())} priors rejected, {int(self.constant.sum())} groups with all rewards equal",

@@ -7,7 +7,9 @@ import os
 import re
 import stat
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 from ..errors import ArgumentTypeError, CheckpointError, InvalidArgument
 
@@ -24,7 +26,7 @@ _UNNAMED_MISSING = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, 
 _PAUSE, _PATIENCE = 0.02, 250  # seconds to wait for another process, and how often
 
 
-def file_path(path, name="path"):
+def file_path(path: Any, name: str = "path") -> str:
     """The absolute path of a file to be read or written, with ~ and symbolic links resolved.
 
     Raises ArgumentTypeError and InvalidArgument for what can be no path: an address such as s3://bucket would become a
@@ -45,7 +47,7 @@ def file_path(path, name="path"):
     return os.path.realpath(expanded)
 
 
-def check_writable(path, name="path"):
+def check_writable(path: Any, name: str = "path") -> None:
     """Raises where `whole_file` will: for what is no path of a file, and for what stands there and is no file. What may
     mend itself until then, such as a disk that is not mounted, is no error yet."""
     try:
@@ -56,7 +58,7 @@ def check_writable(path, name="path"):
         pass
 
 
-def read_file(path):
+def read_file(path: Any) -> bytes:
     """The bytes of a file. Raises CheckpointError for what is none, which might never end."""
     where = file_path(path)
     mode = os.stat(where).st_mode
@@ -67,7 +69,7 @@ def read_file(path):
 
 
 @contextmanager
-def whole_file(path):
+def whole_file(path: Any) -> Iterator[BinaryIO]:
     """A file to be written, in binary, that takes its place when all is written.
 
     A crash in the middle leaves an old file whole, and nothing beside it: the new one has no name until it is complete.

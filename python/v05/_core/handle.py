@@ -3,11 +3,14 @@
 import ctypes
 import weakref
 from ctypes import byref
+from typing import TypeVar
 
 from ..errors import Error
 from .call import call
 from .checkpoint import Checkpointed
 from .library import library
+
+Self = TypeVar("Self", bound="Handle")
 
 
 class Handle(Checkpointed):
@@ -16,7 +19,9 @@ class Handle(Checkpointed):
     Subclasses say `_name`, the prefix of their C functions.
     """
 
-    _finalizer = None
+    _name: str
+    _finalizer: weakref.finalize | None = None
+    _address: ctypes.c_void_p
 
     def _adopt(self, handle):
         finalizer = weakref.finalize(self, getattr(library, f"v05_{self._name}_destroy"), handle)
@@ -26,20 +31,21 @@ class Handle(Checkpointed):
             if former is not None:
                 former()
 
-    def close(self):
+    def close(self) -> None:
         """Gives the memory back. The object cannot be used afterwards; closing again does nothing."""
         with self._lock:
             if self._finalizer is not None:
                 self._finalizer()
 
     @property
-    def closed(self):
+    def closed(self) -> bool:
+        """Whether the memory was given back."""
         return self._finalizer is None or not self._finalizer.alive
 
-    def __enter__(self):
+    def __enter__(self: Self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _call(self, name, *arguments):

@@ -2,6 +2,7 @@
 
 import ctypes
 from ctypes import byref
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from .call import call, exception
 from .handle import Handle
 from .library import library
 from .lock import both
+from .types import Keys, Numbers, OptionalNumbers, RewardRange
 
 
 class History(Handle):
@@ -44,7 +46,15 @@ class History(Handle):
 
     _name = "history"
 
-    def __init__(self, discount=0.8, capacity=None, step_decay=None, *, start_strength=1.0, reward_range=(0.0, 1.0)):
+    def __init__(
+        self,
+        discount: float = 0.8,
+        capacity: int | None = None,
+        step_decay: float | None = None,
+        *,
+        start_strength: float = 1.0,
+        reward_range: RewardRange = (0.0, 1.0),
+    ) -> None:
         if capacity is not None and integer("capacity", capacity) < 1:
             raise InvalidArgument(f"capacity must be at least 1, or None for no limit, got {capacity!r}")
         low, high = reward_interval(reward_range)
@@ -60,19 +70,20 @@ class History(Handle):
         call(library.v05_history_create, byref(options), byref(handle))
         self._adopt(handle)
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Number of prompts."""
         count = ctypes.c_int64()
         self._call("count", byref(count))
         return count.value
 
     @property
-    def reward_range(self):
+    def reward_range(self) -> tuple[float, float]:
+        """(lo, hi) of the rewards."""
         options = c.HistoryOptions()
         self._call("inspect", byref(options))
         return options.reward_low, options.reward_high
 
-    def predict(self, keys, *, step=0):
+    def predict(self, keys: Keys, *, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """(value, strength) of each key: two (n,) float64 arrays. A key never recorded has the level of all prompts;
         NaN and 0 where nothing was ever recorded, as at the first step of a run, or with start_strength=0.
 
@@ -85,7 +96,15 @@ class History(Handle):
         self._call("predict", address(keys), len(keys), integer("step", step), address(value), address(strength))
         return value, strength
 
-    def record(self, keys, rewards, *, mask=None, weights=None, step=0):
+    def record(
+        self,
+        keys: Keys,
+        rewards: Numbers,
+        *,
+        mask: Numbers | None = None,
+        weights: Numbers | None = None,
+        step: int = 0,
+    ) -> None:
         """Records one visit of every key that occurs.
 
         keys, rewards: (n,) a rollout each; rewards finite and within reward_range where counted.
@@ -96,7 +115,7 @@ class History(Handle):
         """
         Visit(self, keys, rewards, mask, step, weights).record()
 
-    def start(self, keys, value, strength, *, step=0):
+    def start(self, keys: Keys, value: OptionalNumbers, strength: Numbers, *, step: int = 0) -> None:
         """Gives keys that were never recorded a value (reward units; NaN: none) and a strength (the rewards it is
         worth), as from a prior for prompts never seen; for these it stands in the place of the level. Other keys keep
         theirs."""
@@ -105,7 +124,7 @@ class History(Handle):
         strength = number_per_key(strength, "strength", len(keys))
         self._call("start", address(keys), address(value), address(strength), len(keys), integer("step", step))
 
-    def merge(self, other):
+    def merge(self, other: "History") -> None:
         """Adds what another History knows, such as that of another process: the sums of both where both know a key, the
         mean of both levels. Its reward_range lies within this one's; the rewards that it saw stay what they were."""
         if not isinstance(other, History):
@@ -116,7 +135,7 @@ class History(Handle):
                 raise InvalidArgument("other must not be closed")
             self._call("merge", other._address)
 
-    def widened(self, reward_range):
+    def widened(self, reward_range: RewardRange) -> "History":
         """A copy in a reward_range that holds the present one. Exact: the rewards that it saw stay what they were."""
         options = c.HistoryOptions()
         self._call("inspect", byref(options))
@@ -130,7 +149,7 @@ class History(Handle):
         wider.merge(self)
         return wider
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "History(closed)" if self.closed else f"History({len(self)} prompts)"
 
 
@@ -138,21 +157,30 @@ class Visit:
     """What a batch says of its prompts, on its way into a History: `record` counts it, and counts it once, however
     often it is called and wherever it is interrupted. Holds copies of the arrays."""
 
-    def __init__(self, history, keys, rewards, mask, step, weights=None):
+    def __init__(
+        self,
+        history: History,
+        keys: Keys,
+        rewards: Numbers,
+        mask: Numbers | None,
+        step: int,
+        weights: Numbers | None = None,
+    ) -> None:
         rows = Rewards(rewards, history.reward_range)
-        keys = key_array(keys)
-        if len(rows) != len(keys):
-            raise InvalidArgument(f"rewards must have one entry per key, got {len(rows)} for {len(keys)} keys")
-        mask, weights = mask_rows(mask, len(keys)), weight_rows(weights, len(keys))
+        hashes = key_array(keys)
+        count = len(hashes)
+        if len(rows) != count:
+            raise InvalidArgument(f"rewards must have one entry per key, got {len(rows)} for {count} keys")
+        arrays = (hashes, rows.array, mask_rows(mask, count), weight_rows(weights, count))
         self._history = history
         self._step = integer("step", step)
-        self._arrays = [None if array is None else array.copy() for array in (keys, rows.array, mask, weights)]
-        keys, rewards, mask, weights = map(address, self._arrays)
-        self._batch = c.Batch(row_count=len(rows), group_ids=keys, mask=mask, weights=weights)
-        setattr(self._batch, "rewards_f32" if rows.single else "rewards_f64", rewards)
-        self._status = []  # what the core answered
+        self._arrays = [None if array is None else array.copy() for array in arrays]
+        ids, values, counted, weight = map(address, self._arrays)
+        self._batch = c.Batch(row_count=count, group_ids=ids, mask=counted, weights=weight)
+        setattr(self._batch, "rewards_f32" if rows.single else "rewards_f64", values)
+        self._status: list[int] = []  # what the core answered
 
-    def record(self):
+    def record(self) -> None:
         with self._history._lock:
             if self._status == [0]:
                 return
@@ -173,7 +201,7 @@ class Visit:
                 raise exception(self._status[0], error)
 
 
-def key_array(keys):
+def key_array(keys: Any) -> np.ndarray:
     """Keys as int64: integers as they are, strings hashed."""
     if is_tensor(keys) or isinstance(keys, np.ndarray) and keys.dtype.kind in "iu":
         array = to_numpy(keys, "keys")
@@ -198,7 +226,7 @@ def key_array(keys):
         raise ArgumentTypeError(f"keys must be 64-bit integers or strings: {error}") from error
 
 
-def number_per_key(values, name, count):
+def number_per_key(values: Any, name: str, count: int) -> np.ndarray:
     """A float64 a key, from as many or from one number for all."""
     array = column(values, name, np.float64)
     if len(array) not in (1, count):

@@ -11,7 +11,7 @@ from .prototypes import ABI_VERSION, declare
 PATH = Path(__file__).parents[1] / "lib" / "libv05.so"
 
 
-def load(path=PATH):
+def load(path: Path = PATH) -> ctypes.CDLL:
     """The loaded library with all prototypes declared.
 
     Raises LibraryError with the path and the cure where it is missing, unusable or of another ABI.
@@ -38,7 +38,7 @@ def load(path=PATH):
     return library
 
 
-def cure(path):
+def cure(path: Path) -> str:
     """What to do about a library that the system refuses to load."""
     if os.statvfs(path).f_flag & os.ST_NOEXEC:
         return (
@@ -48,7 +48,7 @@ def cure(path):
     return "Reinstall v05 on this machine."
 
 
-def check_length(path):
+def check_length(path: Path) -> None:
     """Raises OSError where the file ends before its section table, which the linker puts last. The system's loader does
     not look and dies of a bus error."""
     with path.open("rb") as file:

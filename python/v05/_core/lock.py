@@ -12,7 +12,7 @@ _locks: weakref.WeakSet = weakref.WeakSet()
 _held = threading.local()  # what the thread that forks has taken
 
 
-def new_lock():
+def new_lock() -> threading.RLock:
     lock = threading.RLock()
     _locks.add(lock)
     return lock

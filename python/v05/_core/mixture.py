@@ -2,6 +2,7 @@
 
 import dataclasses
 from ctypes import byref
+from typing import Any
 
 from ..errors import ArgumentTypeError, InvalidArgument
 from . import prototypes as c
@@ -10,6 +11,7 @@ from .batch import PreparedBatch, default_options
 from .calibration import Calibration, Running
 from .call import call
 from .library import library
+from .types import GroupIds, Numbers, PriorValues, RewardRange
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Mixture:
     __module__ = "v05"
 
     calibration: Calibration
-    weights: tuple
-    grand_weights: tuple
+    weights: tuple[float, ...]
+    grand_weights: tuple[float, ...]
 
     def _struct(self):
         if not isinstance(self.calibration, Calibration):
@@ -56,7 +58,15 @@ def _weights(name, values, count):
     return [number(f"mixture.{name}", value) for value in values]
 
 
-def fit_mixture(rewards, groups, prior, *, reward_range=(0.0, 1.0), mask=None, weights=None):
+def fit_mixture(
+    rewards: Numbers,
+    groups: GroupIds,
+    prior: PriorValues | None,
+    *,
+    reward_range: RewardRange = (0.0, 1.0),
+    mask: Numbers | None = None,
+    weights: Numbers | None = None,
+) -> Mixture:
     """Fits a Mixture on one batch: the calibration as `fit_calibration`, the weights by 40 steps of
     expectation-maximisation on the beta-binomial likelihood of the groups, from equal weights, with 0.05 groups added
     to each component.
@@ -97,22 +107,24 @@ class RunningMixture(Running):
         return self._struct.calibration
 
     @property
-    def mixture(self):
+    def mixture(self) -> Mixture:
         """The Mixture that the batches so far amount to; before any, one whose calibration has groups = 0."""
         struct = c.Mixture()
         call(library.v05_running_mixture_solve, byref(self._struct), byref(struct))
         return Mixture._from_struct(struct)
 
-    def update(self, rewards, groups, prior, *, mask=None):
+    def update(
+        self, rewards: Numbers, groups: GroupIds, prior: PriorValues | None, *, mask: Numbers | None = None
+    ) -> Mixture:
         """Adds a batch (arguments as in `advantages`) and returns the new Mixture."""
         self._update(rewards, groups, prior, mask)
         return self.mixture
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"RunningMixture(updates={self.updates}, discount={self.discount:g}, mixture={self.mixture})"
 
 
-def mixture_struct(mixture, interval):
+def mixture_struct(mixture: Any, interval: tuple[float, float]) -> Any:
     """The core's struct of a Mixture or RunningMixture, None for None."""
     if mixture is None:
         return None

@@ -2,6 +2,7 @@
 
 import dataclasses
 from ctypes import byref
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -12,23 +13,60 @@ from .arrays import address, is_tensor, mask_bytes, numbers, to_numpy
 from .call import call
 from .library import library
 from .modulation_statistics import TOKEN_ARRAYS, ModulationStatistics, place
+from .types import Array
+
+
+@overload
+def modulate_advantages(
+    advantages: Array,
+    entropy: Array,
+    log_prob: Array,
+    old_log_prob: Array,
+    mask: Array,
+    *,
+    alpha: float = 0.2,
+    floor: float = 0.6,
+    steepness: float = 50.0,
+    threshold: float = 0.99,
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+    statistics: Literal[False] = False,
+) -> Array: ...
+
+
+@overload
+def modulate_advantages(
+    advantages: Array,
+    entropy: Array,
+    log_prob: Array,
+    old_log_prob: Array,
+    mask: Array,
+    *,
+    alpha: float = 0.2,
+    floor: float = 0.6,
+    steepness: float = 50.0,
+    threshold: float = 0.99,
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+    statistics: Literal[True],
+) -> tuple[Array, ModulationStatistics]: ...
 
 
 def modulate_advantages(
-    advantages,
-    entropy,
-    log_prob,
-    old_log_prob,
-    mask,
+    advantages: Any,
+    entropy: Any,
+    log_prob: Any,
+    old_log_prob: Any,
+    mask: Any,
     *,
-    alpha=0.2,
-    floor=0.6,
-    steepness=50.0,
-    threshold=0.99,
-    clip_low=0.2,
-    clip_high=0.2,
-    statistics=False,
-):
+    alpha: float = 0.2,
+    floor: float = 0.6,
+    steepness: float = 50.0,
+    threshold: float = 0.99,
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+    statistics: bool = False,
+) -> Any:
     """Advantages of tokens, each times two factors: DynaMO's modulation (arXiv 2602.19208).
 
         r = exp(log_prob - old_log_prob), at most e^20;  p = exp(log_prob);  H = entropy

@@ -27,6 +27,6 @@ class ModulationStatistics:
     largest_entropy: float
 
 
-def place(sequence, token):
+def place(sequence: int, token: int | None) -> str:
     """Where a refused token stands, for a message."""
     return f"sequence {sequence}" if token is None else f"sequence {sequence}, token {token}"

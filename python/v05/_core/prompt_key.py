@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 
 
-def prompt_key(prompt):
+def prompt_key(prompt: Any) -> int | str:
     """The key of a prompt: integers and strings are their own; chat messages and other JSON values become their
     canonical text. Whoever keeps keys hashes the text to 64 bits (v05.History does).
 
@@ -17,7 +18,7 @@ def prompt_key(prompt):
     return json.dumps(prompt, sort_keys=True, ensure_ascii=False, default=_content)
 
 
-def token_key(tokens):
+def token_key(tokens: Any) -> str:
     """The key of a prompt of which only the tokens are at hand, (n,) integers without padding."""
     data = np.ascontiguousarray(tokens, dtype=np.int64).tobytes()
     return hashlib.blake2b(data, digest_size=16).hexdigest()

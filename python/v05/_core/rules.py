@@ -25,11 +25,11 @@ class Rule:
     learns: str | None = None
 
     @property
-    def number(self):
+    def number(self) -> int:
         return NUMBERS[self.name]
 
 
-RULES = {
+RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
         Rule("v05"),
