@@ -552,6 +552,11 @@ v05_status v05_history_options_initialize(v05_history_options *options, size_t s
 /* A key for a prompt's text or name: the same on every machine and in every release. Since 0.1.0. */
 v05_status v05_key_hash(const uint8_t *bytes, size_t size, int64_t *key, v05_error *error);
 
+/* v05_key_hash of `count` texts that lie one after the other, several at a time: text i is bytes[offsets[i]] up to
+ * bytes[offsets[i + 1]]; `count` + 1 offsets, the first not negative, none below the one before. Since 0.1.0. */
+v05_status v05_key_hashes(const uint8_t *bytes, const int64_t *offsets, int64_t count, int64_t *keys,
+                          v05_error *error);
+
 /* *history: out, to be given to v05_history_destroy. options = NULL: defaults. Since 0.1.0. */
 v05_status v05_history_create(const v05_history_options *options, v05_history **history, v05_error *error);
 

@@ -15,6 +15,32 @@ public func v05_key_hash(
     }
 }
 
+@_cdecl("v05_key_hashes") @implementation
+public func v05_key_hashes(
+    _ bytes: UnsafePointer<UInt8>!, _ offsets: UnsafePointer<Int64>!, _ count: Int64,
+    _ keys: UnsafeMutablePointer<Int64>!, _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let count = try checkedCount(count, "count")
+        if count == 0 { return }
+        guard let offsets else { throw Failure(.nullPointer, "offsets must not be NULL") }
+        guard let keys else { throw Failure(.nullPointer, "keys must not be NULL") }
+        var previous: Int64 = 0
+        var index = 0
+        while index <= count {
+            guard offsets[index] >= previous else {
+                throw Failure(
+                    .invalidSize, "offsets[#] must not be negative or below the one before", at: index,
+                    integer: Int(offsets[index]))
+            }
+            previous = offsets[index]
+            index &+= 1
+        }
+        if bytes == nil && previous > 0 { throw Failure(.nullPointer, "bytes must not be NULL") }
+        keyHashes(bytes ?? UnsafePointer(Text("").start), offsets: offsets, count: count, keys: keys)
+    }
+}
+
 @_cdecl("v05_history_options_initialize") @implementation
 public func v05_history_options_initialize(
     _ options: UnsafeMutablePointer<v05_history_options>!, _ struct_size: Int,

@@ -153,6 +153,29 @@ struct HistoryTests {
         #expect(empty == hash(""))
     }
 
+    @Test func manyKeyHashesAreThoseOfEach() {
+        // Of every length, in an order in which each of the four that go side by side ends first at some time.
+        let lengths = [0, 3, 17, 1, 0, 40, 2, 2, 5, 0, 0, 64, 7, 1, 33, 9, 0]
+        for count in 0...lengths.count {
+            var bytes: [UInt8] = [], offsets: [Int64] = [0], expected: [Int64] = []
+            for (number, length) in lengths.prefix(count).enumerated() {
+                let text = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ number &* 11) }
+                bytes += text
+                offsets.append(Int64(bytes.count))
+                var key: Int64 = 0
+                #expect(Outcome { v05_key_hash(text, text.count, &key, $0) }.isOK)
+                expected.append(key)
+            }
+            var keys = [Int64](repeating: 5, count: count)
+            #expect(Outcome { v05_key_hashes(bytes, offsets, Int64(count), &keys, $0) }.isOK)
+            #expect(keys == expected)
+        }
+        #expect(Outcome { v05_key_hashes(nil, nil, 0, nil, $0) }.isOK)
+        var keys: [Int64] = [5, 5]
+        #expect(Outcome { v05_key_hashes(nil, [0, 0, 0], 2, &keys, $0) }.isOK)
+        #expect(keys[0] == keys[1] && keys[0] != 5)
+    }
+
     // MARK: refusals
 
     @Test func missingPointers() throws {
@@ -189,6 +212,9 @@ struct HistoryTests {
         refuse("bytes") { v05_history_load(created, nil, 8, $0) }
         refuse("key") { v05_key_hash([1], 1, nil, $0) }
         refuse("bytes") { v05_key_hash(nil, 1, count, $0) }
+        refuse("bytes") { v05_key_hashes(nil, [0, 1], 1, count, $0) }
+        refuse("offsets") { v05_key_hashes([1], nil, 1, count, $0) }
+        refuse("keys") { v05_key_hashes([1], [0, 1], 1, nil, $0) }
         v05_history_destroy(nil)
         #expect(history.count == 0)
         #expect(Outcome { v05_history_predict(history.handle, keys, 2, 0, nil, nil, $0) }.isOK)
@@ -219,6 +245,15 @@ struct HistoryTests {
         }
         Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["size", "got -1"], in: memory) {
             v05_key_hash([1], -1, key, $0)
+        }
+        Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["count", "got -1"], in: memory) {
+            v05_key_hashes([1], [0, 1], -1, key, $0)
+        }
+        for offsets in [[-1, 1], [1, 0]] as [[Int64]] {
+            let bad = offsets[0] < 0 ? 0 : 1
+            Outcome.expectRefusal(V05_STATUS_INVALID_SIZE, ["offsets[\(bad)]", "got \(offsets[bad])"], in: memory) {
+                v05_key_hashes([1], offsets, 1, key, $0)
+            }
         }
         let created = memory.output(OpaquePointer?.self, 1)
         let changes: [(String, (inout v05_history_options) -> Void)] = [

@@ -933,6 +933,32 @@ static void call_plain(Reader *r) {
     v05_allocator_destroy(NULL);
 }
 
+static void call_hashes(Reader *r) {
+    uint8_t bytes[256];
+    size_t size = byte(r);
+    for (size_t i = 0; i < size; i++) bytes[i] = byte(r);
+    int64_t offsets[17], last = 0;
+    int64_t count = byte(r) % 17;
+    for (int64_t i = 0; i <= count; i++) {
+        offsets[i] = last += byte(r) % 32;
+        if (last > (int64_t)size) offsets[i] = last = (int64_t)size;
+    }
+    if (chance(r, 32)) offsets[byte(r) % (count + 1)] = -1 - (any_integer(r) & INT64_MAX);
+    const uint8_t *given = chance(r, 16) ? NULL : input(size, bytes);
+    const int64_t *places = chance(r, 16) ? NULL : input(sizeof *offsets * (size_t)(count + 1), offsets);
+    int64_t *keys = chance(r, 16) ? NULL : output(sizeof *keys * (size_t)(count + 1));
+    int64_t said = chance(r, 16) ? -1 - (any_integer(r) & INT64_MAX) : count;
+    v05_error *error = error_argument(r);
+    begin(r, "v05_key_hashes");
+    if (!ended(v05_key_hashes(given, places, said, keys, error))) return;
+    for (int64_t i = 0; i < said; i++) {
+        int64_t alone = 0;
+        CHECK(v05_key_hash(given, 0, &alone, NULL) == V05_STATUS_OK, "empty key");
+        if (given) v05_key_hash(given + offsets[i], (size_t)(offsets[i + 1] - offsets[i]), &alone, NULL);
+        CHECK(keys[i] == alone, "key %lld differs from v05_key_hash", (long long)i);
+    }
+}
+
 /* ---- saved bytes ---- */
 
 typedef struct { uint8_t *bytes; size_t size; } Bytes;
@@ -1441,7 +1467,7 @@ static void step(Reader *r) {
         case 5: twice(r, call_workspace_size); break;
         case 6: case 7: case 8: twice(r, call_allocation); break;
         case 9: twice(r, call_initialize); break;
-        case 10: twice(r, call_plain); break;
+        case 10: twice(r, code & 32 ? call_hashes : call_plain); break;
         case 11: { /* running calibration: anew, or some sum changed by hand */
             Range range = any_range(r);
             double discount = any_double(r);

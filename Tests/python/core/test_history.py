@@ -624,7 +624,7 @@ BAD_KEYS = {
     "missing": (["a", None], "keys must be 64-bit integers or strings: got None"),
     "beyond 64 bits": ([2**64], "keys must be 64-bit integers or strings: got 18446744073709551616"),
     "pairs": ([(1, 2)], "keys must be 64-bit integers or strings: got (1, 2)"),
-    "lists": ([[1]], "keys must be 64-bit integers or strings: unhashable type: 'list'"),
+    "lists": ([[1]], "keys must be 64-bit integers or strings: got [1]"),
     "a table": (np.zeros((2, 2), int), "keys must be one-dimensional integers or strings, got int64 of shape (2, 2)"),
     "an array of one string": (np.array("abc"), "keys must be 64-bit integers or strings: iteration over a 0-d array"),
 }

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentTypeError, InvalidArgument
+from .runs import is_object_array, object_runs
 
 _BOOLEAN, _INTEGER, _NUMBER = (bool, np.bool_), abstract.Integral, (abstract.Number, np.bool_)
 
@@ -141,15 +142,15 @@ class Groups:
             raise InvalidArgument(f"groups must have one entry per reward, got {len(self.ids)} for {count} rewards")
 
     def number(self, groups: Any) -> np.ndarray:
-        groups = listed(groups, "groups")
+        objects, lengths = object_runs(groups if is_object_array(groups) else listed(groups, "groups"))
         numbers: dict[Any, int] = collections.defaultdict(itertools.count().__next__)
         try:
-            ids = np.fromiter(map(numbers.__getitem__, groups), np.int64, len(groups))
+            ids = np.fromiter(map(numbers.__getitem__, objects), np.int64, len(objects))
         except Exception as error:  # no hash, or one that raises
             raise ArgumentTypeError(f"groups must be integers or hashables: {error}") from error
-        self._check_kinds(groups, numbers)
+        self._check_kinds(objects, numbers)
         self.numbers = numbers
-        return ids
+        return np.repeat(ids, lengths)
 
     @staticmethod
     def _check_kinds(groups, labels):

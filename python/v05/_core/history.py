@@ -9,9 +9,10 @@ import numpy as np
 from ..errors import ArgumentTypeError, InvalidArgument
 from . import prototypes as c
 from .arguments import integer, number, reward_interval
-from .arrays import Rewards, address, column, is_tensor, mask_rows, to_numpy, weight_rows
+from .arrays import Rewards, address, column, mask_rows, weight_rows
 from .call import call, exception
 from .handle import Handle
+from .keys import key_array
 from .library import library
 from .lock import both
 from .types import Keys, Numbers, OptionalNumbers, RewardRange
@@ -201,53 +202,9 @@ class Visit:
                 raise exception(self._status[0], error)
 
 
-def key_array(keys: Any) -> np.ndarray:
-    """Keys as int64: integers as they are, strings hashed."""
-    if is_tensor(keys) or isinstance(keys, np.ndarray) and keys.dtype.kind in "iu":
-        array = to_numpy(keys, "keys")
-        if array.dtype.kind not in "iu" or array.ndim != 1:
-            raise ArgumentTypeError(
-                f"keys must be one-dimensional integers or strings, got {array.dtype} of shape {array.shape}"
-            )
-        return np.ascontiguousarray(array).astype(np.int64, copy=False)
-    if isinstance(keys, (str, bytes)) or not hasattr(keys, "__iter__"):
-        raise ArgumentTypeError(f"keys must be a sequence of integers or strings, got {keys!r}")
-    if isinstance(keys, np.ma.MaskedArray):
-        to_numpy(keys, "keys")  # refuses it
-    hashes = _Hashes()
-    try:
-        keys = list(keys)
-        # True and 1.0 would pass for a 1 that came before.
-        odd = {kind for kind in set(map(type, keys)) if issubclass(kind, (bool, np.bool_, float, np.floating))}
-        if odd:
-            raise TypeError(f"got {next(key for key in keys if type(key) in odd)!r}")
-        return np.array([hashes[key] for key in keys], dtype=np.int64)
-    except Exception as error:  # whatever a class of the caller's raises
-        raise ArgumentTypeError(f"keys must be 64-bit integers or strings: {error}") from error
-
-
 def number_per_key(values: Any, name: str, count: int) -> np.ndarray:
     """A float64 a key, from as many or from one number for all."""
     array = column(values, name, np.float64)
     if len(array) not in (1, count):
         raise InvalidArgument(f"{name} must be a number or have one entry per key ({count}), got shape {array.shape}")
     return np.ascontiguousarray(np.broadcast_to(array, count))
-
-
-class _Hashes(dict):
-    """The 64-bit key of each distinct key, found once."""
-
-    def __missing__(self, key):
-        if isinstance(key, str):
-            data = key.encode("utf-8", "surrogatepass")
-        elif isinstance(key, bytes):
-            data = key
-        elif isinstance(key, (int, np.integer)) and not isinstance(key, bool) and -(2**63) <= key < 2**63:
-            self[key] = int(key)
-            return self[key]
-        else:
-            raise TypeError(f"got {key!r}")
-        result = ctypes.c_int64()
-        call(library.v05_key_hash, data, len(data), byref(result))
-        self[key] = result.value
-        return result.value

@@ -278,6 +278,7 @@ FUNCTIONS = {
     "v05_running_mixture_load": (c_int32, [_running_mixture, c_void_p, c_size_t, _error]),
     "v05_history_options_initialize": (c_int32, [POINTER(HistoryOptions), c_size_t, _error]),
     "v05_key_hash": (c_int32, [c_void_p, c_size_t, _count, _error]),
+    "v05_key_hashes": (c_int32, [c_void_p, c_void_p, c_int64, c_void_p, _error]),
     "v05_history_create": (c_int32, [POINTER(HistoryOptions), _new_handle, _error]),
     "v05_history_destroy": (None, [_handle]),
     "v05_history_predict": (c_int32, [_handle, c_void_p, c_int64, c_int64, c_void_p, c_void_p, _error]),

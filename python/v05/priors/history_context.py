@@ -6,7 +6,8 @@ import logging
 import numpy as np
 
 from .._core.arguments import integer
-from .._core.history import History, Visit, key_array
+from .._core.history import History, Visit
+from .._core.keys import key_array
 from .._core.prompt_key import prompt_key
 from ..errors import CheckpointError, InvalidArgument
 from .context_buffer import ContextBuffer
@@ -47,6 +48,8 @@ class HistoryContextPrior:
     context: a ContextBuffer; None: one of 256 prompts.
     minimum: prompts in the context below which there is no prior.
     """
+
+    takes_hashes = True
 
     def __init__(
         self, *, reward_range=(0.0, 1.0), discount=0.8, capacity=None, model=None, context=None, minimum=SHORT_CONTEXT

@@ -11,7 +11,8 @@ only reads in `predict`, so that the prior of a step never knows its rewards. It
 
     after(keys, prompts, rewards, mask, step) -> source     which has learnt the step, where this one has not
 
-and is then asked for that in place of `record`: a step that is refused or interrupted has then changed nothing.
+and is then asked for that in place of `record`: a step that is refused or interrupted has then changed nothing. With
+`takes_hashes = True` it gets keys as (n,) int64, strings hashed as v05.History does: once for all that need it.
 """
 
 import copy
@@ -27,6 +28,8 @@ NAMES = ("history", "history+context", "column", "none")
 
 class NoPrior:
     """No prompt has a prior."""
+
+    takes_hashes = True
 
     def predict(self, keys, prompts, step):
         return np.full(len(keys), np.nan), np.zeros(len(keys))
@@ -106,6 +109,8 @@ def loaded_history(state, reward_range):
 
 class CallablePrior(NoPrior):
     """What a function of the user says of the prompts' texts: values in reward units, NaN or None for none."""
+
+    takes_hashes = False
 
     def __init__(self, function):
         self.function = function

@@ -14,10 +14,10 @@ import numpy as np
 
 from .._core.allocator import Allocator
 from .._core.arguments import choice, number, reward_interval
-from .._core.arrays import Groups, listed, mask_rows, optional_numbers
+from .._core.arrays import Groups, mask_rows, optional_numbers
 from .._core.calibration import RunningCalibration, fit_calibration
 from .._core.estimate import Estimate, advantages, estimate
-from .._core.history import key_array
+from .._core.keys import BatchKeys
 from .._core.mixture import RunningMixture
 from .._core.rules import RULES
 from ..errors import CheckpointError, InvalidArgument
@@ -245,7 +245,7 @@ class AdvantageEstimator:
         """
         with self._lock:
             said = {}
-            found = self._predict(self._state, listed(keys, "keys"), prompts, column, said)
+            found = self._predict(self._state, BatchKeys(keys), prompts, column, said)
             self._commit(self._state, said)
         return found
 
@@ -264,7 +264,7 @@ class AdvantageEstimator:
             return value, np.zeros(len(keys))
 
         def ask():
-            return state.source.predict(keys, prompts, state.steps)
+            return state.source.predict(keys.of(state.source), prompts, state.steps)
 
         value, strength = ask() if self.agree is None else self.agree(ask)
         found = (
@@ -314,7 +314,7 @@ class AdvantageEstimator:
                     self._take_back()
                 before, said = self._state, {}
                 found, after = self._work(
-                    before, rollouts, groups, listed(keys, "keys"), prompts, column, maximum, said
+                    before, rollouts, groups, BatchKeys(keys), prompts, column, maximum, said
                 )
                 self._finish(found, after, said)
             return found
@@ -447,9 +447,9 @@ class AdvantageEstimator:
 
     def _check_groups(self, found, keys, said):
         """Wrong ids remove the baseline in silence, or mix prompts: ids of groups and of prompts must agree."""
-        hashes = key_array(keys)
-        first = np.full(len(found), len(keys))
-        np.minimum.at(first, found.row_group, np.arange(len(keys)))
+        hashes = keys.hashes
+        # Groups are in order of first appearance: a new one has a higher number than all before.
+        first = np.flatnonzero(np.diff(np.maximum.accumulate(found.row_group), prepend=-1))
         other = np.flatnonzero(hashes != hashes[first[found.row_group]]) if len(keys) else ()
         if len(other):
             row = int(other[0])
@@ -600,8 +600,8 @@ os.register_at_fork(after_in_child=_forget_locks)
 def _learnt(source, keys, prompts, rollouts, step):
     """The source with what the rollouts say; one that only has `record` changes, which is why it comes last."""
     if hasattr(source, "after"):
-        return source.after(keys, prompts, rollouts.rewards, rollouts.mask, step)
-    source.record(keys, prompts, rollouts.rewards, rollouts.mask, step)
+        return source.after(keys.of(source), prompts, rollouts.rewards, rollouts.mask, step)
+    source.record(keys.of(source), prompts, rollouts.rewards, rollouts.mask, step)
     return source
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from .._core.arguments import integer
 from .._core.arrays import listed
 from .._core.estimate import advantages, estimate
+from .._core.keys import BatchKeys
 from ..errors import InvalidArgument
 from .advantage_estimator import AdvantageEstimator, _learnt, _Rollouts
 from .stored_estimator import StoredEstimator
@@ -87,7 +88,7 @@ class StreamingEstimator(StoredEstimator):
         if state.reward_range is not None and (self._rule.bounded or self._bounded(state, rollouts)):
             calibration = copy.copy(calibration)
             calibration.update(rollouts.rewards, same, prior, mask=rollouts.mask)
-            source = _learnt(source, keys * count, prompts and prompts * count, rollouts, state.steps)
+            source = _learnt(source, BatchKeys(keys.listed * count), prompts and prompts * count, rollouts, state.steps)
         after = dataclasses.replace(state, source=source, calibration=calibration, steps=state.steps + 1)
         seen = [*self._window, (rollouts.values, float(value[0]))]
         if len(seen) < self.every:

@@ -13,7 +13,7 @@ from trl.trainer.utils import nanstd
 from .._core.allocator import Allocator
 from .._core.arguments import choice
 from .._core.estimate import advantages
-from .._core.history import key_array
+from .._core.keys import key_array
 from .._core.prompt_key import prompt_key
 from .._core.prototypes import ALLOCATION_RULES
 from .._core.rules import RULES
