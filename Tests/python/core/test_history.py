@@ -15,6 +15,7 @@ import pytest
 import v05
 from v05._core import prototypes
 from v05._core.call import call
+from v05._core.keys import key_array
 from v05._core.library import library
 
 NAN = math.nan
@@ -331,6 +332,22 @@ def test_keys_of_all_kinds():
     history = v05.History(start_strength=0)
     history.record(torch.tensor(numbers), torch.tensor(rewards, dtype=torch.bfloat16))
     assert history.state_dict() == expected.state_dict()
+
+
+def test_keys_in_any_mixture_of_objects():
+    """Whether equal keys are one object or several, side by side or not, alone or beside other kinds."""
+    texts = [text for text in HASHES for _ in range(3)]
+    copies = [text.encode("utf-8", "surrogatepass").decode("utf-8", "surrogatepass") for text in texts]
+    expected = [HASHES[text] for text in texts]
+    order = np.random.default_rng(0).permutation(len(texts))
+    for keys in (texts, copies, np.array(texts, object), np.repeat(np.array(texts, object), 2)[::2]):
+        assert key_array(keys).tolist() == expected
+        assert key_array([keys[row] for row in order]).tolist() == [expected[row] for row in order]
+    short = ["", "a", "a", "b", "dapomath_17"]
+    assert key_array(np.array(short)).tolist() == [HASHES[text] for text in short]
+    assert key_array(np.array([b"a", b"a", b"b"])).tolist() == [HASHES[text] for text in "aab"]
+    mixed = [7, "a", b"b", np.int8(-1), "a", -(2**63), np.str_("b"), 7]
+    assert key_array(mixed).tolist() == [7, HASHES["a"], HASHES["b"], -1, HASHES["a"], -(2**63), HASHES["b"], 7]
 
 
 def test_no_keys():

@@ -6,6 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 import v05
+import v05.priors.sources
+from v05._core.library import library
 
 
 @pytest.fixture
@@ -180,6 +182,39 @@ def test_a_function_of_prompts_is_asked_once_a_prompt(generator):
         v05.AdvantageEstimator(prior=lambda prompts: [0.5]).step([1, 0], [0, 1], ["a", "b"], prompts=["a", "b"])
     with pytest.raises(v05.InvalidArgument, match="without prompts"):
         estimator.step([1, 0], [0, 0], [7, 7])
+
+
+def test_the_keys_of_a_step_are_hashed_once(generator, monkeypatch):
+    calls = []
+
+    def counted(*arguments):
+        calls.append(arguments[2])
+        return hashed(*arguments)
+
+    hashed = library.v05_key_hashes
+    monkeypatch.setattr(library, "v05_key_hashes", counted)
+    estimator = v05.AdvantageEstimator(reward_range=(0, 1))
+    prompts = [f"prompt {number}" for number in range(24)]
+    for number in range(3):
+        keys = [prompt for prompt in prompts for _ in range(4)]
+        estimator.step(generator.integers(0, 2, 96), np.repeat(np.arange(24), 4), keys)
+        assert calls == [24] * (number + 1)  # and of the rollouts of a prompt one
+
+
+def test_a_source_that_does_not_ask_for_hashes_gets_keys_as_they_are(generator):
+    class Source(v05.priors.sources.NoPrior):
+        takes_hashes = False
+        seen = []
+
+        def predict(self, keys, prompts, step):
+            self.seen.append(keys)
+            return super().predict(keys, prompts, step)
+
+    for keys in (["a", "a", "b", "b"], [1, 1, 2, 2], np.array([1, 1, 2, 2]), np.array(["a", "a", "b", "b"])):
+        source = Source()
+        v05.AdvantageEstimator(prior=source, reward_range=(0, 1)).step([1, 0, 1, 0], [0, 0, 1, 1], keys)
+        seen = source.seen.pop()
+        assert seen == list(keys) and {type(key) for key in seen} <= {int, str}
 
 
 def test_ids_that_mix_prompts_are_refused_and_ids_a_rollout_are_told(generator, caplog):

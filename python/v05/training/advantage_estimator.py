@@ -313,9 +313,7 @@ class AdvantageEstimator:
                 if self._interrupted is not None:
                     self._take_back()
                 before, said = self._state, {}
-                found, after = self._work(
-                    before, rollouts, groups, BatchKeys(keys), prompts, column, maximum, said
-                )
+                found, after = self._work(before, rollouts, groups, BatchKeys(keys), prompts, column, maximum, said)
                 self._finish(found, after, said)
             return found
         except BaseException:
