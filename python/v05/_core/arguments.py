@@ -8,7 +8,6 @@ import numpy as np
 
 from ..errors import ArgumentTypeError, InvalidArgument
 from .arrays import optional_numbers
-from .types import OptionalNumbers
 
 Value = TypeVar("Value")
 
@@ -55,7 +54,7 @@ def checked_range(reward_range: Any) -> tuple[float, float]:
     return low, high
 
 
-def checked_scores(scores: OptionalNumbers, count: int, reward_range: tuple[float, float]) -> np.ndarray:
+def checked_scores(scores: Any, count: int, reward_range: tuple[float, float]) -> np.ndarray:
     """(count,) float64 within reward_range, but for a rounding of 1e-6 of its width, which is cut."""
     low, high = reward_range
     array = optional_numbers(scores, "scores", reward_range)

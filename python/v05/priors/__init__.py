@@ -2,6 +2,13 @@
 `v05[priors]`), and which model should answer it."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .context_buffer import ContextBuffer as ContextBuffer
+    from .history_context import HistoryContextPrior as HistoryContextPrior
+    from .history_context import start_strength as start_strength
+    from .in_context_prior import InContextPrior as InContextPrior
 
 # Imported when first used: a training run with a history alone needs none of them.
 _MODULES = {
@@ -14,7 +21,7 @@ _MODULES = {
 __all__ = list(_MODULES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_MODULES[name], __name__), name)

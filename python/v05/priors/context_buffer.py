@@ -3,11 +3,13 @@
 import json
 import math
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from .._core.arguments import checked_range, checked_scores, integer
 from .._core.checkpoint import Checkpointed
+from .._core.types import OptionalNumbers, RewardRange
 from ..errors import CheckpointError, InvalidArgument
 from .prompt_text import checked_prompts, digest
 
@@ -36,18 +38,19 @@ class ContextBuffer(Checkpointed):
     Threads take turns.
     """
 
-    def __init__(self, capacity=256, *, reward_range=(0.0, 1.0)):
+    def __init__(self, capacity: int = 256, *, reward_range: RewardRange = (0.0, 1.0)) -> None:
         if integer("capacity", capacity) < 1:
             raise InvalidArgument(f"capacity must be at least 1, got {capacity!r}")
         self.capacity = integer("capacity", capacity)
         self.reward_range = checked_range(reward_range)
-        self._kept = 0, {}  # scores added, and the entries: prompt -> (priority, score, step); replaced, never changed
+        # Scores added, and the entries: prompt -> (priority, score, step); replaced, never changed.
+        self._kept: tuple[int, dict[str, tuple[float, float, int]]] = 0, {}
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Number of prompts."""
         return len(self._kept[1])
 
-    def add(self, prompts, scores, step):
+    def add(self, prompts: Sequence[str], scores: OptionalNumbers, step: int) -> None:
         """Adds one visit of each prompt; a prompt that comes more than once counts with its mean score.
 
         prompts: (n,) strings, not empty; of texts longer than 16,384 characters beginning and end are kept.
@@ -57,7 +60,7 @@ class ContextBuffer(Checkpointed):
         texts = checked_prompts(prompts)
         scores = checked_scores(scores, len(texts), self.reward_range)
         step = integer("step", step)
-        visits = {}
+        visits: dict[str, list[float]] = {}
         for text, score in zip(texts, scores.tolist()):
             visits.setdefault(text, []).append(score)
         with self._lock:
@@ -71,13 +74,13 @@ class ContextBuffer(Checkpointed):
                 entries = dict(ranked[: self.capacity])
             self._kept = added + len(visits), entries
 
-    def __copy__(self):
+    def __copy__(self) -> "ContextBuffer":
         """Shares the entries: an addition makes new ones."""
         copied = ContextBuffer(self.capacity, reward_range=self.reward_range)
         copied._kept = self._kept
         return copied
 
-    def pairs(self):
+    def pairs(self) -> tuple[list[str], np.ndarray, np.ndarray]:
         """(prompts, scores, steps): a list, (n,) float64 and (n,) int64, by step and then by text."""
         rows = sorted(self._kept[1].items(), key=lambda entry: (entry[1][2], entry[0]))
         prompts = [prompt for prompt, _ in rows]
@@ -110,7 +113,7 @@ class ContextBuffer(Checkpointed):
             raise CheckpointError(f"the saved ContextBuffer cannot be used: {error!r}") from error
         self.capacity, self.reward_range, self._kept = restored.capacity, restored.reward_range, restored._kept
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"ContextBuffer({len(self)} of {self.capacity} prompts)"
 
 

@@ -1,6 +1,7 @@
 """Regressions from features of prompts to their scores, in [0, 1], with the standard deviation of a prompt's score."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class NeighboursHead:
         return self._regressor.predict(features), np.full(len(features), self._deviation)
 
 
-HEADS = {"gp": GaussianProcessHead, "ridge": RidgeHead, "knn": NeighboursHead}
+HEADS: dict[str, Any] = {"gp": GaussianProcessHead, "ridge": RidgeHead, "knn": NeighboursHead}
 
 
 def _nearest(features, count):

@@ -2,6 +2,8 @@
 
 import copy
 import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from .._core.arguments import integer
 from .._core.history import History, Visit
 from .._core.keys import key_array
 from .._core.prompt_key import prompt_key
+from .._core.types import Keys, Numbers, RewardRange
 from ..errors import CheckpointError, InvalidArgument
 from .context_buffer import ContextBuffer
 from .in_context_prior import SHORT_CONTEXT, InContextPrior
@@ -19,7 +22,19 @@ _log = logging.getLogger("v05")
 MOST_STRENGTH = 16.0
 
 
-def start_strength(value, standard_deviation, reward_range=(0.0, 1.0), maximum=MOST_STRENGTH):
+class Model(Protocol):
+    """What says something of prompts never seen, fitted on others: InContextPrior, v05.v0.V0Prior."""
+
+    reward_range: Any
+
+    def fit(self, prompts: Any, scores: Any) -> Any: ...
+
+    def predict(self, prompts: Any) -> tuple[Any, Any]: ...
+
+
+def start_strength(
+    value: Numbers, standard_deviation: Numbers, reward_range: RewardRange = (0.0, 1.0), maximum: float = MOST_STRENGTH
+) -> np.ndarray:
     """Rewards that a predicted value is worth, for History.start: (n,) float64 in [0, maximum].
 
     A Beta distribution with mean p and standard deviation s is worth  p (1 - p) / s^2 - 1  counts; p and s are value
@@ -52,32 +67,39 @@ class HistoryContextPrior:
     takes_hashes = True
 
     def __init__(
-        self, *, reward_range=(0.0, 1.0), discount=0.8, capacity=None, model=None, context=None, minimum=SHORT_CONTEXT
-    ):
+        self,
+        *,
+        reward_range: RewardRange = (0.0, 1.0),
+        discount: float = 0.8,
+        capacity: int | None = None,
+        model: Model | None = None,
+        context: ContextBuffer | None = None,
+        minimum: int = SHORT_CONTEXT,
+    ) -> None:
         self._history = History(discount, capacity, start_strength=0, reward_range=reward_range)
-        self._visit = None  # of the step that is not yet in the history
+        self._visit: _Visit | None = None  # of the step that is not yet in the history
         self.context = ContextBuffer(reward_range=reward_range) if context is None else context
-        self.model = InContextPrior(reward_range=reward_range) if model is None else model
+        self.model: Model = InContextPrior(reward_range=reward_range) if model is None else model
         for name, part in (("context", self.context), ("model", self.model)):
             if tuple(part.reward_range) != tuple(reward_range):
                 raise InvalidArgument(
                     f"{name} must have the reward_range {tuple(reward_range)}, got {part.reward_range}"
                 )
-        self.reward_range = tuple(reward_range)
+        self.reward_range = self._history.reward_range
         self.minimum = integer("minimum", minimum)
-        self._step = None  # at which fitting was tried last
+        self._step: int | None = None  # at which fitting was tried last
         self._ready = False
         self._told = False
 
     @property
-    def history(self):
+    def history(self) -> History:
         """The History, with all that was learnt."""
         if self._visit is not None:
             self._visit.record()
             self._visit = None
         return self._history
 
-    def predict(self, keys, prompts, step):
+    def predict(self, keys: Keys, prompts: Sequence[Any] | None, step: int) -> tuple[np.ndarray, np.ndarray]:
         """(value, strength) of each key: two (n,) float64 arrays; NaN and 0 for none.
 
         keys: (n,) integers or strings. prompts: (n,) texts (chat messages count as their text), None where unknown; or
@@ -88,17 +110,21 @@ class HistoryContextPrior:
         value, strength = self.history.predict(hashes, step=step)
         new = np.flatnonzero(np.isnan(value))
         if len(new) and prompts is not None:
-            value[new], strength[new] = self._guess([prompts[row] for row in new], step)
+            value[new], strength[new] = self._guess([prompts[row] for row in new.tolist()], step)
         return value, strength
 
-    def record(self, keys, prompts, rewards, mask, step):
+    def record(
+        self, keys: Keys, prompts: Sequence[Any] | None, rewards: Numbers, mask: Numbers | None, step: int
+    ) -> None:
         """Learns from the rewards of a step, (n,) within reward_range where mask, (n,) booleans or None, is not False.
 
         Raises as History.record does, and then learns nothing.
         """
         self.__dict__.update(vars(self.after(keys, prompts, rewards, mask, step)))
 
-    def after(self, keys, prompts, rewards, mask, step):
+    def after(
+        self, keys: Keys, prompts: Sequence[Any] | None, rewards: Numbers, mask: Numbers | None, step: int
+    ) -> "HistoryContextPrior":
         """The source that has learnt from the rewards of a step; this one has not (see v05.priors.sources)."""
         hashes = key_array(keys)
         alone = History(start_strength=0, reward_range=self.reward_range)  # raises for what cannot be recorded
@@ -110,25 +136,25 @@ class HistoryContextPrior:
             mean, _ = alone.predict(distinct, step=step)
             visited = ~np.isnan(mean)
             distinct, first, mean = distinct[visited], first[visited], mean[visited]
-            texts = [prompts[row] for row in first]
+            texts = [prompts[row] for row in first.tolist()]
             new = np.flatnonzero(np.isnan(self.history.predict(distinct, step=step)[0]))
             later._visit.starts = distinct[new], *self._guess([texts[row] for row in new], step)
             later.context = self._learn(texts, mean, step)
         return later
 
-    def __copy__(self):
+    def __copy__(self) -> "HistoryContextPrior":
         copied = object.__new__(type(self))
         copied.__dict__.update(self.__dict__)
         return copied
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_history": self.history, "_visit": None}
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, bytes]:
         """{"history": bytes, "context": bytes}."""
         return {name: getattr(self, name).state_dict()["checkpoint"] for name in ("history", "context")}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where state_dict was taken. Raises CheckpointError or KeyError and then changes nothing."""
         history, context = loaded_history(state, self.reward_range), ContextBuffer()
         context.load_state_dict({"checkpoint": state["context"]})
@@ -188,9 +214,9 @@ class HistoryContextPrior:
 class _Visit(Visit):
     """Starts prompts never seen first: doing so again changes nothing."""
 
-    starts = None
+    starts: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
-    def record(self):
+    def record(self) -> None:
         if self.starts is not None:
             self._history.start(*self.starts, step=self._step)
             self.starts = None

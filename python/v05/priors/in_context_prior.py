@@ -1,17 +1,21 @@
 """The success of the current policy on any prompt, from its scores on others, without a model of one's own."""
 
 import warnings
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from typing import Any, Literal
 
 import numpy as np
 
 from .._core.arguments import checked_range, checked_scores, choice
+from .._core.types import Numbers, OptionalNumbers, RewardRange
 from ..errors import InvalidArgument, MissingExtra
 from .context_buffer import ContextBuffer
 from .encoders import EncodingCache, make_encoder
 from .heads import HEADS
 from .prompt_text import checked_prompts
 
+HeadName = Literal["gp", "ridge", "knn"]
 SHORT_CONTEXT = 128
 _LENGTH_WEIGHT = 0.5  # of the logarithm of a prompt's length beside features of mean square length 1
 
@@ -37,15 +41,22 @@ class InContextPrior:
     The same context gives the same predictions. One thread at a time. Needs scikit-learn (extra v05[priors]).
     """
 
-    def __init__(self, encoder="tfidf", head="gp", *, reward_range=(0.0, 1.0), cache_size=4096):
+    def __init__(
+        self,
+        encoder: str | Callable[[list[str]], Numbers] = "tfidf",
+        head: HeadName = "gp",
+        *,
+        reward_range: RewardRange = (0.0, 1.0),
+        cache_size: int = 4096,
+    ) -> None:
         if find_spec("sklearn") is None:
             raise MissingExtra("InContextPrior", "priors")
         self.reward_range = checked_range(reward_range)
         self._head = choice("head", head, HEADS)
         self._encodings = EncodingCache(make_encoder(encoder), cache_size)
-        self._fitted = None
+        self._fitted: tuple[Any, Any] | None = None
 
-    def fit(self, prompts, scores=None):
+    def fit(self, prompts: ContextBuffer | Sequence[str], scores: OptionalNumbers | None = None) -> "InContextPrior":
         """Takes a new context in place of the old one. Returns self.
 
         prompts: a ContextBuffer, or (n,) strings that are not empty. scores: (n,) mean rewards within reward_range.
@@ -83,7 +94,7 @@ class InContextPrior:
         self._fitted = features, head
         return self
 
-    def predict(self, prompts):
+    def predict(self, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(value, standard_deviation) of each prompt: two (n,) float64 arrays in reward units.
 
         The value is cut to reward_range. The standard deviation is that of the prompt's score, so it holds what the

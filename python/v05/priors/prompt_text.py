@@ -1,13 +1,14 @@
 """What of a prompt's text is kept and looked at."""
 
 from hashlib import blake2b
+from typing import Any
 
 from ..errors import ArgumentTypeError, InvalidArgument
 
 MOST_CHARACTERS = 16_384
 
 
-def checked_prompts(prompts):
+def checked_prompts(prompts: Any) -> list[str]:
     """Prompts as a list of strings of at most MOST_CHARACTERS, the middle of longer ones left out.
 
     Raises ArgumentTypeError for what is no sequence of strings, InvalidArgument for an empty or blank prompt.
@@ -24,7 +25,7 @@ def checked_prompts(prompts):
     return texts
 
 
-def shortened(prompt):
+def shortened(prompt: str) -> str:
     """Beginning and end of a text of megabytes, where a prompt says what it wants; as characters that UTF-8 can say."""
     if len(prompt) > MOST_CHARACTERS:
         half = MOST_CHARACTERS // 2
@@ -32,6 +33,6 @@ def shortened(prompt):
     return prompt.encode("utf-8", "replace").decode("utf-8")
 
 
-def digest(text, size=16):
+def digest(text: str, size: int = 16) -> bytes:
     """The same bytes for the same text everywhere."""
     return blake2b(text.encode("utf-8"), digest_size=size).digest()

@@ -1,16 +1,18 @@
 """Which of several models should answer a prompt, given what each would achieve and cost (method section 11)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .._core.arrays import numbers
+from .._core.types import Numbers
 from ..errors import InvalidArgument
 
 _COLOURS = ("#2f6fb5", "#6aa67c", "#b5344a", "#8a97a3")
 
 
-def route(success, cost, beta):
+def route(success: Numbers, cost: Numbers, beta: float) -> np.ndarray:
     """The chosen model of each prompt: (n,) int64, the largest of  score = beta r + (1 - beta) (1 - c).
 
     success: (n, m) predicted success r in [0, 1] of each of m models at each prompt.
@@ -23,7 +25,9 @@ def route(success, cost, beta):
     return _route(success, cost, _weight("beta", beta))
 
 
-def route_frontier(success, cost, outcome, *, betas=None):
+def route_frontier(
+    success: Numbers, cost: Numbers, outcome: Numbers, *, betas: Numbers | None = None
+) -> "RoutingFrontier":
     """What `route` achieves and costs as beta goes from 0 to 1: a RoutingFrontier.
 
     success, cost: as in `route`, for at least one prompt.
@@ -86,7 +90,7 @@ class RoutingFrontier:
     single_performance: np.ndarray
     single_cost: np.ndarray
 
-    def __str__(self):
+    def __str__(self) -> str:
         models = range(self.share.shape[1])
         heads = [f"model {model}" for model in models]
         lines = ["   beta performance     cost random mix |" + "".join(f"{head:>10}" for head in heads) + " (share)"]
@@ -103,7 +107,7 @@ class RoutingFrontier:
         lines.append(f" oracle {self.oracle_performance[best]:11.4f} {self.oracle_cost[best]:8.4f}")
         return "\n".join(lines)
 
-    def plot(self, axes=None):
+    def plot(self, axes: Any = None) -> Any:
         """Draws performance against cost on matplotlib axes (None: new ones) and returns them. Needs matplotlib."""
         if axes is None:
             from matplotlib.figure import Figure

@@ -16,14 +16,33 @@ and is then asked for that in place of `record`: a step that is refused or inter
 """
 
 import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from .._core.arrays import optional_numbers
 from .._core.history import History, Visit
+from .._core.types import Keys, Numbers, OptionalNumbers, PriorName, RewardRange
 from ..errors import ArgumentTypeError, CheckpointError, InvalidArgument
 
 NAMES = ("history", "history+context", "column", "none")
+
+
+class PriorSource(Protocol):
+    """What every source has."""
+
+    def predict(self, keys: Any, prompts: Any, step: int) -> tuple[Any, Any]: ...
+
+    def record(self, keys: Any, prompts: Any, rewards: Any, mask: Any, step: int) -> Any: ...
+
+    def state_dict(self) -> dict[str, bytes]: ...
+
+    def load_state_dict(self, state: Any) -> Any: ...
+
+
+#: What an option `prior` takes.
+Prior = PriorName | Callable[[list[str]], OptionalNumbers] | PriorSource
 
 
 class NoPrior:
@@ -31,72 +50,82 @@ class NoPrior:
 
     takes_hashes = True
 
-    def predict(self, keys, prompts, step):
+    def predict(self, keys: Keys, prompts: Sequence[Any] | None, step: int) -> tuple[np.ndarray, np.ndarray]:
         return np.full(len(keys), np.nan), np.zeros(len(keys))
 
-    def record(self, keys, prompts, rewards, mask, step):
+    def record(
+        self, keys: Keys, prompts: Sequence[Any] | None, rewards: Numbers, mask: Numbers | None, step: int
+    ) -> None:
         pass
 
-    def after(self, keys, prompts, rewards, mask, step):
+    def after(
+        self, keys: Keys, prompts: Sequence[Any] | None, rewards: Numbers, mask: Numbers | None, step: int
+    ) -> "NoPrior":
         return self
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, bytes]:
         return {}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         pass
 
 
 class HistoryPrior(NoPrior):
     """What earlier visits of the same prompt gave (v05.History)."""
 
-    def __init__(self, reward_range, discount=0.8, capacity=None, start_strength=1.0):
+    def __init__(
+        self, reward_range: RewardRange, discount: float = 0.8, capacity: int | None = None, start_strength: float = 1.0
+    ) -> None:
         self._history = History(discount, capacity, start_strength=start_strength, reward_range=reward_range)
-        self._visit = None  # not yet in the history, which the sources before and after a step share
+        self._visit: Visit | None = None  # not yet in the history, which the sources before and after a step share
 
     @property
-    def history(self):
+    def history(self) -> History:
         """The History, with all that was learnt."""
         if self._visit is not None:
             self._visit.record()
             self._visit = None
         return self._history
 
-    def predict(self, keys, prompts, step):
+    def predict(self, keys: Keys, prompts: Sequence[Any] | None, step: int) -> tuple[np.ndarray, np.ndarray]:
         return self.history.predict(keys, step=step)
 
-    def record(self, keys, prompts, rewards, mask, step):
+    def record(
+        self, keys: Keys, prompts: Sequence[Any] | None, rewards: Numbers, mask: Numbers | None, step: int
+    ) -> None:
         self.history.record(keys, rewards, mask=mask, step=step)
 
-    def after(self, keys, prompts, rewards, mask, step):
+    def after(
+        self, keys: Keys, prompts: Sequence[Any] | None, rewards: Numbers, mask: Numbers | None, step: int
+    ) -> "HistoryPrior":
         """A copy of the history would take long: the new source shares it, and records when it is first used. Then this
         one has been given up."""
         later = copy.copy(self)
         later._visit = Visit(self.history, keys, rewards, mask, step)
         return later
 
-    def widened(self, reward_range):
+    def widened(self, reward_range: RewardRange) -> "HistoryPrior":
         """The source in a reward_range that holds the present one, with all that was learnt."""
         wider = copy.copy(self)
         wider._history, wider._visit = self.history.widened(reward_range), None
         return wider
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, bytes]:
         return {"history": self.history.state_dict()["checkpoint"]}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._history, self._visit = loaded_history(state, self.history.reward_range), None
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {"_history": self.history, "_visit": None}
 
-    def __copy__(self):
+    def __copy__(self) -> "HistoryPrior":
         copied = object.__new__(type(self))
         copied._history, copied._visit = self._history, self._visit
         return copied
 
 
-def loaded_history(state, reward_range):
+def loaded_history(state: Mapping[str, Any], reward_range: RewardRange) -> History:
     """The History of a source's state. Raises CheckpointError or KeyError."""
     history = History(reward_range=reward_range)
     history.load_state_dict({"checkpoint": state["history"]})
@@ -112,10 +141,10 @@ class CallablePrior(NoPrior):
 
     takes_hashes = False
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[[list[str]], OptionalNumbers]) -> None:
         self.function = function
 
-    def predict(self, keys, prompts, step):
+    def predict(self, keys: Keys, prompts: Sequence[Any] | None, step: int) -> tuple[np.ndarray, np.ndarray]:
         if prompts is None:
             raise InvalidArgument("prior is a function of prompts, but the batch came without prompts")
         # Once per prompt, not once per rollout: the function may be a model.
@@ -130,7 +159,9 @@ class CallablePrior(NoPrior):
         return rows, np.zeros(len(rows))
 
 
-def prior_source(prior, reward_range, *, discount, capacity, start_strength=1.0):
+def prior_source(
+    prior: Prior, reward_range: RewardRange, *, discount: float, capacity: int | None, start_strength: float = 1.0
+) -> Any:
     """The source that an adapter's option `prior` names: one of NAMES, a function of prompts, or a source.
 
     "column" has none: the adapter hands over the column's values with each batch.
