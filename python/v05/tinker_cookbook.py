@@ -1,7 +1,8 @@
 """tinker-cookbook: advantages in place of its rewards centred by group. See python/docs/tinker_cookbook.md.
 
-import v05.tinker_cookbook v05.tinker_cookbook.install(rule="calibrated", reward_range=(0, 1),
-state_path="run-7/v05.zip") ...                                                         # then the recipe's own main
+import v05.tinker_cookbook
+v05.tinker_cookbook.install(rule="calibrated", reward_range=(0, 1), state_path="run-7/v05.zip")
+...                                                         # then the recipe's own main
 """
 
 import functools

@@ -734,6 +734,38 @@ def test_score_weights_are_those_of_a_loop():
     )
 
 
+@pytest.mark.parametrize("kind", ["score", "length"])
+def test_weighted_baselines_by_hand(tmp_path, kind):
+    """The mean of all other prompts' rewards, weighted by what the model's own probabilities say of the tokens."""
+
+    class Watched(V05GRPOTrainer):
+        checked = 0
+
+        def _advantages(self, batch, prompts):
+            found, metrics = super()._advantages(batch, prompts)
+            ids, mask = batch.output["completion_ids"], batch.output["completion_mask"]
+            whole = torch.cat([batch.output["prompt_ids"], ids], dim=1)
+            attention = torch.cat([batch.output["prompt_mask"], mask], dim=1)
+            with torch.no_grad():
+                logits = self.model(whole, attention_mask=attention).logits[:, -ids.size(1) - 1 : -1]
+            drawn = torch.softmax(logits / self.temperature, -1).gather(2, ids[..., None])[..., 0]
+            norm = (((1 - drawn) ** 2 if kind == "score" else 1) * mask).sum(1).double().numpy()
+            rewards = batch.rewards_per_function.sum(1).double().numpy()
+            assert len(prompts) >= 9  # fewer are filled up from earlier steps
+            for row, advantage in enumerate(found):
+                others = batch.prompt != batch.prompt[row]
+                baseline = np.average(rewards[others], weights=norm[others])
+                assert float(advantage) == pytest.approx(rewards[row] - baseline, abs=2e-5)
+                Watched.checked += 1
+            return found, metrics
+
+    config = V05Config(rule="batch_mean", num_generations=1, reward_range=(0, 1), weights=kind)
+    made = trained(Watched, tmp_path, config, max_steps=2, loss_type="dapo", per_device_train_batch_size=16)
+    assert Watched.checked >= 16
+    figures = made.state.log_history[0]
+    assert figures["v05/noise/batch_mean_weighted"] >= 1 and figures["v05/clipped"] in (0, 1)
+
+
 def test_too_few_prompts_for_a_batch_are_told(tmp_path):
     with pytest.raises(v05.InvalidArgument, match="at least the 32 prompts of a generation batch .* got 16: lower"):
         trainer(V05GRPOTrainer, tmp_path, V05Config(num_generations=1, reward_range=(0, 1)))

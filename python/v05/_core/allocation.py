@@ -30,20 +30,16 @@ def allocate(
     total: rollouts of all prompts together, between g * minimum and g * maximum.
     minimum, maximum: of every prompt; a minimum of 1 starves none. maximum None: no limit.
     objective: "neyman"     the next rollout to the prompt with the largest p (1 - p) s / (s + 1) / (k (k + 1)), the
-        drop of
-                            its gradient noise (s: strength). Exact optimum.
+                            drop of its gradient noise (s: strength). Exact optimum.
                "dynamo"     the official procedure of DynaMO (arXiv 2602.19208): up to 4 rollouts for prompts hardly
-               seen,
-                            the minimum for all, the rest in proportion to a priority by largest remainder.
+                            seen, the minimum for all, the rest in proportion to a priority by largest remainder.
                             Where the total does not reach for the first two, it leaves prompts below the minimum.
                "v0"         V_0's utility, sum of B (1 - p) (1 - (1 - p)^(B - 1)) (arXiv 2602.03584), maximised exactly
-               by
-                            dynamic programming in g * total * (maximum - minimum) steps, at most 4e9 (about ten
+                            by dynamic programming in g * total * (maximum - minimum) steps, at most 4e9 (about ten
                             seconds).
                "v0_greedy"  the same utility by the paper's greedy; no better, sometimes worse.
                "hit"        the probability of a success among a prompt's rollouts (arXiv 2605.07114), p Beta
-               distributed
-                            with mean probability and strength. Exact optimum.
+                            distributed with mean probability and strength. Exact optimum.
     priority: of "dynamo", with p the mean accuracy of a prompt so far:
               "official"     the authors' code: 1 for a prompt never seen (p NaN, or seen 0), .01 from p = .85 on, else
                              4 p (1 - p), at least .01.

@@ -213,8 +213,7 @@ class Allocator(Handle):
         """Estimate of all that was observed. Rows are in the order of arrival; groups are all prompts, by index.
 
         rule: as in v05.estimate; None: "mixture" or "calibrated" where the allocator has a mixture or a calibration,
-            else
-        "v05". Further options as there.
+            else "v05". Further options as there.
         """
         with self._lock:  # it must not grow between the calls
             calibrated = ctypes.c_int32()

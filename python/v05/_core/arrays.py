@@ -269,13 +269,13 @@ def mask_bytes(mask: Any) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.uint8)
 
 
-def weight_rows(weights: Any, count: int) -> np.ndarray | None:
+def weight_rows(weights: Any, count: int, name: str = "weights") -> np.ndarray | None:
     """One weight per row as float64, or None."""
     if weights is None:
         return None
-    array = optional_numbers(weights, "weights", ())
+    array = optional_numbers(weights, name, ())
     if array.shape != (count,):
-        raise InvalidArgument(f"weights must have one entry per reward, got shape {array.shape} for {count} rewards")
+        raise InvalidArgument(f"{name} must have one entry per reward, got shape {array.shape} for {count} rewards")
     return np.ascontiguousarray(array)
 
 

@@ -28,8 +28,7 @@ class History(Handle):
             history.record(keys, rewards)
 
     At each visit of a prompt with k rewards r:  a <- decay a + sum (r - lo) / (hi - lo),  n <- decay n + k,  with decay
-        =
-    discount * step_decay^(steps since the visit before). The value is lo + (hi - lo) (a + n0 g) / (n + n0), the
+    = discount * step_decay^(steps since the visit before). The value is lo + (hi - lo) (a + n0 g) / (n + n0), the
     strength n + n0, where g is the running level of all prompts and n0 = start_strength: a prompt never seen starts
     from the level.
 

@@ -19,8 +19,7 @@ class Mixture:
     """Success probabilities of prompts as a mixture of Beta(q c, q (1 - c)), for two-valued rewards.
 
     A value: keep it, pickle it, pass it as `mixture=` to later calls. With `leave_one_out=True` and a mixture from
-        earlier
-    batches the policy gradient is exactly unbiased.
+    earlier batches the policy gradient is exactly unbiased.
 
     calibration: Calibration of the same groups; gives the calibrated prior and the batch mean. The rule "mixture" needs
         8 of its `groups`.

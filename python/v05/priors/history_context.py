@@ -54,8 +54,7 @@ class HistoryContextPrior:
     `model` says from a context of recently visited prompts, with which its history then starts.
 
     Whatever becomes of context and model, training goes on: with too little context, without the prompt's text, or
-        where
-    the model fails (a warning, once) a prompt never seen has no prior.
+    where the model fails (a warning, once) a prompt never seen has no prior.
 
     reward_range: (lo, hi) of the rewards. discount, capacity: of the History.
     model: with fit(prompts, scores) and predict(prompts) -> (value, standard_deviation), such as v05.v0.V0Prior;
@@ -114,23 +113,35 @@ class HistoryContextPrior:
         return value, strength
 
     def record(
-        self, keys: Keys, prompts: Sequence[Any] | None, rewards: Numbers, mask: Numbers | None, step: int
+        self,
+        keys: Keys,
+        prompts: Sequence[Any] | None,
+        rewards: Numbers,
+        mask: Numbers | None,
+        step: int,
+        weights: Numbers | None = None,
     ) -> None:
         """Learns from the rewards of a step, (n,) within reward_range where mask, (n,) booleans or None, is not False.
 
         Raises as History.record does, and then learns nothing.
         """
-        self.__dict__.update(vars(self.after(keys, prompts, rewards, mask, step)))
+        self.__dict__.update(vars(self.after(keys, prompts, rewards, mask, step, weights)))
 
     def after(
-        self, keys: Keys, prompts: Sequence[Any] | None, rewards: Numbers, mask: Numbers | None, step: int
+        self,
+        keys: Keys,
+        prompts: Sequence[Any] | None,
+        rewards: Numbers,
+        mask: Numbers | None,
+        step: int,
+        weights: Numbers | None = None,
     ) -> "HistoryContextPrior":
         """The source that has learnt from the rewards of a step; this one has not (see v05.priors.sources)."""
         hashes = key_array(keys)
         alone = History(start_strength=0, reward_range=self.reward_range)  # raises for what cannot be recorded
-        alone.record(hashes, rewards, mask=mask, step=step)
+        alone.record(hashes, rewards, mask=mask, weights=weights, step=step)
         later = copy.copy(self)
-        later._visit = _Visit(self.history, hashes, rewards, mask, step)
+        later._visit = _Visit(self.history, hashes, rewards, mask, step, weights)
         if prompts is not None:
             distinct, first = np.unique(hashes, return_index=True)
             mean, _ = alone.predict(distinct, step=step)

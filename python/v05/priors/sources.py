@@ -11,11 +11,13 @@ only reads in `predict`, so that the prior of a step never knows its rewards. It
 
     after(keys, prompts, rewards, mask, step) -> source     which has learnt the step, where this one has not
 
-and is then asked for that in place of `record`: a step that is refused or interrupted has then changed nothing. With
-`takes_hashes = True` it gets keys as (n,) int64, strings hashed as v05.History does: once for all that need it.
+and is then asked for that in place of `record`: a step that is refused or interrupted has then changed nothing. Of both
+the one that takes `weights`, too, (n,) float64, is given the score weights of a step that has them. With
+`takes_hashes = True` a source gets keys as (n,) int64, strings hashed as v05.History does: once for all that need it.
 """
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -54,12 +56,24 @@ class NoPrior:
         return np.full(len(keys), np.nan), np.zeros(len(keys))
 
     def record(
-        self, keys: Keys, prompts: Sequence[Any] | None, rewards: Numbers, mask: Numbers | None, step: int
+        self,
+        keys: Keys,
+        prompts: Sequence[Any] | None,
+        rewards: Numbers,
+        mask: Numbers | None,
+        step: int,
+        weights: Numbers | None = None,
     ) -> None:
         pass
 
     def after(
-        self, keys: Keys, prompts: Sequence[Any] | None, rewards: Numbers, mask: Numbers | None, step: int
+        self,
+        keys: Keys,
+        prompts: Sequence[Any] | None,
+        rewards: Numbers,
+        mask: Numbers | None,
+        step: int,
+        weights: Numbers | None = None,
     ) -> "NoPrior":
         return self
 
@@ -91,17 +105,29 @@ class HistoryPrior(NoPrior):
         return self.history.predict(keys, step=step)
 
     def record(
-        self, keys: Keys, prompts: Sequence[Any] | None, rewards: Numbers, mask: Numbers | None, step: int
+        self,
+        keys: Keys,
+        prompts: Sequence[Any] | None,
+        rewards: Numbers,
+        mask: Numbers | None,
+        step: int,
+        weights: Numbers | None = None,
     ) -> None:
-        self.history.record(keys, rewards, mask=mask, step=step)
+        self.history.record(keys, rewards, mask=mask, weights=weights, step=step)
 
     def after(
-        self, keys: Keys, prompts: Sequence[Any] | None, rewards: Numbers, mask: Numbers | None, step: int
+        self,
+        keys: Keys,
+        prompts: Sequence[Any] | None,
+        rewards: Numbers,
+        mask: Numbers | None,
+        step: int,
+        weights: Numbers | None = None,
     ) -> "HistoryPrior":
         """A copy of the history would take long: the new source shares it, and records when it is first used. Then this
         one has been given up."""
         later = copy.copy(self)
-        later._visit = Visit(self.history, keys, rewards, mask, step)
+        later._visit = Visit(self.history, keys, rewards, mask, step, weights)
         return later
 
     def widened(self, reward_range: RewardRange) -> "HistoryPrior":
@@ -157,6 +183,25 @@ class CallablePrior(NoPrior):
         value_of = dict(zip(prompt_of, values))
         rows = np.array([value_of[key] for key in keys], dtype=np.float64)
         return rows, np.zeros(len(rows))
+
+
+def source_after(
+    source: Any,
+    keys: Keys,
+    prompts: Sequence[Any] | None,
+    rewards: Numbers,
+    mask: Numbers | None,
+    step: int,
+    weights: Numbers | None = None,
+) -> Any:
+    """The source with what the rewards of a step say; one that only has `record` changes, which is why it comes
+    last."""
+    learn = getattr(source, "after", source.record)
+    if weights is not None and "weights" in inspect.signature(learn).parameters:
+        later = learn(keys, prompts, rewards, mask, step, weights=weights)
+    else:
+        later = learn(keys, prompts, rewards, mask, step)
+    return later if hasattr(source, "after") else source
 
 
 def prior_source(

@@ -3,5 +3,6 @@
 from .advantage_estimator import AdvantageEstimator, Step
 from .health import PriorHealth, prior_health
 from .stored_estimator import StoredEstimator
+from .streaming_estimator import StreamingEstimator
 
-__all__ = ["AdvantageEstimator", "PriorHealth", "Step", "StoredEstimator", "prior_health"]
+__all__ = ["AdvantageEstimator", "PriorHealth", "Step", "StoredEstimator", "StreamingEstimator", "prior_health"]

@@ -14,15 +14,16 @@ import numpy as np
 
 from .._core.allocator import Allocator
 from .._core.arguments import choice, number, reward_interval
-from .._core.arrays import Groups, mask_rows, optional_numbers
+from .._core.arrays import Groups, mask_rows, optional_numbers, weight_rows
 from .._core.calibration import RunningCalibration, fit_calibration
 from .._core.estimate import Estimate, advantages, estimate
 from .._core.keys import BatchKeys
 from .._core.mixture import RunningMixture
 from .._core.rules import RULES
 from ..errors import CheckpointError, InvalidArgument
-from ..priors.sources import prior_source
+from ..priors.sources import prior_source, source_after
 from .estimator_state import About, about_bytes, read_about, read_state, write_state
+from .gradient_noise import GradientNoise
 from .health import prior_health
 
 log = logging.getLogger("v05")
@@ -55,6 +56,7 @@ class _State:
     steps: int = 0
     told: frozenset = frozenset()  # kinds of warnings
     metrics: dict = dataclasses.field(default_factory=dict)
+    noise: GradientNoise = GradientNoise()  # for the log alone: not saved
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,16 @@ class _Rollouts:
     """The rewards of a step, checked once.
 
     rewards: (n,) float64, NaN where unscored. mask: (n,) bytes or None. counted: (n,) booleans. unscored: rows that the
-    caller counts and that have no reward.
+    caller counts and that have no reward. weights: (n,) float64, or None where all count alike. squared_norms: the same
+    for the noise of the gradient alone.
     """
 
     rewards: np.ndarray
     mask: np.ndarray | None
     counted: np.ndarray
     unscored: int
+    weights: np.ndarray | None = None
+    squared_norms: np.ndarray | None = None
 
     @property
     def values(self):
@@ -234,7 +239,8 @@ class AdvantageEstimator:
             )
         else:
             return state
-        return dataclasses.replace(state, reward_range=detected, source=source, calibration=calibration)
+        noise = state.noise.widened(detected) if state.reward_range is not None else state.noise
+        return dataclasses.replace(state, reward_range=detected, source=source, calibration=calibration, noise=noise)
 
     def predict(self, keys, *, prompts=None, column=None):
         """(value, strength) of the prior of each key now, two (n,) float64; NaN and 0 for none.
@@ -297,7 +303,19 @@ class AdvantageEstimator:
             return {}
         return {self._rule.learns: getattr(self.calibration, self._rule.learns)}
 
-    def step(self, rewards, groups, keys, *, prompts=None, column=None, mask=None, maximum=None):
+    def step(
+        self,
+        rewards,
+        groups,
+        keys,
+        *,
+        prompts=None,
+        column=None,
+        mask=None,
+        maximum=None,
+        weights=None,
+        squared_norms=None,
+    ):
         """The Step of a batch of rollouts: predicts, estimates, then learns.
 
         rewards: (n,) numbers; NaN or None: unscorable, the row does not count.
@@ -305,8 +323,12 @@ class AdvantageEstimator:
         keys, prompts, column: as in `predict`; all rollouts of a group have the same key.
         mask: (n,) booleans, False: the row does not count (padding).
         maximum: rollouts that a prompt would get without allocation, for the share saved; None without allocation.
+        weights: (n,) score weights as in v05.advantages, see v05.training.score_weights: baselines, calibration and
+            history become those with the least noise in the gradient. None: all count alike. Give them in every step or
+            in none: what was learnt with and without is not the same. Rules "mixture" and "median" take none.
+        squared_norms: (n,) the same for the figures v05/noise/... alone; None: weights.
         """
-        rollouts = _scored(rewards, mask)
+        rollouts = _scored(rewards, mask, weights, squared_norms)
         before = after = None
         try:
             with self._lock:
@@ -343,20 +365,29 @@ class AdvantageEstimator:
         if self._options["scale"] != "none":
             scaled = self._estimate(state, advantages, rollouts, groups, prior, strength)
         self._check_signal(found, rollouts, unscaled, said)
-        step = Step(
-            scaled,
-            np.where(rollouts.counted, rollouts.rewards - unscaled, np.nan),
-            found,
-            self._metrics(state, found, rollouts, value, maximum, said),
-        )
+        baseline = np.where(rollouts.counted, rollouts.rewards - unscaled, np.nan)
+        metrics = self._metrics(state, found, rollouts, value, maximum, said)
+        noise = self._noise_after(state, found.row_group, rollouts, prior, baseline, keys)
+        metrics |= {f"v05/{name}": figure for name, figure in noise.metrics().items()}
+        step = Step(scaled, baseline, found, metrics)
 
         calibration, source = state.calibration, state.source
         if state.reward_range is not None and (self._rule.bounded or self._bounded(state, rollouts)):
-            calibration = copy.copy(calibration)
-            calibration.update(rollouts.rewards, found.row_group, value, mask=rollouts.mask)
-            source = _learnt(source, keys, prompts, rollouts, state.steps)
+            calibration = self._calibration_after(state, rollouts, found.row_group, value)
+            source = self._source_after(state, rollouts, keys, prompts)
         return step, dataclasses.replace(
-            state, source=source, calibration=calibration, steps=state.steps + 1, metrics=step.metrics
+            state, source=source, calibration=calibration, steps=state.steps + 1, metrics=step.metrics, noise=noise
+        )
+
+    def _calibration_after(self, state, rollouts, groups, value):
+        later = copy.copy(state.calibration)
+        weighted = {} if rollouts.weights is None else {"weights": rollouts.weights}  # a mixture takes none
+        later.update(rollouts.rewards, groups, value, mask=rollouts.mask, **weighted)
+        return later
+
+    def _source_after(self, state, rollouts, keys, prompts):
+        return source_after(
+            state.source, keys.of(state.source), prompts, rollouts.rewards, rollouts.mask, state.steps, rollouts.weights
         )
 
     def _finish(self, found, after, said):
@@ -400,12 +431,37 @@ class AdvantageEstimator:
         ):
             return value
         _, group = np.unique(Groups(groups, len(value)).ids, return_inverse=True)
-        rewards = np.where(rollouts.counted, rollouts.rewards, 0.0)
-        others_sum = rewards.sum() - np.bincount(group, rewards)
-        others_count = rollouts.counted.sum() - np.bincount(group, rollouts.counted)
+        weight = rollouts.counted.astype(np.float64)
+        if rollouts.weights is not None:
+            weight = np.where(rollouts.counted, rollouts.weights, 0.0)
+        product = weight * np.where(rollouts.counted, rollouts.rewards, 0.0)
+        others_sum = product.sum() - np.bincount(group, product)
+        others_weight = weight.sum() - np.bincount(group, weight)
         low, high = state.reward_range or (0.0, 1.0)
-        with np.errstate(invalid="ignore"):
-            return np.where(others_count > 0, np.clip(others_sum / others_count, low, high), np.nan)[group]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(others_weight > 0, np.clip(others_sum / others_weight, low, high), np.nan)[group]
+
+    def _noise_after(self, state, group, rollouts, prior, baseline, keys):
+        """The GradientNoise with this step; as it was where squared norms are unknown."""
+        norms, counted, noise = rollouts.squared_norms, rollouts.counted, state.noise
+        if norms is None or not counted.any():
+            return noise
+        baselines = {"rule": baseline, "prior": prior}
+        recorded = self._bounded(state, rollouts)
+        if recorded:
+            noise = noise.with_twin(state.reward_range, self._learning, weighted=rollouts.weights is None)
+            baselines[noise.twin_name] = noise.twin.predict(keys.of(noise.twin), None, state.steps)[0]
+        noise = noise.after(
+            rollouts.rewards[counted],
+            np.unique(group[counted], return_inverse=True)[1],
+            norms[counted],
+            {name: values[counted] for name, values in baselines.items()},
+        )
+        return (
+            noise.twin_after(keys.of(noise.twin), rollouts.rewards, rollouts.mask, state.steps, norms)
+            if recorded
+            else noise
+        )
 
     def _estimate(self, state, function, rollouts, groups, value, strength, **changed):
         options = self._options | changed
@@ -422,6 +478,7 @@ class AdvantageEstimator:
             rule=self.rule,
             reward_range=state.reward_range or (0.0, 1.0),
             mask=rollouts.mask,
+            weights=rollouts.weights,
             **options,
         )
 
@@ -472,7 +529,14 @@ class AdvantageEstimator:
         prior = value if self._rule.uses_prior else np.full(len(rollouts.rewards), np.nan)
         health = prior_health(
             SimpleNamespace(**{name: getattr(found, name)[seen] for name in names}),
-            fit_calibration(rollouts.rewards, found.row_group, prior, reward_range=reward_range, mask=rollouts.mask),
+            fit_calibration(
+                rollouts.rewards,
+                found.row_group,
+                prior,
+                reward_range=reward_range,
+                mask=rollouts.mask,
+                weights=rollouts.weights,
+            ),
             reward_range=reward_range,
             maximum=maximum,
             two_valued=bool(np.isin(rollouts.values, (low, high)).all()),
@@ -483,7 +547,8 @@ class AdvantageEstimator:
                 if warning.kind == "error":
                     said["error"] = warning.message
         applied = found.rule == self.rule and self._rule.learns is not None and self._rule.uses_prior
-        figures = health.as_dict() | {"calibrated": float(applied)}
+        zero = np.mean(np.asarray(found.advantages)[rollouts.counted] == 0)
+        figures = health.as_dict() | {"calibrated": float(applied), "zero_advantages": float(zero)}
         del figures["warnings"]
         return {f"v05/{name}": float(figure) for name, figure in figures.items() if not np.isnan(figure)}
 
@@ -595,16 +660,8 @@ def _forget_locks():
 os.register_at_fork(after_in_child=_forget_locks)
 
 
-def _learnt(source, keys, prompts, rollouts, step):
-    """The source with what the rollouts say; one that only has `record` changes, which is why it comes last."""
-    if hasattr(source, "after"):
-        return source.after(keys.of(source), prompts, rollouts.rewards, rollouts.mask, step)
-    source.record(keys.of(source), prompts, rollouts.rewards, rollouts.mask, step)
-    return source
-
-
-def _scored(rewards, mask):
-    """The _Rollouts of rewards, (n,) with NaN or None where unscored, and mask, (n,) booleans or None."""
+def _scored(rewards, mask, weights=None, squared_norms=None):
+    """The _Rollouts of rewards, (n,) with NaN or None where unscored, and of arrays (n,) or None."""
     rewards = optional_numbers(rewards, "rewards", (0.0, 1.0))
     if rewards.ndim != 1:
         raise InvalidArgument(f"rewards must have one dimension (rollouts), got shape {rewards.shape}")
@@ -617,7 +674,20 @@ def _scored(rewards, mask):
             f"rewards[{bad[0]}] must be finite and at most 1e30 in absolute value, got {rewards[bad[0]]:g}"
         )
     unscored = int(asked.sum() - counted.sum())
-    return _Rollouts(rewards, counted.astype(np.uint8) if unscored else mask, counted, unscored)
+    weights = _score_weights("weights", weights, counted)
+    squared_norms = weights if squared_norms is None else _score_weights("squared_norms", squared_norms, counted)
+    return _Rollouts(rewards, counted.astype(np.uint8) if unscored else mask, counted, unscored, weights, squared_norms)
+
+
+def _score_weights(name, weights, counted):
+    """weights as (n,) float64, or None; 0 for rows that do not count."""
+    if weights is None:
+        return None
+    weights = weight_rows(weights, len(counted), name)
+    bad = np.flatnonzero(counted & ~((weights >= 0) & (weights < np.inf)))
+    if len(bad):
+        raise InvalidArgument(f"{name}[{bad[0]}] must be finite and not negative, got {weights[bad[0]]:g}")
+    return np.where(counted, weights, 0.0)
 
 
 def _usual_range(low, high):

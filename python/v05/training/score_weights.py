@@ -24,6 +24,6 @@ def score_weights(kind, mask, log_prob=None, *, per_token=False):
         weight = length
     else:
         known = mask & ~torch.isnan(log_prob)
-        miss = torch.where(known, -torch.expm1(torch.where(known, log_prob.float(), 0.0)), 0.0)
+        miss = torch.where(known, -torch.expm1(torch.where(known, log_prob.float(), 0.0).clamp(max=0.0)), 0.0)
         weight = (miss**2).sum(1) * length / known.sum(1).clamp(min=1)
     return weight / length.clamp(min=1) ** 2 if per_token else weight

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._core.arrays import listed, mask_rows, optional_numbers
+from .._core.arrays import listed, mask_rows, optional_numbers, weight_rows
 from .._core.files import check_writable, file_path
 from .._core.prompt_key import prompt_key
 from ..errors import Error, InvalidArgument
@@ -75,15 +75,36 @@ class StoredEstimator(AdvantageEstimator):
         """The priors in the records, or None where they are not asked for."""
         return [record.get(self.prior_field) for record in records] if self.prior == "column" else None
 
-    def advantages(self, rewards, groups, keys, *, rollouts=None, prompts=None, column=None, mask=None):
+    def advantages(
+        self,
+        rewards,
+        groups,
+        keys,
+        *,
+        rollouts=None,
+        prompts=None,
+        column=None,
+        mask=None,
+        weights=None,
+        squared_norms=None,
+    ):
         """(n,) float64 advantages of a step, as `step` gives them, which see for the arguments.
 
         rollouts: (n,) hashables or None, for trainers that cut a rollout into several rows: rows with the same one, of
-            the same group and with the same reward count once and share their advantage.
+            the same group and with the same reward count once and share their advantage; their score weights add up.
         """
         rewards = optional_numbers(rewards, "rewards", (0.0, 1.0))
         if rollouts is None:
-            return self.step(rewards, groups, keys, prompts=prompts, column=column, mask=mask).advantages
+            return self.step(
+                rewards,
+                groups,
+                keys,
+                prompts=prompts,
+                column=column,
+                mask=mask,
+                weights=weights,
+                squared_norms=squared_norms,
+            ).advantages
         groups, rollouts = listed(groups, "groups"), listed(rollouts, "rollouts")
         first, back = _distinct(zip(groups, rollouts, rewards.tolist()))
         reward_of = {}
@@ -103,6 +124,8 @@ class StoredEstimator(AdvantageEstimator):
             _rows(keys, first),
             prompts=_rows(prompts, first),
             column=_rows(column, first),
+            weights=_sums(weights, "weights", back),
+            squared_norms=_sums(squared_norms, "squared_norms", back),
             mask=mask,
         )
         return once.advantages[back]
@@ -130,7 +153,8 @@ class StoredEstimator(AdvantageEstimator):
         if self.state_path is None or not self.writes:
             return before
         self._written = self._written_before
-        return dataclasses.replace(self._loaded(self._written, {}), told=before.told, metrics=before.metrics)
+        loaded = self._loaded(self._written, {})
+        return dataclasses.replace(loaded, told=before.told, metrics=before.metrics, noise=before.noise)
 
     def load_state_dict(self, state):
         super().load_state_dict(state)
@@ -177,3 +201,8 @@ def _distinct(rows):
 
 def _rows(values, index):
     return None if values is None else [values[row] for row in index]
+
+
+def _sums(weights, name, back):
+    """The weights of rows added up over those of each kind; None where there are none."""
+    return None if weights is None else np.bincount(back, weight_rows(weights, len(back), name))

@@ -11,7 +11,7 @@ from .._core.arrays import listed
 from .._core.estimate import advantages, estimate
 from .._core.keys import BatchKeys
 from ..errors import InvalidArgument
-from .advantage_estimator import AdvantageEstimator, _learnt, _Rollouts
+from .advantage_estimator import AdvantageEstimator, _Rollouts
 from .stored_estimator import StoredEstimator
 
 _ONE_GROUP = object()  # in place of the ids of groups: all rollouts of the call are of one
@@ -47,16 +47,17 @@ class StreamingEstimator(StoredEstimator):
         if integer("every", every) < 1:
             raise InvalidArgument(f"every must be at least 1, got {every!r}")
         self.every = every
-        self._window = []  # (rewards that count, prior) of the groups since the last report
+        self._window = []  # (_Rollouts, prior) of the groups since the last report
         super().__init__(calibration_discount=calibration_discount, **options)
 
-    def group(self, rewards, key, *, prompt=None, prior=None, mask=None, learn=True):
+    def group(self, rewards, key, *, prompt=None, prior=None, mask=None, weights=None, squared_norms=None, learn=True):
         """(k,) float64 advantages of the rollouts of one prompt; then learns from them.
 
         rewards: (k,) numbers, any k; None or NaN: unscorable, advantage 0.
         key: integer or string that tells the prompt apart in all of training.
         prompt: its text, for sources that read it. prior: its value in the dataset, for prior="column".
         mask: (k,) booleans, False: the rollout does not count.
+        weights, squared_norms: (k,) as in AdvantageEstimator.step.
         learn: False: only a look, nothing is learnt.
 
         All or nothing, as AdvantageEstimator.step.
@@ -64,7 +65,7 @@ class StreamingEstimator(StoredEstimator):
         if not learn:
             twin = copy.copy(self)
             twin.state_path, twin._report = None, lambda metrics: None
-            return twin.group(rewards, key, prompt=prompt, prior=prior, mask=mask)
+            return twin.group(rewards, key, prompt=prompt, prior=prior, mask=mask, weights=weights)
         return self.step(
             listed(rewards, "rewards"),
             _ONE_GROUP,
@@ -72,6 +73,8 @@ class StreamingEstimator(StoredEstimator):
             prompts=None if prompt is None else [prompt],
             column=[prior] if self.prior == "column" else None,
             mask=mask,
+            weights=weights,
+            squared_norms=squared_norms,
         ).advantages
 
     def _work(self, state, rollouts, groups, keys, prompts, column, maximum, said):
@@ -86,31 +89,29 @@ class StreamingEstimator(StoredEstimator):
         found = np.asarray(self._estimate(state, advantages, rollouts, same, prior, strength.repeat(count)))
         calibration, source = state.calibration, state.source
         if state.reward_range is not None and (self._rule.bounded or self._bounded(state, rollouts)):
-            calibration = copy.copy(calibration)
-            calibration.update(rollouts.rewards, same, prior, mask=rollouts.mask)
-            source = _learnt(source, BatchKeys(keys.listed * count), prompts and prompts * count, rollouts, state.steps)
+            calibration = self._calibration_after(state, rollouts, same, prior)
+            repeated = BatchKeys(keys.listed * count)
+            source = self._source_after(state, rollouts, repeated, prompts and prompts * count)
         after = dataclasses.replace(state, source=source, calibration=calibration, steps=state.steps + 1)
-        seen = [*self._window, (rollouts.values, float(value[0]))]
+        seen = [*self._window, (rollouts, float(value[0]))]
         if len(seen) < self.every:
             return _Group(found, seen), after
-        together, metrics = self._report_of(state, seen, said)
-        return _Group(found, [], together, metrics), dataclasses.replace(after, metrics=metrics)
+        together, metrics, noise = self._report_of(state, seen, said)
+        return _Group(found, [], together, metrics), dataclasses.replace(after, metrics=metrics, noise=noise)
 
     def _report_of(self, state, seen, said):
-        """The Estimate of groups as if they were one batch, and their metrics."""
-        sizes = [len(values) for values, _ in seen]
-        rewards, prior = np.concatenate([values for values, _ in seen]), np.repeat([value for _, value in seen], sizes)
-        rollouts = _Rollouts(rewards, None, np.ones(len(rewards), bool), 0)
-        together = self._estimate(
-            state,
-            estimate,
-            rollouts,
-            np.repeat(np.arange(len(seen)), sizes),
-            prior,
-            np.zeros(len(rewards)),
-            scale="none",
-        )
-        return together, self._metrics(state, together, rollouts, prior, None, said)
+        """The Estimate of groups as if they were one batch, their metrics, and the GradientNoise with them."""
+        rollouts = _joined([each for each, _ in seen])
+        sizes = [int(each.counted.sum()) for each, _ in seen]
+        group, prior = np.repeat(np.arange(len(seen)), sizes), np.repeat([value for _, value in seen], sizes)
+        together = self._estimate(state, estimate, rollouts, group, prior, np.zeros(len(prior)), scale="none")
+        metrics = self._metrics(state, together, rollouts, prior, None, said)
+        noise = state.noise
+        if rollouts.squared_norms is not None and len(prior):
+            baselines = {"rule": rollouts.rewards - np.asarray(together.advantages), "prior": prior}
+            group = np.unique(group, return_inverse=True)[1]
+            noise = noise.after(rollouts.rewards, group, rollouts.squared_norms, baselines)
+        return together, metrics | {f"v05/{name}": figure for name, figure in noise.metrics().items()}, noise
 
     def _finish(self, found, after, said):
         if not isinstance(found, _Group):  # a step of a whole batch
@@ -123,3 +124,15 @@ class StreamingEstimator(StoredEstimator):
                 self._written = self._saved(self._state)  # where a write that is interrupted goes back to
             super()._finish(found, after, said)
         self._window = found.seen
+
+
+def _joined(parts):
+    """The rollouts of several groups that count, as those of one batch; score weights only where all groups have
+    them."""
+    columns = {
+        name: None
+        if any(getattr(each, name) is None for each in parts)
+        else np.concatenate([getattr(each, name)[each.counted] for each in parts])
+        for name in ("rewards", "weights", "squared_norms")
+    }
+    return _Rollouts(mask=None, counted=np.ones(len(columns["rewards"]), bool), unscored=0, **columns)

@@ -1,6 +1,7 @@
 """TRL's asynchronous GRPO, which scores one group at a time in a process of its own, with another baseline.
 
-import v05.trl.async_grpo v05.trl.async_grpo.install(rule="calibrated", reward_range=(0, 1), state_path="run-7/v05.zip")
+import v05.trl.async_grpo
+v05.trl.async_grpo.install(rule="calibrated", reward_range=(0, 1), state_path="run-7/v05.zip")
 trainer = AsyncGRPOTrainer(...)                                          # TRL's own, as ever
 """
 

@@ -227,23 +227,29 @@ class V05Trainer:
             np.repeat(np.arange(processes), len(inputs)),
             self._rewards_per_function,
             self._penalty(output),
-            weights=self._score_weights(output),
+            squared_norms=self._squared_norms(output),
         )
 
-    def _score_weights(self, output):
-        """The score weights of the rollouts of all processes; None where all count alike."""
+    def _squared_norms(self, output):
+        """The score weights of the rollouts of all processes. Where all count alike they are for the log alone, and
+        None where the trainer has no log-probabilities anyway."""
         kind = self.v05_config.weights
+        log_prob = None if kind == "length" else self._log_prob(output, computed=kind == "score")
         if kind == "none":
-            return None
+            if log_prob is None:
+                return None
+            kind = "score"
         mask = output["completion_mask"] * output.get("tool_mask", 1)
-        log_prob = self._log_prob(output) if kind == "score" else None
         return gather(score_weights(kind, mask, log_prob, per_token=getattr(self, "loss_type", None) in _PER_TOKEN))
 
-    def _log_prob(self, output):
-        """(rows, tokens) log-probabilities of this process's completions, by the policy that drew them."""
+    def _log_prob(self, output, computed):
+        """(rows, tokens) log-probabilities of this process's completions, by the policy that drew them. Where the
+        trainer has none: `computed`, or None."""
         for name in ("old_per_token_logps", "sampling_per_token_logps"):
             if output.get(name) is not None:
                 return output[name]
+        if not computed:
+            return None
         ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
         mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
         with torch.no_grad():
@@ -429,7 +435,8 @@ class V05Trainer:
             batch.prompt,
             **_about([prompts[number] for number in batch.prompt]),
             maximum=self.v05_config.maximum if allocates else None,
-            **_weights(batch),
+            weights=None if self.v05_config.weights == "none" else batch.squared_norms,
+            squared_norms=batch.squared_norms,
         )
         if self._own_scaling:
             found = rewards - torch.from_numpy(step.baseline).to(rewards)
@@ -442,6 +449,11 @@ class V05Trainer:
         if self._own_scaling:
             found = self._scale(found, rewards, torch.from_numpy(batch.prompt).to(rewards.device))
         return torch.nan_to_num(found, nan=0.0), step.metrics
+
+    def log(self, logs, *args, **kwargs):
+        if "grad_norm" in logs and self.args.max_grad_norm:
+            logs = logs | {"v05/clipped": float(logs["grad_norm"] > self.args.max_grad_norm)}
+        super().log(logs, *args, **kwargs)
 
     def _replace_logged_advantages(self, found):
         logged = self._logs["advantages"]
@@ -496,10 +508,6 @@ def _about(rows):
         "prompts": [row.prompt for row in rows],
         "column": [row.prior for row in rows],
     }
-
-
-def _weights(batch):
-    return {} if batch.weights is None else {"weights": batch.weights}
 
 
 def _missing_column(option, name, columns):

@@ -42,7 +42,7 @@ class V05RLOOTrainer(V05Trainer, RLOOTrainer):
         finally:
             self._policy_and_reference = None
 
-    def _log_prob(self, output):
+    def _log_prob(self, output, computed):
         return self._policy_and_reference[0]
 
     def _penalty(self, output):

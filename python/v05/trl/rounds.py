@@ -47,7 +47,7 @@ class Batch:
     output: what the trainer made of the rows of this process.
     prompt, process: (n,) of each rollout, which prompt of the generation batch it answers (-1: padding), who holds it.
     rewards_per_function: (n, functions); penalty: (n,) to be added to the reward, or None.
-    weights: (n,) score weights, or None.
+    squared_norms: (n,) squared norms of the scores, up to a factor; None where unknown.
     logs, metrics: what the trainer logged, where that is kept apart.
     """
 
@@ -58,7 +58,7 @@ class Batch:
     penalty: torch.Tensor | None
     logs: dict | None = None
     metrics: dict | None = None
-    weights: torch.Tensor | None = None
+    squared_norms: torch.Tensor | None = None
 
     def of(self, process):
         """Which rollouts a process holds, in the order of its rows."""
@@ -88,9 +88,9 @@ def join(rounds, process, pad_token):
     order = _order(prompt)
     here = _order(np.concatenate([batch.prompt[batch.of(process)] for batch in rounds]))
     rows = torch.from_numpy(order).to(rounds[0].rewards_per_function.device)
-    penalty, weights = (
+    penalty, squared_norms = (
         None if getattr(rounds[0], name) is None else torch.cat([getattr(batch, name) for batch in rounds])[rows]
-        for name in ("penalty", "weights")
+        for name in ("penalty", "squared_norms")
     )
     return Batch(
         output=_join_outputs([batch.output for batch in rounds], here, pad_token),
@@ -98,7 +98,7 @@ def join(rounds, process, pad_token):
         process=np.concatenate([batch.process for batch in rounds])[order],
         rewards_per_function=torch.cat([batch.rewards_per_function for batch in rounds])[rows],
         penalty=penalty,
-        weights=weights,
+        squared_norms=squared_norms,
         logs=_join_logs([(batch.logs, len(batch.prompt)) for batch in rounds], order),
         metrics=_join_metrics([(batch.metrics, len(batch.prompt)) for batch in rounds]),
     )

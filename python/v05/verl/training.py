@@ -145,8 +145,7 @@ class Training:
         """The v05 Step of n rollouts.
 
         rewards: (n,). uids: n strings. length: (n,) response tokens of each row; one without any, as verl's padding,
-            does
-        not count. column: (n,) values of `reward_baselines`, or None.
+            does not count. column: (n,) values of `reward_baselines`, or None.
         """
         rows = np.arange(len(uids))
         batch_keys, self.batch_keys = self.batch_keys, None
@@ -171,7 +170,7 @@ class Training:
             column=column,
             mask=counted,
             maximum=maximum,
-            **self._score_weights(length, final),
+            weights=self._score_weights(length, final),
         )
         self.metrics = step.metrics
         if self.log_every and self.v05_estimator.steps % self.log_every == 0:
@@ -186,11 +185,10 @@ class Training:
         return self.v05_estimator.predict(keys, prompts=texts, column=column)
 
     def _score_weights(self, length, final):
-        """The weights of the rows, as an argument of the estimator; those of a rollout's outputs are added at its
-        last."""
+        """The weights of the rows, None where all count alike; those of a rollout's outputs are added at its last."""
         score, self.score = self.score, None
         if self.weights == "none":
-            return {}
+            return None
         if self.weights == "score" and score is None:
             self._tell(
                 "score",
@@ -200,7 +198,7 @@ class Training:
         weight = score
         if score is None:
             weight = 1 / np.maximum(length, 1) * (length > 0) if self.per_token else length
-        return {"weights": np.bincount(final, weight, minlength=len(final)).astype(np.float64)}
+        return np.bincount(final, weight, minlength=len(final)).astype(np.float64)
 
     def _facts(self, prompts):
         """(keys, texts, values of the prior's column) of n prompts."""

@@ -35,9 +35,8 @@ def repeated_lines(visit, reward, mark):
     visit: (n,) of each line; mark: (n,) equal for equal lines, 0 for rows that are no lines of their own.
 
     Two rollouts may well be equal to the letter, where answers are short. Copies of a writer are told from them by
-    their
-    numbers: every line m times, or some lines m times and the others once, while rollouts that happen to be equal are
-    equal in twos and threes. Lines that hold little more than a reward tell nothing and are all kept.
+    their numbers: every line m times, or some lines m times and the others once, while rollouts that happen to be equal
+    are equal in twos and threes. Lines that hold little more than a reward tell nothing and are all kept.
     """
     repeated = np.zeros(len(mark), bool)
     lines = np.flatnonzero(mark)

@@ -58,8 +58,7 @@ def read_log(path, *, fields=None, exclude=None, only_prompts=None, keep_evaluat
     """Reads a log file, or all log files of a directory and below, into a `RolloutLog`.
 
     path: "-" is standard input. The format is recognised by content, gzip is unpacked on the way, and text is read line
-        by
-    line: of each rollout only numbers are kept, and with `texts` those of prompts.
+        by line: of each rollout only numbers are kept, and with `texts` those of prompts.
     fields: `Fields`, in place of those that would be found. exclude, only_prompts: files of prompts that are not, or
     alone, to be read. keep_evaluation: rollouts of an evaluation beside the training count. progress(stage, done,
     total) hears of bytes. Raises LogError, or MissingExtra for a parquet file without pyarrow.

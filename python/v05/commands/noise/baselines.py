@@ -28,8 +28,7 @@ def squared_errors(rewards, norms, proxies, sizes):
     proxies: {name: (P, k) weights} of the weighted baselines. sizes: rollouts per prompt of the leave-one-out means.
 
     A perfect prior is what is known of a prompt from infinitely many other rollouts: (r - b1)(r - b2) with means b1 and
-        b2
-    of two halves of the others has the expectation of (r - p)^2.
+    b2 of two halves of the others has the expectation of (r - p)^2.
     """
     k = rewards.shape[1]
     half = (k - 1) // 2

@@ -15,8 +15,8 @@ class Scores:
     """Of n rollouts.
 
     squared_norm: (n,) exact squared norm of each score. sketch: (n, width) float32 random projections: the inner
-        product
-    of two is that of the scores, without bias, with a standard deviation of about their norms over sqrt(width).
+        product of two is that of the scores, without bias, with a standard deviation of about their norms over
+        sqrt(width).
     miss, length: (n,) proxies of the squared norm: sum over tokens of (1 - p)^2, and the number of tokens.
     """
 
