@@ -4,6 +4,21 @@ Needs the extra `v05[value-model]`: PyTorch, transformers and, for the official 
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .embedding import PromptEmbedding as PromptEmbedding
+    from .evaluation import evaluate as evaluate
+    from .heads import ClassifierHead as ClassifierHead
+    from .heads import KernelHead as KernelHead
+    from .heads import TabPFNHead as TabPFNHead
+    from .heads import make_head as make_head
+    from .prior import V0Prior as V0Prior
+    from .query_adapter import ResidualQueryAdapter as ResidualQueryAdapter
+    from .scores import Score as Score
+    from .scores import read_scores as read_scores
+    from .training import TrainingOptions as TrainingOptions
+    from .training import train as train
 
 # Imported when first used: `v05 --help` must not wait for PyTorch.
 _MODULES = {
@@ -24,7 +39,7 @@ _MODULES = {
 __all__ = list(_MODULES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

@@ -6,16 +6,18 @@ each behind `module.`, as distributed training leaves it. A .safetensors file ho
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from .._core.files import whole_file
+from .._core.types import FilePath
 from ..errors import CheckpointError, InvalidArgument
 
 WEIGHTS = "model_state_dict"
 
 
-def read_checkpoint(path):
+def read_checkpoint(path: FilePath) -> dict[str, Any]:
     """The dict of the file, with the weights under `model_state_dict`, without `module.` prefixes.
 
     Nothing in the file is executed: of pickled objects only tensors and plain values are read.
@@ -52,7 +54,7 @@ def load_weights(embedding, weights, path):
     embedding.load_state_dict(weights)
 
 
-def write_checkpoint(path, content):
+def write_checkpoint(path: FilePath, content: dict[str, Any]) -> None:
     """Writes a dict for read_checkpoint. A crash in the middle leaves an old file whole."""
     with whole_file(path) as file:
         torch.save(content, file)

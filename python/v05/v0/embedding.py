@@ -1,8 +1,12 @@
 """Prompts to features: tokenizer, language model as backbone, residual query adapter."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import nn
 
+from .._core.types import FilePath
 from ..errors import ArgumentTypeError, InvalidArgument
 from .query_adapter import ResidualQueryAdapter
 
@@ -21,7 +25,9 @@ class PromptEmbedding(nn.Module):
     The features of a prompt depend on no other prompt (but for rounding, as batches are padded).
     """
 
-    def __init__(self, backbone, tokenizer, *, maximum_tokens=2048, batch_size=32, **adapter):
+    def __init__(
+        self, backbone: Any, tokenizer: Any, *, maximum_tokens: int = 2048, batch_size: int = 32, **adapter: Any
+    ) -> None:
         super().__init__()
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -35,7 +41,9 @@ class PromptEmbedding(nn.Module):
         self.adapter_layer = ResidualQueryAdapter(backbone.config.hidden_size, **adapter)
 
     @classmethod
-    def from_pretrained(cls, embedding_model, *, device="cpu", seed=0, **options):
+    def from_pretrained(
+        cls, embedding_model: FilePath, *, device: str | torch.device = "cpu", seed: int = 0, **options: Any
+    ) -> "PromptEmbedding":
         """Tokenizer and backbone in float32 from a folder or hub name; the adapter is new, drawn from the seed."""
         from transformers import AutoModel, AutoTokenizer
 
@@ -51,14 +59,15 @@ class PromptEmbedding(nn.Module):
         return embedding.to(device)
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
+        """Where the adapter, and the features, are."""
         return self.adapter_layer.static_queries.device
 
-    def freeze_backbone(self, frozen=True):
+    def freeze_backbone(self, frozen: bool = True) -> None:
         """Whether training leaves the backbone alone."""
         self.backbone.requires_grad_(not frozen)
 
-    def forward(self, prompts):
+    def forward(self, prompts: Sequence[str]) -> torch.Tensor:
         """(n, features), differentiable in the adapter's parameters and, unless frozen, in the backbone's.
 
         Raises InvalidArgument for an empty prompt and for states of the backbone that are not finite.
@@ -105,7 +114,7 @@ class PromptEmbedding(nn.Module):
         return self.adapter_layer(states, mask)
 
 
-def check_prompts(prompts, name="prompts"):
+def check_prompts(prompts: Any, name: str = "prompts") -> None:
     """Raises unless prompts is a list or tuple of strings, none of them empty."""
     if not isinstance(prompts, (list, tuple)):
         raise ArgumentTypeError(f"{name} must be a list of strings, got {type(prompts).__name__}")

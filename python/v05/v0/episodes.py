@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 
 from ..errors import InvalidArgument
-from .scores import by_context, solved
+from .scores import Score, by_context, solved
 
 
 @dataclass(frozen=True)
 class Episode:
     """Scores that are shown, and Scores that are asked for."""
 
-    context: list
-    queries: list
+    context: list[Score]
+    queries: list[Score]
 
 
 class ContextPool:

@@ -1,15 +1,30 @@
 """How good predictions of success are: within a context, by level, and as probabilities."""
 
 import random
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from .episodes import ContextPool, judging_episodes
-from .scores import solved
+from .._core.types import Progress, RewardRange
+from .embedding import PromptEmbedding
+from .episodes import ContextPool, Episode, judging_episodes
+from .heads import Head
+from .scores import Score, solved
 
 
-def evaluate(embedding, head, context, queries, *, context_size=256, reward_range=(-1.0, 1.0), seed=0, progress=None):
+def evaluate(
+    embedding: PromptEmbedding,
+    head: Head,
+    context: Sequence[Score],
+    queries: Sequence[Score],
+    *,
+    context_size: int = 256,
+    reward_range: RewardRange = (-1.0, 1.0),
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Metrics of an embedding with a head on Scores; see `metrics`. context, queries: lists of Scores.
 
     Every query is predicted from one context of its policy and step, drawn from `context` by the seed.
@@ -32,7 +47,9 @@ def evaluate(embedding, head, context, queries, *, context_size=256, reward_rang
     return metrics(*map(np.asarray, (probability, label, score, group)))
 
 
-def episode_log_odds(embedding, head, episode, reward_range):
+def episode_log_odds(
+    embedding: PromptEmbedding, head: Head, episode: Episode, reward_range: RewardRange
+) -> torch.Tensor:
     """(q,) log-odds of the queries' success from the context of an Episode."""
     features = embedding([score.prompt for score in episode.context + episode.queries])
     shown = len(episode.context)
@@ -40,7 +57,7 @@ def episode_log_odds(embedding, head, episode, reward_range):
     return head(features[:shown], labels.to(features.device), features[shown:])
 
 
-def metrics(probability, label, score, group):
+def metrics(probability: np.ndarray, label: np.ndarray, score: np.ndarray, group: np.ndarray) -> dict[str, Any]:
     """Figures of predicted probabilities of success.
 
     probability: (n,) predicted. label: (n,) whether solved. score: (n,) in [0, 1]. group: (n,) the context of each.

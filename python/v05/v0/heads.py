@@ -5,15 +5,21 @@ are features, labels (c,) are 0 and 1 with both present, log_odds (q,). TabPFNHe
 the features; a ClassifierHead is not, and cannot be trained through.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from .._core.types import FilePath
 from ..errors import ArgumentTypeError, InvalidArgument, MissingExtra
 
 NAMES = ("tabpfn", "kernel")
+Head = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+#: What `make_head` takes.
+NamedHead = Literal["tabpfn", "kernel"] | Head | Callable[[], Any]
 
 
 class TabPFNHead:
@@ -26,7 +32,7 @@ class TabPFNHead:
     estimator sees all of them. TabPFN's weights stay as they are. In float32.
     """
 
-    def __init__(self, model, *, estimators=4, device="cpu"):
+    def __init__(self, model: FilePath | None, *, estimators: int = 4, device: str | torch.device = "cpu") -> None:
         try:
             from tabpfn import TabPFNClassifier
         except ImportError as error:
@@ -43,7 +49,7 @@ class TabPFNHead:
             ignore_pretraining_limits=True,
         )
 
-    def __call__(self, context, labels, queries):
+    def __call__(self, context: torch.Tensor, labels: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
         if not hasattr(self._classifier, "models_"):
             self._first_fit(context, labels)
         self._classifier.fit_with_differentiable_input(context, labels)
@@ -78,10 +84,10 @@ class KernelHead:
     It has no parameters: all that it can learn lies in the features. ridge: noise of the labels, > 0.
     """
 
-    def __init__(self, ridge=1.0):
+    def __init__(self, ridge: float = 1.0) -> None:
         self.ridge = ridge
 
-    def __call__(self, context, labels, queries):
+    def __call__(self, context: torch.Tensor, labels: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
         labels = labels.to(context.dtype)
         share = labels.mean()
         between = _squared_distances(context, context)
@@ -95,7 +101,7 @@ class KernelHead:
 class ClassifierHead:
     """Any classifier of the scikit-learn kind. factory: a callable that makes a new one with fit and predict_proba."""
 
-    def __init__(self, factory):
+    def __init__(self, factory: Callable[..., Any]) -> None:
         if not callable(factory):
             raise ArgumentTypeError(
                 f"head must be one of {', '.join(map(repr, NAMES))}, a head, or a callable that makes a classifier, "
@@ -103,7 +109,7 @@ class ClassifierHead:
             )
         self._factory = factory
 
-    def __call__(self, context, labels, queries):
+    def __call__(self, context: torch.Tensor, labels: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
         if torch.is_grad_enabled() and context.requires_grad:
             raise InvalidArgument("a scikit-learn classifier is not differentiable: use head 'tabpfn' or 'kernel'")
         classifier = self._factory()
@@ -113,7 +119,9 @@ class ClassifierHead:
         return torch.logit(torch.as_tensor(probability)).to(queries.device)
 
 
-def make_head(head, tabpfn_model=None, *, estimators=4, device="cpu"):
+def make_head(
+    head: NamedHead, tabpfn_model: FilePath | None = None, *, estimators: int = 4, device: str | torch.device = "cpu"
+) -> Head:
     """The head that a user names: "tabpfn", "kernel", a head, or a callable that makes a scikit-learn classifier."""
     if isinstance(head, (TabPFNHead, KernelHead, ClassifierHead)):
         return head

@@ -3,7 +3,7 @@
 import torch
 
 
-def last_token_pool(states, mask):
+def last_token_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """(n, width): the state of each row's last token, of states (n, tokens, width), whichever side is padded.
 
     mask: (n, tokens), False on padding; at least one True a row.

@@ -3,15 +3,17 @@
 import hashlib
 import warnings
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from .._core.arguments import checked_range, checked_scores, integer
+from .._core.types import FilePath, OptionalNumbers, RewardRange
 from ..errors import InvalidArgument
 from .checkpoint import WEIGHTS, load_weights, read_checkpoint
 from .embedding import PromptEmbedding, check_prompts
-from .heads import make_head
+from .heads import NamedHead, make_head
 from .scores import solved
 
 SHORT_CONTEXT = 128
@@ -34,31 +36,38 @@ class V0Prior:
     time.
     """
 
-    def __init__(self, embedding, head, *, reward_range=(0.0, 1.0), cache_size=16384):
+    def __init__(
+        self,
+        embedding: PromptEmbedding,
+        head: NamedHead,
+        *,
+        reward_range: RewardRange = (0.0, 1.0),
+        cache_size: int = 16384,
+    ) -> None:
         self.reward_range = checked_range(reward_range)
         if integer("cache_size", cache_size) < 0:
             raise InvalidArgument(f"cache_size must be at least 0, got {cache_size!r}")
         self.embedding = embedding.eval()
         self.head = make_head(head, device=embedding.device)
-        self._cache = OrderedDict()
+        self._cache: OrderedDict[bytes, np.ndarray] = OrderedDict()
         self._cache_size = cache_size
-        self._context = None
+        self._context: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @classmethod
     def from_pretrained(
         cls,
-        checkpoint,
-        embedding_model,
-        tabpfn_model=None,
+        checkpoint: FilePath,
+        embedding_model: FilePath,
+        tabpfn_model: FilePath | None = None,
         *,
-        head="tabpfn",
-        estimators=4,
-        reward_range=(0.0, 1.0),
-        device="cpu",
-        batch_size=32,
-        maximum_tokens=2048,
-        cache_size=16384,
-    ):
+        head: NamedHead = "tabpfn",
+        estimators: int = 4,
+        reward_range: RewardRange = (0.0, 1.0),
+        device: str | torch.device = "cpu",
+        batch_size: int = 32,
+        maximum_tokens: int = 2048,
+        cache_size: int = 16384,
+    ) -> "V0Prior":
         """The trained model.
 
         checkpoint: official weights or those of `v05 v0 train`: .pt or .safetensors, with every weight of backbone and
@@ -76,7 +85,7 @@ class V0Prior:
         load_weights(embedding, weights, checkpoint)
         return cls(embedding, head, reward_range=reward_range, cache_size=cache_size)
 
-    def fit(self, prompts, scores):
+    def fit(self, prompts: Sequence[str], scores: OptionalNumbers) -> "V0Prior":
         """Takes a new context in place of the old one; no parameter changes. Returns self.
 
         prompts: strings, not empty. scores: (n,) mean rewards within reward_range, on both sides of its midpoint.
@@ -103,7 +112,7 @@ class V0Prior:
         self._context = context
         return self
 
-    def predict(self, prompts):
+    def predict(self, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(value, standard_deviation) of each prompt: two (n,) float64 arrays in reward units.
 
         The standard deviation is the same for all prompts: the root mean squared error with which the context's own

@@ -21,7 +21,16 @@ class ResidualQueryAdapter(nn.Module):
     The names of the parameters are those of the official checkpoints.
     """
 
-    def __init__(self, width, *, queries=168, query_width=6, heads=3, bottleneck=128, dropout=0.2):
+    def __init__(
+        self,
+        width: int,
+        *,
+        queries: int = 168,
+        query_width: int = 6,
+        heads: int = 3,
+        bottleneck: int = 128,
+        dropout: float = 0.2,
+    ) -> None:
         super().__init__()
         self.static_queries = nn.Parameter(torch.randn(1, queries, query_width))
         self.generator = nn.Sequential(
@@ -31,14 +40,14 @@ class ResidualQueryAdapter(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(bottleneck, queries * query_width),
         )
-        nn.init.zeros_(self.generator[-1].weight)
-        nn.init.zeros_(self.generator[-1].bias)
+        for parameter in self.generator[-1].parameters():
+            nn.init.zeros_(parameter)
         self.proj_kv = nn.Linear(width, query_width)
         self.mha = nn.MultiheadAttention(query_width, heads, batch_first=True)
         self.ln_q = nn.LayerNorm(query_width)
         self.ln_kv = nn.LayerNorm(query_width)
 
-    def forward(self, states, mask):
+    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(n, queries * query_width) features of states (n, tokens, width); mask (n, tokens) is False on padding.
 
         Padding must hold finite numbers; what they are changes nothing.

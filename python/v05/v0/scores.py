@@ -9,10 +9,13 @@
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .._core.arguments import checked_range
+from .._core.types import FilePath, RewardRange
 from ..errors import InvalidArgument
 
 FIELDS = ("dataset", "id", "model", "step", "score")
@@ -22,12 +25,14 @@ FIELDS = ("dataset", "id", "model", "step", "score")
 class Score:
     """The mean reward of a policy on a prompt. context: (dataset, model, step)."""
 
-    context: tuple
+    context: tuple[Any, Any, Any]
     prompt: str
     score: float
 
 
-def read_scores(path, *, prompts=None, reward_range=(-1.0, 1.0)):
+def read_scores(
+    path: FilePath, *, prompts: FilePath | None = None, reward_range: RewardRange = (-1.0, 1.0)
+) -> list[Score]:
     """The Scores of a .jsonl file, in its order.
 
     prompts: file of the prompts' texts; None: prompts.jsonl or prompt_dict.json beside the scores.
@@ -54,7 +59,7 @@ def read_scores(path, *, prompts=None, reward_range=(-1.0, 1.0)):
     return scores
 
 
-def read_prompts(path):
+def read_prompts(path: FilePath) -> dict[str, str]:
     """{id: text} of a prompts.jsonl or prompt_dict.json."""
     path = Path(path)
     if path.suffix == ".json":
@@ -69,15 +74,15 @@ def read_prompts(path):
     return texts
 
 
-def by_context(scores):
+def by_context(scores: Iterable[Score]) -> dict[tuple[Any, Any, Any], list[Score]]:
     """{context: its Scores}, in order of first appearance."""
-    groups = {}
+    groups: dict[tuple[Any, Any, Any], list[Score]] = {}
     for score in scores:
         groups.setdefault(score.context, []).append(score)
     return groups
 
 
-def solved(score, reward_range):
+def solved(score: Any, reward_range: RewardRange) -> Any:
     """The label of V_0: whether a score is at least the midpoint of the range."""
     return score >= (reward_range[0] + reward_range[1]) / 2
 

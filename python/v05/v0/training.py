@@ -2,18 +2,24 @@
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from math import cos, isfinite, pi
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from .._core.arguments import checked_range
+from .._core.types import FilePath, Progress, RewardRange
 from ..errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument
 from .checkpoint import WEIGHTS, load_weights, read_checkpoint, write_checkpoint
+from .embedding import PromptEmbedding
 from .episodes import ContextPool, training_episodes
 from .evaluation import episode_log_odds, evaluate
+from .heads import Head
+from .scores import Score
 
 
 @dataclass(frozen=True)
@@ -37,19 +43,19 @@ class TrainingOptions:
     weight_decay: float = 0.01
     warm_up: float = 0.05
     gradient_norm: float = 1.0
-    reward_range: tuple = (-1.0, 1.0)
+    reward_range: RewardRange = (-1.0, 1.0)
     seed: int = 42
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "reward_range", checked_range(self.reward_range))
         lowest = {"epochs": 1, "queries": 2, "context_size": 2, "episodes_per_update": 1, "seed": 0}
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name == "reward_range":
                 continue
-            allowed = int if field.type is int else (int, float)
-            if isinstance(value, bool) or not isinstance(value, allowed):
-                raise ArgumentTypeError(f"{field.name} must be a number of type {field.type.__name__}, got {value!r}")
+            kind = type(field.default)
+            if isinstance(value, bool) or not isinstance(value, int if kind is int else (int, float)):
+                raise ArgumentTypeError(f"{field.name} must be a number of type {kind.__name__}, got {value!r}")
             least = lowest.get(field.name, 0)
             if not least <= value < float("inf"):
                 raise InvalidArgument(f"{field.name} must be at least {least} and finite, got {value}")
@@ -58,7 +64,7 @@ class TrainingOptions:
                 raise InvalidArgument(f"{name} must be at most 1, got {getattr(self, name)}")
 
 
-def training_loss(log_odds, target, ranking_weight=0.25):
+def training_loss(log_odds: torch.Tensor, target: torch.Tensor, ranking_weight: float = 0.25) -> torch.Tensor:
     """ranking_weight * ranking + (1 - ranking_weight) * cross-entropy, a scalar (V_0, arXiv 2602.03584).
 
         ranking        mean of -log sigmoid(log_odds of the solved - log_odds of the unsolved prompt of a pair)
@@ -71,8 +77,17 @@ def training_loss(log_odds, target, ranking_weight=0.25):
 
 
 def train(
-    embedding, head, context, queries, output, options=TrainingOptions(), *, held_out=None, resume=False, progress=None
-):
+    embedding: PromptEmbedding,
+    head: Head,
+    context: Sequence[Score],
+    queries: Sequence[Score],
+    output: FilePath,
+    options: TrainingOptions = TrainingOptions(),
+    *,
+    held_out: Sequence[Score] | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
     """Trains a PromptEmbedding in place; returns a dict for each epoch: epoch, loss and, with held_out, its metrics.
 
     head: a differentiable one. context, queries, held_out: lists of Scores; held_out is evaluated after each epoch.
