@@ -7,7 +7,7 @@ from ..printable import printable
 class LogError(Error, ValueError):
     """A rollout log that cannot be read or used; names file, line, field, rule and cure, in one line."""
 
-    def __init__(self, path, line, problem):
+    def __init__(self, path: object, line: int | None, problem: str) -> None:
         super().__init__(printable(f"{path}, line {line}: {problem}" if line else f"{path}: {problem}"))
 
 

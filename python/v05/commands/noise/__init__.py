@@ -1,6 +1,14 @@
 """`v05 noise`: how noisy the gradient of a model is with every baseline, measured on the model itself."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .measure import measure_noise as measure_noise
+    from .report import NoiseReport as NoiseReport
+    from .report import NoiseRow as NoiseRow
+    from .sampling import Rollouts as Rollouts
+    from .sampling import sample_rollouts as sample_rollouts
 
 # Imported when first used: `v05 --help` must not wait for PyTorch, nor need it.
 _MODULES = {
@@ -14,7 +22,7 @@ _MODULES = {
 __all__ = list(_MODULES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_MODULES[name], __name__), name)

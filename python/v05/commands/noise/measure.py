@@ -1,7 +1,11 @@
 """From a model to its noise: rollouts, the score of each, and what every baseline would leave."""
 
+from collections.abc import Callable
+from typing import Any, Literal
+
 import numpy as np
 
+from ..._core.types import Progress
 from ...errors import InvalidArgument
 from .baselines import cyclic_mean, squared_errors
 from .gradients import scores
@@ -13,22 +17,22 @@ SMALLEST = 4  # rollouts per prompt, of which a perfect prior takes two halves o
 
 
 def measure_noise(
-    model,
-    tokenizer,
-    dataset,
-    reward,
+    model: Any,
+    tokenizer: Any,
+    dataset: Any,
+    reward: Callable[..., Any],
     *,
-    prompts=64,
-    rollouts=16,
-    maximum_tokens=256,
-    temperature=1.0,
-    scope="all",
-    width=4096,
-    per_token=False,
-    batch_size=64,
-    seed=0,
-    progress=None,
-):
+    prompts: int = 64,
+    rollouts: int = 16,
+    maximum_tokens: int = 256,
+    temperature: float = 1.0,
+    scope: Literal["all", "lora", "last"] = "all",
+    width: int = 4096,
+    per_token: bool = False,
+    batch_size: int = 64,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> NoiseReport:
     """The NoiseReport of a model (method section 13).
 
     model: a causal language model of transformers, on its device. tokenizer: its own.
@@ -71,7 +75,7 @@ def measure_noise(
     return noise_report(made.rewards, found, tokens, seed=seed)
 
 
-def noise_report(rewards, found, tokens, *, seed=0):
+def noise_report(rewards: np.ndarray, found: Any, tokens: float, *, seed: int = 0) -> NoiseReport:
     """The NoiseReport of rewards, (P, k), the Scores of their rollouts and their mean number of tokens."""
     count, k = rewards.shape
     norms, miss, length = (each.reshape(rewards.shape) for each in (found.squared_norm, found.miss, found.length))
@@ -84,14 +88,13 @@ def noise_report(rewards, found, tokens, *, seed=0):
         return values.mean(), values[index].mean(1)
 
     between, between_resampled = over_prompts(own - across)
-    rows, control = [], None
+    rows = {}
     for name, error in errors.items():
         within, resampled = over_prompts(error.mean(1) - own)
         siblings = int(name.rpartition(" ")[2]) if name.startswith("leave-one-out") else 1
         noise, resampled_noise = within + siblings * between, resampled + siblings * between_resampled
-        if name == "batch mean":
-            control = noise, resampled_noise
-        rows.append((name, siblings, within, resampled, noise, resampled_noise))
+        rows[name] = siblings, within, resampled, noise, resampled_noise
+    *_, control, resampled_control = rows["batch mean"]
     return NoiseReport(
         prompts=count,
         rollouts=k,
@@ -111,10 +114,10 @@ def noise_report(rewards, found, tokens, *, seed=0):
                         _interval(resampled),
                         float(noise),
                         _interval(resampled_noise),
-                        float(noise / control[0]),
-                        _interval(resampled_noise / control[1]),
+                        float(noise / control),
+                        _interval(resampled_noise / resampled_control),
                     )
-                    for name, siblings, within, resampled, noise, resampled_noise in rows
+                    for name, (siblings, within, resampled, noise, resampled_noise) in rows.items()
                 ),
                 key=lambda row: row.noise,
             )

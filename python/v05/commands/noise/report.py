@@ -1,6 +1,7 @@
 """What `v05 noise` found."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,11 @@ class NoiseRow:
     baseline: str
     rollouts: int
     within: float
-    within_interval: tuple
+    within_interval: tuple[float, float]
     noise: float
-    noise_interval: tuple
+    noise_interval: tuple[float, float]
     relative: float
-    relative_interval: tuple
+    relative_interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,15 @@ class NoiseReport:
     spread: float
     norm_ratio: float
     between: float
-    between_interval: tuple
-    rows: tuple
+    between_interval: tuple[float, float]
+    rows: tuple[NoiseRow, ...]
 
-    def row(self, baseline):
+    def row(self, baseline: str) -> NoiseRow:
         """The row of a baseline by its name."""
         return next(row for row in self.rows if row.baseline == baseline)
 
     @property
-    def sentence(self):
+    def sentence(self) -> str:
         """The finding in words."""
         best, control = self.rows[0], self.row("batch mean")
         if best is control or best.relative_interval[1] >= 1:
@@ -65,6 +66,6 @@ class NoiseReport:
             f"({best.relative_interval[0]:.2f} to {best.relative_interval[1]:.2f})."
         )
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Everything as plain types."""
         return asdict(self) | {"sentence": self.sentence}

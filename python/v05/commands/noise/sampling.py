@@ -1,10 +1,13 @@
 """Rollouts of a model and their rewards."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from ..._core.types import Progress
 from ...errors import InvalidArgument
 
 
@@ -16,25 +19,25 @@ class Rollouts:
     rewards: (P, k) float64.
     """
 
-    prompt_ids: list
-    completion_ids: list
+    prompt_ids: list[list[int]]
+    completion_ids: list[list[int]]
     rewards: np.ndarray
 
 
 @torch.no_grad()
 def sample_rollouts(
-    model,
-    tokenizer,
-    rows,
-    reward,
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[dict[str, Any]],
+    reward: Callable[..., Any],
     *,
-    rollouts=16,
-    maximum_tokens=256,
-    temperature=1.0,
-    batch_size=64,
-    seed=0,
-    progress=None,
-):
+    rollouts: int = 16,
+    maximum_tokens: int = 256,
+    temperature: float = 1.0,
+    batch_size: int = 64,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Rollouts:
     """Rollouts of `model` for rows of a dataset.
 
     rows: dicts with a "prompt", text or chat messages, as TRL has them; the other columns go to the reward.

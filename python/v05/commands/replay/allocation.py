@@ -6,30 +6,13 @@ import numpy as np
 
 import v05
 
-from .report import interval, ratio, resampled_totals
+from .report import AllocationRow, interval, ratio, resampled_totals
 from .visits import held_out
 
 # Allocation rule -> rule of the baseline that it is made for.
 ALLOCATORS = {"osla": "v05", "neyman": "calibrated"}
 MOST = 16
 HELD_OUT = 2  # rollouts of each visit that are kept to score with
-
-
-@dataclass(frozen=True)
-class AllocationRow:
-    """One allocation rule on all visits that it could be tried on. Intervals are 95 % bootstrap intervals over
-    prompts."""
-
-    rule: str
-    baseline: str  # rule of the baseline
-    initial: int  # floor; the ceiling is 16, or two below what was recorded
-    visits: int
-    rollouts: float  # mean number of rollouts per visit that it used
-    error: float  # mean squared error of the baseline, reward units^2
-    worth: float  # rollouts of a plain mean with the same error
-    worth_interval: tuple
-    saved: float  # share of those rollouts that it saves, 1 - rollouts / worth
-    saved_interval: tuple
 
 
 @dataclass(frozen=True)

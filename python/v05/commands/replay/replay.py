@@ -1,10 +1,13 @@
 """Replays the rollout log of a training run: what V_0.5 would have done to its baselines."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from ..._core.types import FilePath, Progress, RewardRange
 from ...errors import InvalidArgument
 from ...training.health import prior_health
 from ..logs import LogError, detect_reward_range, fields_of, read_log
@@ -14,31 +17,31 @@ from .scoring import look, score
 from .visits import Setting, check_sampling, gather_visits
 
 
-def shipped_log():
+def shipped_log() -> Path:
     """Path of the log of a small training run that the package brings along."""
     return Path(__file__).parents[2] / "data" / "training_log.jsonl.gz"
 
 
 def replay(
-    log=None,
+    log: FilePath | None = None,
     *,
-    rollouts=None,
-    reward_range=None,
-    prior="auto",
-    discount=0.8,
-    full_history=False,
-    only_visits=None,
-    reward=(),
-    prompt=None,
-    group=None,
-    step=None,
-    exclude=None,
-    only_prompts=None,
-    keep_evaluation=False,
-    splits=8,
-    seed=0,
-    progress=None,
-):
+    rollouts: Sequence[int] | None = None,
+    reward_range: RewardRange | None = None,
+    prior: Literal["auto", "history", "logged"] = "auto",
+    discount: float = 0.8,
+    full_history: bool = False,
+    only_visits: tuple[int, int] | None = None,
+    reward: Mapping[str, float] | Sequence[str] = (),
+    prompt: str | None = None,
+    group: str | None = None,
+    step: str | None = None,
+    exclude: FilePath | None = None,
+    only_prompts: FilePath | None = None,
+    keep_evaluation: bool = False,
+    splits: int = 8,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
     """Replays a rollout log in time order and returns a `Report`.
 
     A visit is all rollouts of one prompt at one step. Every rule estimates the baseline of a visit from `rollouts` of

@@ -2,9 +2,11 @@
 
 from dataclasses import asdict, dataclass, field
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
+from ...training.health import PriorHealth
 from ..json_text import plain
 
 RESAMPLES = 1000
@@ -27,9 +29,26 @@ class Row:
     applied: float
     error: float
     relative: float
-    relative_interval: tuple
+    relative_interval: tuple[float, float]
     worth: float
-    worth_interval: tuple
+    worth_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class AllocationRow:
+    """One allocation rule on all visits that it could be tried on. Intervals are 95 % bootstrap intervals over
+    prompts."""
+
+    rule: str
+    baseline: str  # rule of the baseline
+    initial: int  # floor; the ceiling is 16, or two below what was recorded
+    visits: int
+    rollouts: float  # mean number of rollouts per visit that it used
+    error: float  # mean squared error of the baseline, reward units^2
+    worth: float  # rollouts of a plain mean with the same error
+    worth_interval: tuple[float, float]
+    saved: float  # share of those rollouts that it saves, 1 - rollouts / worth
+    saved_interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -49,33 +68,33 @@ class Report:
     """
 
     log: str
-    formats: tuple
+    formats: tuple[str, ...]
     prompts: int
     steps: int
     visits: int
     rollouts: int
     unscorable: int
     repeated: int
-    reward_range: tuple
+    reward_range: tuple[float, float]
     prior: str
     discount: float | None
     within_variance: float
     headline: int
-    rows: tuple
-    allocation: tuple
-    health: dict
-    notes: tuple
-    scores: object = field(repr=False)
+    rows: tuple[Row, ...]
+    allocation: tuple[AllocationRow, ...]
+    health: dict[int | None, PriorHealth]
+    notes: tuple[str, ...]
+    scores: Any = field(repr=False)
     visits_before: np.ndarray = field(repr=False)
-    drawn: dict = field(repr=False)
+    drawn: dict[str, tuple[np.ndarray, np.ndarray]] = field(repr=False)
 
-    def row(self, rule, rollouts=None):
+    def row(self, rule: str, rollouts: int | None = None) -> Row:
         """The `Row` of a rule; without `rollouts` that of the headline."""
         wanted = (rule, rollouts or self.headline)
         return next(row for row in self.rows if (row.rule, row.rollouts) == wanted)
 
     @property
-    def supported(self):
+    def supported(self) -> bool:
         """Whether enough visits could be scored, and their error is known well enough, for a closing sentence."""
         row = self.row("v05")
         return (
@@ -84,7 +103,7 @@ class Report:
         )
 
     @property
-    def sentence(self):
+    def sentence(self) -> str:
         """The result in one plain sentence, with the number of visits that it rests on."""
         row, calibrated = self.row("v05"), self.row("calibrated")
         rollouts = f"{self.headline} {_plural('rollout', self.headline)}"
@@ -107,11 +126,11 @@ class Report:
         return f"On this log, V_0.5 with {rollouts} {first}{second}; measured on {row.visits:,} visits."
 
     @property
-    def warnings(self):
+    def warnings(self) -> tuple[str, ...]:
         """Warnings about the prior with the headline's number of rollouts, for people."""
         return tuple(warning.message for warning in self.health[self.headline].warnings)
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Everything but the picture's arrays, as plain types; NaN and infinity become None."""
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         del content["scores"], content["visits_before"], content["drawn"]
