@@ -7,8 +7,10 @@ import logging
 import os
 import threading
 import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +22,20 @@ from .._core.estimate import Estimate, advantages, estimate
 from .._core.keys import BatchKeys
 from .._core.mixture import RunningMixture
 from .._core.rules import RULES
+from .._core.types import (
+    FilePath,
+    GroupIds,
+    Keys,
+    Numbers,
+    OptionalNumbers,
+    RewardRange,
+    RuleName,
+    ScaleName,
+    SingletonName,
+    TestName,
+)
 from ..errors import CheckpointError, InvalidArgument
-from ..priors.sources import prior_source, source_after
+from ..priors.sources import Prior, prior_source, source_after
 from .estimator_state import About, about_bytes, read_about, read_state, write_state
 from .gradient_noise import GradientNoise
 from .health import prior_health
@@ -43,16 +57,16 @@ class Step:
     advantages: np.ndarray
     baseline: np.ndarray
     estimate: Estimate
-    metrics: dict
+    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
 class _State:
     """All that changes in training. A step makes a new one beside the old, and the two change places at its end."""
 
-    reward_range: tuple | None
-    source: object
-    calibration: object
+    reward_range: tuple[float, float] | None
+    source: Any
+    calibration: Any
     steps: int = 0
     told: frozenset = frozenset()  # kinds of warnings
     metrics: dict = dataclasses.field(default_factory=dict)
@@ -114,25 +128,25 @@ class AdvantageEstimator:
     def __init__(
         self,
         *,
-        rule="calibrated",
-        prior=None,
-        reward_range=None,
-        leave_one_out=True,
-        scale="none",
-        ddof=1,
-        epsilon=None,
-        singleton="zero",
-        test="bound",
-        level=0.05,
-        discount=0.8,
-        capacity=None,
-        calibration_discount=0.9,
-        start_strength=1.0,
-    ):
+        rule: RuleName = "calibrated",
+        prior: Prior | None = None,
+        reward_range: RewardRange | None = None,
+        leave_one_out: bool = True,
+        scale: ScaleName = "none",
+        ddof: int = 1,
+        epsilon: float | None = None,
+        singleton: SingletonName = "zero",
+        test: TestName = "bound",
+        level: float = 0.05,
+        discount: float = 0.8,
+        capacity: int | None = None,
+        calibration_discount: float = 0.9,
+        start_strength: float = 1.0,
+    ) -> None:
         self._rule = choice("rule", rule, RULES)
         self.rule = rule
-        self.prior = prior if prior is not None else "history" if self._rule.uses_prior else "none"
-        self._options = dict(
+        self.prior: Prior = prior if prior is not None else "history" if self._rule.uses_prior else "none"
+        self._options: dict[str, Any] = dict(
             leave_one_out=leave_one_out,
             scale=scale,
             ddof=ddof,
@@ -148,46 +162,46 @@ class AdvantageEstimator:
             raise InvalidArgument(f"start_strength must be finite and not negative, got {start_strength!r}")
         # A rule without priors has no use for a start value: its history is what the prompts gave and no more.
         self._start_strength = float(start_strength) if self._rule.uses_prior else 0.0
-        self._learning = dict(discount=discount, capacity=capacity, start_strength=self._start_strength)
+        self._learning: dict[str, Any] = dict(discount=discount, capacity=capacity, start_strength=self._start_strength)
         self._given_range = None if reward_range is None else reward_interval(reward_range)
         self._set_up()
         source, calibration = self._nothing_learnt(self._given_range or (0.0, 1.0))
         self._state = _State(self._given_range, source, calibration)
-        self._interrupted = None
+        self._interrupted: tuple[Any, Any] | None = None
         # Fails fast on a wrong option, not after the first rollouts.
         self._estimate(self._state, estimate, _scored(np.zeros(0), None), np.zeros(0, np.int64), np.zeros(0), None)
 
-    def _set_up(self):
+    def _set_up(self) -> None:
         """What belongs to this object in this process, and is neither pickled nor copied."""
         self._lock = threading.RLock()
         _estimators.add(self)
         #: For adapters in several processes: None, or a function that asks the source of priors and returns its answer,
         #: the same in all of them. A function of the user, or a fitted model, may differ between processes in the last
         #: digits.
-        self.agree = None
+        self.agree: Callable[[Callable[[], Any]], Any] | None = None
 
     @property
-    def source(self):
+    def source(self) -> Any:
         """Where priors come from, with what it has learnt."""
         return self._state.source
 
     @property
-    def calibration(self):
+    def calibration(self) -> Any:
         """The RunningCalibration or RunningMixture of the steps so far."""
         return self._state.calibration
 
     @property
-    def reward_range(self):
+    def reward_range(self) -> tuple[float, float] | None:
         """(lo, hi) of a reward; None until the first rewards tell."""
         return self._state.reward_range
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         """Steps so far."""
         return self._state.steps
 
     @property
-    def metrics(self):
+    def metrics(self) -> dict[str, float]:
         """Those of the last step; of none an empty dict."""
         return self._state.metrics
 
@@ -201,7 +215,7 @@ class AdvantageEstimator:
     def _running(self):
         return RunningMixture if self._rule.learns == "mixture" else RunningCalibration
 
-    def detect_range(self, rewards, mask=None):
+    def detect_range(self, rewards: OptionalNumbers, mask: Numbers | None = None) -> None:
         """Sets a reward_range that was not given from rewards, (n,) with NaN or None where unscored, before the first
         step.
 
@@ -209,7 +223,7 @@ class AdvantageEstimator:
         """
         rollouts = _scored(rewards, mask)
         with self._lock:
-            said = {}
+            said: dict[str, str] = {}
             self._commit(self._ranged(self._state, rollouts, said), said)
 
     def _ranged(self, state, rollouts, said):
@@ -242,7 +256,9 @@ class AdvantageEstimator:
         noise = state.noise.widened(detected) if state.reward_range is not None else state.noise
         return dataclasses.replace(state, reward_range=detected, source=source, calibration=calibration, noise=noise)
 
-    def predict(self, keys, *, prompts=None, column=None):
+    def predict(
+        self, keys: Keys, *, prompts: Sequence[Any] | None = None, column: OptionalNumbers | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """(value, strength) of the prior of each key now, two (n,) float64; NaN and 0 for none.
 
         keys: (n,) integers or strings that tell prompts apart in all of training.
@@ -250,7 +266,7 @@ class AdvantageEstimator:
         column: (n,) values of the dataset's column, for prior "column"; None, NaN: no prior.
         """
         with self._lock:
-            said = {}
+            said: dict[str, str] = {}
             found = self._predict(self._state, BatchKeys(keys), prompts, column, said)
             self._commit(self._state, said)
         return found
@@ -284,7 +300,9 @@ class AdvantageEstimator:
             )
         return found
 
-    def allocator(self, keys, *, prompts=None, column=None, **options):
+    def allocator(
+        self, keys: Keys, *, prompts: Sequence[Any] | None = None, column: OptionalNumbers | None = None, **options: Any
+    ) -> Allocator:
         """A v05.Allocator for the prompts of a step, (g,) keys, with their priors and what was learnt of them so far.
 
         The reward range must be known: given, or detected from the first rewards. options: as in v05.Allocator.
@@ -296,7 +314,7 @@ class AdvantageEstimator:
         value, strength = self.predict(keys, prompts=prompts, column=column)
         return Allocator(value, strength=strength, reward_range=self.reward_range, **self.learnt(), **options)
 
-    def learnt(self):
+    def learnt(self) -> dict[str, Any]:
         """What the steps so far say about the priors, as arguments of v05.Allocator: a calibration, a mixture or
         none."""
         if not self.calibration.updates or not self._rule.uses_prior or self._rule.learns is None:
@@ -305,17 +323,17 @@ class AdvantageEstimator:
 
     def step(
         self,
-        rewards,
-        groups,
-        keys,
+        rewards: OptionalNumbers,
+        groups: GroupIds,
+        keys: Keys,
         *,
-        prompts=None,
-        column=None,
-        mask=None,
-        maximum=None,
-        weights=None,
-        squared_norms=None,
-    ):
+        prompts: Sequence[Any] | None = None,
+        column: OptionalNumbers | None = None,
+        mask: Numbers | None = None,
+        maximum: float | None = None,
+        weights: Numbers | None = None,
+        squared_norms: Numbers | None = None,
+    ) -> Step:
         """The Step of a batch of rollouts: predicts, estimates, then learns.
 
         rewards: (n,) numbers; NaN or None: unscorable, the row does not count.
@@ -334,7 +352,8 @@ class AdvantageEstimator:
             with self._lock:
                 if self._interrupted is not None:
                     self._take_back()
-                before, said = self._state, {}
+                before = self._state
+                said: dict[str, str] = {}
                 found, after = self._work(before, rollouts, groups, BatchKeys(keys), prompts, column, maximum, said)
                 self._finish(found, after, said)
             return found
@@ -557,7 +576,7 @@ class AdvantageEstimator:
         with self._lock:
             self._commit(self._state, {kind: message})
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, bytes]:
         """All that was learnt: {name: bytes}. Loads in every later release."""
         with self._lock:
             return self._saved(self._state)
@@ -570,11 +589,11 @@ class AdvantageEstimator:
             self._running.__name__: state.calibration.state_dict()["checkpoint"],
         } | parts
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where `state_dict` was taken. Options stay those of this object; where they differ from the saved
         ones a warning says so. Raises CheckpointError for what cannot be used, and then changes nothing."""
         with self._lock:
-            said = {}
+            said: dict[str, str] = {}
             self._commit(self._loaded(state, said), said)
 
     def _loaded(self, saved, said):
@@ -619,28 +638,28 @@ class AdvantageEstimator:
     def _prior_name(self):
         return self.prior if isinstance(self.prior, str) else type(self._state.source).__name__
 
-    def save(self, path):
+    def save(self, path: FilePath) -> None:
         """Writes `state_dict` to one file. A crash in the middle leaves an old file whole.
 
         path: of a file, new or old; a symbolic link is followed and kept, as is the mode of an old file; ~ is the home.
         """
         write_state(path, self.state_dict())
 
-    def load(self, path):
+    def load(self, path: FilePath) -> None:
         """Loads what `save` wrote into this object. Raises CheckpointError for a file that is none of ours."""
         self.load_state_dict(read_state(path))
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         with self._lock:  # a copy: the next step changes a history that it shares
             prior, state = copy.deepcopy((self.prior, self._state))
         kept = {name: value for name, value in vars(self).items() if name not in ("_lock", "agree")}
         return kept | {"prior": prior, "_state": state}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
         self._set_up()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"AdvantageEstimator(rule={self.rule!r}, prior={self._prior_name()!r}, reward_range={self.reward_range}, "
             f"steps={self.steps})"

@@ -10,10 +10,12 @@ import io
 import json
 import re
 import zipfile
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from .._core.arguments import checked_range
 from .._core.files import read_file, whole_file
+from .._core.types import FilePath
 from ..errors import CheckpointError, Error
 
 #: Name of the file of `AdvantageEstimator.save` in a trainer's checkpoint.
@@ -29,15 +31,15 @@ class About(NamedTuple):
 
     rule: str
     prior: str
-    reward_range: tuple | None
+    reward_range: tuple[float, float] | None
     steps: int
 
 
-def about_bytes(about):
+def about_bytes(about: About) -> bytes:
     return json.dumps({"version": VERSION} | about._asdict()).encode()
 
 
-def read_about(state):
+def read_about(state: Any) -> About:
     """The About of a state. Raises CheckpointError."""
     if not hasattr(state, "keys") or "estimator" not in state:
         raise CheckpointError('state must be what AdvantageEstimator.state_dict() returned, it has no "estimator"')
@@ -71,7 +73,7 @@ def _field(found, name, kind):
     return value
 
 
-def write_state(path, state):
+def write_state(path: FilePath, state: Mapping[str, bytes]) -> None:
     archive = io.BytesIO()
     file = zipfile.ZipFile(archive, "w")
     try:
@@ -85,7 +87,7 @@ def write_state(path, state):
         file.write(archive.getbuffer())
 
 
-def read_state(path):
+def read_state(path: FilePath) -> dict[str, bytes]:
     """The state_dict that `AdvantageEstimator.save` wrote to a file. Raises CheckpointError for what is none."""
     data = read_file(path)
     try:

@@ -4,9 +4,12 @@ Everything here is computed from an `Estimate` and a `Calibration` of the same g
 """
 
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from .._core.calibration import Calibration
+from .._core.types import Numbers, RewardRange
 
 # Prior error, times the number of rollouts and in units of h^2, beyond which the rule "v05"
 # is worse than the plain mean: 0.13, 0.06, 0.03 h^2 for 4, 8, 16 rollouts, measured on
@@ -47,14 +50,21 @@ class PriorHealth:
     explained_variance: float  # share of the differences between prompts that the prior explains
     slope: float  # of the line from prior to mean; 1 where the prior is calibrated
     intercept: float  # of that line, in reward units
-    warnings: tuple  # of Warned
+    warnings: tuple[Warned, ...]
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """The fields as a dict of plain numbers, ready for a trainer's log, and the sentences of the warnings."""
         return asdict(self) | {"warnings": tuple(warning.message for warning in self.warnings)}
 
 
-def prior_health(estimate, calibration, *, reward_range=(0.0, 1.0), maximum=None, two_valued=False):
+def prior_health(
+    estimate: Any,
+    calibration: Calibration,
+    *,
+    reward_range: RewardRange = (0.0, 1.0),
+    maximum: float | None = None,
+    two_valued: bool = False,
+) -> PriorHealth:
     """The `PriorHealth` of a batch.
 
     estimate: `v05.Estimate` of rule "v05" or "calibrated", or any object with its per-group
@@ -85,7 +95,7 @@ def prior_health(estimate, calibration, *, reward_range=(0.0, 1.0), maximum=None
     line = np.clip(calibration.intercept + calibration.slope * prior[known], low, high)
     spread = _variance(mean[known]) - noise
     expected = rejection_probability(prior[known], count[known], reward_range)
-    health = dict(
+    health: dict[str, Any] = dict(
         groups=len(count),
         rollouts=rollouts,
         rollouts_saved=1 - rollouts / maximum if maximum else np.nan,
@@ -106,7 +116,7 @@ def prior_health(estimate, calibration, *, reward_range=(0.0, 1.0), maximum=None
     return PriorHealth(**health, warnings=tuple(_warnings(health)))
 
 
-def prior_error_limit(rollouts):
+def prior_error_limit(rollouts: float) -> float:
     """Prior error, in units of h^2, above which rule "v05" is worse than the mean of `rollouts`.
 
     0.13, 0.06 and 0.03 at 4, 8 and 16 rollouts; in between the product of limit and rollouts
@@ -115,7 +125,7 @@ def prior_error_limit(rollouts):
     return float(np.interp(np.log(rollouts), np.log(_LIMIT_ROLLOUTS), _LIMIT_TIMES_ROLLOUTS) / rollouts)
 
 
-def rejection_probability(prior, count, reward_range=(0.0, 1.0)):
+def rejection_probability(prior: Numbers, count: Numbers, reward_range: RewardRange = (0.0, 1.0)) -> np.ndarray:
     """Probability that the test rejects a prior which is exactly right, for two-valued rewards.
 
     With p = (prior - lo) / (hi - lo) and s binomial(k, p) successes: the probability of

@@ -1,7 +1,7 @@
 """The range that rewards are taken to have where none is given."""
 
 
-def usual_range(low, high):
+def usual_range(low: float, high: float) -> tuple[float, float]:
     """The smallest of (0, 1), (-1, 1) and (extremes with 0) that holds low to high."""
     if 0 <= low and high <= 1:
         return 0.0, 1.0

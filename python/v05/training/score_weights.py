@@ -1,11 +1,21 @@
 """The weight of a rollout in the noise of the gradient, from what a trainer has at hand (method section 13)."""
 
+from typing import Literal
+
 import torch
+
+from ..errors import InvalidArgument
 
 KINDS = ("none", "length", "score")
 
 
-def score_weights(kind, mask, log_prob=None, *, per_token=False):
+def score_weights(
+    kind: Literal["length", "score"],
+    mask: torch.Tensor,
+    log_prob: torch.Tensor | None = None,
+    *,
+    per_token: bool = False,
+) -> torch.Tensor:
     """(n,) float32: the squared norm of each rollout's score, up to a factor that all share.
 
     kind: "score": sum over its tokens of (1 - p)^2, with p the probability of the token that was drawn: what the
@@ -23,6 +33,8 @@ def score_weights(kind, mask, log_prob=None, *, per_token=False):
     if kind == "length":
         weight = length
     else:
+        if log_prob is None:
+            raise InvalidArgument('log_prob must be given for the kind "score", got None')
         known = mask & ~torch.isnan(log_prob)
         miss = torch.where(known, -torch.expm1(torch.where(known, log_prob.float(), 0.0).clamp(max=0.0)), 0.0)
         weight = (miss**2).sum(1) * length / known.sum(1).clamp(min=1)

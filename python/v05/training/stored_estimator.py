@@ -2,13 +2,16 @@
 
 import dataclasses
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .._core.arrays import listed, mask_rows, optional_numbers, weight_rows
 from .._core.files import check_writable, file_path
 from .._core.prompt_key import prompt_key
+from .._core.types import FilePath, GroupIds, Keys, Numbers, OptionalNumbers
 from ..errors import Error, InvalidArgument
 from .advantage_estimator import AdvantageEstimator, log
 from .estimator_state import STATE_FILE, write_state
@@ -31,7 +34,16 @@ class StoredEstimator(AdvantageEstimator):
     is interrupted, while the file is written too, is taken back: it may be tried again.
     """
 
-    def __init__(self, *, state_path=None, id_field=None, prior_field="prior", log=None, writes=True, **options):
+    def __init__(
+        self,
+        *,
+        state_path: FilePath | None = None,
+        id_field: str | None = None,
+        prior_field: str = "prior",
+        log: Callable[[dict[str, float]], object] | None = None,
+        writes: bool = True,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.state_path = None if state_path is None else Path(file_path(state_path, "state_path"))
         self.id_field = id_field
@@ -45,11 +57,11 @@ class StoredEstimator(AdvantageEstimator):
             self._resume(self.state_path)
 
     @property
-    def reads_texts(self):
+    def reads_texts(self) -> bool:
         """Whether the prior is made of the texts of prompts."""
         return self.prior == "history+context" or callable(self.prior) and not hasattr(self.prior, "predict")
 
-    def refuse(self, trainer, *, columns=False, texts=False):
+    def refuse(self, trainer: str, *, columns: bool = False, texts: bool = False) -> None:
         """Raises InvalidArgument where an option needs columns of the dataset, or texts of prompts, and `trainer` hands
         over none (True)."""
         if columns and (self.id_field is not None or self.prior == "column"):
@@ -60,7 +72,7 @@ class StoredEstimator(AdvantageEstimator):
                 f"prior {self.prior!r} needs the texts of prompts, which {trainer} does not hand over"
             )
 
-    def keys(self, records, prompts):
+    def keys(self, records: Sequence[Mapping[str, Any]], prompts: Sequence[Any]) -> list[int | str]:
         """The key of every prompt: the value of id_field in its record, a dict, or the prompt itself."""
         if self.id_field is None:
             return [prompt_key(prompt) for prompt in prompts]
@@ -71,23 +83,23 @@ class StoredEstimator(AdvantageEstimator):
             )
         return [prompt_key(record[self.id_field]) for record in records]
 
-    def column(self, records):
+    def column(self, records: Sequence[Mapping[str, Any]]) -> list | None:
         """The priors in the records, or None where they are not asked for."""
         return [record.get(self.prior_field) for record in records] if self.prior == "column" else None
 
     def advantages(
         self,
-        rewards,
-        groups,
-        keys,
+        rewards: OptionalNumbers,
+        groups: GroupIds,
+        keys: Keys,
         *,
-        rollouts=None,
-        prompts=None,
-        column=None,
-        mask=None,
-        weights=None,
-        squared_norms=None,
-    ):
+        rollouts: GroupIds | None = None,
+        prompts: Sequence[Any] | None = None,
+        column: OptionalNumbers | None = None,
+        mask: Numbers | None = None,
+        weights: Numbers | None = None,
+        squared_norms: Numbers | None = None,
+    ) -> np.ndarray:
         """(n,) float64 advantages of a step, as `step` gives them, which see for the arguments.
 
         rollouts: (n,) hashables or None, for trainers that cut a rollout into several rows: rows with the same one, of
@@ -107,7 +119,7 @@ class StoredEstimator(AdvantageEstimator):
             ).advantages
         groups, rollouts = listed(groups, "groups"), listed(rollouts, "rollouts")
         first, back = _distinct(zip(groups, rollouts, rewards.tolist()))
-        reward_of = {}
+        reward_of: dict[Any, float] = {}
         for row in first:
             reward, other = rewards[row], reward_of.setdefault((groups[row], rollouts[row]), rewards[row])
             if reward != other and not np.isnan([reward, other]).all():
@@ -116,8 +128,7 @@ class StoredEstimator(AdvantageEstimator):
                     f"the rows of rollout {rollouts[row]!r:.100} have different rewards, {other:g} and "
                     f"{reward:g}: each reward counts as a rollout of its own",
                 )
-        if mask is not None:
-            mask = mask_rows(mask, len(rewards))[first]
+        counted = mask_rows(mask, len(rewards))
         once = self.step(
             rewards[first],
             _rows(groups, first),
@@ -126,7 +137,7 @@ class StoredEstimator(AdvantageEstimator):
             column=_rows(column, first),
             weights=_sums(weights, "weights", back),
             squared_norms=_sums(squared_norms, "squared_norms", back),
-            mask=mask,
+            mask=None if counted is None else counted[first],
         )
         return once.advantages[back]
 
@@ -156,16 +167,16 @@ class StoredEstimator(AdvantageEstimator):
         loaded = self._loaded(self._written, {})
         return dataclasses.replace(loaded, told=before.told, metrics=before.metrics, noise=before.noise)
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         self._written = self.state_dict()
 
-    def save_in(self, checkpoint):
+    def save_in(self, checkpoint: FilePath) -> None:
         """Keeps the state in the folder of a trainer's checkpoint."""
         if self.writes:
             self._write(Path(checkpoint, STATE_FILE), self.state_dict())
 
-    def resume_from(self, checkpoint):
+    def resume_from(self, checkpoint: FilePath) -> None:
         """Goes on with what `save_in` left in the folder; where it left nothing, a warning says so."""
         self._resume(Path(checkpoint, STATE_FILE))
 

@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,11 +10,12 @@ from .._core.arguments import integer
 from .._core.arrays import listed
 from .._core.estimate import advantages, estimate
 from .._core.keys import BatchKeys
+from .._core.types import Numbers, OptionalNumbers
 from ..errors import InvalidArgument
 from .advantage_estimator import AdvantageEstimator, _Rollouts
 from .stored_estimator import StoredEstimator
 
-_ONE_GROUP = object()  # in place of the ids of groups: all rollouts of the call are of one
+_ONE_GROUP: Any = object()  # in place of the ids of groups: all rollouts of the call are of one
 
 
 class _Group(NamedTuple):
@@ -43,14 +44,25 @@ class StreamingEstimator(StoredEstimator):
     options: as in StoredEstimator.
     """
 
-    def __init__(self, *, every=64, calibration_discount=0.998, **options):
+    def __init__(self, *, every: int = 64, calibration_discount: float = 0.998, **options: Any) -> None:
         if integer("every", every) < 1:
             raise InvalidArgument(f"every must be at least 1, got {every!r}")
         self.every = every
-        self._window = []  # (_Rollouts, prior) of the groups since the last report
+        self._window: list[Any] = []  # (_Rollouts, prior) of the groups since the last report
         super().__init__(calibration_discount=calibration_discount, **options)
 
-    def group(self, rewards, key, *, prompt=None, prior=None, mask=None, weights=None, squared_norms=None, learn=True):
+    def group(
+        self,
+        rewards: OptionalNumbers,
+        key: int | str,
+        *,
+        prompt: Any = None,
+        prior: float | None = None,
+        mask: Numbers | None = None,
+        weights: Numbers | None = None,
+        squared_norms: Numbers | None = None,
+        learn: bool = True,
+    ) -> np.ndarray:
         """(k,) float64 advantages of the rollouts of one prompt; then learns from them.
 
         rewards: (k,) numbers, any k; None or NaN: unscorable, advantage 0.
