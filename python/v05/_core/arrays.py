@@ -4,8 +4,6 @@ The core reads contiguous float32 or float64 rewards, int64 group ids, float64 p
 that are that already are passed as they are; everything else is converted once.
 """
 
-import collections
-import itertools
 import numbers as abstract
 import sys
 from typing import Any
@@ -126,7 +124,7 @@ class Groups:
 
     def __init__(self, groups: Any, count: int) -> None:
         self.dtype: np.dtype = np.dtype(np.int64)
-        self.numbers: dict[Any, int] | None = None
+        self.named: list | None = None  # by the numbers that the core gets
         if is_tensor(groups) or isinstance(groups, np.ndarray) and groups.dtype.kind in "iubfc":
             array = to_numpy(groups, "groups")
             if array.ndim != 1 or array.dtype.kind not in "iub":
@@ -143,21 +141,27 @@ class Groups:
 
     def number(self, groups: Any) -> np.ndarray:
         objects, lengths = object_runs(groups if is_object_array(groups) else listed(groups, "groups"))
-        numbers: dict[Any, int] = collections.defaultdict(itertools.count().__next__)
         try:
-            ids = np.fromiter(map(numbers.__getitem__, objects), np.int64, len(objects))
+            # In order of first appearance. Most often each run is a group: then there is nothing to look up.
+            if len(set(objects)) == len(objects):
+                labels, ids = objects, np.arange(len(objects))
+            else:
+                labels = list(dict.fromkeys(objects))
+                number = {label: row for row, label in enumerate(labels)}
+                ids = np.fromiter(map(number.__getitem__, objects), np.int64, len(objects))
         except Exception as error:  # no hash, or one that raises
             raise ArgumentTypeError(f"groups must be integers or hashables: {error}") from error
-        self._check_kinds(objects, numbers)
-        self.numbers = numbers
+        self._check_kinds(objects)
+        self.named = labels
         return np.repeat(ids, lengths)
 
     @staticmethod
-    def _check_kinds(groups, labels):
+    def _check_kinds(groups):
         """NaN and tensors equal nothing, so that each row would be a group of its own; True and 1.0 equal 1."""
-        kinds = set(map(type, labels))
-        if any(issubclass(kind, _NUMBER) for kind in kinds):
-            kinds.update(map(type, groups))  # a 1.0 may hide behind the label 1
+        kind_of_each = list(map(type, groups))
+        if kind_of_each.count(str) == len(groups):
+            return
+        kinds = set(kind_of_each)
         integers = {kind for kind in kinds if issubclass(kind, _INTEGER) and not issubclass(kind, _BOOLEAN)}
         booleans = {kind for kind in kinds if issubclass(kind, _BOOLEAN)}
         numbers = {kind for kind in kinds if issubclass(kind, _NUMBER)}
@@ -174,11 +178,10 @@ class Groups:
 
     def labels(self, ids: np.ndarray) -> np.ndarray:
         """The caller's ids of the groups that the core lists."""
-        if self.numbers is None:
+        if self.named is None:
             return ids.astype(self.dtype, copy=False)
-        labels = list(self.numbers)
-        dtype = np.int64 if all(map(_is_int64, labels)) else object
-        return np.fromiter((labels[number] for number in ids), dtype, len(ids))
+        dtype = np.int64 if all(map(_is_int64, self.named)) else object
+        return np.fromiter(map(self.named.__getitem__, ids.tolist()), dtype, len(ids))
 
     def label(self, row: int) -> Any:
         """The caller's id of the group of one row."""
@@ -186,8 +189,8 @@ class Groups:
 
     def distinct(self) -> tuple[list, np.ndarray]:
         """The caller's ids, each once, and which of them each row has."""
-        if self.numbers is not None:
-            return list(self.numbers), self.ids
+        if self.named is not None:
+            return self.named, self.ids
         ids, rows = np.unique(self.ids, return_inverse=True)
         return self.labels(ids).tolist(), rows
 

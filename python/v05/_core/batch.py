@@ -10,6 +10,7 @@ from .arguments import choice, integer, number
 from .arrays import Groups, Rewards, address, mask_rows, prior_rows, weight_rows
 from .call import call
 from .library import library
+from .scratch import put_back, take, workspace_size
 
 
 class PreparedBatch:
@@ -43,6 +44,19 @@ class PreparedBatch:
         )
         setattr(self.struct, "rewards_f32" if self.rewards.single else "rewards_f64", self.rewards.address)
 
+    def call_with_scratch(
+        self, function: Callable[..., int], options: c.EstimationOptions, first: tuple, last: tuple
+    ) -> None:
+        """Calls the core with first, the memory that this thread keeps, and last; options tell how much it needs."""
+        needed = workspace_size(self.struct, options)
+        scratch = take()
+        try:
+            scratch.reserve(needed)
+            memory = (scratch.address, scratch.size) if needed <= scratch.size else (None, 0)
+            self.call(function, *first, *memory, *last)
+        finally:
+            put_back(scratch)
+
     def call(self, function: Callable[..., int], *arguments: Any) -> None:
         """Calls the core; a message about a row also names its group."""
         try:
@@ -73,6 +87,13 @@ def default_options() -> c.EstimationOptions:
     """The defaults that the core decides."""
     options = c.EstimationOptions()
     call(library.v05_estimation_options_initialize, byref(options), options.struct_size)
+    return options
+
+
+def options_of_rule(rule: str) -> c.EstimationOptions:
+    """The defaults but for the rule."""
+    options = default_options()
+    options.rule = c.RULES[rule]
     return options
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..errors import ArgumentTypeError, InvalidArgument
 from . import prototypes as c
 from .arguments import number, reward_interval
-from .batch import PreparedBatch, default_options
+from .batch import PreparedBatch, options_of_rule
 from .call import call
 from .checkpoint import Checkpointed
 from .library import library
@@ -49,14 +49,14 @@ class Calibration:
     total_groups: float
 
     def _numbers(self):
-        return {name: number(name, value) for name, value in dataclasses.asdict(self).items()}
+        return {name: number(name, getattr(self, name)) for name in self.__dataclass_fields__}
 
     def _struct(self):
         return c.Calibration(**self._numbers())
 
     @classmethod
     def _from_struct(cls, struct):
-        return cls(*(getattr(struct, field.name) for field in dataclasses.fields(cls)))
+        return cls(*(getattr(struct, name) for name in cls.__dataclass_fields__))
 
 
 def fit_calibration(
@@ -75,20 +75,23 @@ def fit_calibration(
     """
     interval = reward_interval(reward_range)
     batch = PreparedBatch(rewards, groups, prior, mask, interval, weights=weights)
-    options = default_options()
+    options = options_of_rule("calibrated")
     options.reward_low, options.reward_high = interval
     struct = c.Calibration()
-    batch.call(library.v05_calibration_fit, byref(batch.struct), byref(options), None, 0, byref(struct))
+    first = byref(batch.struct), byref(options)
+    batch.call_with_scratch(library.v05_calibration_fit, options, first, (byref(struct),))
     return Calibration._from_struct(struct)
 
 
 class Running(Checkpointed):
     """What is fitted over many batches, older ones discounted: a struct of the core. Threads take turns.
 
-    Subclasses say `_name`, the prefix of their C functions, `_struct_type`, and where its `_moments` are.
+    Subclasses say `_name`, the prefix of their C functions, `_struct_type`, where its `_moments` are, and `_sized_by`,
+    the rule that an update needs as much memory as.
     """
 
     _name: str
+    _sized_by: str
     _struct_type: Any
     _struct: Any
 
@@ -129,7 +132,9 @@ class Running(Checkpointed):
         with self._lock:
             batch = PreparedBatch(rewards, groups, prior, mask, self.reward_range, weights=weights)
             updated = self._struct_type.from_buffer_copy(self._struct)
-            batch.call(getattr(library, f"v05_{self._name}_update"), byref(updated), byref(batch.struct), None, 0)
+            function = getattr(library, f"v05_{self._name}_update")
+            options = options_of_rule(self._sized_by)
+            batch.call_with_scratch(function, options, (byref(updated), byref(batch.struct)), ())
             self._struct = updated
 
     def __copy__(self: Self) -> Self:
@@ -165,6 +170,7 @@ class RunningCalibration(Running):
     __module__ = "v05"
 
     _name = "running_calibration"
+    _sized_by = "calibrated"
     _struct_type = c.RunningCalibration
 
     @property
@@ -174,9 +180,12 @@ class RunningCalibration(Running):
     @property
     def calibration(self) -> Calibration:
         """The Calibration that the batches so far amount to; before any, one with groups = 0."""
+        return Calibration._from_struct(self._solved())
+
+    def _solved(self) -> c.Calibration:
         struct = c.Calibration()
         call(library.v05_running_calibration_solve, byref(self._struct), byref(struct))
-        return Calibration._from_struct(struct)
+        return struct
 
     def widened(self, reward_range: RewardRange) -> "RunningCalibration":
         """The same in a reward_range that holds the present one. Exact: its sums are in reward units, and the range
@@ -209,7 +218,7 @@ def calibration_struct(calibration: Any, interval: tuple[float, float]) -> Any:
         return None
     if isinstance(calibration, RunningCalibration):
         calibration.check_range(interval, "calibration")
-        calibration = calibration.calibration
+        return byref(calibration._solved())
     if not isinstance(calibration, Calibration):
         raise ArgumentTypeError(
             f"calibration must be a Calibration, a RunningCalibration or None, got {type(calibration).__name__}"

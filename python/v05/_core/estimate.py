@@ -9,13 +9,16 @@ from typing import Any, overload
 import numpy as np
 
 from ..errors import InvalidArgument
+from . import fast
 from . import prototypes as c
 from .arguments import reward_interval
-from .arrays import address, is_tensor, optional_numbers
+from .arrays import Groups, address, is_tensor, optional_numbers
 from .batch import PreparedBatch, estimation_options
 from .calibration import Calibration, RunningCalibration, calibration_struct
+from .fast import kept_options
 from .library import library
 from .mixture import Mixture, RunningMixture, mixture_struct
+from .runs import is_object_array
 from .types import (
     GroupIds,
     Numbers,
@@ -122,7 +125,13 @@ def advantages(
     Raises InvalidArgument or ArgumentTypeError (both v05.Error) with argument, value and rule. The result does not
     depend on the order of rows, bit for bit. Time is linear in n.
     """
-    batch, options, models = _prepare(
+    if mask is prior_strength is weights is calibration is mixture is None:
+        quick = _quick_advantages(
+            rewards, groups, prior, rule, reward_range, leave_one_out, scale, ddof, epsilon, singleton, test, level
+        )
+        if quick is not None:
+            return quick
+    batch, options, first = _prepare(
         rewards,
         groups,
         prior,
@@ -144,8 +153,36 @@ def advantages(
     result = batch.rewards.output()
     struct = c.Estimate()
     setattr(struct, "advantages_f32" if batch.rewards.single else "advantages_f64", result.ctypes.data)
-    batch.call(library.v05_baseline_estimate, byref(batch.struct), byref(options), *models, None, 0, byref(struct))
+    batch.call_with_scratch(library.v05_baseline_estimate, options, first, (byref(struct),))
     return batch.rewards.like_original(result)
+
+
+def _quick_advantages(rewards, groups, prior, *arguments):
+    """The advantages of what needs no conversion and no second look, else None."""
+    rule, reward_range, leave_one_out, scale, ddof, epsilon, singleton, test, level = arguments
+    if type(ddof) is not int:  # 1.0 would pass for the 1 of an earlier call
+        return None
+
+    def options():
+        return estimation_options(
+            reward_interval(reward_range),
+            rule=rule,
+            leave_one_out=leave_one_out,
+            scale=scale,
+            ddof=ddof,
+            epsilon=epsilon,
+            singleton=singleton,
+            test=test,
+            level=level,
+        )
+
+    kept = kept_options(arguments, options)
+    try:
+        if type(groups) is list or is_object_array(groups):
+            groups = Groups(groups, len(rewards)).ids
+        return None if kept is None else fast.advantages(rewards, groups, prior, kept)
+    except Exception:  # bad groups, or a tensor without memory: the general way says what is wrong
+        return None
 
 
 def estimate(
@@ -169,7 +206,7 @@ def estimate(
     level: float = 0.05,
 ) -> "Estimate":
     """Like `advantages`, with everything that was found about every group: an Estimate."""
-    batch, options, models = _prepare(
+    batch, options, first = _prepare(
         rewards,
         groups,
         prior,
@@ -192,9 +229,7 @@ def estimate(
     result = batch.rewards.output()
     output = EstimateArrays(row_count, row_count)
     setattr(output.struct, "advantages_f32" if batch.rewards.single else "advantages_f64", address(result))
-    batch.call(
-        library.v05_baseline_estimate, byref(batch.struct), byref(options), *models, None, 0, byref(output.struct)
-    )
+    batch.call_with_scratch(library.v05_baseline_estimate, options, first, (byref(output.struct),))
     return output.estimate(batch.rewards.like_original(result), batch.groups.labels, rule)
 
 
@@ -228,11 +263,15 @@ class EstimateArrays:
         )
 
 
-def _prepare(rewards, groups, prior, prior_strength, mask, weights, calibration, mixture, reward_range, **options):
+def _prepare(
+    rewards, groups, prior, prior_strength, mask, weights, calibration, mixture, reward_range, **options
+) -> tuple[PreparedBatch, c.EstimationOptions, tuple]:
+    """The batch, the options, and the first arguments of the core."""
     interval = reward_interval(reward_range)
     batch = PreparedBatch(rewards, groups, prior, mask, interval, prior_strength, weights)
     models = calibration_struct(calibration, interval), mixture_struct(mixture, interval)
-    return batch, estimation_options(interval, **options), models
+    struct = estimation_options(interval, **options)
+    return batch, struct, (byref(batch.struct), byref(struct), *models)
 
 
 @overload

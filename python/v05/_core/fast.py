@@ -6,157 +6,121 @@ messages.
 """
 
 import sys
-import threading
-from ctypes import byref, c_size_t
+from collections.abc import Callable
+from ctypes import byref, c_size_t, c_void_p
+from typing import Any
 
 import numpy as np
 
 from . import prototypes as c
 from .library import library
+from .scratch import Scratch, put_back, take, workspace_size
 
-#: A thread keeps up to so many bytes of workspace from call to call; fresh memory costs more than the estimation.
-_LARGEST_WORKSPACE = 64 << 20
 _FLOAT32, _FLOAT64, _INT64 = map(np.dtype, (np.float32, np.float64, np.int64))
 #: By the arguments they were made from; a program has a few.
-_options: dict = {}
+_options: dict[tuple, c.EstimationOptions] = {}
 _MOST_OPTIONS = 64
+#: Without argument types, which take as long to convert as a small batch to estimate.
+_estimate = library["v05_baseline_estimate"]
 
 
-class _Call:
-    """The structs of a call and its workspace, used again by the next one of the thread."""
-
-    def __init__(self):
-        self.batch = c.Batch()
-        self.batch_reference = byref(self.batch)
-        self.estimate = c.Estimate()
-        self.estimate_reference = byref(self.estimate)
-        self.error = c.Error()
-        self.error_reference = byref(self.error)
-        self.size = c_size_t()
-        self.workspace = None
-        self.address = None
-        self.available = 0
-        self.sized_for = None
-
-    def reserve(self, count, options):
-        """(address, bytes) of the workspace for so many rows; of none where that would be too much to keep."""
-        if self.sized_for != (count, options):
-            library.v05_estimation_workspace_size(self.batch_reference, options, byref(self.size), None)
-            self.sized_for = count, options
-        needed = self.size.value
-        if needed > _LARGEST_WORKSPACE:
-            return None, 0
-        if needed > self.available:
-            self.workspace = np.empty(needed + needed // 4, np.uint8)
-            self.address, self.available = _array_address(self.workspace), len(self.workspace)
-        return self.address, self.available
-
-
-class _Calls(threading.local):
-    """Of a thread. Taken out while in use: what interrupts a call in its own thread, such as a signal handler, gets
-    another."""
-
-    free = None
-
-
-_calls = _Calls()
-
-
-def options_reference(key, make):
-    """byref of the options struct of these arguments, made once; None where they cannot be kept apart."""
+def kept_options(arguments: tuple, make: Callable[[], c.EstimationOptions]) -> c.EstimationOptions | None:
+    """The options struct of these arguments, made once; None where they cannot be told apart."""
     try:
-        found = _options.get(key)
+        found = _options.get(arguments)
     except TypeError:
         return None
     if found is None:
-        struct = make()
+        found = make()
         if len(_options) >= _MOST_OPTIONS:
             _options.clear()
-        found = _options[key] = byref(struct)
+        _options[arguments] = found
     return found
 
 
-def advantages(rewards, groups, prior, options):
+def advantages(rewards: Any, groups: Any, prior: Any, options: c.EstimationOptions) -> Any:
     """The advantages, in the kind of the rewards, or None where the general way is needed.
 
     rewards float32 or float64, groups int64, prior None or float64: each a tensor or array, plain, one-dimensional and
-    contiguous, of one length. options: of `options_reference`.
+    contiguous, of one length. options: of `kept_options`.
     """
-    torch = sys.modules.get("torch")
-    tensor = getattr(torch, "Tensor", None)
+    torch: Any = sys.modules.get("torch")
     kind = type(rewards)
-    if kind is tensor:
-        if rewards.dim() != 1 or not _is_plain(rewards, torch):
-            return None
-        single = rewards.dtype is torch.float32
-        if not single and rewards.dtype is not torch.float64:
-            return None
-        address, count = rewards.data_ptr(), rewards.shape[0]
-    elif kind is np.ndarray:
+    if kind is np.ndarray:
         single = rewards.dtype is _FLOAT32
         if rewards.ndim != 1 or not single and rewards.dtype is not _FLOAT64 or not _is_behaved(rewards):
             return None
-        address, count = _array_address(rewards), len(rewards)
+        count, values = rewards.size, _array_address(rewards)
     else:
-        return None
-    ids = _address(groups, count, _INT64, "int64", tensor, torch)
-    if ids is None:
-        return None
-    values = None
-    if prior is not None:
-        values = _address(prior, count, _FLOAT64, "float64", tensor, torch)
-        if values is None:
+        if kind is not getattr(torch, "Tensor", None):
             return None
-    if count == 0:
+        single = rewards.dtype is torch.float32
+        if rewards.dim() != 1 or not single and rewards.dtype is not torch.float64 or not _is_plain(rewards, torch):
+            return None
+        count, values = rewards.numel(), rewards.data_ptr()
+    ids = _address(groups, count, _INT64, torch, "int64")
+    priors = None if prior is None else _address(prior, count, _FLOAT64, torch, "float64")
+    if ids is None or priors is None and prior is not None or count == 0:
         return None
-    result = torch.empty_like(rewards) if kind is tensor else np.empty_like(rewards)
-    output = result.data_ptr() if kind is tensor else _array_address(result)
 
-    call = _calls.free or _Call()
-    _calls.free = None
-    batch, estimate = call.batch, call.estimate
+    if kind is np.ndarray:
+        result = np.empty_like(rewards)
+        output = _array_address(result)
+    else:
+        result = torch.empty_like(rewards)
+        output = result.data_ptr()
+    scratch = take()
+    batch, estimate = scratch.batch, scratch.result
     batch.row_count = count
     batch.group_ids = ids
-    batch.prior = values
+    batch.prior = priors
     if single:
-        batch.rewards_f32, batch.rewards_f64 = address, None
+        batch.rewards_f32, batch.rewards_f64 = values, None
         estimate.advantages_f32, estimate.advantages_f64 = output, None
     else:
-        batch.rewards_f32, batch.rewards_f64 = None, address
+        batch.rewards_f32, batch.rewards_f64 = None, values
         estimate.advantages_f32, estimate.advantages_f64 = None, output
-    workspace, size = call.reserve(count, options)
-    status = library.v05_baseline_estimate(
-        call.batch_reference, options, None, None, workspace, size, call.estimate_reference, call.error_reference
-    )
-    _calls.free = call
+    if scratch.made_for != (count, options):
+        _prepare(scratch, count, options)
+    status = _estimate(*scratch.arguments)
+    put_back(scratch)
     return result if status == 0 else None
 
 
-def _is_plain(value, torch):
-    """A tensor whose memory holds its numbers, on the CPU, without a gradient to care for."""
-    return (
-        value.layout is torch.strided
-        and value.is_cpu
-        and value.is_contiguous()
-        and not value.requires_grad
-        and not value.is_neg()
-    )
+def _prepare(scratch: Scratch, count: int, options: c.EstimationOptions) -> None:
+    """The arguments of a call with this many rows."""
+    scratch.reserve(workspace_size(scratch.batch, options))
+    structs = byref(scratch.batch), byref(options), None, None
+    memory = c_void_p(scratch.address), c_size_t(scratch.size)
+    scratch.arguments = *structs, *memory, byref(scratch.result), byref(scratch.error)
+    scratch.made_for = count, options
 
 
-def _is_behaved(array):
+def _is_plain(value: Any, torch: Any) -> bool:
+    """Whether it is a tensor whose memory holds its numbers, on the CPU."""
+    return value.layout is torch.strided and value.is_cpu and value.is_contiguous() and not value.is_neg()
+
+
+def _is_behaved(array: np.ndarray) -> bool:
     return array.flags.c_contiguous and array.flags.aligned
 
 
-def _array_address(array):
-    return array.__array_interface__["data"][0]
-
-
-def _address(value, count, dtype, name, tensor, torch):
-    """Where (count,) numbers of a type lie; None for anything else."""
+def _address(value: Any, count: int, dtype: np.dtype, torch: Any, name: str) -> int | None:
+    """Where (count,) numbers of a type, by its names in numpy and torch, lie; None for anything else."""
     kind = type(value)
-    if kind is tensor:
-        if value.dtype is getattr(torch, name) and value.shape == (count,) and _is_plain(value, torch):
+    if kind is np.ndarray:
+        if value.dtype is dtype and value.shape == (count,) and _is_behaved(value):
+            return _array_address(value)
+    elif kind is getattr(torch, "Tensor", None):
+        if (
+            value.dtype is getattr(torch, name)
+            and value.dim() == 1
+            and value.numel() == count
+            and _is_plain(value, torch)
+        ):
             return value.data_ptr()
-    elif kind is np.ndarray and value.dtype is dtype and value.shape == (count,) and _is_behaved(value):
-        return _array_address(value)
     return None
+
+
+def _array_address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import ArgumentTypeError, InvalidArgument
 from . import prototypes as c
 from .arguments import number, reward_interval
-from .batch import PreparedBatch, default_options
+from .batch import PreparedBatch, options_of_rule
 from .calibration import Calibration, Running
 from .call import call
 from .library import library
@@ -76,10 +76,10 @@ def fit_mixture(
     """
     interval = reward_interval(reward_range)
     batch = PreparedBatch(rewards, groups, prior, mask, interval, weights=weights)
-    options = default_options()
+    options = options_of_rule("mixture")
     options.reward_low, options.reward_high = interval
     struct = c.Mixture()
-    batch.call(library.v05_mixture_fit, byref(batch.struct), byref(options), None, 0, byref(struct))
+    batch.call_with_scratch(library.v05_mixture_fit, options, (byref(batch.struct), byref(options)), (byref(struct),))
     return Mixture._from_struct(struct)
 
 
@@ -99,6 +99,7 @@ class RunningMixture(Running):
     __module__ = "v05"
 
     _name = "running_mixture"
+    _sized_by = "mixture"
     _struct_type = c.RunningMixture
 
     @property
@@ -108,9 +109,12 @@ class RunningMixture(Running):
     @property
     def mixture(self) -> Mixture:
         """The Mixture that the batches so far amount to; before any, one whose calibration has groups = 0."""
+        return Mixture._from_struct(self._solved())
+
+    def _solved(self) -> c.Mixture:
         struct = c.Mixture()
         call(library.v05_running_mixture_solve, byref(self._struct), byref(struct))
-        return Mixture._from_struct(struct)
+        return struct
 
     def update(
         self, rewards: Numbers, groups: GroupIds, prior: PriorValues | None, *, mask: Numbers | None = None
@@ -129,7 +133,7 @@ def mixture_struct(mixture: Any, interval: tuple[float, float]) -> Any:
         return None
     if isinstance(mixture, RunningMixture):
         mixture.check_range(interval, "mixture")
-        mixture = mixture.mixture
+        return byref(mixture._solved())
     if not isinstance(mixture, Mixture):
         raise ArgumentTypeError(f"mixture must be a Mixture, a RunningMixture or None, got {type(mixture).__name__}")
     return byref(mixture._struct())

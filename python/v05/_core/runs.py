@@ -22,7 +22,8 @@ def object_runs(values: list | np.ndarray) -> tuple[list, np.ndarray]:
     array = values if isinstance(values, np.ndarray) else np.fromiter(values, object, len(values))
     array = np.ascontiguousarray(array)
     compared = np.frombuffer(array, np.intp) if array.dtype.kind == "O" else array  # where the objects lie
-    first = np.ones(len(array), bool)
-    np.not_equal(compared[1:], compared[:-1], out=first[1:])
-    starts = np.flatnonzero(first)
-    return array[starts].tolist(), np.diff(starts, append=len(array))
+    changes = np.flatnonzero(compared[1:] != compared[:-1])
+    starts = np.zeros(len(changes) + min(len(array), 1) + 1, np.int64)
+    np.add(changes, 1, out=starts[1:-1])
+    starts[-1] = len(array)
+    return array[starts[:-1]].tolist(), starts[1:] - starts[:-1]
