@@ -3,6 +3,8 @@
 `install` in every process that trains, before its engine is made. See python/docs/areal.md.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.distributed
@@ -11,11 +13,12 @@ from areal.utils import stats_tracker
 
 from ._core.arrays import optional_numbers
 from ._core.prompt_key import prompt_key, token_key
+from ._core.types import RewardRange
 from .errors import InvalidArgument
 from .training.stored_estimator import StoredEstimator
 
 # Options with which AReaL's own numbers come out (reward_norm with mean_level and std_level "group").
-STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-5)
+STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-5)
 
 
 class RewardNormalization:
@@ -27,15 +30,15 @@ class RewardNormalization:
     options: of v05.training.StoredEstimator.
     """
 
-    def __init__(self, actor, *, reward_range=None, **options):
+    def __init__(self, actor: Any, *, reward_range: RewardRange | None = None, **options: Any) -> None:
         self.actor = actor
-        self.batch = None
+        self.batch: dict[str, Any] | None = None
         if reward_range is not None:
             reward_range = tuple(sorted(self._in_actors_units(np.array(reward_range, dtype=np.float64)).tolist()))
         self.v05_estimator = StoredEstimator(reward_range=reward_range, **options)
         self.v05_estimator.refuse("AReaL", texts=True)
 
-    def __call__(self, rewards, loss_mask=None, **_):
+    def __call__(self, rewards: torch.Tensor, loss_mask: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
         """(n,) float32 advantages of (n,) rewards. `batch` holds the rollouts they belong to: input_ids, attention_mask
         and loss_mask, (n, tokens). Rollouts with the same prompt, the tokens before the first that is trained, are a
         group."""
@@ -97,9 +100,9 @@ class RewardNormalization:
 class V05PPOActor(ppo_actor.PPOActor):
     """PPOActor with RewardNormalization; all else is AReaL's."""
 
-    options: dict = {}
+    options: dict[str, Any] = {}
 
-    def __init__(self, config, engine):
+    def __init__(self, config: Any, engine: Any) -> None:
         super().__init__(config, engine)
         self.reward_norm = RewardNormalization(self, **self.options)
 
@@ -111,7 +114,7 @@ class V05PPOActor(ppo_actor.PPOActor):
             self.reward_norm.batch = None
 
 
-def install(**options):
+def install(**options: Any) -> None:
     """Makes every actor that this process creates from now on a V05PPOActor with the options of RewardNormalization."""
     StoredEstimator(**options | {"state_path": None})  # fails fast on a wrong option
     V05PPOActor.options = options

@@ -5,6 +5,8 @@ trainer_cls: v05.axolotl.V05AxolotlGRPOTrainer
 v05: {rule: calibrated, reward_range: [0, 1]}
 """
 
+from typing import Any
+
 from axolotl.core.trainers.grpo.trainer import AxolotlGRPOTrainer
 from axolotl.integrations.base import BasePlugin
 from pydantic import BaseModel
@@ -24,10 +26,10 @@ class V05Arguments(BaseModel):
 class V05Plugin(BasePlugin):
     """Makes the entry `v05` known to axolotl and keeps it for the trainer."""
 
-    def get_input_args(self):
+    def get_input_args(self) -> str:
         return f"{__name__}.{V05Arguments.__name__}"
 
-    def register(self, cfg):
+    def register(self, cfg: Any) -> None:
         given = cfg.get("v05") or {}
         if not isinstance(given, dict):
             raise ArgumentTypeError(f"v05 in the YAML must be options of V05Config, got {given!r}")
@@ -44,5 +46,5 @@ class V05Plugin(BasePlugin):
 class V05AxolotlGRPOTrainer(V05GRPOTrainer, AxolotlGRPOTrainer):
     """AxolotlGRPOTrainer with the baseline of the YAML's entry `v05`, or of V05Config `v05`."""
 
-    def __init__(self, *args, v05=None, **kwargs):
+    def __init__(self, *args: Any, v05: V05Config | None = None, **kwargs: Any) -> None:
         super().__init__(*args, v05=V05Config(**_options) if v05 is None else v05, **kwargs)

@@ -5,6 +5,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate.utils import gather_object
@@ -16,7 +17,7 @@ from .errors import InvalidArgument
 from .training.stored_estimator import StoredEstimator
 
 # Options with which ms-swift's own numbers come out (advantage_estimator grpo, scale_rewards group).
-STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-4)
+STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-4)
 
 
 class V05GRPOTrainer(GRPOTrainer):
@@ -27,9 +28,9 @@ class V05GRPOTrainer(GRPOTrainer):
     count once. The state is in the trainer's checkpoints.
     """
 
-    options: dict = {}
+    options: dict[str, Any] = {}
 
-    def __init__(self, *arguments, **others):
+    def __init__(self, *arguments: Any, **others: Any) -> None:
         super().__init__(*arguments, **others)
         if self.kl_in_reward and self.beta != 0.0:
             raise InvalidArgument("kl_in_reward must be false for v05: the penalty takes rewards out of their range")
@@ -90,7 +91,7 @@ class V05GRPOTrainer(GRPOTrainer):
             self.v05_estimator.resume_from(checkpoint)
 
 
-def install(**options):
+def install(**options: Any) -> None:
     """Makes --rlhf_type grpo train with V05GRPOTrainer and these options of v05.training.StoredEstimator."""
     if "state_path" in options or "log" in options:
         raise InvalidArgument("state_path and log must not be given: ms-swift has checkpoints and a log of its own")

@@ -5,13 +5,15 @@
 
 import importlib
 import sys
+from typing import Any
 
 from ._core.prompt_key import token_key
+from ._core.types import Tensor
 from .errors import InvalidArgument
 from .training.stored_estimator import StoredEstimator
 
 # Options with which NeMo-RL's own numbers come out (normalize_rewards and use_leave_one_out_baseline as by default).
-STOCK = dict(rule="grpo", leave_one_out=True, scale="group", ddof=1, epsilon=1e-6)
+STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=True, scale="group", ddof=1, epsilon=1e-6)
 
 
 class V05AdvantageEstimator:
@@ -23,12 +25,21 @@ class V05AdvantageEstimator:
         the batch, where NeMo-RL hands it over.
     """
 
-    def __init__(self, *, pad_token_id=None, **options):
+    def __init__(self, *, pad_token_id: int | None = None, **options: Any) -> None:
         self.pad_token_id = pad_token_id
         self.v05_estimator = StoredEstimator(**options)
         self.v05_estimator.refuse("NeMo-RL", texts=True)
 
-    def compute_advantage(self, prompt_ids, rewards, mask, *, valid_mask=None, repeated_batch=None, **_):
+    def compute_advantage(
+        self,
+        prompt_ids: Tensor,
+        rewards: Tensor,
+        mask: Tensor,
+        *,
+        valid_mask: Tensor | None = None,
+        repeated_batch: Any = None,
+        **_: Any,
+    ) -> Tensor:
         """(n, tokens) advantages, the same for all tokens of a response.
 
         prompt_ids: (n, prompt tokens) integers; equal prompts are one group, of any size.
@@ -69,7 +80,7 @@ class V05AdvantageEstimator:
         return [token_key(row[:length]) for row, length in zip(rows, map(int, lengths))]
 
 
-def install(*, pad_token_id=None, **options):
+def install(*, pad_token_id: int | None = None, **options: Any) -> V05AdvantageEstimator:
     """Makes NeMo-RL's GRPO trainers of this process use one V05AdvantageEstimator, that of the last call, which is
     returned."""
     estimator = V05AdvantageEstimator(pad_token_id=pad_token_id, **options)
@@ -80,7 +91,8 @@ def install(*, pad_token_id=None, **options):
         return estimator
 
     # Its other trainers import the function by name.
-    for module in list(sys.modules.values()):
+    modules: list[Any] = list(sys.modules.values())
+    for module in modules:
         name = getattr(module, "__name__", "")
         if name.startswith("nemo_rl.") and getattr(module, "_create_advantage_estimator", None) is stock:
             module._create_advantage_estimator = create_advantage_estimator

@@ -6,6 +6,7 @@ python/docs/openrlhf.md.
 
 import itertools
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from .errors import InvalidArgument
 from .training.stored_estimator import StoredEstimator
 
 # Options with which OpenRLHF's own numbers come out (--algo.advantage.estimator group_norm).
-STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-9)
+STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-9)
 
 # Those that put one reward on all tokens; gae needs a critic's values, reinforce has no groups.
 _ESTIMATORS = ("group_norm", "dr_grpo", "rloo", "reinforce_baseline", "flash_reinforce")
@@ -31,7 +32,7 @@ class V05ExperienceMaker(RemoteExperienceMaker):
     action made counts nowhere.
     """
 
-    def __init__(self, *arguments, v05=None, **others):
+    def __init__(self, *arguments: Any, v05: dict[str, Any] | None = None, **others: Any) -> None:
         super().__init__(*arguments, **others)
         if self.advantage_estimator not in _ESTIMATORS:
             raise InvalidArgument(
@@ -42,7 +43,7 @@ class V05ExperienceMaker(RemoteExperienceMaker):
         self.v05_estimator.refuse("OpenRLHF", columns=True)
 
     @torch.no_grad()
-    def compute_advantages_and_returns(self, experiences):
+    def compute_advantages_and_returns(self, experiences: list[Any]) -> list[Any]:
         arguments = self.strategy.args
         for experience in experiences:
             experience.rewards = experience.rewards.to(torch.promote_types(experience.rewards.dtype, torch.float32))
@@ -105,7 +106,7 @@ def _already_shaped(arguments):
             setattr(space, name, value)
 
 
-def install(**options):
+def install(**options: Any) -> None:
     """Makes the trainers that OpenRLHF starts from this process use V05ExperienceMaker, with the options of
     v05.training.StoredEstimator."""
     StoredEstimator(**options | {"state_path": None})  # a wrong option is told here, not in another process

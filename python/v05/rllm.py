@@ -7,6 +7,7 @@ estimators by role. See python/docs/rllm.md.
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rllm.trainer.algorithms.advantage import RLLM_ADV_ESTIMATOR_REGISTRY, register_rllm_adv_estimator
@@ -15,13 +16,13 @@ from .errors import InvalidArgument
 from .training.stored_estimator import StoredEstimator
 
 # Options with which rLLM's own numbers come out (adv_estimator: grpo).
-STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=0, epsilon=1e-6, singleton="raw")
+STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="group", ddof=0, epsilon=1e-6, singleton="raw")
 
 _options: dict = {}
 _estimators: dict = {}
 
 
-def install(**options):
+def install(**options: Any) -> None:
     """Starts anew with the options of v05.training.StoredEstimator, for every role of trajectories."""
     StoredEstimator(**options | {"state_path": None})  # fails fast on a wrong option
     _options.clear()
@@ -29,7 +30,9 @@ def install(**options):
     _estimators.clear()
 
 
-def compute_advantages(rewards, algorithm_config=None, traj_groups=None, **_):
+def compute_advantages(
+    rewards: list[Any], algorithm_config: Any = None, traj_groups: list[Any] | None = None, **_: Any
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """rLLM's signature: g arrays of rewards, a group each, of any sizes, to (advantages, returns), both g arrays.
 
     A prompt is known by the task of the trajectories (the field `id_field` of it, else all of it); where they carry

@@ -5,21 +5,24 @@ of the dataset, the same in every epoch, so it tells prompts apart. See python/d
 """
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from skyrl.backends.skyrl_train.utils.ppo_utils import AdvantageEstimatorRegistry
 from skyrl.train.utils.callbacks import TrainingCallback
 
+from ._core.types import Tensor
 from .errors import InvalidArgument
 from .training.stored_estimator import StoredEstimator
 
 # Options with which SkyRL's own numbers come out (advantage_estimator=grpo).
-STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-6, singleton="raw")
+STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-6, singleton="raw")
 
 _PADDING = re.compile(r"pad\d+")  # the uids of rows that fill a batch up
 
 
-def install(name="v05", **options):
+def install(name: str = "v05", **options: Any) -> "SkyRLEstimator":
     """Registers an estimator with the options of v05.training.StoredEstimator, in place of an earlier one of
     that name. Call it before the configuration is validated. Returns it."""
     estimator = SkyRLEstimator(**options)
@@ -35,15 +38,17 @@ class SkyRLEstimator:
     Copies that SkyRL sends to other processes start anew with the same options; one process, the trainer's, calls it.
     """
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any) -> None:
         self.options = options
         self.v05_estimator = StoredEstimator(**options)
         self.v05_estimator.refuse("SkyRL", columns=True, texts=True)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return _with_options, (self.options,)
 
-    def __call__(self, token_level_rewards, response_mask, index, config=None, **_):
+    def __call__(
+        self, token_level_rewards: Tensor, response_mask: Tensor, index: Sequence[Any], config: Any = None, **_: Any
+    ) -> tuple[Tensor, Tensor]:
         """(advantages, returns), both (n, tokens): the same for all tokens of a response, whose rewards are summed.
 
         token_level_rewards, response_mask: (n, tokens) tensors. index: (n,) uids.
@@ -61,14 +66,14 @@ class SkyRLEstimator:
 class Callback(TrainingCallback):
     """Adds the metrics to SkyRL's log and keeps the state in its checkpoints: trainer.add_callback(Callback())."""
 
-    def on_log(self, trainer, callback_input, control):
+    def on_log(self, trainer: Any, callback_input: Any, control: Any) -> None:
         if callback_input.logs is not None:
             callback_input.logs.update(_of(trainer).metrics)
 
-    def on_save(self, trainer, callback_input, control):
+    def on_save(self, trainer: Any, callback_input: Any, control: Any) -> None:
         _of(trainer).save_in(callback_input.ckpt_path)
 
-    def on_train_start(self, trainer, callback_input, control):
+    def on_train_start(self, trainer: Any, callback_input: Any, control: Any) -> None:
         if not callback_input.global_step:
             return
         settings = trainer.cfg.trainer

@@ -6,24 +6,26 @@ Options come from `install`, else from the entry `v05` of the YAML file given as
 turns into args.v05. See python/docs/slime.md.
 """
 
+from typing import Any
+
 from ._core.prompt_key import prompt_key
 from .errors import InvalidArgument
 from .training.stored_estimator import StoredEstimator
 
 # Options with which slime's own numbers come out (--advantage-estimator grpo).
-STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-6)
+STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-6)
 
-_estimator = None
+_estimator: StoredEstimator | None = None
 
 
-def install(**options):
+def install(**options: Any) -> StoredEstimator:
     """Starts anew with the options of v05.training.StoredEstimator. Returns the estimator."""
     global _estimator
     _estimator = StoredEstimator(**options)
     return _estimator
 
 
-def post_process_rewards(args, samples):
+def post_process_rewards(args: Any, samples: list[Any]) -> tuple[list[float], list[float]]:
     """slime's hook for rewards: (raw rewards, advantages), a list of floats each, from n Samples.
 
     Samples with one group_index are rollouts of one prompt, in any number; without it, those of the same prompt are.
@@ -36,7 +38,7 @@ def post_process_rewards(args, samples):
     rewards = [_reward(row, sample, getattr(args, "reward_key", None)) for row, sample in enumerate(samples)]
     # The parts of an agent's rollout can have prompts of their own; the first sample's is that of the group.
     groups = [prompt_key(sample.prompt) if sample.group_index is None else sample.group_index for sample in samples]
-    first = {}
+    first: dict[Any, Any] = {}
     for group, sample in zip(groups, samples):
         first.setdefault(group, sample)
     records = [sample.metadata or {} for sample in first.values()]

@@ -7,6 +7,7 @@ v05.tinker_cookbook.install(rule="calibrated", reward_range=(0, 1), state_path="
 
 import functools
 import hashlib
+from typing import Any
 
 import torch
 from tinker_cookbook.rl import data_processing, train
@@ -14,12 +15,12 @@ from tinker_cookbook.rl import data_processing, train
 from .training.streaming_estimator import StreamingEstimator
 
 # Options with which tinker-cookbook's own numbers come out.
-STOCK = dict(rule="grpo", leave_one_out=False, scale="none")
+STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="none")
 
 _displaying = False  # while a group is printed, whose advantages are computed once more
 
 
-def install(**options):
+def install(**options: Any) -> StreamingEstimator:
     """Makes tinker-cookbook's training use an estimator with the options of v05.training.StreamingEstimator, which it
     returns. Recipes that took `compute_advantages` by name before keep the old one: call it first."""
     estimator = StreamingEstimator(**options)

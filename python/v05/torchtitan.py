@@ -4,6 +4,7 @@ advantage=v05.torchtitan.AdvantageEstimator.Config(options={"rule": "calibrated"
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from torchtitan.config import Configurable
 
@@ -11,7 +12,7 @@ from ._core.prompt_key import token_key
 from .training.streaming_estimator import StreamingEstimator
 
 # Options with which torchtitan's own numbers come out: the mean of the group, and with scale="group" its deviation.
-STOCK = dict(rule="grpo", leave_one_out=False, scale="none", ddof=0, epsilon=1e-6)
+STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="none", ddof=0, epsilon=1e-6)
 
 
 class AdvantageEstimator(Configurable):
@@ -25,11 +26,11 @@ class AdvantageEstimator(Configurable):
         options: dict = field(default_factory=dict)
         """Of v05.training.StreamingEstimator."""
 
-    def __init__(self, config):
+    def __init__(self, config: "AdvantageEstimator.Config") -> None:
         self.v05_estimator = StreamingEstimator(**config.options)
         self.v05_estimator.refuse("torchtitan", columns=True, texts=True)
 
-    def __call__(self, group):
+    def __call__(self, group: Any) -> list[float]:
         """Advantages of a RolloutGroup, one per rollout in its order."""
         rollouts = group.rollouts
         key = next(

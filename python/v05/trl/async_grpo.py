@@ -6,6 +6,7 @@ trainer = AsyncGRPOTrainer(...)                                          # TRL's
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 from trl.experimental.async_grpo.async_rollout_worker import AsyncRolloutWorker, _AsyncRolloutLoop
@@ -13,7 +14,7 @@ from trl.experimental.async_grpo.async_rollout_worker import AsyncRolloutWorker,
 from ..training.streaming_estimator import StreamingEstimator
 
 # Options with which TRL's own numbers come out.
-STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=0, epsilon=1e-8)
+STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="group", ddof=0, epsilon=1e-8)
 
 
 class V05RolloutLoop(_AsyncRolloutLoop):
@@ -23,7 +24,7 @@ class V05RolloutLoop(_AsyncRolloutLoop):
     share its advantage; a conversation without a row is not trained, and counts nowhere.
     """
 
-    def __init__(self, *, v05=None, **others):
+    def __init__(self, *, v05: dict[str, Any] | None = None, **others: Any) -> None:
         super().__init__(**others)
         self.v05_estimator = StreamingEstimator(**v05 or {})
 
@@ -48,8 +49,9 @@ class V05RolloutLoop(_AsyncRolloutLoop):
         return samples
 
 
-def install(**options):
+def install(**options: Any) -> None:
     """Makes every AsyncRolloutWorker of this process start V05RolloutLoop with these options of
     v05.training.StreamingEstimator, which must be picklable: the loop runs in a process of its own."""
     StreamingEstimator(**options | {"state_path": None})  # a wrong option is told here, not in another process
-    AsyncRolloutWorker._loop_cls = staticmethod(functools.partial(V05RolloutLoop, v05=options))
+    worker: Any = AsyncRolloutWorker  # it calls what it holds as its class
+    worker._loop_cls = staticmethod(functools.partial(V05RolloutLoop, v05=options))

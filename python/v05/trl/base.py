@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import defaultdict, deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,7 +40,13 @@ class V05Trainer:
     rounds and raise the same errors: no process waits for one that has failed.
     """
 
-    def __init__(self, *args, v05=None, **kwargs):
+    accelerator: Any  # this and the next ones: of TRL's trainer
+    args: Any
+    model: Any
+    multi_objective_aggregation: str
+    _modulation_options: Any
+
+    def __init__(self, *args: Any, v05: V05Config | None = None, **kwargs: Any) -> None:
         config = V05Config() if v05 is None else v05
         if not isinstance(config, V05Config):
             raise ArgumentTypeError(f"v05 must be a V05Config, got {config!r}")
@@ -450,10 +456,10 @@ class V05Trainer:
             found = self._scale(found, rewards, torch.from_numpy(batch.prompt).to(rewards.device))
         return torch.nan_to_num(found, nan=0.0), step.metrics
 
-    def log(self, logs, *args, **kwargs):
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         if "grad_norm" in logs and self.args.max_grad_norm:
             logs = logs | {"v05/clipped": float(logs["grad_norm"] > self.args.max_grad_norm)}
-        super().log(logs, *args, **kwargs)
+        super().log(logs, *args, **kwargs)  # type: ignore[misc]  # of TRL's trainer
 
     def _replace_logged_advantages(self, found):
         logged = self._logs["advantages"]

@@ -1,6 +1,10 @@
 """The options of the trainers."""
 
 from dataclasses import dataclass
+from typing import Any, Literal
+
+from .._core.types import RewardRange, RuleName, ScaleName, TestName
+from ..priors.sources import Prior
 
 
 @dataclass
@@ -39,24 +43,24 @@ class V05Config:
         `clip_low` and `clip_high` are not given.
     """
 
-    rule: str = "calibrated"
-    prior: object = None
+    rule: RuleName = "calibrated"
+    prior: Prior | None = None
     prior_field: str = "prior"
     id_field: str | None = None
-    reward_range: tuple | None = None
+    reward_range: RewardRange | None = None
     leave_one_out: bool = True
-    scale: str | None = None
-    test: str = "bound"
+    scale: ScaleName | None = None
+    test: TestName = "bound"
     level: float = 0.05
     discount: float = 0.8
     capacity: int | None = None
     num_generations: int | None = None
-    allocation: str = "off"
+    allocation: Literal["off", "osla", "neyman"] = "off"
     initial: int | None = None
     maximum: int = 16
     maximum_without_prior: int | None = None
     budget: int | None = None
     wave: int = 4
-    weigh: str = "prompts"
-    weights: str = "none"
-    modulation: bool | dict = False
+    weigh: Literal["prompts", "rollouts"] = "prompts"
+    weights: Literal["none", "length", "score"] = "none"
+    modulation: bool | dict[str, Any] = False

@@ -4,7 +4,7 @@ import torch
 from trl.trainer.utils import nanstd
 
 
-def group_deviation(rewards, groups):
+def group_deviation(rewards: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
     """TRL's standard deviation of each row's group, whatever the sizes; NaN for fewer than two scored rewards.
 
     groups: numbers from 0, in order.

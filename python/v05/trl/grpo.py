@@ -1,5 +1,7 @@
 """GRPO with another baseline, and with DynaMO's modulation of tokens in the loss."""
 
+from typing import Any
+
 import numpy as np
 from trl import GRPOTrainer
 from trl.trainer.utils import nanstd
@@ -25,7 +27,7 @@ class V05GRPOTrainer(V05Trainer, GRPOTrainer):
         modulate_advantages(nothing, nothing, nothing, nothing, nothing, **options)  # fails fast on a wrong option
         return options
 
-    def compute_loss(self, model, inputs, *args, **kwargs):
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         self._reached = False
         loss = super().compute_loss(model, inputs, *args, **kwargs)
         if self._modulation is not None and self.model.training and not self._reached:

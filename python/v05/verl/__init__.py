@@ -6,11 +6,16 @@ verl imports this module by itself, in every process, through the entry point gr
 plug-ins, but `v05 info --verl` tells them. Options and limits: docs/verl.md.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .advantages import STOCK, compute_v05_advantage
 from .checkpoint import V05Checkpoint
 
+if TYPE_CHECKING:
+    from .rollouts import V05AgentLoopManager
 
-def __getattr__(name):
+
+def __getattr__(name: str) -> Any:
     # Not imported by every process that imports verl: it brings the whole trainer along.
     if name == "V05AgentLoopManager":
         from .rollouts import V05AgentLoopManager

@@ -1,16 +1,27 @@
 """The function that verl calls for `algorithm.adv_estimator=v05`."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from verl.trainer.ppo.core_algos import register_adv_est
 
+from .._core.types import Tensor
 from ..errors import InvalidArgument
 from .training import training_of
 
 # With these options verl's own grpo numbers come out (rule="rloo" and singleton="raw": its rloo).
-STOCK = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-6, singleton="raw")
+STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-6, singleton="raw")
 
 
 @register_adv_est("v05")
-def compute_v05_advantage(token_level_rewards, response_mask, index=None, config=None, reward_baselines=None, **_):
+def compute_v05_advantage(
+    token_level_rewards: Tensor,
+    response_mask: Tensor,
+    index: Sequence[Any] | None = None,
+    config: Any = None,
+    reward_baselines: Tensor | None = None,
+    **_: Any,
+) -> tuple[Tensor, Tensor]:
     """(advantages, returns) of a batch of n rollouts of T tokens, both (n, T) and the same, as verl's grpo gives them.
 
     token_level_rewards: (n, T); a rollout's reward is its sum, NaN: unscorable, the rollout does not count.

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from typing import Any
 
 from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
@@ -23,7 +24,7 @@ class V05Checkpoint(CheckpointCallback):
     checkpoint without a state, or one of another rule or prior, gives a warning.
     """
 
-    def __init__(self, config=None):
+    def __init__(self, config: Any = None) -> None:
         super().__init__(config)
         name = config.algorithm.adv_estimator
         if name != "v05":
@@ -41,7 +42,9 @@ class V05Checkpoint(CheckpointCallback):
         else:
             _log.warning("%s has no %s: history and calibration start anew", folder, STATE_FILE)
 
-    def on_save(self, trainer, global_step, checkpoint_dir, async_save=False, **kwargs):
+    def on_save(
+        self, trainer: Any, global_step: int, checkpoint_dir: str, async_save: bool = False, **kwargs: Any
+    ) -> None:
         os.makedirs(checkpoint_dir, exist_ok=True)
         self.v05_estimator.save(os.path.join(checkpoint_dir, STATE_FILE))
 

@@ -4,6 +4,8 @@ cost."""
 import asyncio
 import logging
 import math
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import ray
 import torch
@@ -54,7 +56,7 @@ class AllocatingWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         return outputs[-1].reward_score if outputs else None
 
 
-async def allocate_rollouts(allocator, roll_out, uid):
+async def allocate_rollouts(allocator: Allocator, roll_out: Callable[[int], Awaitable[float | None]], uid: str) -> int:
     """Runs the rollouts of one prompt round by round; returns how many.
 
     allocator: v05.Allocator of one prompt.
@@ -68,7 +70,7 @@ async def allocate_rollouts(allocator, roll_out, uid):
     while not allocator.done:
         count = int(allocator.request()[0])
         round_ = (roll_out(session) for session in range(sessions, sessions + count))
-        results = await asyncio.gather(*round_, return_exceptions=True)
+        results: list[Any] = await asyncio.gather(*round_, return_exceptions=True)
         sessions += count
         for result in results:
             if isinstance(result, BaseException):
@@ -96,7 +98,7 @@ class V05AgentLoopManager(AgentLoopManagerTQ):
     known where rollouts are made: by a function, or a reward model with resources of its own.
     """
 
-    def __init__(self, config, *args, **kwargs):
+    def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
         self.agent_loop_workers_class = ray.remote(AllocatingWorker)
         self._training = training_of(config.algorithm)
@@ -108,7 +110,7 @@ class V05AgentLoopManager(AgentLoopManagerTQ):
                 "trainer scores too late: set reward.reward_model.enable_resource_pool=True"
             )
 
-    def generate_sequences(self, prompts):
+    def generate_sequences(self, prompts: Any) -> None:
         if not ("validate" in prompts and prompts["validate"]):
             prior, strength = self._training.predict(dataset_rows(prompts, len(prompts)))
             prompts[_PRIOR], prompts[_STRENGTH] = torch.from_numpy(prior), torch.from_numpy(strength)

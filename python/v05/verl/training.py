@@ -5,6 +5,8 @@ import importlib
 import inspect
 import json
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
@@ -14,7 +16,7 @@ from .._core.allocator import Allocator
 from .._core.arguments import choice
 from .._core.rules import RULES
 from ..errors import ArgumentTypeError, InvalidArgument
-from ..training import AdvantageEstimator
+from ..training import AdvantageEstimator, Step
 from .prompts import field_values, final_outputs, prompt_keys, prompt_text, read_prompts, stored_rollouts
 
 _log = logging.getLogger("v05")
@@ -31,7 +33,7 @@ _UID_IS_NEW = (
 _trainings: dict = {}
 
 
-def training_of(algorithm, has_column=False):
+def training_of(algorithm: Any, has_column: bool = False) -> "Training":
     """The Training of verl's configuration `algorithm`: one for each set of options and process."""
     options = read_options(algorithm)
     name = json.dumps([options, _prompts_stored(algorithm), has_column], sort_keys=True, default=repr)
@@ -40,7 +42,7 @@ def training_of(algorithm, has_column=False):
     return _trainings[name]
 
 
-def read_options(algorithm):
+def read_options(algorithm: Any) -> dict[str, Any]:
     """The options under `algorithm.v05` as a dict.
 
     rule, prior, reward_range, leave_one_out, scale, ddof, epsilon, singleton, test, level, discount, capacity,
@@ -82,11 +84,11 @@ class Training:
     has_column: the batches have verl's column `reward_baselines`.
     """
 
-    def __init__(self, algorithm, options, has_column):
+    def __init__(self, algorithm: Any, options: dict[str, Any], has_column: bool) -> None:
         self.prompts_known = _prompts_stored(algorithm)
         self.prior_field = options.get("prior_field")
         self.id_field = options.get("id_field")
-        self.allocation = options.get("allocation")
+        self.allocation: Any = options.get("allocation")
         self.weights = options.get("weights", "none")
         choice("algorithm.v05.weights", self.weights, _WEIGHTS)
         aggregation = _trainer_option(algorithm, "actor_rollout_ref.actor.loss_agg_mode")
@@ -94,10 +96,14 @@ class Training:
         self.per_token = aggregation == "seq-mean-token-mean"
         self.log_every = options.get("log_every")
         self.rollouts = _trainer_option(algorithm, "actor_rollout_ref.rollout.n")
-        self.metrics = {}
-        self.score = None  # weights of the rows of the next step by their tokens, where the trainer tells them
-        self.batch_keys = None  # of the rows of the next step in TransferQueue, where the trainer tells them
-        self._told = set()
+        self.metrics: dict[str, float] = {}
+        self.score: np.ndarray | None = (
+            None  # weights of the rows of the next step by their tokens, where the trainer tells them
+        )
+        self.batch_keys: list[str] | None = (
+            None  # of the rows of the next step in TransferQueue, where the trainer tells them
+        )
+        self._told: set[str] = set()
         given = {name: value for name, value in options.items() if name in _ESTIMATOR_OPTIONS}
         rule = choice("algorithm.v05.rule", given.get("rule", "calibrated"), RULES)
         if options.get("prior") is not None or rule.uses_prior:
@@ -137,11 +143,11 @@ class Training:
                 ) from error
         return prior
 
-    def allocation_options(self):
+    def allocation_options(self) -> dict[str, Any]:
         """The options of a prompt's v05.Allocator, as they are now."""
         return {"reward_range": self.v05_estimator.reward_range} | self.v05_estimator.learnt() | self.allocation
 
-    def step(self, rewards, uids, length, column=None):
+    def step(self, rewards: np.ndarray, uids: list[str], length: np.ndarray, column: np.ndarray | None = None) -> Step:
         """The v05 Step of n rollouts.
 
         rewards: (n,). uids: n strings. length: (n,) response tokens of each row; one without any, as verl's padding,
@@ -178,7 +184,7 @@ class Training:
             _log.info("step %d: %s", self.v05_estimator.steps, json.dumps(step.metrics))
         return dataclasses.replace(step, advantages=step.advantages[final])
 
-    def predict(self, prompts):
+    def predict(self, prompts: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
         """(value, strength) of the priors of n prompts: dicts with the fields extra_info and raw_prompt of their rows
         in the dataset."""
         keys, texts, column = self._facts(prompts)
