@@ -13,6 +13,8 @@ from .runs import is_object_array, object_runs
 from .types import Keys
 
 _KINDS = str, bytes, int, np.integer
+#: Few enough for their copies to lie in memory that is not fresh.
+_TEXTS_A_CALL = 256
 
 
 def key_array(keys: Any) -> np.ndarray:
@@ -30,11 +32,13 @@ def key_array(keys: Any) -> np.ndarray:
         to_numpy(keys, "keys")  # refuses it
     try:
         objects, lengths = object_runs(keys if is_object_array(keys) else list(keys))
+        kinds = set(map(type, objects))
         # True and 1.0 would pass for a 1 that came before.
-        odd = {kind for kind in set(map(type, objects)) if not issubclass(kind, _KINDS) or issubclass(kind, bool)}
+        odd = {kind for kind in kinds if not issubclass(kind, _KINDS) or issubclass(kind, bool)}
         if odd:
             raise TypeError(f"got {next(key for key in objects if type(key) in odd)!r}")
-        return np.repeat(_object_keys(objects), lengths)
+        found = _text_keys(objects) if kinds == {str} else _object_keys(objects)
+        return np.repeat(found, lengths)
     except Exception as error:  # whatever a class of the caller's raises
         raise ArgumentTypeError(f"keys must be 64-bit integers or strings: {error}") from error
 
@@ -98,7 +102,14 @@ def _integer_keys(integers: list) -> list[int]:
 
 
 def _text_keys(texts: list) -> np.ndarray:
-    """The hashes of strings and bytes in a list, (n,) int64, by one call of the core."""
+    """The hashes of strings and bytes in a list, (n,) int64, by a call of the core for many."""
+    keys = np.empty(len(texts), np.int64)
+    for start in range(0, len(texts), _TEXTS_A_CALL):
+        _hash(texts[start : start + _TEXTS_A_CALL], keys[start : start + _TEXTS_A_CALL])
+    return keys
+
+
+def _hash(texts: list, keys: np.ndarray) -> None:
     if set(map(type, texts)) == {str} and (joined := "".join(texts)).isascii():
         parts, data = texts, joined.encode()
     else:
@@ -108,6 +119,4 @@ def _text_keys(texts: list) -> np.ndarray:
     np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)), out=offsets[1:])
     if offsets[-1] != len(data):
         raise TypeError("got a string of another length than it says")
-    keys = np.empty(len(parts), np.int64)
     call(library.v05_key_hashes, data, address(offsets), len(parts), address(keys))
-    return keys

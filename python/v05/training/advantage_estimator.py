@@ -3,6 +3,7 @@ runs."""
 
 import copy
 import dataclasses
+import functools
 import logging
 import os
 import threading
@@ -89,9 +90,9 @@ class _Rollouts:
     weights: np.ndarray | None = None
     squared_norms: np.ndarray | None = None
 
-    @property
+    @functools.cached_property
     def values(self):
-        return self.rewards[self.counted]
+        return self.rewards if self.counted.all() else self.rewards[self.counted]
 
 
 class AdvantageEstimator:
@@ -521,10 +522,13 @@ class AdvantageEstimator:
 
     def _check_groups(self, found, keys, said):
         """Wrong ids remove the baseline in silence, or mix prompts: ids of groups and of prompts must agree."""
-        hashes = keys.hashes
+        hashes, group = keys.hashes, found.row_group
+        # Rows where another group or prompt begins: the others are as the row before.
+        heads = np.flatnonzero((group[1:] != group[:-1]) | (hashes[1:] != hashes[:-1])) + 1
+        heads = np.concatenate([np.zeros(min(len(keys), 1), heads.dtype), heads])
         # Groups are in order of first appearance: a new one has a higher number than all before.
-        first = np.flatnonzero(np.diff(np.maximum.accumulate(found.row_group), prepend=-1))
-        other = np.flatnonzero(hashes != hashes[first[found.row_group]]) if len(keys) else ()
+        first = heads[np.flatnonzero(np.diff(np.maximum.accumulate(group[heads]), prepend=-1))]
+        other = heads[hashes[heads] != hashes[first[group[heads]]]]
         if len(other):
             row = int(other[0])
             raise InvalidArgument(
@@ -558,7 +562,7 @@ class AdvantageEstimator:
             ),
             reward_range=reward_range,
             maximum=maximum,
-            two_valued=bool(np.isin(rollouts.values, (low, high)).all()),
+            two_valued=bool(((rollouts.values == low) | (rollouts.values == high)).all()),
         )
         if self.rule == "v05":
             for warning in health.warnings:

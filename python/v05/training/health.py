@@ -94,7 +94,6 @@ def prior_health(
     noise = _mean(calibration.reward_variance / count[known]) if (count >= 2).any() else np.nan
     line = np.clip(calibration.intercept + calibration.slope * prior[known], low, high)
     spread = _variance(mean[known]) - noise
-    expected = rejection_probability(prior[known], count[known], reward_range)
     health: dict[str, Any] = dict(
         groups=len(count),
         rollouts=rollouts,
@@ -105,7 +104,9 @@ def prior_health(
         constant_with_signal=_mean(silent > 0),
         constant_advantage=_mean(silent[silent > 0]) / h2**0.5,
         rejected=_mean(np.asarray(estimate.rejected)[known]),
-        rejected_expected=_mean(expected) if two_valued else np.nan,
+        rejected_expected=_mean(rejection_probability(prior[known], count[known], reward_range))
+        if two_valued
+        else np.nan,
         weight=_mean(np.asarray(estimate.weight)[known]),
         error=(_mean((mean - prior)[known] ** 2) - noise) / h2,
         error_limit=prior_error_limit(_mean(count[known])),
@@ -137,23 +138,24 @@ def rejection_probability(prior: Numbers, count: Numbers, reward_range: RewardRa
     probability = np.zeros(prior.shape)
     for k in np.unique(count):
         rows = count == k
-        successes = np.arange(k + 1)
-        mean = low + (high - low) * successes / k
-        rejected = (mean - prior[rows, None]) ** 2 > ((high - low) / 2) ** 2 / k
-        chance = _binomial(k, np.clip((prior[rows, None] - low) / (high - low), 0.0, 1.0))
-        probability[rows] = np.where(rejected, chance, 0.0).sum(axis=1)
+        mean = low + (high - low) * np.arange(k + 1)[:, None] / k
+        rejected = (mean - prior[rows]) ** 2 > ((high - low) / 2) ** 2 / k
+        chance = _binomial(k, np.clip((prior[rows] - low) / (high - low), 0.0, 1.0))
+        probability[rows] = (chance * rejected).sum(axis=0)
     return probability
 
 
 def _binomial(k, p):
-    """Probabilities of 0, 1, ... k successes, one row for each p of a column vector."""
-    successes = np.arange(k + 1)
+    """Probabilities of 0, 1, ... k successes, a column for each p of a vector."""
+    successes = np.arange(k + 1)[:, None]
     factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, k + 1)))])
     ways = factorials[k] - factorials - factorials[::-1]
-    with np.errstate(divide="ignore", invalid="ignore"):  # 0 log 0 counts as 0
-        wins = np.where(successes > 0, successes * np.log(p), 0.0)
-        losses = np.where(successes < k, (k - successes) * np.log1p(-p), 0.0)
-    return np.exp(ways + wins + losses)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        chance = np.exp(ways[:, None] + successes * np.log(p) + (k - successes) * np.log1p(-p))
+    # There 0 log 0 came in, which counts as 0.
+    chance[:, p == 0] = successes == 0
+    chance[:, p == 1] = successes == k
+    return chance
 
 
 def _warnings(health):
