@@ -5,19 +5,45 @@
 takes the place of GRPO's `rewards - group_mean` (V_0.5, arXiv 2603.10848). See `help(v05.advantages)`.
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from . import errors
-from ._core.allocation import allocate
-from ._core.allocator import Allocator
-from ._core.calibration import Calibration, RunningCalibration, fit_calibration
 from ._core.estimate import Estimate, advantages, estimate, prior_from_probability
-from ._core.history import History
 from ._core.library import PATH as _PATH
 from ._core.library import library as _library
-from ._core.mixture import Mixture, RunningMixture, fit_mixture
-from ._core.modulation import ModulationStatistics, modulate_advantages
 from .errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument, LibraryError, OutOfMemory
-from .priors.routing import RoutingFrontier, route, route_frontier
-from .training.advantage_estimator import AdvantageEstimator
+
+if _TYPE_CHECKING:
+    from ._core.allocation import allocate
+    from ._core.allocator import Allocator
+    from ._core.calibration import Calibration, RunningCalibration, fit_calibration
+    from ._core.history import History
+    from ._core.mixture import Mixture, RunningMixture, fit_mixture
+    from ._core.modulation import ModulationStatistics, modulate_advantages
+    from .priors.routing import RoutingFrontier, route, route_frontier
+    from .training.advantage_estimator import AdvantageEstimator
+
+# Imported when first used: a program that only wants advantages waits for none of them.
+_MODULES = {
+    "allocate": "_core.allocation",
+    "Allocator": "_core.allocator",
+    "Calibration": "_core.calibration",
+    "RunningCalibration": "_core.calibration",
+    "fit_calibration": "_core.calibration",
+    "History": "_core.history",
+    "Mixture": "_core.mixture",
+    "RunningMixture": "_core.mixture",
+    "fit_mixture": "_core.mixture",
+    "ModulationStatistics": "_core.modulation",
+    "modulate_advantages": "_core.modulation",
+    "RoutingFrontier": "priors.routing",
+    "route": "priors.routing",
+    "route_frontier": "priors.routing",
+    "AdvantageEstimator": "training.advantage_estimator",
+}
+_PACKAGES = "priors", "training"
 
 __version__ = "0.1.0"
 
@@ -30,12 +56,25 @@ def abi_version() -> int:
 def library_path() -> str:
     """Path of the loaded libv05.so. Header: ../include/v05.h, pkg-config file: pkgconfig/v05.pc, both from its
     folder."""
-    return str(_PATH)
+    return _PATH
 
 
 def build_mode() -> str:
     """How the library was built: "embedded" (what ships) or "hosted"."""
     return _library.v05_build_mode().decode()
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _PACKAGES:
+        return _import_module(f".{name}", __name__)
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(_import_module(f".{_MODULES[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_PACKAGES})
 
 
 __all__ = [

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from ..errors import ArgumentTypeError
-from .files import read_file, whole_file
 from .lock import new_lock
 from .types import FilePath
 
@@ -49,6 +48,8 @@ class Checkpointed:
 
         path: of a file, new or old; a symbolic link is followed and kept, as is the mode of an old file; ~ is the home.
         """
+        from .files import whole_file
+
         data = self._checkpoint_bytes()
         with whole_file(path) as file:
             file.write(data)
@@ -56,6 +57,8 @@ class Checkpointed:
     @classmethod
     def load(cls: type[Self], path: FilePath) -> Self:
         """The object that was saved to a file."""
+        from .files import read_file
+
         loaded = cls.__new__(cls)
         loaded._restore(read_file(path))
         return loaded

@@ -3,20 +3,20 @@
 import ctypes
 import os
 import struct
-from pathlib import Path
 
 from ..errors import LibraryError
 from .prototypes import ABI_VERSION, declare
+from .types import FilePath
 
-PATH = Path(__file__).parents[1] / "lib" / "libv05.so"
+PATH = os.path.join(os.path.dirname(os.path.dirname(__file__)), "lib", "libv05.so")
 
 
-def load(path: Path = PATH) -> ctypes.CDLL:
+def load(path: FilePath = PATH) -> ctypes.CDLL:
     """The loaded library with all prototypes declared.
 
     Raises LibraryError with the path and the cure where it is missing, unusable or of another ABI.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise LibraryError(
             f"{path} does not exist. Install v05 with pip (`pip install ./python` in a checkout builds it, which "
             "needs Swift 6.3); importing from the source folder without installing does not work."
@@ -38,7 +38,7 @@ def load(path: Path = PATH) -> ctypes.CDLL:
     return library
 
 
-def cure(path: Path) -> str:
+def cure(path: FilePath) -> str:
     """What to do about a library that the system refuses to load."""
     if os.statvfs(path).f_flag & os.ST_NOEXEC:
         return (
@@ -48,14 +48,14 @@ def cure(path: Path) -> str:
     return "Reinstall v05 on this machine."
 
 
-def check_length(path: Path) -> None:
+def check_length(path: FilePath) -> None:
     """Raises OSError where the file ends before its section table, which the linker puts last. The system's loader does
     not look and dies of a bus error."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         header = file.read(64)
     if len(header) == 64 and header.startswith(b"\x7fELF"):
         (start,), (entry_size, entries) = struct.unpack_from("<Q", header, 40), struct.unpack_from("<HH", header, 58)
-        if path.stat().st_size < start + entry_size * entries:
+        if os.path.getsize(path) < start + entry_size * entries:
             raise OSError("the file is cut short")
 
 
