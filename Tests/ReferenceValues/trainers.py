@@ -3,6 +3,7 @@
     python Tests/ReferenceValues/trainers.py verl
     python Tests/ReferenceValues/trainers.py trl
     python Tests/ReferenceValues/trainers.py openrlhf | ms_swift | skyrl | areal
+    python Tests/ReferenceValues/trainers.py prime_rl PATH
 
 Each run executes the trainer's own released code on fixed batches of rewards and replaces that
 trainer's part of trainers.json. Nothing of the trainers is kept here but the numbers.
@@ -15,7 +16,7 @@ verl and TRL need incompatible versions of their dependencies, hence an environm
 
 The others would bring much more than this needs. Their wheel is downloaded when the script runs, and
 only the functions that compute advantages are taken out of it; torch and numpy are all these need
-(SkyRL: and loguru), so either environment does.
+(SkyRL: and loguru), so either environment does. prime-rl is on no index: PATH is that of its source.
 
 A case holds the rewards, the groups, the rows that count (mask, null for all), the trainer's
 advantages, the options with which v05.advantages must arrive at them, and how near. The rewards are
@@ -523,6 +524,43 @@ def areal():
     return "1.0.4", cases
 
 
+def prime_rl(checkout):
+    def source(name):
+        return Path(checkout, "src/prime_rl/orchestrator/algo", name).read_text()
+
+    base = definitions(source("base.py"), ["Algorithm", "iter_trainable_traces"])
+    routing = definitions(source("routing.py"), ["assign_advantages"])
+    released = definitions(source("grpo.py"), ["GRPOAlgorithm"], **vars(base), **vars(routing))
+    configuration = SimpleNamespace(action_loss_type="rl", length_penalty=None, length_weighted_baseline=False)
+    algorithm = released.GRPOAlgorithm(configuration, None)
+
+    def scored(rewards):
+        nodes = [SimpleNamespace(mask=[False, True, True], token_ids=[1, 2, 3]) for _ in rewards]
+        episodes = [
+            SimpleNamespace(
+                traces=[
+                    SimpleNamespace(
+                        id="trace",
+                        reward=reward,
+                        has_error=False,
+                        agent=SimpleNamespace(trainable=True),
+                        nodes=[node],
+                        branches=[SimpleNamespace(trainable=True, nodes=[node])],
+                    )
+                ]
+            )
+            for reward, node in zip(rewards, nodes)
+        ]
+        asyncio.run(algorithm.score_group(episodes))
+        assert all(len(set(node.advantages)) == 1 for node in nodes)
+        return [node.advantages[0] for node in nodes]
+
+    return "0.8.0", [
+        case(name, "GRPOAlgorithm", batch, options(), group_by_group(scored, batch))
+        for name, batch in uneven_batches().items()
+    ]
+
+
 def write(trainers):
     """One case to a line."""
     parts = []
@@ -532,14 +570,14 @@ def write(trainers):
     DESTINATION.write_text("{\n" + ",\n".join(parts) + "\n}\n")
 
 
-TRAINERS = {function.__name__: function for function in (verl, trl, openrlhf, ms_swift, skyrl, areal)}
+TRAINERS = {function.__name__: function for function in (verl, trl, openrlhf, ms_swift, skyrl, areal, prime_rl)}
 
 
 def main():
-    if len(sys.argv) != 2 or sys.argv[1] not in TRAINERS:
-        sys.exit(f"usage: trainers.py {' | '.join(TRAINERS)}")
-    trainer = sys.argv[1]
-    version, cases = TRAINERS[trainer]()
+    if len(sys.argv) != (3 if sys.argv[1:2] == ["prime_rl"] else 2) or sys.argv[1] not in TRAINERS:
+        sys.exit(f"usage: trainers.py {' | '.join(TRAINERS)} PATH")
+    trainer, *checkout = sys.argv[1:]
+    version, cases = TRAINERS[trainer](*checkout)
     recorded = json.loads(DESTINATION.read_text()) if DESTINATION.exists() else {}
     write(recorded | {trainer: {"version": version, "cases": cases}})
     print(f"{trainer} {version}: {len(cases)} cases")

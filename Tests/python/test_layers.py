@@ -25,6 +25,7 @@ LAYERS = (
         "ms_swift",
         "nemo_rl",
         "openrlhf",
+        "prime_rl",
         "rllm",
         "skyrl",
         "slime",

@@ -1,6 +1,7 @@
 """Trainers that score one group at a time: torchtitan, tinker-cookbook and TRL's asynchronous GRPO, by their released
-code."""
+code, and prime-rl by its contract (trainer_contracts/prime_rl.json)."""
 
+import ast
 import asyncio
 import contextlib
 import dataclasses
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import v05
-from adapter_cases import definitions, released
+from adapter_cases import check_parameters, contract, definitions, host, recorded, released
 from v05.training.streaming_estimator import StreamingEstimator
 
 torch = pytest.importorskip("torch")
@@ -236,3 +237,158 @@ def test_trls_asynchronous_grpo(monkeypatch, tmp_path):
     assert loop_class.func is async_grpo.V05RolloutLoop and loop_class.keywords["v05"]["rule"] == "rloo"
     with pytest.raises(v05.InvalidArgument, match="rule must be one of"):
         async_grpo.install(rule="best")
+
+
+PRIME_RL = contract("prime_rl")
+
+
+class Prime:
+    """Stand-ins for what v05.prime_rl takes hold of: GRPO is the reward minus the mean of the group's traces."""
+
+    def __init__(self, config, clients):
+        self.config = config
+
+    @staticmethod
+    def traces(episodes):
+        for episode in episodes:
+            for trace in episode.traces:
+                if trace.agent.trainable and not trace.has_error:
+                    yield episode, trace
+
+    @staticmethod
+    def assign(trace, values):
+        trace.advantage = values
+
+    async def score_group(self, episodes):
+        found = [trace for _, trace in self.traces(episodes)]
+        for trace in found:
+            trace.advantage = trace.reward - sum(other.reward for other in found) / len(found)
+            trace.scored = True
+
+
+class Data(SimpleNamespace):
+    """Stands in for verifiers' TaskData: iterates over its fields, as pydantic's models do."""
+
+    def __iter__(self):
+        return iter(vars(self).items())
+
+
+@pytest.fixture
+def prime(monkeypatch):
+    return host(
+        monkeypatch,
+        "prime_rl",
+        prime_rl__orchestrator__algo={"ALGORITHM_CLASSES": {"grpo": Prime, "rae": object}},
+        prime_rl__orchestrator__algo__base={"iter_trainable_traces": Prime.traces},
+        prime_rl__orchestrator__algo__grpo={"GRPOAlgorithm": Prime},
+        prime_rl__orchestrator__algo__routing={"assign_advantages": Prime.assign},
+    )
+
+
+def episodes(prompt, rewards, environment="math", **task):
+    data = Data(**{"idx": prompt, "prompt_text": f"prompt {prompt}"} | task.pop("data", {}))
+    task = SimpleNamespace(**{"key": f"task {prompt}", "hash": "of all", "data": data} | task)
+    return [
+        SimpleNamespace(
+            task=task,
+            env=SimpleNamespace(name=environment, id="id"),
+            traces=[SimpleNamespace(reward=reward, has_error=False, agent=SimpleNamespace(trainable=True))],
+        )
+        for reward in rewards
+    ]
+
+
+def scored(algorithm, group):
+    asyncio.run(algorithm.score_group(group))
+    return [trace.advantage for episode in group for trace in episode.traces]
+
+
+def prime_algorithm(prime, options, **configuration):
+    prime.install(**options)
+    made = sys.modules["prime_rl.orchestrator.algo"].ALGORITHM_CLASSES["grpo"]
+    assert made is prime.V05Algorithm
+    return made(SimpleNamespace(**{"length_penalty": None, "length_weighted_baseline": False} | configuration), None)
+
+
+def test_prime_rl(prime, tmp_path):
+    check_parameters(prime.V05Algorithm, PRIME_RL["calls"]["Algorithm"])
+    check_parameters(prime.V05Algorithm.score_group, ["self", *PRIME_RL["calls"]["score_group"]])
+
+    def of(options):
+        algorithm = prime_algorithm(prime, options)
+        return lambda prompt, rewards: scored(algorithm, episodes(prompt, rewards))
+
+    check(
+        of,
+        lambda: lambda prompt, rewards: [reward - sum(rewards) / len(rewards) for reward in rewards],
+        prime.STOCK | {"log": lambda metrics: None},
+        lambda prompt: f'["math", "task {prompt}"]',
+        tmp_path,
+    )
+    assert sys.modules["prime_rl.orchestrator.algo"].ALGORITHM_CLASSES["rae"] is object
+
+
+def test_prime_rls_own_numbers(prime):
+    algorithm = prime_algorithm(prime, prime.STOCK | {"log": lambda metrics: None})
+    for case in recorded("prime_rl", "GRPOAlgorithm"):
+        rewards, groups, theirs = (np.array(case[name]) for name in ("rewards", "groups", "advantages"))
+        for group in np.unique(groups):
+            ours = scored(algorithm, episodes(int(group), rewards[groups == group].tolist()))
+            np.testing.assert_allclose(ours, theirs[groups == group], atol=case["tolerance"])
+
+
+def test_prime_rl_traces_that_are_not_trained_count_nowhere(prime):
+    algorithm = prime_algorithm(prime, {"rule": "rloo", "reward_range": (0, 1)})
+    group = episodes(1, [1.0, 0.0, 1.0, 1.0])
+    group[2].traces[0].has_error, group[3].traces[0].agent.trainable = True, False
+    group[2].traces[0].advantage = group[3].traces[0].advantage = None
+    assert scored(algorithm, group) == [1.0, -1.0, None, None]
+    assert group[0].traces[0].scored  # prime-rl's own scoring ran
+    assert scored(algorithm, []) == [] and algorithm.v05_estimator.steps == 1
+
+
+def test_prime_rl_tells_tasks_apart(prime):
+    algorithm = prime_algorithm(prime, {"reward_range": (0, 1), "rule": "prior"})
+    seen = algorithm.v05_estimator.source.history
+
+    def known():
+        return len(seen if seen is algorithm.v05_estimator.source.history else algorithm.v05_estimator.source.history)
+
+    for number, group in enumerate(
+        (
+            episodes(1, [1.0]),
+            episodes(1, [1.0], environment="code"),
+            episodes(1, [1.0], environment=None),
+            episodes(1, [1.0], key=None),
+            episodes(1, [1.0], key=None, hash=None),
+            episodes(1, [1.0], key=None, hash=None, data={"idx": None}),
+        ),
+        start=1,
+    ):
+        scored(algorithm, group)
+        scored(algorithm, group)
+        assert known() == number
+    by_field = prime_algorithm(prime, {"reward_range": (0, 1), "id_field": "uid", "prior": "column", "rule": "prior"})
+    group = episodes(1, [1.0], data={"uid": "a", "prior": 0.25})
+    assert scored(by_field, group) == [0.75]
+    with pytest.raises(v05.InvalidArgument, match="id_field 'uid' must be in every record"):
+        scored(by_field, episodes(1, [1.0]))
+
+
+@pytest.mark.parametrize("option", [{"length_penalty": object()}, {"length_weighted_baseline": True}])
+def test_prime_rl_options_that_make_a_reward_depend_on_its_group(prime, option):
+    with pytest.raises(v05.InvalidArgument, match=f"algo.{next(iter(option))} must be unset with v05"):
+        prime_algorithm(prime, {"reward_range": (0, 1)}, **option)
+
+
+def test_prime_rls_episodes_are_those_of_verifiers(request):
+    """Every field that the adapter reads stands in the released classes."""
+    source = released("verifiers==0.4.0", request.config.cache, "3.12")
+    for path, fields in PRIME_RL["fields"].items():
+        module, name = path.split("::")
+        (node,) = (
+            node for node in ast.walk(ast.parse(source(module))) if isinstance(node, ast.ClassDef) and node.name == name
+        )
+        held = {part.target.id for part in node.body if isinstance(part, ast.AnnAssign)}
+        held |= {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
+        assert set(fields) <= held

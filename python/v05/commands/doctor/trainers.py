@@ -148,5 +148,13 @@ TRAINERS = {
             ),
             "torchtitan.md",
         ),
+        Trainer(
+            "prime_rl",
+            ("prime-rl",),
+            "git 559b447 (0.8.0), by its contract",
+            "v05.prime_rl",
+            ("import v05.prime_rl", f"v05.prime_rl.install({OPTIONS})  # in a start script of the orchestrator"),
+            "prime_rl.md",
+        ),
     )
 }
