@@ -69,8 +69,7 @@ def _reward(row, sample, name):
         held = sorted(map(str, sample.reward)) if isinstance(sample.reward, dict) else repr(sample.reward)
         raise InvalidArgument(
             f"the reward of samples[{row}] must be a dict with reward_key {name!r}, got {held}; a sample that could "
-            f"not "
-            "be scored has the reward None"
+            f"not be scored has the reward None"
         ) from error
 
 

@@ -533,8 +533,7 @@ class AdvantageEstimator:
             row = int(other[0])
             raise InvalidArgument(
                 f"the rollouts of a group must be of one prompt, got {keys[int(first[found.row_group[row]])]!r:.100} "
-                f"and "
-                f"{keys[row]!r:.100} (row {row}) in group {found.groups[found.row_group[row]]!r:.100}"
+                f"and {keys[row]!r:.100} (row {row}) in group {found.groups[found.row_group[row]]!r:.100}"
             )
         alone = first[found.count == 1]
         if len(alone) > 1 and len(np.unique(hashes[alone])) <= len(alone) / 2:

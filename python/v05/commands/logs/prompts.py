@@ -60,8 +60,7 @@ def distinct_prompts(found, texts):
     by_group = numbered(step, prompt, group)
     note = (
         "Groups of a step have the same prompt, or none, and nothing tells which it is, so no visit has a history: "
-        "name a "
-        "field that tells prompts apart by --prompt."
+        "name a field that tells prompts apart by --prompt."
     )
     return by_group, _texts(texts, prompt, by_group), [note]
 

@@ -53,8 +53,7 @@ def weigh(layout, columns, advantage, visit, state, place):
         return weights, None
     problem = (
         f"several fields may be the reward: {listing(names)}; name it by --reward {names[0]}, or all that are added "
-        f"up, "
-        f"with their weights, as in --reward {names[0]}=1 {names[-1]}=0.5"
+        f"up, with their weights, as in --reward {names[0]}=1 {names[-1]}=0.5"
     )
     raise LogError(*place, problem)
 

@@ -229,8 +229,7 @@ def _wanted(found, codes, exclude, only_prompts, keep_evaluation):
         if rows.any():
             notes.append(
                 f"{np.count_nonzero(rows)} rollouts of {len(np.unique(found['prompt'][rows]))} prompts, which stand "
-                f"at the "
-                "end of tables only, were left out as evaluation (--keep-evaluation counts them)."
+                f"at the end of tables only, were left out as evaluation (--keep-evaluation counts them)."
             )
             found = _rows(found, ~rows)
     for option, path, wanted in (("--exclude", exclude, False), ("--only-prompts", only_prompts, True)):
@@ -253,8 +252,7 @@ def _one_prompt(found, prompt):
         return []
     return [
         f"All {np.median(rollouts):.0f} rollouts of a step have the same prompt: if they are of several, name a field "
-        f"that "
-        "tells them apart by --prompt or --group."
+        f"that tells them apart by --prompt or --group."
     ]
 
 
@@ -270,8 +268,7 @@ def _several_runs(folders, file, visit):
         return []
     return [
         "Rollouts of one prompt and step come from several folders and count as one visit: if these are several runs, "
-        "give "
-        "the folder of one."
+        "give the folder of one."
     ]
 
 

@@ -51,8 +51,7 @@ def begun_anew(found):
     if len(back) <= MOST_RUNS and len(back) < forth and _again(found, run):
         return numbered(run, step).astype(float), (
             f"Steps begin anew {len(back)} {'time' if len(back) == 1 else 'times'} ({where}), with prompts at steps "
-            f"that were "
-            "logged before: the run was begun anew, and what follows counts as later."
+            f"that were logged before: the run was begun anew, and what follows counts as later."
         )
     return step, (
         f"Steps go backwards {len(back)} {'time' if len(back) == 1 else 'times'} ({where}): rollouts of one prompt and "

@@ -6,8 +6,7 @@ HOW = (
     "How: within is E[W (r - b)^2] of one rollout less the squared norm of its prompt's mean gradient, W the squared "
     "norm "
     "of the rollout's score; noise adds between, the variance of the prompts' mean gradients, once per rollout of a "
-    "prompt. "
-    "A step of N rollouts has noise / N. In brackets: 95% bootstrap intervals over prompts."
+    "prompt. A step of N rollouts has noise / N. In brackets: 95% bootstrap intervals over prompts."
 )
 
 

@@ -189,6 +189,5 @@ def _notes(content, visits, setting, rows, headline):
         if row.rollouts == headline and row.rule == "calibrated" and row.applied < 1:
             yield (
                 f"The calibrated rule had too few groups with a prior at {1 - row.applied:.0%} of the visits (the "
-                f"first step, "
-                "small steps) and fell back to v05 there."
+                f"first step, small steps) and fell back to v05 there."
             )

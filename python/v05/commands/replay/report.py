@@ -115,8 +115,7 @@ class Report:
             )
             return (
                 f"Nothing can be concluded: {row.visits:,} of {self.visits:,} visits could be scored with {rollouts}, "
-                f"and "
-                f"{why}."
+                f"and {why}."
             )
         first, second = _compared(row), _compared(calibrated) if calibrated.applied else ""
         same = "has the baseline error of"
