@@ -90,8 +90,35 @@ COMPLETIONS = (
 GROUPS = ("group_id", "group_index", "group_idx", "group_uid", "group")
 ANSWERS = ("gts", "gt", "ground_truth", "reference_answer", "target", "gold", "label")
 ADVANTAGES = ("advantage", "advantages")
+# What tells the squared norm of a rollout's score, up to a factor; log-probabilities tell more than a length.
+LOG_PROBS = (
+    "rollout_log_probs",
+    "old_log_probs",
+    "sampling_logprobs",
+    "completion_logprobs",
+    "response_logprobs",
+    "output_logprobs",
+    "token_logprobs",
+    "logprobs",
+    "log_probs",
+)
+LENGTHS = (
+    "completion_length",
+    "completion_len",
+    "completion_tokens",
+    "response_length",
+    "response_len",
+    "response_tokens",
+    "output_length",
+    "output_len",
+    "output_tokens",
+    "completion_ids",
+    "response_ids",
+    "output_ids",
+    "num_tokens",
+)
 TEXTS = {*PROMPTS, *COMPLETIONS, *ANSWERS, "answer"}
-NO_REWARD = {*STEPS, *GROUPS, *ADVANTAGES, "prior"}
+NO_REWARD = {*STEPS, *GROUPS, *ADVANTAGES, *LOG_PROBS, *LENGTHS, "prior"}
 WORDS = {
     "true": 1.0,
     "false": 0.0,
@@ -125,6 +152,7 @@ class Layout(NamedTuple):
     rewards: candidates for the reward, or the fields of the reward, of which `weights` are then the weights.
     asynchronous: rollouts of one group may be of different steps; the latest counts. Where prompt and group are the
     same field nothing is known of the prompt but that a group has one.
+    tokens: log-probabilities of a rollout's tokens, its tokens, or their number.
     table: the rows are a batch as its trainer held it, not lines that were written one after the other.
     """
 
@@ -139,6 +167,7 @@ class Layout(NamedTuple):
     answer: str | None = None
     advantage: str | None = None
     completion: str | None = None
+    tokens: str | None = None
     asynchronous: bool = False
     table: bool = False
 
@@ -225,6 +254,7 @@ def find_layout(row, fields, *, table=False):
         answer=_first(ANSWERS, row),
         advantage=advantage,
         completion=completion,
+        tokens=_first(LOG_PROBS, row) or _first(LENGTHS, row),
         asynchronous=areal and fields.step is None,
         table=batch,
     )

@@ -29,6 +29,8 @@ class RolloutLog:
     prompt: int64, numbered from 0. visit: int64, which visit (a prompt at a step, or a group of its rollouts there).
     step: float64, of the visit; without steps in the log: which visit of its prompt. reward: float64, finite.
     prior: float64, NaN where the log has none. times: int64, how many equal rollouts an entry stands for.
+    squared_norm: float64, of the rollout's score up to a factor, NaN where nothing is known of its tokens; told_by: the
+    field that tells it, None where there is none.
     file: int32, index into files. line: int64, from 1. texts: of each prompt, by number, where asked for, else None.
     """
 
@@ -44,9 +46,11 @@ class RolloutLog:
     step: np.ndarray
     reward: np.ndarray
     prior: np.ndarray
+    squared_norm: np.ndarray
     times: np.ndarray
     file: np.ndarray
     line: np.ndarray
+    told_by: str | None
     texts: tuple | None
 
     def error(self, row, problem):
@@ -99,6 +103,7 @@ class _Columns:
         prior="d",
         times="q",
         mark="q",
+        squared_norm="d",
         file="i",
         line="q",
         layout="i",
@@ -133,6 +138,7 @@ class _Columns:
             rollout.prior,
             rollout.times,
             rollout.mark,
+            rollout.squared_norm,
             number,
             rollout.line or 0,
             layout,
@@ -196,9 +202,16 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
         notes=tuple(notes),
         prompt=prompt[order],
         visit=visit[order],
+        told_by=_told_by(reader.layouts),
         texts=None if texts is None else tuple(texts),
-        **{name: found[name][order] for name in ("step", "reward", "prior", "times", "file", "line")},
+        **{name: found[name][order] for name in ("step", "reward", "prior", "squared_norm", "times", "file", "line")},
     )
+
+
+def _told_by(layouts):
+    """The field that tells squared norms, where all layouts have the same."""
+    fields = {layout.tokens for layout in layouts}
+    return fields.pop() if len(fields) == 1 else None
 
 
 def _rows(found, rows):

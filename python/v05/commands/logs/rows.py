@@ -3,11 +3,11 @@
 import json
 import re
 from hashlib import blake2b
-from math import inf, isinf, nan
+from math import expm1, inf, isinf, nan
 from typing import NamedTuple
 
 from .errors import LogError
-from .fields import LETTERS, WORDS
+from .fields import LENGTHS, LETTERS, WORDS
 
 PADDING = re.compile("pad[0-9a-f]{32}")  # the uid of rows with which verl fills a batch up
 PLACE = re.compile(r"(?:_\d+){1,2}$")  # in verl's uid of a rollout: its place in the group and of its part
@@ -17,7 +17,7 @@ class Rollout(NamedTuple):
     """`times` rollouts of a log; a missing step, epoch, reward, advantage or prior is NaN.
 
     rewards: of the fields of the layout. answer: to the prompt, as logged. mark: what equal lines have in common; 0:
-    none.
+    none. squared_norm: of its score, up to a factor: see `squared_norm`.
     """
 
     line: int
@@ -32,6 +32,7 @@ class Rollout(NamedTuple):
     prior: float
     times: int
     mark: int
+    squared_norm: float = nan
 
 
 def rollout(path, line, row, layout, mark=0):
@@ -63,6 +64,7 @@ def rollout(path, line, row, layout, mark=0):
         nan if layout.prior is None else number(path, line, layout.prior, row.get(layout.prior)),
         1,
         mark,
+        nan if layout.tokens is None else squared_norm(layout.tokens, row.get(layout.tokens)),
     )
 
 
@@ -110,6 +112,21 @@ def prompt_key(path, line, field, value):
     if len(text) <= 32:
         return text, text
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), text
+
+
+def squared_norm(field, tokens):
+    """That of a rollout's score, up to a factor: the sum of (1 - p)^2 over its tokens from their log-probabilities,
+    else how many there are, given as a number or as a list of them. NaN where that cannot be told."""
+    if field in LENGTHS:
+        count = len(tokens) if isinstance(tokens, list) else _number_or_nan(tokens)
+        return float(count) if count > 0 else nan
+    if not _are_numbers(tokens) or not tokens:
+        return nan
+    return sum(expm1(min(value, 0.0)) ** 2 for value in tokens)
+
+
+def _are_numbers(values):
+    return isinstance(values, list) and all(isinstance(value, (int, float)) and value == value for value in values)
 
 
 def _group(value, layout):

@@ -11,7 +11,9 @@ from ..._core.types import FilePath, Progress, RewardRange
 from ...errors import InvalidArgument
 from ...training.health import prior_health
 from ..logs import LogError, detect_reward_range, fields_of, read_log
+from ..logs.fields import LENGTHS
 from .allocation import allocate, compare_allocation
+from .gradient_noise import gradient_noise
 from .report import Report, compare
 from .scoring import look, score
 from .visits import Setting, check_sampling, gather_visits
@@ -109,6 +111,7 @@ def replay(
             shown = scores
     health[None] = _health(look(visits, setting), setting, two_valued)
     initial, drawn = allocate(visits, setting)
+    noise = gradient_noise(visits, setting)
     return Report(
         log=content.name if log else f"{content.name} (the log that v05 ships)",
         formats=content.formats,
@@ -125,8 +128,9 @@ def replay(
         headline=headline,
         rows=tuple(rows),
         allocation=tuple(compare_allocation(initial, drawn, visits.prompt, seed=seed)),
+        noise=noise,
         health=health,
-        notes=tuple(_notes(content, visits, setting, rows, headline)),
+        notes=tuple(_notes(content, visits, setting, rows, headline, noise)),
         scores=shown,
         visits_before=visits.earlier[shown.visit],
         drawn={rule: (_means(visits)[parts[0].visit], parts[0].rollouts) for rule, parts in drawn.items()},
@@ -171,7 +175,7 @@ def _health(groups, setting, two_valued, size=None):
     return replace(health, warnings=()) if size == 1 else health  # groups of one are meant to be here
 
 
-def _notes(content, visits, setting, rows, headline):
+def _notes(content, visits, setting, rows, headline, noise):
     """What a reader should know before believing the numbers."""
     yield from content.notes
     if content.unscorable:
@@ -182,6 +186,8 @@ def _notes(content, visits, setting, rows, headline):
         yield "The log has no steps: the n-th visits of all prompts count as one step."
     if setting.prior == "history" and not visits.earlier.any():
         yield "No prompt was visited twice, so the history knows nothing and there is no prior to gain from."
+    if noise and content.told_by in LENGTHS:
+        yield f"W is taken to be the length ({content.told_by}); log-probabilities of the tokens would tell more."
     asked = int(visits.asked.sum())
     for row in rows:
         if row.rollouts == headline and row.rule == "grpo" and row.visits < asked:

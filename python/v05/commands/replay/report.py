@@ -59,7 +59,8 @@ class Report:
     repeated: rollouts that the log has more than once, left out. prior: "logged" or "history". discount: of the
     history. within_variance: mean variance of the rewards of one visit, reward units^2. headline: rollouts per prompt
     that the closing sentence speaks of.
-    rows: of Row. allocation: of AllocationRow; empty where visits have too few rollouts to try it on. health: {rollouts
+    rows: of Row. allocation: of AllocationRow; empty where visits have too few rollouts to try it on. noise: of
+    gradient_noise.NoiseRow; empty where the log does not tell the tokens of rollouts. health: {rollouts
     per prompt, None as recorded: v05.training.health.PriorHealth}. notes: sentences on what to know before believing
     the numbers.
     scores: Scores of the headline, for the picture. visits_before: (s,) earlier visits of each scored visit, for the
@@ -82,6 +83,7 @@ class Report:
     headline: int
     rows: tuple[Row, ...]
     allocation: tuple[AllocationRow, ...]
+    noise: tuple[Any, ...]
     health: dict[int | None, PriorHealth]
     notes: tuple[str, ...]
     scores: Any = field(repr=False)
@@ -135,6 +137,7 @@ class Report:
         del content["scores"], content["visits_before"], content["drawn"]
         content["rows"] = [asdict(row) for row in self.rows]
         content["allocation"] = [asdict(row) for row in self.allocation]
+        content["noise"] = [asdict(row) for row in self.noise]
         content["health"] = [{"rollouts_used": size, **health.as_dict()} for size, health in self.health.items()]
         content["sentence"], content["supported"] = self.sentence, self.supported
         return plain(content)

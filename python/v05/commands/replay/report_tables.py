@@ -1,6 +1,7 @@
 """The report as tables for a terminal; needs rich."""
 
 from ..tables import NAMES, check_tables, escape, interval_text, number_text, report_table
+from .gradient_noise import CONTROL
 from .scoring import RULES
 
 HOW = (
@@ -25,6 +26,8 @@ def print_report(report, console=None):
     tables = [_error_table(report), _health_table(report)]
     if report.allocation:
         tables.insert(1, _allocation_table(report))
+    if report.noise:
+        tables.insert(1, _noise_table(report))
     for table in tables:
         console.print(Padding(table, (1, 0, 0, 0)))
     console.print(Padding(f"[dim]{HOW}[/dim]", (1, 0)), highlight=False)
@@ -88,6 +91,35 @@ def _allocation_table(report):
             interval_text(row.saved, row.saved_interval, "{:.0%}"),
         )
     return table
+
+
+def _noise_table(report):
+    table = report_table("Noise of the gradient within prompts, E[W (r - b)²] / E[W], W the squared norm of the score")
+    table.add_column("baseline, of other rollouts", no_wrap=True)
+    table.add_column("noise", justify="right", no_wrap=True)
+    table.add_column("relative to the\nmean of the batch", justify="right", no_wrap=True)
+    rows = {row.baseline: row for row in report.noise}
+    least = min(report.noise, key=lambda row: row.noise)
+    for name, label in NOISE_LINES:
+        for row, suffix in ((rows.get(name), ""), (rows.get(f"{name}_weighted"), ", score weights")):
+            if row is not None:
+                relative = interval_text(row.relative, row.relative_interval, "{:.3f}")
+                table.add_row(
+                    label + suffix,
+                    f"{row.noise:.4f}",
+                    "1" if row.baseline == CONTROL else relative,
+                    style="bold" if row is least else None,
+                )
+    return table
+
+
+NOISE_LINES = (
+    ("none", "none"),
+    ("batch_mean", "mean of the batch"),
+    ("group_mean", "mean of the group"),
+    ("history", "history of the prompt"),
+    ("calibrated", "calibrated, with the history"),
+)
 
 
 def _cells(row):

@@ -39,7 +39,8 @@ class Visits:
     visit by visit. logged_prior: float64, NaN where the log has none. earlier: int64, how many visits its prompt had
     before.
     batches: int64, where each batch begins, and the end. asked: bool, whether the visit is to be reported on; the
-    others are what was known before.
+    others are what was known before. squared_norm: (n,) float64, of each rollout's score up to a factor, NaN where
+    unknown; or None.
     """
 
     prompt: np.ndarray
@@ -50,6 +51,7 @@ class Visits:
     earlier: np.ndarray
     batches: np.ndarray
     asked: np.ndarray
+    squared_norm: np.ndarray | None = None
 
     def shuffled(self, seed):
         """The same with the rollouts of each visit in random order.
@@ -58,7 +60,7 @@ class Visits:
         """
         owner = np.repeat(np.arange(len(self.count)), self.count)
         order = np.lexsort((np.random.default_rng(seed).random(len(owner)), owner))
-        return replace(self, reward=self.reward[order])
+        return replace(self, reward=self.reward[order], squared_norm=self._norms(order))
 
     def only_asked(self):
         """The visits that are asked for, without those that were known before."""
@@ -71,23 +73,31 @@ class Visits:
             count=count,
             start=np.cumsum(count) - count,
             reward=self.rewards(rows),
+            squared_norm=self._norms(self.places(rows)),
             logged_prior=self.logged_prior[rows],
             earlier=self.earlier[rows],
             asked=self.asked[rows],
             batches=np.append(np.flatnonzero(np.diff(batch, prepend=-1) != 0), len(rows)),
         )
 
+    def _norms(self, rows):
+        return None if self.squared_norm is None else self.squared_norm[rows]
+
     def rewards(self, visits, skip=0, take=None):
         """The rewards of some visits one after the other, without the first `skip` of each and at most `take`.
 
         skip, take: a number, or one per visit.
         """
+        return self.reward[self.places(visits, skip, take)]
+
+    def places(self, visits, skip=0, take=None):
+        """Where in `reward` these rollouts of some visits stand."""
         length = self.count[visits] - skip
         if take is not None:
             length = np.minimum(length, take)
         ends = np.cumsum(length)
         start = self.start[visits] + skip
-        return self.reward[np.arange(length.sum()) + np.repeat(start - ends + length, length)]
+        return np.arange(length.sum()) + np.repeat(start - ends + length, length)
 
 
 def check_sampling(splits, seed):
@@ -122,6 +132,7 @@ def gather_visits(log, only=None):
         count=count,
         start=np.cumsum(count) - count,
         reward=np.repeat(log.reward[entries], log.times[entries]),
+        squared_norm=np.repeat(log.squared_norm[entries], log.times[entries]),
         logged_prior=log.prior[rows][kept],
         earlier=earlier[kept],
         batches=np.append(np.flatnonzero(np.diff(steps, prepend=np.nan) != 0), len(steps)),
