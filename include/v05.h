@@ -209,7 +209,14 @@ typedef enum v05_rule {
      * leave_one_out. w = 0, mse = NaN. With a v05_calibration from earlier batches and fewer than 8 other groups its
      * grand_mean stands for each that lacks: b = (G mean + (8 - G) grand_mean) / 8 for G others. Without one and without
      * other groups there is no baseline: b = NaN, and the advantage is that of v05_singleton. */
-    V05_RULE_BATCH_MEAN = 9
+    V05_RULE_BATCH_MEAN = 9,
+    /* JSPO (arXiv 2511.03710) by its authors' code: always leave_one_out, and exactly unbiased. M, s and v are mean and mean
+     * squared deviation of the means of the OTHER groups with two rewards, and the mean of their SS / (k (k - 1)):
+     * lambda = v / (v + s + epsilon), w = 1 - lambda, b = w m + lambda M, where m is that of the row's others,
+     * mse = w^2 v + lambda^2 max(0, s - v). No others in the group: b = M. No other groups: b = m. V05_RULE_JAMES_STEIN with
+     * leave_one_out fits the whole batch instead: a smaller error, and a slight bias unless the calibration is an earlier
+     * one. */
+    V05_RULE_JSPO = 10
 } v05_rule;
 
 /* What advantages are divided by. Rewards without spread (all equal, or fewer than two) divide by nothing. */
@@ -221,7 +228,8 @@ typedef enum v05_scale {
 } v05_scale;
 
 /* The advantage in a group of one whose baseline would be its own reward or would not exist (GRPO, RLOO, median;
- * V05 and PRIOR without prior), and in any group without a baseline (BATCH_MEAN without other groups). */
+ * V05 and PRIOR without prior, JSPO without other groups), and in any group without a baseline (BATCH_MEAN without other
+ * groups). */
 typedef enum v05_singleton {
     V05_SINGLETON_ZERO = 0, /* 0 (TRL, NeMo-RL, ms-swift) */
     V05_SINGLETON_RAW = 1   /* baseline 0, standard deviation 1: the reward itself (verl, SkyRL, rLLM) */
@@ -274,10 +282,13 @@ typedef struct v05_estimation_options {
                               rounding; a prior within that margin is set to the bound. */
     int32_t scale;         /* v05_scale, default V05_SCALE_NONE */
     int32_t ddof;          /* 0 or 1: divisor k - ddof of the variance, default 1 */
-    double epsilon;        /* >= 0, default 1e-6 */
+    double epsilon;        /* >= 0, default 1e-6; V05_RULE_JSPO adds it to its variances */
     int32_t singleton;     /* v05_singleton, default V05_SINGLETON_ZERO */
     int32_t test;          /* v05_test, default V05_TEST_BOUND */
     double level;          /* of V05_TEST_EXACT, in [0, 1], default 0.05 */
+    int32_t check_fit;     /* 0 or 1, default 1: a calibration or mixture that is given must hold on this batch, see
+                              v05_baseline_estimate. 0: it is applied as it is. */
+    int32_t reserved;      /* 0 */
 } v05_estimation_options;
 
 /* Fills in the defaults. struct_size: sizeof(v05_estimation_options) at the caller. Since 0.1.0. */
@@ -318,6 +329,7 @@ typedef struct v05_estimate {
     int32_t calibration_applied; /* out: 1 where a calibration was applied, else 0 */
     double reward_low;           /* out: the interval that was applied */
     double reward_high;
+    int64_t refused_groups;      /* out: groups for which the calibration or mixture that was given is refused by check_fit */
 } v05_estimate;
 
 /* Bytes of workspace that the calls below need for a batch of these sizes; the rewards, ids and priors themselves
@@ -332,6 +344,15 @@ v05_status v05_estimation_workspace_size(const v05_batch *batch,
  * fewer than 8 groups: fitted on this batch. V05_RULE_BATCH_MEAN takes its grand_mean, whatever it rests on. Ignored by
  * the other rules.
  * mixture: likewise for V05_RULE_MIXTURE.
+ *
+ * check_fit. What was learnt from earlier batches may be worse than the plain mean on one of another kind, such as the next
+ * part of a curriculum. Each group of two rewards has D, the mean over its rows of (r - b)^2 - (r - m)^2 with b and m made
+ * from the others of the row: an unbiased estimate of how much larger the squared error of b is. A calibration or mixture
+ * that is given is refused for a group where the sum of D over all OTHER groups exceeds 1.645 standard errors: that group has
+ * b = (1 - lambda) m + lambda M as with V05_RULE_JSPO and epsilon = 0, or b = m with fewer than 8 other groups. So its rows
+ * know nothing of their own rewards, and with leave_one_out the gradient stays exactly unbiased. Groups of one reward keep
+ * the fit.
+ *
  * workspace: NULL: memory is taken from malloc and given back before the call returns. Else workspace_size bytes, at
  * least what v05_estimation_workspace_size says; no memory is allocated then. Any alignment.
  *

@@ -80,6 +80,7 @@ struct CallerEstimate {
         result.calibration_applied = applied.calibration == nil ? 0 : 1
         result.reward_low = applied.interval.low
         result.reward_high = applied.interval.high
+        result.refused_groups = Int64(applied.refusedGroups)
         caller.write(result)
         if let used = applied.calibration { calibration?.write(v05_calibration(used)) }
         if let used = applied.calibration, let weights = applied.weights { mixture?.write(v05_mixture(used, weights)) }

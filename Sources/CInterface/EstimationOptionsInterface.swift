@@ -24,6 +24,7 @@ extension v05_estimation_options {
         singleton = options.singleton.rawValue
         test = options.test.rawValue
         level = options.level
+        check_fit = options.checksFit ? 1 : 0
     }
 }
 
@@ -49,6 +50,10 @@ extension EstimationOptions {
         guard options.leave_one_out == 0 || options.leave_one_out == 1 else {
             throw .option("leave_one_out must be 0 or 1", Int(options.leave_one_out))
         }
+        guard options.check_fit == 0 || options.check_fit == 1 else {
+            throw .option("check_fit must be 0 or 1", Int(options.check_fit))
+        }
+        guard options.reserved == 0 else { throw .option("reserved must be 0", Int(options.reserved)) }
         self.rule = rule
         self.scale = scale
         self.singleton = singleton
@@ -58,6 +63,7 @@ extension EstimationOptions {
         ddof = Int(options.ddof)
         epsilon = options.epsilon
         level = options.level
+        checksFit = options.check_fit == 1
         try check()
     }
 }

@@ -3,6 +3,7 @@ pass rates.
 
     python Tests/Benchmarks/batches_that_differ.py pass_rates.jsonl               # the worst cells of every setting
     python Tests/Benchmarks/batches_that_differ.py pass_rates.jsonl --all         # every cell
+    python Tests/Benchmarks/batches_that_differ.py pass_rates.jsonl --unchecked   # what was learnt, applied as it is
 
 The log has lines {"prompt": .., "rollouts": 8, "successes": [per visit]}. Of the 8 rollouts of a visit k are seen, the
 others tell the error. A visit of all prompts is cut into batches, at random or sorted by difficulty as in a curriculum;
@@ -66,7 +67,7 @@ def priors(successes, visit, random):
     return {name: np.clip(value, 0, 1) for name, value in found.items()}
 
 
-def errors(rule, rewards, held_out, prior, batches):
+def errors(rule, rewards, held_out, prior, batches, check_fit):
     """Squared errors by prompt, own-reward and leave-one-out, of the rule and of the group mean: (2, 2, prompts)."""
     count, k = rewards.shape
     found = np.empty((2, 2, count))
@@ -80,7 +81,7 @@ def errors(rule, rewards, held_out, prior, batches):
     for batch in batches:
         groups = np.repeat(np.arange(len(batch)), k)
         rows, known = rewards[batch].ravel(), np.repeat(prior[batch], k)
-        learnt = {learns: running} if running.updates else {}
+        learnt = {"check_fit": check_fit} | ({learns: running} if running.updates else {})
         own = v05.estimate(rows, groups, known, rule=rule, **learnt)
         out = v05.advantages(rows, groups, known, rule=rule, leave_one_out=True, **learnt)
         found[0, 0, batch] = (own.baseline - truth[batch]) ** 2 - noise[batch]
@@ -96,7 +97,7 @@ def ratios(sums, random):
     return sums[0].sum() / sums[1].sum(), low, high
 
 
-def cells(successes, rules, ks, sizes, orders, seed=0):
+def cells(successes, rules, ks, sizes, orders, check_fit=True, seed=0):
     """Yields (rule, k, order, size, quality, form, ratio, low, high)."""
     count = len(successes)
     for k in ks:
@@ -113,7 +114,7 @@ def cells(successes, rules, ks, sizes, orders, seed=0):
                     batches = np.split(rows, range(size, count, size))
                     for quality, prior in priors(successes, visit, random).items():
                         for rule in rules:
-                            found = errors(rule, outcomes[:, :k], outcomes[:, k:], prior, batches)
+                            found = errors(rule, outcomes[:, :k], outcomes[:, k:], prior, batches, check_fit)
                             sums[rule, quality] = sums.get((rule, quality), 0) + found
                 random = np.random.default_rng(seed)
                 for (rule, quality), found in sums.items():
@@ -129,10 +130,11 @@ def main():
     parser.add_argument("--k", nargs="+", type=int, default=[2, 4, 6])
     parser.add_argument("--sizes", nargs="+", type=int, default=[16, 64, 604])
     parser.add_argument("--orders", nargs="+", default=["random", "sorted"], choices=["random", "sorted"])
+    parser.add_argument("--unchecked", action="store_true", help="apply what was learnt without the check of the fit")
     arguments = parser.parse_args()
     settings, count, above = {}, 0, 0
     for *setting, quality, form, ratio, low, high in cells(
-        load(arguments.log), arguments.rules, arguments.k, arguments.sizes, arguments.orders
+        load(arguments.log), arguments.rules, arguments.k, arguments.sizes, arguments.orders, not arguments.unchecked
     ):
         count += 1
         above += low > 1

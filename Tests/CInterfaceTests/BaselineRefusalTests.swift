@@ -209,7 +209,8 @@ struct BaselineRefusalTests {
 
     @Test func unknownNumbers() {
         let fields: [(WritableKeyPath<v05_estimation_options, Int32>, String, Int32)] = [
-            (\.rule, "rule", 10), (\.leave_one_out, "leave_one_out", 2), (\.scale, "scale", 3), (\.ddof, "ddof", 2),
+            (\.rule, "rule", 11), (\.leave_one_out, "leave_one_out", 2), (\.check_fit, "check_fit", 2),
+            (\.reserved, "reserved", 1), (\.scale, "scale", 3), (\.ddof, "ddof", 2),
             (\.singleton, "singleton", 2), (\.test, "test", 2),
         ]
         for (field, name, first) in fields {

@@ -1,38 +1,31 @@
-/// What a baseline is made from: a whole group, or the others of one row.
-struct Sample {
-    var count: Int
-    /// The count, or what it comes down to with weights.
-    var effectiveCount: Double
-    /// Mean of the rewards, or their median for the median rule. NaN without rewards.
-    var center: Double
-    var successes: Int
-    var prior: Prior
-
-    @inline(__always)
-    init(count: Int, effectiveCount: Double? = nil, center: Double, successes: Int, prior: Prior) {
-        self.count = count
-        self.effectiveCount = effectiveCount ?? Double(count)
-        self.center = center
-        self.successes = successes
-        self.prior = prior
-    }
-
-    @inline(__always)
-    init(_ group: GroupSummary) {
-        self.init(
-            count: group.count, effectiveCount: group.effectiveCount, center: group.mean, successes: group.successes,
-            prior: group.prior)
-    }
-}
-
 /// Makes baselines by one rule; the same for a whole group and for the others of a row.
 struct BaselineEstimator {
     let options: EstimationOptions
     /// The rule that is applied: `options.rule`, or another where there is too little to calibrate.
-    let rule: BaselineRule
+    private(set) var rule: BaselineRule
     let calibration: Calibration
     /// Of the mixture, for that rule.
     let weights: UnsafePointer<MixtureNumbers>?
+    /// Of JSPO, one group's: where its mean is shrunk to.
+    private(set) var shrinkage: Shrinkage?
+
+    init(
+        options: EstimationOptions, rule: BaselineRule, calibration: Calibration,
+        weights: UnsafePointer<MixtureNumbers>?
+    ) {
+        self.options = options
+        self.rule = rule
+        self.calibration = calibration
+        self.weights = weights
+    }
+
+    /// For a group whose mean is shrunk to the other groups; without any it is left as it is.
+    func shrinking(by shrinkage: Shrinkage?) -> BaselineEstimator {
+        var estimator = self
+        estimator.rule = .jspo
+        estimator.shrinkage = shrinkage
+        return estimator
+    }
 
     /// Method section 4: where a group of one has nothing but its own reward, a convention takes the place
     /// of the baseline.
@@ -43,6 +36,7 @@ struct BaselineEstimator {
         case .grpo, .rloo, .median: return true
         case .v05, .prior: return group.prior.value.isNaN
         case .discountedBeta: return group.prior.strength <= 0
+        case .jspo: return shrinkage == nil
         case .calibrated, .jamesStein, .mixture, .batchMean: return false
         }
     }
@@ -84,6 +78,9 @@ struct BaselineEstimator {
             return
                 .counted(
                     mean: sample.center, count: sample.effectiveCount, prior: sample.prior, interval: options.interval)
+        case .jspo:
+            if let shrinkage { return shrinkage.baseline(sample) }
+            return sample.count == 0 ? .none : Baseline(weight: 1, value: sample.center, mse: noise)
         case .batchMean:
             // Made of the other groups, not of samples of this one.
             return .none

@@ -20,6 +20,8 @@ public enum BaselineRule: Int32, Sendable {
     case mixture = 8
     /// The mean of the rewards of all other groups (section 14).
     case batchMean = 9
+    /// The mean of the others of the group, shrunk to the mean of the other groups by what these say (arXiv 2511.03710).
+    case jspo = 10
 
     /// Whether the rule's variance bound or clipping rests on the rewards lying in the interval.
     var reliesOnInterval: Bool {

@@ -35,6 +35,8 @@ public struct EstimationOptions: Sendable {
     public var singleton = SingletonConvention.zero
     public var test = PriorTestKind.bound
     public var level = 0.05
+    /// Whether what was fitted on earlier batches must hold on this one (method section 5c).
+    public var checksFit = true
 
     public init() {}
 
@@ -60,7 +62,7 @@ public struct EstimationOptions: Sendable {
         rule.reliesOnInterval ? interval.widened : ClosedRange(uncheckedBounds: (-largestReward, largestReward))
     }
 
-    var usesLeaveOneOut: Bool { leaveOneOut || rule == .rloo }
+    var usesLeaveOneOut: Bool { leaveOneOut || rule == .rloo || rule == .jspo }
 
     /// Rewards have a meaning only as successes and failures.
     var needsTwoValues: Bool { test == .exact || rule == .mixture }

@@ -7,6 +7,9 @@ public struct BatchEstimation {
     private let scaling: AdvantageScaling
     private let appliedCalibration: Calibration?
     private let otherGroups: OtherGroups?
+    /// Of JSPO, and where the fit is refused.
+    private let otherPrompts: OtherPrompts?
+    private let check: FitCheck?
     private var groupCount: Int { summary.grouping.groupCount }
 
     public static func workspaceSize(
@@ -20,6 +23,10 @@ public struct BatchEstimation {
             &+ (options.rule == .mixture
                 ? MixtureFit.workspaceSize(groupCount: groupCount ?? rowCount)
                     &+ Workspace.size(of: MixtureNumbers.self, count: 1) : 0)
+            &+ (options.rule == .jspo || options.checksFit && options.rule.needsCalibration
+                ? OtherPrompts.workspaceSize(groupCount: groupCount ?? rowCount) : 0)
+            &+ (options.checksFit && options.rule.needsCalibration
+                ? FitCheck.workspaceSize(groupCount: groupCount ?? rowCount) : 0)
             &+ (options.scale == .batch ? Workspace.size(of: Double.self, count: groupCount ?? rowCount) : 0)
         // What the fast path takes it gives back where the general one is needed.
         return max(general, PlainEstimation.workspaceSize(rowCount: rowCount, groupCount: groupCount))
@@ -38,7 +45,7 @@ public struct BatchEstimation {
             plain.write(to: output.advantages)
             return AppliedEstimation(
                 groupCount: plain.groupCount, rule: options.rule, calibration: nil, weights: nil,
-                interval: options.interval)
+                interval: options.interval, refusedGroups: 0)
         }
         workspace.release(downTo: before)
         let estimation = try BatchEstimation(
@@ -47,7 +54,7 @@ public struct BatchEstimation {
         return AppliedEstimation(
             groupCount: estimation.groupCount, rule: estimation.estimator.rule,
             calibration: estimation.appliedCalibration, weights: estimation.estimator.weights,
-            interval: options.interval)
+            interval: options.interval, refusedGroups: estimation.refusedGroups)
     }
 
     /// - Parameters: `calibration` and `mixture` from earlier batches; fitted on this one where nil or resting on too few
@@ -61,8 +68,10 @@ public struct BatchEstimation {
         let isMixture = options.rule == .mixture
         let given = isMixture ? mixture?.pointee.calibration : calibration
         let fits = options.rule.needsCalibration && !(given?.supports(options.rule) ?? false)
+        let checks = options.rule.needsCalibration && !fits && options.checksFit
         let summary = try BatchSummary(
-            batch, options: options, needsSquares: fits || options.scale != .none, workspace: &workspace)
+            batch, options: options,
+            needsSquares: fits || checks || options.scale != .none || options.rule == .jspo, workspace: &workspace)
         self.summary = summary
 
         var used: Calibration?
@@ -91,9 +100,38 @@ public struct BatchEstimation {
         estimator = BaselineEstimator(
             options: options, rule: used == nil ? options.rule.withoutCalibration : options.rule,
             calibration: used ?? .empty, weights: UnsafePointer(weights))
+        check = checks ? try FitCheck(summary, estimator, workspace: &workspace) : nil
+        otherPrompts =
+            checks || options.rule == .jspo
+            ? try OtherPrompts(summary, epsilon: checks ? 0 : options.epsilon, workspace: &workspace) : nil
         scaling = try AdvantageScaling(
             options: options, summaries: summary.groups, groupCount: summary.grouping.groupCount,
             isWeighted: batch.weights != nil, workspace: &workspace)
+    }
+
+    /// The estimator of a group: that of the call, unless what was fitted on earlier batches loses against the mean here. Then
+    /// the mean is shrunk to the other groups, where these are enough to say by how much.
+    @inline(__always)
+    private func estimator(of group: Int) -> BaselineEstimator {
+        guard let otherPrompts else { return estimator }
+        if let check {
+            if !check.refuses(group) { return estimator }
+            let areEnough = Double(otherPrompts.others(of: group)) >= Calibration.fewestGroups
+            return estimator.shrinking(by: areEnough ? otherPrompts.shrinkage(of: group) : nil)
+        }
+        return estimator.shrinking(by: otherPrompts.shrinkage(of: group))
+    }
+
+    /// Groups for which the fit is refused.
+    private var refusedGroups: Int {
+        guard let check else { return 0 }
+        var refused = 0
+        var group = 0
+        while group < groupCount {
+            refused &+= check.refuses(group) ? 1 : 0
+            group &+= 1
+        }
+        return refused
     }
 
     /// Writes all results. Only a capacity that is too small can still fail, before anything is written.
@@ -114,6 +152,7 @@ public struct BatchEstimation {
     @inline(__always)
     private func write(_ group: Int, to output: EstimationOutput) {
         let summary = self.summary.groups[group]
+        let estimator = estimator(of: group)
         let check = estimator.check(Sample(summary))
         let baseline = otherGroups?.baseline(of: group) ?? estimator.baseline(sample(group, summary), check: check)
         if output.wantsGroups {
@@ -131,7 +170,7 @@ public struct BatchEstimation {
             output.rejected?[group] = check.rejected ? 1 : 0
             output.constant?[group] = summary.constant ? 1 : 0
         }
-        writeRows(group, summary, baseline: baseline.value, to: output)
+        writeRows(group, summary, estimator, baseline: baseline.value, to: output)
     }
 
     private func sample(_ group: Int, _ summary: GroupSummary) -> Sample {
@@ -143,7 +182,8 @@ public struct BatchEstimation {
     @inline(__always)
     @_optimize(speed)
     private func writeRows(
-        _ group: Int, _ summary: GroupSummary, baseline: Double, to output: EstimationOutput
+        _ group: Int, _ summary: GroupSummary, _ estimator: BaselineEstimator, baseline: Double,
+        to output: EstimationOutput
     ) {
         let grouping = self.summary.grouping
         let start = grouping.start(group)
@@ -157,13 +197,14 @@ public struct BatchEstimation {
         }
         guard let advantages = output.advantages else { return }
         if let weights = batch.weights, let sums = self.summary.weights {
-            return writeWeighted(group, summary, weights, sums[group], baseline: baseline, to: advantages)
+            return writeWeighted(
+                group, summary, estimator, weights, sums[group], baseline: baseline, to: advantages)
         }
         if summary.count == 1 && estimator.restsOnOwnRewardAlone(summary) || baseline.isNaN {
             return writeSingleton(start, end, to: advantages)
         }
         if options.usesLeaveOneOut {
-            return writeLeaveOneOut(group, summary, baseline: baseline, to: advantages)
+            return writeLeaveOneOut(group, summary, estimator, baseline: baseline, to: advantages)
         }
         let divisor = scaling.divisor(of: summary)
         var position = start
@@ -189,7 +230,8 @@ public struct BatchEstimation {
     /// Every row's baseline is made from the other rewards of its group: the same rule with one reward less.
     @_optimize(speed)
     private func writeLeaveOneOut(
-        _ group: Int, _ summary: GroupSummary, baseline: Double, to advantages: AdvantageColumn
+        _ group: Int, _ summary: GroupSummary, _ estimator: BaselineEstimator, baseline: Double,
+        to advantages: AdvantageColumn
     ) {
         let grouping = self.summary.grouping
         let others = OthersBaseline(
@@ -218,8 +260,8 @@ public struct BatchEstimation {
     /// leave-one-out a row's baseline knows neither its reward nor its weight.
     @_optimize(speed)
     private func writeWeighted(
-        _ group: Int, _ summary: GroupSummary, _ weights: UnsafePointer<Double>, _ sums: GroupWeights, baseline: Double,
-        to advantages: AdvantageColumn
+        _ group: Int, _ summary: GroupSummary, _ estimator: BaselineEstimator, _ weights: UnsafePointer<Double>,
+        _ sums: GroupWeights, baseline: Double, to advantages: AdvantageColumn
     ) {
         let grouping = self.summary.grouping
         let isLeaveOneOut = options.usesLeaveOneOut

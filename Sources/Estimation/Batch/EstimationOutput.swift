@@ -38,4 +38,6 @@ public struct AppliedEstimation {
     /// Of the mixture that was applied, in the workspace of the call.
     public let weights: UnsafePointer<MixtureNumbers>?
     public let interval: Interval
+    /// Groups whose baseline is not made by what was fitted on earlier batches, because that loses here.
+    public let refusedGroups: Int
 }

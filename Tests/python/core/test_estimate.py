@@ -40,6 +40,7 @@ def test_fields(estimate):
         "calibration",
         "mixture",
         "reward_range",
+        "refused_groups",
     ]
     assert type(estimate.advantages) is np.ndarray and estimate.advantages.shape == (7,)
     assert estimate.row_group.tolist() == [0, 1, 0, 1, 2, 0, 3] and estimate.row_group.dtype == np.int64

@@ -20,6 +20,7 @@ def arguments(case):
         mask=case["mask"],
         calibration=calibration,
         reward_range=tuple(options.pop("reward_range")),
+        check_fit=False,  # the reference applies what is given
         **options,
     )
 

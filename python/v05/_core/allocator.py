@@ -209,6 +209,7 @@ class Allocator(Handle):
         singleton: SingletonName = "zero",
         test: TestName = "bound",
         level: float = 0.05,
+        check_fit: bool = True,
     ) -> Estimate:
         """Estimate of all that was observed. Rows are in the order of arrival; groups are all prompts, by index.
 
@@ -231,6 +232,7 @@ class Allocator(Handle):
                 singleton=singleton,
                 test=test,
                 level=level,
+                check_fit=check_fit,
             )
             advantages = np.empty(row_count.value)
             output = EstimateArrays(row_count.value, len(self))

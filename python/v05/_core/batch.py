@@ -67,7 +67,7 @@ class PreparedBatch:
             raise
 
 
-def estimation_options(interval, *, rule, leave_one_out, scale, ddof, epsilon, singleton, test, level):
+def estimation_options(interval, *, rule, leave_one_out, scale, ddof, epsilon, singleton, test, level, check_fit):
     """The options struct of the core. Numbers are checked there, names and kinds here."""
     return c.EstimationOptions(
         rule=choice("rule", rule, c.RULES),
@@ -80,6 +80,7 @@ def estimation_options(interval, *, rule, leave_one_out, scale, ddof, epsilon, s
         singleton=choice("singleton", singleton, c.SINGLETONS),
         test=choice("test", test, c.TESTS),
         level=number("level", level),
+        check_fit=choice("check_fit", check_fit, {False: 0, True: 1}),
     )
 
 

@@ -69,6 +69,7 @@ def advantages(
     weights: Numbers | None = None,
     test: TestName = "bound",
     level: float = 0.05,
+    check_fit: bool = True,
 ) -> Rewards:
     """Advantages A = (r - b) / divisor of a batch of rollouts, with the baseline b of `rule`.
 
@@ -86,7 +87,9 @@ def advantages(
                          where that is unknown. With fewer than 8 groups that have a prior and two rewards: "v05".
           "grpo"         m (arXiv 2402.03300).
           "rloo"         mean of the other rewards (arXiv 2402.14740); "grpo" with leave_one_out.
-          "james_stein"  shrinkage to the mean of the batch, no prior (arXiv 2511.03710).
+          "james_stein"  shrinkage to the mean of the batch, no prior.
+          "jspo"         shrinkage of the mean of the other rewards to the mean of the other groups, by what these say:
+                         exactly unbiased (arXiv 2511.03710). Always leave_one_out.
           "prior"        V.
           "median"       median of the group (arXiv 2601.22582).
           "discounted_beta"  (n V + k m) / (n + k): the prior as a Beta distribution worth n = prior_strength
@@ -105,7 +108,7 @@ def advantages(
     scale: "none"; "group", "batch": divided by the standard deviation of the group's, the batch's counted rewards plus
         epsilon; with leave_one_out the group's is that of the other rewards. Rewards without spread divide by nothing.
     ddof: 0 or 1, degrees of freedom taken from the count in the standard deviation.
-    epsilon: added to the standard deviation; None: 1e-6 (decided by the core).
+    epsilon: added to the standard deviation, and to the variances of "jspo"; None: 1e-6 (decided by the core).
     singleton: a group of one that no prior helps gets 0 ("zero"; TRL, NeMo-RL) or its reward ("raw"; verl).
     mask: (n,) booleans; False takes a row out: no statistic, advantage 0, its reward and prior are not looked at.
     calibration: Calibration or RunningCalibration for "calibrated" and "james_stein"; None: fitted on this batch. For
@@ -119,6 +122,10 @@ def advantages(
         weight 0 is in no statistic but has an advantage; with leave_one_out the baseline of a row knows neither its
         reward nor its weight.
         None: all alike. Not with "median", "mixture" or the exact test.
+    check_fit: a calibration or mixture that is given must hold on this batch. It is refused for a group where, on all
+        OTHER groups, its baseline has a larger error than the mean by more than 1.645 standard errors, both made from
+        the others of each row; the mean is then shrunk to the other groups as by "jspo", or stays with fewer than 8 of
+        these. False: it is applied as it is.
     test, level: "bound", or "exact" for the two-sided binomial test of the prior at `level` in rule "v05", for rewards
         that are each an end of reward_range.
 
@@ -149,6 +156,7 @@ def advantages(
         singleton=singleton,
         test=test,
         level=level,
+        check_fit=check_fit,
     )
     result = batch.rewards.output()
     struct = c.Estimate()
@@ -204,6 +212,7 @@ def estimate(
     weights: Numbers | None = None,
     test: TestName = "bound",
     level: float = 0.05,
+    check_fit: bool = True,
 ) -> "Estimate":
     """Like `advantages`, with everything that was found about every group: an Estimate."""
     batch, options, first = _prepare(
@@ -224,6 +233,7 @@ def estimate(
         singleton=singleton,
         test=test,
         level=level,
+        check_fit=check_fit,
     )
     row_count = len(batch.rewards)
     result = batch.rewards.output()
@@ -260,6 +270,7 @@ class EstimateArrays:
             calibration=Calibration._from_struct(self.calibration) if self.struct.calibration_applied else None,
             mixture=Mixture._from_struct(self.mixture) if self.struct.applied_rule == c.RULES["mixture"] else None,
             reward_range=(self.struct.reward_low, self.struct.reward_high),
+            refused_groups=self.struct.refused_groups,
         )
 
 
@@ -333,6 +344,7 @@ class Estimate:
     calibration: the Calibration that was applied, or None; for "mixture" that of the mixture.
     mixture: the Mixture that was applied, or None.
     reward_range: (lo, hi).
+    refused_groups: groups for which the calibration or mixture that was given is refused by check_fit.
     """
 
     __module__ = "v05"
@@ -356,6 +368,7 @@ class Estimate:
     calibration: Calibration | None
     mixture: Mixture | None
     reward_range: tuple[float, float]
+    refused_groups: int = 0
 
     def __len__(self) -> int:
         """Number of groups."""
@@ -364,7 +377,8 @@ class Estimate:
     def __str__(self) -> str:
         lines = [
             f"Estimate: {len(self.row_group)} rollouts of {len(self)} prompts, rule {self.rule}, "
-            f"{int(self.rejected.sum())} priors rejected, {int(self.constant.sum())} groups with all rewards equal",
+            f"{int(self.rejected.sum())} priors rejected, {int(self.constant.sum())} groups with all rewards equal"
+            + (f", what was learnt before refused for {self.refused_groups}" if self.refused_groups else ""),
             f"{'group':>20} {'count':>5} {'mean':>8} {'prior':>8} {'weight':>7} {'baseline':>8} {'mse':>9} {'z':>6}",
         ]
         shown = 10

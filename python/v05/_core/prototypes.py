@@ -52,6 +52,8 @@ class EstimationOptions(SizedStructure):
         ("singleton", c_int32),
         ("test", c_int32),
         ("level", c_double),
+        ("check_fit", c_int32),
+        ("reserved", c_int32),
     ]
 
 
@@ -100,6 +102,7 @@ class Estimate(SizedStructure):
         ("calibration_applied", c_int32),
         ("reward_low", c_double),
         ("reward_high", c_double),
+        ("refused_groups", c_int64),
     ]
 
 
@@ -211,6 +214,7 @@ RULES = {
     "discounted_beta": 7,
     "mixture": 8,
     "batch_mean": 9,
+    "jspo": 10,
 }
 SCALES = {"none": 0, "group": 1, "batch": 2}
 SINGLETONS = {"zero": 0, "raw": 1}

@@ -42,5 +42,6 @@ RULES: dict[str, Rule] = {
         Rule("discounted_beta"),
         Rule("mixture", two_valued=True, learns="mixture"),
         Rule("batch_mean", uses_prior=False, bounded=False, learns="calibration"),
+        Rule("jspo", uses_prior=False, needs_siblings=True, bounded=False),
     )
 }

@@ -14,7 +14,17 @@ else:
 
 # The fixed choices. A test holds them to the tables of the core.
 RuleName: TypeAlias = Literal[
-    "v05", "calibrated", "grpo", "rloo", "james_stein", "prior", "median", "discounted_beta", "mixture", "batch_mean"
+    "v05",
+    "calibrated",
+    "grpo",
+    "rloo",
+    "james_stein",
+    "prior",
+    "median",
+    "discounted_beta",
+    "mixture",
+    "batch_mean",
+    "jspo",
 ]
 ScaleName: TypeAlias = Literal["none", "group", "batch"]
 SingletonName: TypeAlias = Literal["zero", "raw"]

@@ -572,6 +572,8 @@ class AdvantageEstimator:
         zero = np.mean(np.asarray(found.advantages)[rollouts.counted] == 0)
         figures = health.as_dict() | {"calibrated": float(applied), "zero_advantages": float(zero)}
         del figures["warnings"]
+        if self._rule.learns is not None and state.calibration.updates:
+            figures["fit_refused"] = found.refused_groups / int(seen.sum())
         return {f"v05/{name}": float(figure) for name, figure in figures.items() if not np.isnan(figure)}
 
     def _tell(self, kind, message):

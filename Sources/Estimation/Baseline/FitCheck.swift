@@ -1,0 +1,96 @@
+/// Whether a calibration or mixture of earlier batches holds on this one (method section 5c).
+///
+/// Each group of two rewards or more says how much larger the squared error of the fitted baseline is than that of the mean,
+/// both made from the others of each row in turn: an unbiased estimate. The fit is given up for a group where the sum over
+/// all OTHER groups exceeds a one-sided limit of 1.645 standard errors, so that no baseline depends on a reward that it is
+/// for.
+struct FitCheck {
+    private static var standardErrors: Double { 1.645 }
+
+    /// Each group's difference of squared errors; NaN where there is none.
+    private let differences: UnsafeMutablePointer<Double>
+    /// What the squares of the differences must be expected to be where the fit is right.
+    private let expected: UnsafeMutablePointer<Double>
+    private var count = 0.0
+    private var sum = 0.0
+    private var squares = 0.0
+    private var expectedSquares = 0.0
+
+    static func workspaceSize(groupCount: Int) -> Int { 3 &* Workspace.size(of: Double.self, count: groupCount) }
+
+    init(
+        _ summary: BatchSummary, _ estimator: BaselineEstimator, workspace: inout Workspace
+    ) throws(Failure) {
+        let groupCount = summary.grouping.groupCount
+        differences = try workspace.take(Double.self, count: groupCount)
+        expected = try workspace.take(Double.self, count: groupCount)
+        let terms = try workspace.take(Double.self, count: groupCount)
+        let width = summary.options.interval.high - summary.options.interval.low
+        var group = 0
+        while group < groupCount {
+            let k = summary.groups[group].effectiveCount
+            if k >= 2 {
+                differences[group] = FitCheck.difference(summary.groups[group], estimator)
+                // One reward unlike the others gives the mean (width / k)^2 k / (k - 1) of error; that is rare where the
+                // mean is good, and a batch without any must not be taken for proof.
+                expected[group] = estimator.calibration.rewardVariance * width * width / (k * (k - 1) * (k - 1))
+                count += 1
+            } else {
+                differences[group] = .nan
+                expected[group] = 0
+            }
+            terms[group] = k >= 2 ? differences[group] : 0
+            group &+= 1
+        }
+        sum = reproducibleSum(terms, count: groupCount)
+        expectedSquares = reproducibleSum(expected, count: groupCount)
+        group = 0
+        while group < groupCount {
+            terms[group] *= terms[group]
+            group &+= 1
+        }
+        squares = reproducibleSum(terms, count: groupCount)
+    }
+
+    /// Whether the fit loses against the mean on all groups but this one, which must have two rewards.
+    func refuses(_ group: Int) -> Bool {
+        let own = differences[group]
+        if own.isNaN || count < 2 { return false }
+        let others = count - 1
+        let excess = sum - own
+        if excess <= 0 { return false }
+        let seen = squares - own * own - excess * excess / others
+        return excess > FitCheck.standardErrors * max(seen, expectedSquares - expected[group]).squareRoot()
+    }
+
+    /// Mean over the rows of (r - b)^2 - (r - m)^2, with the fitted baseline b and the mean m of the other rewards of the group.
+    @inline(__always)
+    private static func difference(_ group: GroupSummary, _ estimator: BaselineEstimator) -> Double {
+        let others = group.effectiveCount - 1
+        if estimator.rule == .mixture {
+            // Two kinds of rows, and so two baselines.
+            let interval = estimator.options.interval
+            let mean = Double(group.successes) / Double(group.count)
+            func squares(_ success: Double, _ successes: Int) -> Double {
+                let sample = Sample(
+                    count: group.count &- 1, center: .nan, successes: successes, prior: group.prior)
+                let baseline = interval.probability(of: estimator.baseline(sample, check: .none).value)
+                let ofOthers = Double(successes) / others
+                return (success - baseline) * (success - baseline) - (success - ofOthers) * (success - ofOthers)
+            }
+            let width = interval.high - interval.low
+            let ofSuccesses = group.successes > 0 ? mean * squares(1, group.successes &- 1) : 0
+            let ofFailures = group.successes < group.count ? (1 - mean) * squares(0, group.successes) : 0
+            return width * width * (ofSuccesses + ofFailures)
+        }
+        // For a shrunk mean the same in closed form: the squared bias of the center, less what its weight saves of the noise.
+        let variance = group.sumOfSquares / others
+        let some = Sample(
+            count: group.count &- 1, effectiveCount: others, center: group.mean, successes: 0, prior: group.prior)
+        let none = Sample(count: 0, center: .nan, successes: 0, prior: group.prior)
+        let weight = estimator.baseline(some, check: .none).weight
+        let deviation = group.mean - estimator.baseline(none, check: .none).value
+        return (1 - weight) * (1 - weight) * (deviation * deviation - variance / group.effectiveCount)
+            - (1 - weight * weight) * variance / others
+    }
+}

@@ -1,0 +1,82 @@
+/// What the other groups of a batch say of a mean: `Shrinkage` without each group in turn. Groups of two rewards or more take
+/// part.
+struct OtherPrompts {
+    private let groups: UnsafePointer<GroupSummary>
+    private let groupCount: Int
+    private let epsilon: Double
+    private let terms: UnsafeMutablePointer<Double>
+    /// Of all of them: how many, sums of their means, of the means' magnitudes and sampling variances, mean, and squared
+    /// deviations from it.
+    private var count = 0.0
+    private var means = 0.0
+    private var magnitudes = 0.0
+    private var variances = 0.0
+    private var mean = 0.0
+    private var squares = 0.0
+
+    static func workspaceSize(groupCount: Int) -> Int { Workspace.size(of: Double.self, count: groupCount) }
+
+    init(_ summary: BatchSummary, epsilon: Double, workspace: inout Workspace) throws(Failure) {
+        groups = UnsafePointer(summary.groups)
+        groupCount = summary.grouping.groupCount
+        self.epsilon = epsilon
+        terms = try workspace.take(Double.self, count: groupCount)
+        count = sum { _ in 1 }
+        means = sum { $0.mean }
+        magnitudes = sum { $0.mean.magnitude }
+        variances = sum { OtherPrompts.variance($0) }
+        let center = count > 0 ? means / count : 0
+        mean = center
+        squares = sum { OtherPrompts.squared($0.mean - center) }
+    }
+
+    /// How many other groups there are.
+    func others(of group: Int) -> Int { Int(count) &- (takesPart(group) ? 1 : 0) }
+
+    /// nil where there is no other group.
+    func shrinkage(of group: Int) -> Shrinkage? {
+        let own = takesPart(group)
+        let others = count - (own ? 1 : 0)
+        if others < 1 { return nil }
+        if !own { return shrinkage(mean, variances, squares, others) }
+        let summary = groups[group]
+        let deviation = OtherPrompts.squared(summary.mean - mean) * count / others
+        let variance = OtherPrompts.variance(summary)
+        // Beside a group that has nearly all of a sum the others are too small to be found by taking it away. There is at most
+        // one such group.
+        let center =
+            (OtherPrompts.dominates(summary.mean.magnitude, magnitudes)
+                ? sum(without: group) { $0.mean } : means - summary.mean) / others
+        return shrinkage(
+            center,
+            OtherPrompts.dominates(variance, variances)
+                ? sum(without: group) { OtherPrompts.variance($0) } : variances - variance,
+            OtherPrompts.dominates(deviation, squares)
+                ? sum(without: group) { OtherPrompts.squared($0.mean - center) } : squares - deviation,
+            others)
+    }
+
+    private func shrinkage(_ center: Double, _ variances: Double, _ squares: Double, _ others: Double) -> Shrinkage {
+        Shrinkage(center: center, variance: variances / others, spread: squares / others, epsilon: epsilon)
+    }
+
+    private func takesPart(_ group: Int) -> Bool { groups[group].count >= 2 && groups[group].effectiveCount > 1 }
+
+    private static func dominates(_ own: Double, _ all: Double) -> Bool { own > 0.999 * all }
+
+    private static func squared(_ value: Double) -> Double { value * value }
+
+    /// Of the mean of a group.
+    private static func variance(_ group: GroupSummary) -> Double {
+        group.sumOfSquares / (group.effectiveCount - 1) / group.effectiveCount
+    }
+
+    private func sum(without excluded: Int = -1, _ term: (GroupSummary) -> Double) -> Double {
+        var group = 0
+        while group < groupCount {
+            terms[group] = group != excluded && takesPart(group) ? term(groups[group]) : 0
+            group &+= 1
+        }
+        return reproducibleSum(terms, count: groupCount)
+    }
+}
