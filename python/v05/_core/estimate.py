@@ -134,7 +134,19 @@ def advantages(
     """
     if mask is prior_strength is weights is calibration is mixture is None:
         quick = _quick_advantages(
-            rewards, groups, prior, rule, reward_range, leave_one_out, scale, ddof, epsilon, singleton, test, level
+            rewards,
+            groups,
+            prior,
+            rule,
+            reward_range,
+            leave_one_out,
+            scale,
+            ddof,
+            epsilon,
+            singleton,
+            test,
+            level,
+            check_fit,
         )
         if quick is not None:
             return quick
@@ -167,7 +179,7 @@ def advantages(
 
 def _quick_advantages(rewards, groups, prior, *arguments):
     """The advantages of what needs no conversion and no second look, else None."""
-    rule, reward_range, leave_one_out, scale, ddof, epsilon, singleton, test, level = arguments
+    rule, reward_range, leave_one_out, scale, ddof, epsilon, singleton, test, level, check_fit = arguments
     if type(ddof) is not int:  # 1.0 would pass for the 1 of an earlier call
         return None
 
@@ -182,6 +194,7 @@ def _quick_advantages(rewards, groups, prior, *arguments):
             singleton=singleton,
             test=test,
             level=level,
+            check_fit=check_fit,
         )
 
     kept = kept_options(arguments, options)
