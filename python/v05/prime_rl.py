@@ -5,6 +5,8 @@ v05.prime_rl.install(rule="calibrated", reward_range=(0, 1), state_path="run-7/v
 ...                                         # in the process of the orchestrator, before its main
 """
 
+from typing import Any
+
 from prime_rl.orchestrator.algo import ALGORITHM_CLASSES
 from prime_rl.orchestrator.algo.base import iter_trainable_traces
 from prime_rl.orchestrator.algo.grpo import GRPOAlgorithm
@@ -15,12 +17,12 @@ from .errors import InvalidArgument
 from .training.streaming_estimator import StreamingEstimator
 
 # Options with which prime-rl's own numbers come out.
-STOCK = dict(rule="grpo", leave_one_out=False, scale="none")
+STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="none")
 
-_estimator = None
+_estimator: StreamingEstimator | None = None
 
 
-def install(**options):
+def install(**options: Any) -> StreamingEstimator:
     """Makes the algorithm "grpo" of this process V05Algorithm, with the options of v05.training.StreamingEstimator.
     Returns the estimator, which all environments share."""
     global _estimator
@@ -36,7 +38,7 @@ class V05Algorithm(GRPOAlgorithm):
     known by `id_field` among the fields of its data, else by the environment and its key.
     """
 
-    def __init__(self, config, clients):
+    def __init__(self, config: Any, clients: Any) -> None:
         super().__init__(config, clients)
         for name in ("length_penalty", "length_weighted_baseline"):
             if getattr(config, name, None):
@@ -46,7 +48,7 @@ class V05Algorithm(GRPOAlgorithm):
                 )
         self.v05_estimator = _estimator or install()
 
-    async def score_group(self, episodes):
+    async def score_group(self, episodes: list[Any]) -> None:
         await super().score_group(episodes)  # with whatever else it writes to the traces
         traces = [trace for _, trace in iter_trainable_traces(episodes)]
         if not traces:

@@ -287,9 +287,7 @@ class EstimateArrays:
         )
 
 
-def _prepare(
-    rewards, groups, prior, prior_strength, mask, weights, calibration, mixture, reward_range, **options
-) -> tuple[PreparedBatch, c.EstimationOptions, tuple]:
+def _prepare(rewards, groups, prior, prior_strength, mask, weights, calibration, mixture, reward_range, **options):
     """The batch, the options, and the first arguments of the core."""
     interval = reward_interval(reward_range)
     batch = PreparedBatch(rewards, groups, prior, mask, interval, prior_strength, weights)
