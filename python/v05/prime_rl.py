@@ -58,7 +58,7 @@ class V05Algorithm(GRPOAlgorithm):
         (key,) = self.v05_estimator.keys([record], [_key(episodes[0])])
         prior = self.v05_estimator.column([record])
         found = self.v05_estimator.group(
-            [trace.reward for trace in traces], key, prompt=data.prompt_text, prior=prior and prior[0]
+            [trace.reward for trace in traces], key, prompt=data.prompt_text, prior=prior[0] if prior else None
         )
         for trace, advantage in zip(traces, found.tolist()):
             assign_advantages(trace, advantage)
