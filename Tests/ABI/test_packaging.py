@@ -143,6 +143,7 @@ def test_source_distribution_is_complete(source_distribution, checkout):
     for folder in ("Sources", "include", "Tests"):
         assert {str(path.relative_to(checkout)) for path in (checkout / folder).rglob("*") if path.is_file()} <= names
     assert {"Package.swift", "LICENSE", "README.md", "pyproject.toml", "build_library.py", "PKG-INFO"} <= names
+    assert {"v05/__init__.py", "v05/py.typed"} <= names
     assert [name for name in names if name.endswith((".so", ".o", ".pyc")) or "/.build" in name] == []
 
 
