@@ -116,6 +116,6 @@ class V05PPOActor(ppo_actor.PPOActor):
 
 def install(**options: Any) -> None:
     """Makes every actor that this process creates from now on a V05PPOActor with the options of RewardNormalization."""
-    StoredEstimator(**options | {"state_path": None})  # fails fast on a wrong option
+    StoredEstimator.check(**options)
     V05PPOActor.options = options
     ppo_actor.PPOActor = V05PPOActor

@@ -95,6 +95,6 @@ def install(**options: Any) -> None:
     """Makes --rlhf_type grpo train with V05GRPOTrainer and these options of v05.training.StoredEstimator."""
     if "state_path" in options or "log" in options:
         raise InvalidArgument("state_path and log must not be given: ms-swift has checkpoints and a log of its own")
-    StoredEstimator(**options)  # fails fast on a wrong option
+    StoredEstimator.check(**options)
     V05GRPOTrainer.options = options
     TrainerFactory.TRAINER_MAPPING["grpo"] = f"{__name__}.{V05GRPOTrainer.__name__}"

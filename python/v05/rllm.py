@@ -24,7 +24,7 @@ _estimators: dict = {}
 
 def install(**options: Any) -> None:
     """Starts anew with the options of v05.training.StoredEstimator, for every role of trajectories."""
-    StoredEstimator(**options | {"state_path": None})  # fails fast on a wrong option
+    StoredEstimator.check(**options)
     _options.clear()
     _options.update(options)
     _estimators.clear()

@@ -78,6 +78,18 @@ def in_reward_units(value: Any, name: str, interval: tuple[float, ...]) -> np.nd
     return array
 
 
+def like(original: Any, array: np.ndarray) -> Any:
+    """The array in the kind, dtype and device of what was given; integers and booleans give floats."""
+    if is_tensor(original):
+        import torch
+
+        dtype = original.dtype if original.is_floating_point() else torch.get_default_dtype()
+        return torch.from_numpy(array).to(device=original.device, dtype=dtype)
+    if isinstance(original, np.ndarray) and original.dtype.kind == "f":
+        return array.astype(original.dtype, copy=False)
+    return array
+
+
 class Rewards:
     """Rewards as the core reads them, and how to give results back in their kind, dtype and device.
 
@@ -108,15 +120,7 @@ class Rewards:
         return np.empty_like(self.array)
 
     def like_original(self, array: np.ndarray) -> Any:
-        original = self.original
-        if is_tensor(original):
-            import torch
-
-            dtype = original.dtype if original.is_floating_point() else torch.get_default_dtype()
-            return torch.from_numpy(array).to(device=original.device, dtype=dtype)
-        if isinstance(original, np.ndarray):
-            return array.astype(original.dtype, copy=False) if original.dtype.kind == "f" else array
-        return array.tolist() if isinstance(original, (list, tuple)) else array
+        return array.tolist() if isinstance(self.original, (list, tuple)) else like(self.original, array)
 
 
 class Groups:

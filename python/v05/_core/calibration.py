@@ -1,9 +1,9 @@
 """How good the priors are: fitted on one batch, or running over many (empirical Bayes, method section 5)."""
 
 import copy
-import ctypes
 import dataclasses
 from ctypes import byref
+from functools import partial
 from typing import Any, TypeVar
 
 from ..errors import ArgumentTypeError, InvalidArgument
@@ -11,7 +11,7 @@ from . import prototypes as c
 from .arguments import number, reward_interval
 from .batch import PreparedBatch, options_of_rule
 from .call import call
-from .checkpoint import Checkpointed
+from .checkpoint import Checkpointed, saved_bytes
 from .library import library
 from .types import GroupIds, Numbers, PriorValues, RewardRange
 
@@ -144,11 +144,7 @@ class Running(Checkpointed):
         return copied
 
     def _checkpoint_bytes(self):
-        struct, size = self._struct, ctypes.c_size_t()
-        self._core("save", struct, None, 0, byref(size))
-        data = ctypes.create_string_buffer(size.value)
-        self._core("save", struct, data, size.value, byref(size))
-        return data.raw
+        return saved_bytes(partial(self._core, "save", self._struct))
 
     def _restore(self, data):
         loaded = self._struct_type()
@@ -214,13 +210,18 @@ class RunningCalibration(Running):
 
 def calibration_struct(calibration: Any, interval: tuple[float, float]) -> Any:
     """The core's struct of a Calibration or RunningCalibration, None for None."""
-    if calibration is None:
+    return learnt_struct("calibration", calibration, Calibration, RunningCalibration, interval)
+
+
+def learnt_struct(name: str, given: Any, fitted: Any, running: Any, interval: tuple[float, float]) -> Any:
+    """The core's struct of what was fitted on one batch or runs over many, None for None."""
+    if given is None:
         return None
-    if isinstance(calibration, RunningCalibration):
-        calibration.check_range(interval, "calibration")
-        return byref(calibration._solved())
-    if not isinstance(calibration, Calibration):
+    if isinstance(given, running):
+        given.check_range(interval, name)
+        return byref(given._solved())
+    if not isinstance(given, fitted):
         raise ArgumentTypeError(
-            f"calibration must be a Calibration, a RunningCalibration or None, got {type(calibration).__name__}"
+            f"{name} must be a {fitted.__name__}, a {running.__name__} or None, got {type(given).__name__}"
         )
-    return byref(calibration._struct())
+    return byref(given._struct())

@@ -1,7 +1,8 @@
 """State that can be saved: bytes in the checkpoint format of v05.h, whatever the object."""
 
+import ctypes
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ..errors import ArgumentTypeError
@@ -9,6 +10,15 @@ from .lock import new_lock
 from .types import FilePath
 
 Self = TypeVar("Self", bound="Checkpointed")
+
+
+def saved_bytes(save: Callable[..., Any]) -> bytes:
+    """What a function of the core saves, which takes memory, its size and where to say how much is needed."""
+    size = ctypes.c_size_t()
+    save(None, 0, ctypes.byref(size))
+    data = ctypes.create_string_buffer(size.value)
+    save(data, size.value, ctypes.byref(size))
+    return data.raw
 
 
 class Checkpointed:

@@ -3,11 +3,12 @@
 import ctypes
 import weakref
 from ctypes import byref
+from functools import partial
 from typing import TypeVar
 
 from ..errors import Error
 from .call import call
-from .checkpoint import Checkpointed
+from .checkpoint import Checkpointed, saved_bytes
 from .library import library
 
 Self = TypeVar("Self", bound="Handle")
@@ -59,12 +60,8 @@ class Handle(Checkpointed):
             raise Error(f"{type(self).__name__} is closed")
 
     def _checkpoint_bytes(self):
-        size = ctypes.c_size_t()
         with self._lock:  # it must not grow between the two calls
-            self._call("save", None, 0, byref(size))
-            data = ctypes.create_string_buffer(size.value)
-            self._call("save", data, size.value, byref(size))
-        return data.raw
+            return saved_bytes(partial(self._call, "save"))
 
     def _restore(self, data):
         handle = ctypes.c_void_p()

@@ -8,7 +8,7 @@ from ..errors import ArgumentTypeError, InvalidArgument
 from . import prototypes as c
 from .arguments import number, reward_interval
 from .batch import PreparedBatch, options_of_rule
-from .calibration import Calibration, Running
+from .calibration import Calibration, Running, learnt_struct
 from .call import call
 from .library import library
 from .types import GroupIds, Numbers, PriorValues, RewardRange
@@ -129,11 +129,4 @@ class RunningMixture(Running):
 
 def mixture_struct(mixture: Any, interval: tuple[float, float]) -> Any:
     """The core's struct of a Mixture or RunningMixture, None for None."""
-    if mixture is None:
-        return None
-    if isinstance(mixture, RunningMixture):
-        mixture.check_range(interval, "mixture")
-        return byref(mixture._solved())
-    if not isinstance(mixture, Mixture):
-        raise ArgumentTypeError(f"mixture must be a Mixture, a RunningMixture or None, got {type(mixture).__name__}")
-    return byref(mixture._struct())
+    return learnt_struct("mixture", mixture, Mixture, RunningMixture, interval)

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import ArgumentTypeError, InvalidArgument
 from . import prototypes as c
 from .arguments import number
-from .arrays import address, is_tensor, mask_bytes, numbers, to_numpy
+from .arrays import address, is_tensor, like, mask_bytes, numbers, to_numpy
 from .call import call
 from .library import library
 from .modulation_statistics import TOKEN_ARRAYS, ModulationStatistics, place
@@ -179,19 +179,9 @@ def _by_core(given, settings, shape):
             error.args = (f"{error.args[0]} ({place(sequence, token)})",)
         raise
     names = (field.name for field in dataclasses.fields(ModulationStatistics))
-    return _like(advantages, result), ModulationStatistics(*(getattr(found, name) for name in names))
+    return like(advantages, result), ModulationStatistics(*(getattr(found, name) for name in names))
 
 
 def _contiguous(value, name, dtype):
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(numbers(value, name), dtype=dtype)
-
-
-def _like(advantages, result):
-    if is_tensor(advantages):
-        import torch
-
-        return torch.from_numpy(result)
-    if isinstance(advantages, np.ndarray) and advantages.dtype.kind == "f":
-        return result.astype(advantages.dtype, copy=False)
-    return result

@@ -40,6 +40,7 @@ from ..priors.sources import Prior, prior_source, source_after
 from .estimator_state import About, about_bytes, read_about, read_state, write_state
 from .gradient_noise import GradientNoise
 from .health import prior_health
+from .reward_range import usual_range
 
 log = logging.getLogger("v05")
 _LARGEST_REWARD = 1e30  # of the core
@@ -233,14 +234,14 @@ class AdvantageEstimator:
             return state
         low, high = float(rollouts.values.min()), float(rollouts.values.max())
         if state.reward_range is None:
-            detected = _usual_range(low, high)
+            detected = usual_range(low, high)
             said["range"] = (
                 f"reward_range was not given and is taken from the first rewards: {detected}. "
                 "Give the range that your reward functions can reach."
             )
             source, calibration = self._nothing_learnt(detected)
         elif low < state.reward_range[0] or high > state.reward_range[1]:
-            detected = _usual_range(min(low, state.reward_range[0]), max(high, state.reward_range[1]))
+            detected = usual_range(min(low, state.reward_range[0]), max(high, state.reward_range[1]))
             source, calibration = self._nothing_learnt(detected)
             parts = [("prior", source, state.source), (type(calibration).__name__, calibration, state.calibration)]
             lost = [name for name, new, old in parts if new is not old and not hasattr(old, "widened")]
@@ -712,12 +713,3 @@ def _score_weights(name, weights, counted):
     if len(bad):
         raise InvalidArgument(f"{name}[{bad[0]}] must be finite and not negative, got {weights[bad[0]]:g}")
     return np.where(counted, weights, 0.0)
-
-
-def _usual_range(low, high):
-    """The smallest of (0, 1), (-1, 1) and (extremes with 0) that holds low to high."""
-    if 0 <= low and high <= 1:
-        return 0.0, 1.0
-    if -1 <= low and high <= 1:
-        return -1.0, 1.0
-    return min(low, 0.0), max(high, 0.0)

@@ -56,6 +56,11 @@ class StoredEstimator(AdvantageEstimator):
             check_writable(self.state_path, "state_path")
             self._resume(self.state_path)
 
+    @classmethod
+    def check(cls, **options: Any) -> None:
+        """Raises for options that cannot be used, before anything else is done with them; looks at no file."""
+        cls(**options | {"state_path": None})
+
     @property
     def reads_texts(self) -> bool:
         """Whether the prior is made of the texts of prompts."""
