@@ -622,6 +622,95 @@ v05_status v05_history_save(const v05_history *history, uint8_t *bytes, size_t c
  * which has none. Since 0.1.0. */
 v05_status v05_history_load(v05_history **history, const uint8_t *bytes, size_t size, v05_error *error);
 
+/* ------------------------------------------------------------------------------------------ tracker -- */
+
+/* The history's successor: what the same prompts did before, and what their visits have shown that to be worth. It is
+ * calibrated from single rollouts: each visit says how well the ones before foretold it.
+ *
+ * At each visit of a prompt with k rewards r, once with each of the two discounts d (0.8 and 0.95):
+ *
+ *     s <- d s + sum (r - lo) / (hi - lo),   n <- d n + k
+ *     l = logit(clip((s + g) / (n + 1), .005, .995)),   x = (1, l, l_slow - l),   V = 1 / (1 + e^(-w x))
+ *
+ * and the value is lo + (hi - lo) V with g the running level of all prompts, which is the value of a prompt that was never
+ * seen. A prior of the caller's own takes the place of (s + g) / (n + 1) in l, and then a prompt never seen has its V, too:
+ * so the visits say what such priors are worth. V is kept within 1e-6 to 1 - 1e-6. Each batch is learnt from as one:
+ *
+ *     H <- f H + sum k V (1 - V) x x' + 10 (1 - f) I,   w <- w + H^-1 (sum x (S - k V) - 10 (1 - f) (w - (0, 1, 0)))
+ *     L_t <- f L_t + sum log B(t V + S, t (1 - V) + k - S) / B(t V, t (1 - V)),   S = sum (r - lo) / (hi - lo)
+ *
+ * from w = (0, 1, 0), H = 10 I, L = 0, with f = forgetting; no step moves w by more than 1. t = 1, 2, 4, ... 128 is how many
+ * rewards V is worth; prompts never seen have L and t = 1/4, 1/2, ... 8 of their own. L learns from groups with two rewards
+ * or more, each lo or hi, without weights. g is learnt as that of a history. A batch is a step: whoever records a few prompts
+ * at a time takes forgetting nearer to 1.
+ *
+ * One thread at a time a handle, except predict, fuse, calibration, save and count, which may run together. 1,000,000
+ * prompts take 63 MB. */
+typedef struct v05_tracker v05_tracker;
+
+typedef struct v05_tracker_options {
+    size_t struct_size;
+    double reward_low;    /* lo, default 0 */
+    double reward_high;   /* hi, default 1 */
+    double discount;      /* in [0, 1], default 0.8 */
+    double slow_discount; /* in [0, 1], default 0.95 */
+    double forgetting;    /* f, in [0, 1], default 0.98 */
+    int64_t capacity;     /* prompts kept, those recorded longest ago go first; default 0: all */
+} v05_tracker_options;
+
+/* Fills in the defaults. Since 0.1.0. */
+v05_status v05_tracker_options_initialize(v05_tracker_options *options, size_t struct_size, v05_error *error);
+
+/* *tracker: out, to be given to v05_tracker_destroy. options = NULL: defaults. Since 0.1.0. */
+v05_status v05_tracker_create(const v05_tracker_options *options, v05_tracker **tracker, v05_error *error);
+
+/* NULL does nothing. Since 0.1.0. */
+void v05_tracker_destroy(v05_tracker *tracker);
+
+/* Values and strengths of `count` keys; NaN and 0 where nothing was ever recorded, as at the first step of a run (the mean of
+ * the other rollouts of the batch may stand in there), and no prior given. The strength is that of the Beta distribution
+ * around V whose variance is the mean of those of t by e^(L_t): what V05_RULE_DISCOUNTED_BETA takes.
+ * priors: (count) of the caller's own, reward units, NaN for none; NULL: none at all. values or strengths may be NULL. Since
+ * 0.1.0. */
+v05_status v05_tracker_predict(const v05_tracker *tracker, const int64_t *keys, const double *priors, int64_t count,
+                               double *values, double *strengths, v05_error *error);
+
+/* Records one visit of every key: batch.group_ids are keys, batch.prior those priors of the caller's own that predict was
+ * given, masked rows do not count. With weights s, n, k, S and g are sums over W / w, where w is the running mean of W as in
+ * v05_history_record. Predict before recording, else the prior knows the rewards. All or nothing. Since 0.1.0. */
+v05_status v05_tracker_record(v05_tracker *tracker, const v05_batch *batch, v05_error *error);
+
+/* baselines: (row_count) out, of each row of a batch as v05_tracker_record takes it: the posterior mean of its prompt's true
+ * value, sum u_t (t V + S) / (t + k) with u_t by e^(L_t) B(t V + S, t (1 - V) + k - S) / B(t V, t (1 - V)), in reward units;
+ * with leave_one_out = 1 without the row's own reward in S and k. NaN where a row does not count and where V is not known.
+ * Every counted reward must be lo or hi, and there must be no weights. Must not overlap the arrays of the batch. Since 0.1.0. */
+v05_status v05_tracker_fuse(const v05_tracker *tracker, const v05_batch *batch, int32_t leave_one_out, double *baselines,
+                            v05_error *error);
+
+/* calibration: out, what V05_RULE_CALIBRATED may take with the tracker's values as priors, where batches have one rollout per
+ * prompt and give none: slope 1, intercept 0, and the mean squared error of rewards against V so far (discounted by f a
+ * batch), of which the part sum of e^(L_t) / (t + 1) / sum of e^(L_t) is prior_variance. groups: all prompts so far,
+ * discounted alike, also those with one rollout; 0 before anything was recorded. Since 0.1.0. */
+v05_status v05_tracker_calibration(const v05_tracker *tracker, v05_calibration *calibration, v05_error *error);
+
+/* Adds what another tracker knows, such as that of another process: sums of both where both know a key, of H and L too; w by
+ * what each rests on; the level is the mean of both. The reward range of the other lies within this one's, and its sums become
+ * those of the same rewards here; where it is not the same, w, H, L and the calibration stay this one's. Since 0.1.0. */
+v05_status v05_tracker_merge(v05_tracker *tracker, const v05_tracker *other, v05_error *error);
+
+/* Number of keys. Since 0.1.0. */
+v05_status v05_tracker_count(const v05_tracker *tracker, int64_t *count, v05_error *error);
+
+/* options: out, those that it was created with. Since 0.1.0. */
+v05_status v05_tracker_inspect(const v05_tracker *tracker, v05_tracker_options *options, v05_error *error);
+
+/* As v05_running_calibration_save. Since 0.1.0. */
+v05_status v05_tracker_save(const v05_tracker *tracker, uint8_t *bytes, size_t capacity, size_t *size,
+                            v05_error *error);
+
+/* *tracker: out, a new tracker with the saved options and contents. Since 0.1.0. */
+v05_status v05_tracker_load(v05_tracker **tracker, const uint8_t *bytes, size_t size, v05_error *error);
+
 /* --------------------------------------------------------------------------- allocation ahead of time -- */
 
 /* How a total of rollouts is spread over prompts before any is generated. Beyond the minimum, ties go by index; what

@@ -58,6 +58,17 @@ struct CheckedBatch {
             strengths: hasPriors ? batch.prior_strength : nil, mask: batch.mask, weights: batch.weights)
     }
 
+    /// Whether memory that will be written holds any array of the batch.
+    func overlaps(_ output: UnsafeRawPointer, _ size: Int) -> Bool {
+        let perPrior = groupCount ?? rowCount
+        return CInterface.overlaps(output, size, batch.rewards_f32, rowCount &* 4)
+            || CInterface.overlaps(output, size, batch.rewards_f64, rowCount &* 8)
+            || CInterface.overlaps(output, size, batch.group_ids, rowCount &* 8)
+            || CInterface.overlaps(output, size, batch.group_offsets, (perPrior &+ 1) &* 8)
+            || CInterface.overlaps(output, size, batch.prior, perPrior &* 8)
+            || CInterface.overlaps(output, size, batch.mask, rowCount)
+    }
+
     /// Stands for an array without elements.
     private func unread<Element>() -> UnsafePointer<Element> {
         withUnsafePointer(to: self) { UnsafeRawPointer($0).assumingMemoryBound(to: Element.self) }

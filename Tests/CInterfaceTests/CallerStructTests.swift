@@ -57,6 +57,8 @@ struct StructSizeTests {
         let checkpoint = loadMemory.input(Array(bytes[..<length]))
         let historyMemory = Memory(), allocationMemory = Memory(), allocatorMemory = Memory()
         let history = historyMemory.output(OpaquePointer?.self, 1)
+        let trackerMemory = Memory()
+        let tracker = trackerMemory.output(OpaquePointer?.self, 1)
         let probability = allocationMemory.input([0.5, 0.5])
         let counts = allocationMemory.output(Int64.self, 2)
         let allocator = allocatorMemory.output(OpaquePointer?.self, 1)
@@ -119,6 +121,11 @@ struct StructSizeTests {
             Case("options", v05_history_options.defaults, in: historyMemory) { options, error in
                 let status = v05_history_create(options, history, error)
                 if status == V05_STATUS_OK { v05_history_destroy(history.pointee) }
+                return status
+            },
+            Case("options", v05_tracker_options.defaults, in: trackerMemory) { options, error in
+                let status = v05_tracker_create(options, tracker, error)
+                if status == V05_STATUS_OK { v05_tracker_destroy(tracker.pointee) }
                 return status
             },
             Case("options", v05_allocation_options.defaults, in: allocationMemory) {
@@ -237,6 +244,7 @@ struct StructSizeTests {
         }
         check(v05_estimation_options.self, v05_estimation_options_initialize)
         check(v05_history_options.self, v05_history_options_initialize)
+        check(v05_tracker_options.self, v05_tracker_options_initialize)
         check(v05_allocation_options.self, v05_allocation_options_initialize)
         check(v05_allocator_options.self, v05_allocator_options_initialize)
         check(v05_modulation_options.self, v05_modulation_options_initialize)
@@ -285,6 +293,14 @@ extension v05_history_options {
     static var withoutStart: v05_history_options {
         var options = defaults
         options.start_strength = 0
+        return options
+    }
+}
+
+extension v05_tracker_options {
+    static var defaults: v05_tracker_options {
+        var options = v05_tracker_options()
+        _ = v05_tracker_options_initialize(&options, MemoryLayout<v05_tracker_options>.size, nil)
         return options
     }
 }

@@ -42,6 +42,64 @@ final class History {
     var saved: [UInt8] { bytes { v05_history_save(handle, $0, $1, $2, $3) } }
 }
 
+/// A v05_tracker that is destroyed with the test.
+final class Tracker {
+    let handle: OpaquePointer
+
+    init(_ options: v05_tracker_options = .defaults) throws {
+        var options = options
+        var created: OpaquePointer?
+        #expect(Outcome { v05_tracker_create(&options, &created, $0) }.isOK)
+        handle = try #require(created)
+    }
+
+    init(loading bytes: [UInt8]) throws {
+        var created: OpaquePointer?
+        #expect(Outcome { v05_tracker_load(&created, bytes, bytes.count, $0) }.isOK)
+        handle = try #require(created)
+    }
+
+    deinit { v05_tracker_destroy(handle) }
+
+    func record(_ rollouts: Rollouts) throws {
+        let call = EstimateCall(rollouts)
+        let outcome = Outcome { v05_tracker_record(handle, call.batch, $0) }
+        try #require(outcome.isOK, "\(outcome.message)")
+    }
+
+    func predict(_ keys: [Int64], priors: [Double]? = nil) -> (values: [Double], strengths: [Double]) {
+        var values = keys.map { _ in -77.0 }
+        var strengths = values
+        let memory = Memory()
+        let priors = priors.map { memory.input($0) }
+        #expect(
+            v05_tracker_predict(handle, keys, priors, Int64(keys.count), &values, &strengths, nil) == V05_STATUS_OK)
+        return (values, strengths)
+    }
+
+    func fuse(_ rollouts: Rollouts, leaveOneOut: Int32 = 1) -> [Double] {
+        let call = EstimateCall(rollouts)
+        var baselines = rollouts.rewards.map { _ in -77.0 }
+        let outcome = Outcome { v05_tracker_fuse(handle, call.batch, leaveOneOut, &baselines, $0) }
+        #expect(outcome.isOK, "\(outcome.message)")
+        return baselines
+    }
+
+    var calibration: v05_calibration {
+        var calibration = v05_calibration.unset
+        #expect(Outcome { v05_tracker_calibration(handle, &calibration, $0) }.isOK)
+        return calibration
+    }
+
+    var count: Int64 {
+        var count: Int64 = -1
+        #expect(Outcome { v05_tracker_count(handle, &count, $0) }.isOK)
+        return count
+    }
+
+    var saved: [UInt8] { bytes { v05_tracker_save(handle, $0, $1, $2, $3) } }
+}
+
 /// A v05_allocator that is destroyed with the test.
 final class Allocator {
     let handle: OpaquePointer

@@ -22,6 +22,7 @@ if _TYPE_CHECKING:
     from ._core.history import History
     from ._core.mixture import Mixture, RunningMixture, fit_mixture
     from ._core.modulation import ModulationStatistics, modulate_advantages
+    from ._core.tracker import Tracker
     from .priors.routing import RoutingFrontier, route, route_frontier
     from .training.advantage_estimator import AdvantageEstimator
 
@@ -38,6 +39,7 @@ _MODULES = {
     "fit_mixture": "_core.mixture",
     "ModulationStatistics": "_core.modulation",
     "modulate_advantages": "_core.modulation",
+    "Tracker": "_core.tracker",
     "RoutingFrontier": "priors.routing",
     "route": "priors.routing",
     "route_frontier": "priors.routing",
@@ -94,6 +96,7 @@ __all__ = [
     "RoutingFrontier",
     "RunningCalibration",
     "RunningMixture",
+    "Tracker",
     "abi_version",
     "advantages",
     "allocate",

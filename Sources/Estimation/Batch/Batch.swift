@@ -41,6 +41,20 @@ public struct Batch {
         return mask[row] != 0
     }
 
+    /// Whether every reward that counts is an end of the interval.
+    @_optimize(speed)
+    func hasTwoValues(of interval: Interval) -> Bool {
+        let low = rewards.rounded(interval.low)
+        let high = rewards.rounded(interval.high)
+        var row = 0
+        while row < rowCount {
+            let reward = rewards[row]
+            if reward != low && reward != high && isCounted(row) { return false }
+            row &+= 1
+        }
+        return true
+    }
+
     /// The batch with weights that have been checked, or without where all that count are equal: no statistic depends on
     /// their scale, so that equal weights are as none, bit for bit.
     @_optimize(speed)

@@ -36,10 +36,7 @@ public struct History {
 
     public let options: Options
     private var table = HistoryTable()
-    /// g, as a fraction of the interval; NaN before anything was recorded.
-    private var level = Double.nan
-    /// Running mean of the weights of rollouts, so that a typical one counts one; NaN before there were any.
-    private var meanWeight = Double.nan
+    private var batches = BatchLevel()
     public var count: Int { table.count }
 
     public init(options: Options) { self.options = options }
@@ -59,8 +56,8 @@ public struct History {
         let entry = table.find(UInt64(bitPattern: key))
         var found = entry < 0 ? HistoryTable.Entry(key: 0, successes: 0, strength: 0, step: step) : table[entry]
         var strength = found.strength * decay(from: found.step, to: step)
-        if options.startStrength > 0 && !level.isNaN && !found.hasStart {
-            found.successes += options.startStrength * level
+        if options.startStrength > 0 && !batches.level.isNaN && !found.hasStart {
+            found.successes += options.startStrength * batches.level
             found.strength += options.startStrength
             strength += options.startStrength
         }
@@ -92,59 +89,23 @@ public struct History {
         estimation.interval = options.interval
         let summary = try BatchSummary(
             try batch.checkingWeights(), options: estimation, needsSquares: false, workspace: &workspace)
-        var unseen = 0
-        var total = 0
+        guard
+            let visits = try BatchVisits(
+                summary, hasWeights: batch.weights != nil, in: &table, &batches, workspace: &workspace)
+        else { return }
         var group = 0
         while group < summary.grouping.groupCount {
-            if table.find(UInt64(bitPattern: summary.key(of: group))) < 0 { unseen &+= 1 }
-            total &+= summary.groups[group].count
-            group &+= 1
-        }
-        if total == 0 { return }
-        try table.reserve(unseen)
-        let successes = try workspace.take(Double.self, count: summary.grouping.groupCount)
-        let width = options.interval.high - options.interval.low
-        let unit = batch.weights == nil ? 1 : learnWeight(summary)
-        group = 0
-        while group < summary.grouping.groupCount {
-            let rewards = summary.groups[group]
-            successes[group] = 0
-            if rewards.count > 0 {
-                let count = rewards.effectiveCount * (rewards.unit * unit)
-                let fraction = (rewards.mean - options.interval.low) / width
-                successes[group] = count * max(0, min(fraction, 1))
+            if summary.groups[group].count > 0 {
                 add(
                     HistoryTable.Entry(
-                        key: UInt64(bitPattern: summary.key(of: group)), successes: successes[group],
-                        strength: count, step: step),
-                    discount: options.discount)
+                        key: UInt64(bitPattern: summary.key(of: group)), successes: visits.successes[group],
+                        strength: visits.counts[group], step: step),
+                    at: visits.places[group], discount: options.discount)
             }
             group &+= 1
         }
-        learnLevel(
-            successes: reproducibleSum(successes, count: summary.grouping.groupCount),
-            count: Double(total) * (summary.meanWeight * unit))
-        trim()
-    }
-
-    /// Part of the newest batch in the level and in the mean weight.
-    private static var levelRate: Double { 0.2 }
-
-    /// Returns what a unit of the weights of the batch counts.
-    private mutating func learnWeight(_ summary: BatchSummary) -> Double {
-        let mean = summary.meanWeight * summary.weightUnit
-        meanWeight = meanWeight.isNaN ? mean : meanWeight + History.levelRate * (mean - meanWeight)
-        return summary.weightUnit / meanWeight
-    }
-
-    /// The first batch counts as one rollout more, with half a success, so that the level is no end of the interval.
-    private mutating func learnLevel(successes: Double, count: Double) {
-        if level.isNaN {
-            level = (successes + 0.5) / (count + 1)
-        } else {
-            level += History.levelRate * (successes / count - level)
-        }
-        level = max(0, min(level, 1))
+        batches.learnLevel(successes: visits.totalSuccesses, count: visits.totalCount)
+        table.trim(to: options.capacity)
     }
 
     /// Gives keys that were never recorded a value and a strength to start from. Others keep theirs.
@@ -183,49 +144,27 @@ public struct History {
             }
             index &+= 1
         }
-        trim()
+        table.trim(to: options.capacity)
     }
 
     /// Adds what another history knows, as if its visits had been counted here: sums of both where both know a key. The
     /// interval of the other lies in this one's; its sums are those of the same rewards in this one's units.
     public mutating func merge(_ other: History) throws(Failure) {
-        let low = other.options.interval.low
-        let high = other.options.interval.high
-        guard low >= options.interval.low && high <= options.interval.high else {
-            throw Failure(.invalidOption, "other must have a reward_range within this one's", reals: low, high)
-        }
-        let isSame = low == options.interval.low && high == options.interval.high
-        let width = options.interval.high - options.interval.low
-        let offset = (low - options.interval.low) / width
-        let scale = (high - low) / width
-        var unseen = 0
+        let units = try IntervalUnits(from: other.options.interval, to: options.interval)
+        try table.reserve(for: other.table)
+        batches.merge(other.batches, units: units)
         var entry = other.table.oldest
         while entry >= 0 {
-            if table.find(other.table[entry].key) < 0 { unseen &+= 1 }
-            entry = other.table.newer(than: entry)
-        }
-        try table.reserve(unseen)
-        level = History.middle(level, isSame || other.level.isNaN ? other.level : min(1, offset + scale * other.level))
-        meanWeight = History.middle(meanWeight, other.meanWeight)
-        entry = other.table.oldest
-        while entry >= 0 {
             var visit = other.table[entry]
-            if !isSame {
-                visit.successes = min(visit.strength, offset * visit.strength + scale * visit.successes)
-            }
-            add(visit, discount: 1)
+            visit.successes = units.sum(visit.successes, count: visit.strength)
+            add(visit, at: table.find(visit.key), discount: 1)
             entry = other.table.newer(than: entry)
         }
-        trim()
+        table.trim(to: options.capacity)
     }
 
-    /// Of two running means, of which one or both may not be known.
-    private static func middle(_ mine: Double, _ others: Double) -> Double {
-        mine.isNaN ? others : (others.isNaN ? mine : mine + (others - mine) / 2)
-    }
-
-    private mutating func add(_ visit: HistoryTable.Entry, discount: Double) {
-        let entry = table.find(visit.key)
+    /// - Parameter entry: where the table has the key, or -1.
+    private mutating func add(_ visit: HistoryTable.Entry, at entry: Int32, discount: Double) {
         if entry < 0 {
             _ = table.insert(visit)
             return
@@ -241,10 +180,6 @@ public struct History {
         table.makeNewest(entry)
     }
 
-    private mutating func trim() {
-        while options.capacity > 0 && table.count > options.capacity { table.removeOldest() }
-    }
-
     /// Bytes of `write`.
     public var savedSize: Int { 64 &+ 32 &* table.count }
 
@@ -255,8 +190,8 @@ public struct History {
         writer.write(options.stepDecay)
         writer.write(UInt64(truncatingIfNeeded: options.capacity))
         writer.write(options.startStrength)
-        writer.write(level)
-        writer.write(meanWeight)
+        writer.write(batches.level)
+        writer.write(batches.meanWeight)
         var entry = table.oldest
         while entry >= 0 {
             let found = table[entry]
@@ -279,12 +214,9 @@ public struct History {
         try options.check()
         self.init(options: options)
         if reader.version > 1 {
-            level = reader.readDouble()
-            meanWeight = reader.readDouble()
-            guard
-                (level.isNaN || (level >= 0 && level <= 1))
-                    && (meanWeight.isNaN || (meanWeight > 0 && meanWeight <= .greatestFiniteMagnitude))
-            else { throw Failure(.checkpointCorrupted, "checkpoint must hold running means that can be") }
+            batches.level = reader.readDouble()
+            batches.meanWeight = reader.readDouble()
+            try batches.check()
         }
         do {
             try table.reserve(reader.remaining / 32)

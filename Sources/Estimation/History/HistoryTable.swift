@@ -1,9 +1,9 @@
 import CLibrary
 
-/// The memory of a history: one entry per key, found by hash, in the order in which keys were last recorded.
+/// The memory of a history or tracker: one entry per key, found by hash, in the order in which keys were last recorded.
 ///
-/// Memory comes from `malloc`, in columns: 36 bytes an entry and 4 bytes a place of the hash index, at most half of
-/// whose places are taken: 1,000,000 keys need 46 MB.
+/// Memory comes from `malloc`, in columns: 36 bytes an entry, 52 with slow sums, and 4 bytes a place of the hash index, at
+/// most half of whose places are taken: 1,000,000 keys need 46 MB, 63 with slow sums.
 struct HistoryTable {
     private(set) var count = 0
     private var capacity = 0
@@ -12,11 +12,17 @@ struct HistoryTable {
     private var keyColumn: UnsafeMutablePointer<UInt64>?
     private var successColumn: UnsafeMutablePointer<Double>?
     private var strengthColumn: UnsafeMutablePointer<Double>?
+    private var slowSuccessColumn: UnsafeMutablePointer<Double>?
+    private var slowStrengthColumn: UnsafeMutablePointer<Double>?
     private var stepColumn: UnsafeMutablePointer<Int32>?
     private var olderColumn: UnsafeMutablePointer<Int32>?
     private var newerColumn: UnsafeMutablePointer<Int32>?
     private(set) var oldest: Int32 = -1
     private var newest: Int32 = -1
+    /// A second pair of sums per key.
+    let hasSlowSums: Bool
+
+    init(hasSlowSums: Bool = false) { self.hasSlowSums = hasSlowSums }
 
     struct Entry {
         var key: UInt64
@@ -27,6 +33,9 @@ struct HistoryTable {
         var step: Int32
         /// It began with a value of its own, which stands where the level of the batches would.
         var hasStart = false
+        /// Both sums once more, discounted less.
+        var slowSuccesses = 0.0
+        var slowStrength = 0.0
     }
 
     func release() {
@@ -34,6 +43,8 @@ struct HistoryTable {
         free(keyColumn)
         free(successColumn)
         free(strengthColumn)
+        free(slowSuccessColumn)
+        free(slowStrengthColumn)
         free(stepColumn)
         free(olderColumn)
         free(newerColumn)
@@ -57,6 +68,7 @@ struct HistoryTable {
     }
 
     /// The entry of a key, -1 for none.
+    @inline(never)
     func find(_ key: UInt64) -> Int32 {
         guard let index, indexSize > 0 else { return -1 }
         return index[place(of: key, in: index)]
@@ -72,13 +84,16 @@ struct HistoryTable {
             let step = stepColumn[at]
             return Entry(
                 key: keyColumn[at], successes: successColumn[at], strength: strengthColumn[at],
-                step: step < 0 ? ~step : step, hasStart: step < 0)
+                step: step < 0 ? ~step : step, hasStart: step < 0, slowSuccesses: slowSuccessColumn?[at] ?? 0,
+                slowStrength: slowStrengthColumn?[at] ?? 0)
         }
         nonmutating set {
             let at = Int(entry)
             keyColumn?[at] = newValue.key
             successColumn?[at] = newValue.successes
             strengthColumn?[at] = newValue.strength
+            slowSuccessColumn?[at] = newValue.slowSuccesses
+            slowStrengthColumn?[at] = newValue.slowStrength
             stepColumn?[at] = newValue.hasStart ? ~newValue.step : newValue.step
         }
     }
@@ -102,7 +117,8 @@ struct HistoryTable {
         }
         // A column that has grown stays valid where a later one cannot grow.
         guard grow(&keyColumn, newCapacity), grow(&successColumn, newCapacity), grow(&strengthColumn, newCapacity),
-            grow(&stepColumn, newCapacity), grow(&olderColumn, newCapacity), grow(&newerColumn, newCapacity)
+            grow(&stepColumn, newCapacity), grow(&olderColumn, newCapacity), grow(&newerColumn, newCapacity),
+            !hasSlowSums || (grow(&slowSuccessColumn, newCapacity) && grow(&slowStrengthColumn, newCapacity))
         else {
             free(newIndex)
             throw HistoryTable.outOfMemory(newCapacity)
@@ -120,6 +136,18 @@ struct HistoryTable {
         }
     }
 
+    /// Makes room for the keys of another that this one does not have.
+    @inline(never)
+    mutating func reserve(for other: HistoryTable) throws(Failure) {
+        var unseen = 0
+        var entry = other.oldest
+        while entry >= 0 {
+            if find(other[entry].key) < 0 { unseen &+= 1 }
+            entry = other.newer(than: entry)
+        }
+        try reserve(unseen)
+    }
+
     private func grow<Element>(_ column: inout UnsafeMutablePointer<Element>?, _ capacity: Int) -> Bool {
         guard let grown = realloc(column, capacity &* MemoryLayout<Element>.stride) else { return false }
         column = grown.assumingMemoryBound(to: Element.self)
@@ -131,6 +159,7 @@ struct HistoryTable {
     }
 
     /// Adds an entry as the newest one. Its key must be new and room reserved.
+    @inline(never)
     mutating func insert(_ entry: Entry) -> Int32 {
         let at = Int32(truncatingIfNeeded: count)
         guard let index, count < capacity else { return -1 }
@@ -141,6 +170,7 @@ struct HistoryTable {
         return at
     }
 
+    @inline(never)
     mutating func makeNewest(_ entry: Int32) {
         if entry == newest { return }
         unlink(entry)
@@ -166,6 +196,12 @@ struct HistoryTable {
             if older >= 0 { newerColumn?[Int(older)] = entry } else { oldest = entry }
             if newer >= 0 { olderColumn?[Int(newer)] = entry } else { newest = entry }
         }
+    }
+
+    /// Takes out the oldest entries beyond a number; 0: none.
+    @inline(never)
+    mutating func trim(to capacity: Int) {
+        while capacity > 0 && count > capacity { removeOldest() }
     }
 
     /// Frees a place of the index and closes the gap, so that no probe ends too early.

@@ -5,6 +5,7 @@ public enum CheckpointKind: UInt32 {
     case history = 2
     case allocator = 3
     case runningMixture = 4
+    case tracker = 5
 
     /// The format that is written; it and all before it are read.
     var version: UInt32 { self == .history ? 2 : 1 }

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import ArgumentTypeError, InvalidArgument
 from . import prototypes as c
 from .arguments import integer, number, reward_interval
-from .arrays import Rewards, address, column, mask_rows, weight_rows
+from .arrays import Rewards, address, column, mask_rows, optional_numbers, weight_rows
 from .call import call, exception
 from .handle import Handle
 from .keys import key_array
@@ -154,30 +154,25 @@ class History(Handle):
 
 
 class Visit:
-    """What a batch says of its prompts, on its way into a History: `record` counts it, and counts it once, however
-    often it is called and wherever it is interrupted. Holds copies of the arrays."""
+    """What a batch says of its prompts, on its way into a History or Tracker: `record` counts it, and counts it once,
+    however often it is called and wherever it is interrupted. Holds copies of the arrays.
+
+    step: None for a Tracker, which has no steps. prior: of the caller's own, for a Tracker.
+    """
 
     def __init__(
         self,
-        history: History,
+        history: Any,
         keys: Keys,
         rewards: Numbers,
         mask: Numbers | None,
-        step: int,
+        step: int | None,
         weights: Numbers | None = None,
+        prior: OptionalNumbers | None = None,
     ) -> None:
-        rows = Rewards(rewards, history.reward_range)
-        hashes = key_array(keys)
-        count = len(hashes)
-        if len(rows) != count:
-            raise InvalidArgument(f"rewards must have one entry per key, got {len(rows)} for {count} keys")
-        arrays = (hashes, rows.array, mask_rows(mask, count), weight_rows(weights, count))
         self._history = history
-        self._step = integer("step", step)
-        self._arrays = [None if array is None else array.copy() for array in arrays]
-        ids, values, counted, weight = map(address, self._arrays)
-        self._batch = c.Batch(row_count=count, group_ids=ids, mask=counted, weights=weight)
-        setattr(self._batch, "rewards_f32" if rows.single else "rewards_f64", values)
+        self._step = None if step is None else integer("step", step)
+        self._batch, self._arrays = visit_batch(history, keys, rewards, mask, weights, prior)
         self._status: list[int] = []  # what the core answered
 
     def record(self) -> None:
@@ -187,18 +182,55 @@ class Visit:
             self._history._check_open()
             self._status.clear()
             error = c.Error()
+            arguments = (self._history._address, byref(self._batch), self._step, byref(error))
             # Ctrl-C is raised between two steps of Python. There is none between the call and the note of its answer.
             self._status.extend(
                 map(
-                    library.v05_history_record,
-                    [self._history._address],
-                    [byref(self._batch)],
-                    [self._step],
-                    [byref(error)],
+                    getattr(library, f"v05_{self._history._name}_record"),
+                    *([argument] for argument in arguments if argument is not None),
                 )
             )
             if self._status != [0]:
                 raise exception(self._status[0], error)
+
+
+def visit_batch(
+    history: Any,
+    keys: Keys,
+    rewards: Numbers,
+    mask: Numbers | None,
+    weights: Numbers | None = None,
+    prior: OptionalNumbers | None = None,
+) -> tuple[c.Batch, list[np.ndarray | None]]:
+    """A struct of the core with a row a key, and the arrays that it points to, which are copies."""
+    interval = history.reward_range
+    rows = Rewards(rewards, interval)
+    hashes = key_array(keys)
+    count = len(hashes)
+    if len(rows) != count:
+        raise InvalidArgument(f"rewards must have one entry per key, got {len(rows)} for {count} keys")
+    given = (
+        hashes,
+        rows.array,
+        mask_rows(mask, count),
+        weight_rows(weights, count),
+        prior_per_key(prior, count, interval),
+    )
+    arrays = [None if array is None else array.copy() for array in given]
+    ids, values, counted, weight, priors = map(address, arrays)
+    batch = c.Batch(row_count=count, group_ids=ids, mask=counted, weights=weight, prior=priors)
+    setattr(batch, "rewards_f32" if rows.single else "rewards_f64", values)
+    return batch, arrays
+
+
+def prior_per_key(prior: OptionalNumbers | None, count: int, interval: tuple[float, float]) -> np.ndarray | None:
+    """A float64 a key, NaN for none; None for none at all."""
+    if prior is None:
+        return None
+    array = optional_numbers(prior, "prior", interval)
+    if array.shape != (count,):
+        raise InvalidArgument(f"prior must have one entry per key ({count}), got shape {array.shape}")
+    return np.ascontiguousarray(array)
 
 
 def number_per_key(values: Any, name: str, count: int) -> np.ndarray:

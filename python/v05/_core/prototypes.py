@@ -175,6 +175,18 @@ class HistoryOptions(SizedStructure):
     ]
 
 
+class TrackerOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("reward_low", c_double),
+        ("reward_high", c_double),
+        ("discount", c_double),
+        ("slow_discount", c_double),
+        ("forgetting", c_double),
+        ("capacity", c_int64),
+    ]
+
+
 class AllocationOptions(SizedStructure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -233,7 +245,7 @@ _mixture = POINTER(Mixture)
 _running_mixture = POINTER(RunningMixture)
 _size = POINTER(c_size_t)
 _count = POINTER(c_int64)
-# Opaque handles, v05_history * and v05_allocator *, and where a new one is written.
+# Opaque handles, v05_history *, v05_tracker * and v05_allocator *, and where a new one is written.
 _handle = c_void_p
 _new_handle = POINTER(c_void_p)
 
@@ -293,6 +305,18 @@ FUNCTIONS = {
     "v05_history_inspect": (c_int32, [_handle, POINTER(HistoryOptions), _error]),
     "v05_history_save": (c_int32, [_handle, c_void_p, c_size_t, _size, _error]),
     "v05_history_load": (c_int32, [_new_handle, c_void_p, c_size_t, _error]),
+    "v05_tracker_options_initialize": (c_int32, [POINTER(TrackerOptions), c_size_t, _error]),
+    "v05_tracker_create": (c_int32, [POINTER(TrackerOptions), _new_handle, _error]),
+    "v05_tracker_destroy": (None, [_handle]),
+    "v05_tracker_predict": (c_int32, [_handle, c_void_p, c_void_p, c_int64, c_void_p, c_void_p, _error]),
+    "v05_tracker_record": (c_int32, [_handle, _batch, _error]),
+    "v05_tracker_fuse": (c_int32, [_handle, _batch, c_int32, c_void_p, _error]),
+    "v05_tracker_calibration": (c_int32, [_handle, _calibration, _error]),
+    "v05_tracker_merge": (c_int32, [_handle, _handle, _error]),
+    "v05_tracker_count": (c_int32, [_handle, _count, _error]),
+    "v05_tracker_inspect": (c_int32, [_handle, POINTER(TrackerOptions), _error]),
+    "v05_tracker_save": (c_int32, [_handle, c_void_p, c_size_t, _size, _error]),
+    "v05_tracker_load": (c_int32, [_new_handle, c_void_p, c_size_t, _error]),
     "v05_allocation_options_initialize": (c_int32, [POINTER(AllocationOptions), c_size_t, _error]),
     "v05_allocation_solve": (
         c_int32,
