@@ -2,7 +2,7 @@
  * platforms are compared by what this prints. test_release.py writes the input and reads the output.
  *
  *     replay estimate < cases > answers
- *     replay history < saved > saved_again        also allocator, running_calibration, running_mixture
+ *     replay history < saved > saved_again        also tracker, allocator, running_calibration, running_mixture
  *
  * A case of estimate is int64 rows, prior given, mask given, calibration given; v05_estimation_options; v05_calibration;
  * then the arrays of `rows` elements: rewards, groups, and those that are given of prior and mask. */
@@ -75,6 +75,11 @@ static void save_again(const char *kind) {
         require(v05_history_load(&history, saved, length, &error), &error);
         require(v05_history_save(history, again, LARGEST_CHECKPOINT, &size, &error), &error);
         v05_history_destroy(history);
+    } else if (kind[0] == 't') {
+        v05_tracker *tracker;
+        require(v05_tracker_load(&tracker, saved, length, &error), &error);
+        require(v05_tracker_save(tracker, again, LARGEST_CHECKPOINT, &size, &error), &error);
+        v05_tracker_destroy(tracker);
     } else if (kind[0] == 'a') {
         v05_allocator *allocator;
         require(v05_allocator_load(&allocator, saved, length, &error), &error);

@@ -898,8 +898,9 @@ static void call_allocation(Reader *r) {
 static void call_initialize(Reader *r) {
     uint8_t which = byte(r);
     static const size_t sizes[] = {sizeof(v05_estimation_options), sizeof(v05_allocation_options),
-                                   sizeof(v05_allocator_options), sizeof(v05_history_options), sizeof(v05_running_calibration)};
-    size_t known = sizes[which % 5], size = byte(r) < 200 ? known : (size_t)any_integer(r);
+                                   sizeof(v05_allocator_options), sizeof(v05_history_options), sizeof(v05_running_calibration),
+                                   sizeof(v05_tracker_options)};
+    size_t known = sizes[which % 6], size = byte(r) < 200 ? known : (size_t)any_integer(r);
     if (byte(r) > 128) size = 8 * (1 + byte(r) % (known / 8 + 2));
     void *memory = chance(r, 8) ? NULL : output(size > 4096 ? known : size);
     Range range = any_range(r);
@@ -907,11 +908,12 @@ static void call_initialize(Reader *r) {
     v05_error *error = error_argument(r);
     begin(r, "v05_..._initialize");
     v05_status status =
-        which % 5 == 0   ? v05_estimation_options_initialize(memory, size, error)
-        : which % 5 == 1 ? v05_allocation_options_initialize(memory, size, error)
-        : which % 5 == 2 ? v05_allocator_options_initialize(memory, size, error)
-        : which % 5 == 3 ? v05_history_options_initialize(memory, size, error)
-                         : v05_running_calibration_initialize(memory, size, range.low, range.high, discount, error);
+        which % 6 == 0   ? v05_estimation_options_initialize(memory, size, error)
+        : which % 6 == 1 ? v05_allocation_options_initialize(memory, size, error)
+        : which % 6 == 2 ? v05_allocator_options_initialize(memory, size, error)
+        : which % 6 == 3 ? v05_history_options_initialize(memory, size, error)
+                         : which % 6 == 4 ? v05_running_calibration_initialize(memory, size, range.low, range.high, discount, error)
+                         : v05_tracker_options_initialize(memory, size, error);
     if (ended(status)) CHECK(*(size_t *)memory == size, "struct_size is not set");
 }
 
@@ -930,6 +932,7 @@ static void call_plain(Reader *r) {
     CHECK(strcmp(v05_build_mode(), "hosted") == 0, "mode");
     CHECK(strlen(v05_status_name((int32_t)any_integer(r))) > 0, "name");
     v05_history_destroy(NULL);
+    v05_tracker_destroy(NULL);
     v05_allocator_destroy(NULL);
 }
 
@@ -962,17 +965,19 @@ static void call_hashes(Reader *r) {
 /* ---- saved bytes ---- */
 
 typedef struct { uint8_t *bytes; size_t size; } Bytes;
-enum { RUNNING = 1, HISTORY = 2, ALLOCATOR = 3 };
+enum { RUNNING = 1, HISTORY = 2, ALLOCATOR = 3, TRACKER = 5 };
 
 static v05_status save_any(int kind, const void *object, uint8_t *bytes, size_t capacity, size_t *size, v05_error *error) {
     return kind == RUNNING   ? v05_running_calibration_save(object, bytes, capacity, size, error)
            : kind == HISTORY ? v05_history_save(object, bytes, capacity, size, error)
+           : kind == TRACKER ? v05_tracker_save(object, bytes, capacity, size, error)
                              : v05_allocator_save(object, bytes, capacity, size, error);
 }
 
 static v05_status load_any(int kind, void *target, const uint8_t *bytes, size_t size, v05_error *error) {
     return kind == RUNNING   ? v05_running_calibration_load(target, bytes, size, error)
            : kind == HISTORY ? v05_history_load(target, bytes, size, error)
+           : kind == TRACKER ? v05_tracker_load(target, bytes, size, error)
                              : v05_allocator_load(target, bytes, size, error);
 }
 
@@ -1007,6 +1012,7 @@ static void seal(uint8_t *bytes, size_t size, uint32_t kind) { /* a right header
 /* ---- state ---- */
 
 static v05_history *histories[2];
+static v05_tracker *trackers[2];
 static v05_allocator *allocators[2];
 static v05_running_calibration running;
 
@@ -1039,6 +1045,7 @@ static void *copy_of(int kind, const void *object) {
 
 static void destroy(int kind, void *object) {
     if (kind == HISTORY) v05_history_destroy(object);
+    if (kind == TRACKER) v05_tracker_destroy(object);
     if (kind == ALLOCATOR) v05_allocator_destroy(object);
 }
 
@@ -1086,7 +1093,7 @@ static int call_load(Reader *r, int kind, const void *object, void **loaded) {
         if (how & 4) size = size > byte(r) ? size - byte(r) % 40 : size;
         if (size > 4000) size = 0;
     }
-    if ((how & 0x18) != 0x18) seal(buffer, size, how & 64 && how & 128 && how & 32 ? byte(r) % 5 : (uint32_t)kind);
+    if ((how & 0x18) != 0x18) seal(buffer, size, how & 64 && how & 128 && how & 32 ? byte(r) % 6 : (uint32_t)kind);
     const uint8_t *bytes = chance(r, 4) ? NULL : input(size, buffer);
     v05_running_calibration value;
     memset(&value, 0xA5, sizeof value);
@@ -1101,7 +1108,7 @@ static int call_load(Reader *r, int kind, const void *object, void **loaded) {
     if (chance(r, 4)) target = NULL;
     size_t said = chance(r, 4) ? (size_t)-1 : size;
     v05_error *error = error_argument(r);
-    begin(r, kind == RUNNING ? "v05_running_calibration_load" : kind == HISTORY ? "v05_history_load" : "v05_allocator_load");
+    begin(r, kind == RUNNING ? "v05_running_calibration_load" : kind == HISTORY ? "v05_history_load" : kind == TRACKER ? "v05_tracker_load" : "v05_allocator_load");
     if (!ended(load_any(kind, target, bytes, said, error))) return 0;
     if (kind == RUNNING) {
         if (longest_struct != sizeof value) return 0;
@@ -1221,6 +1228,85 @@ static void create_history(Reader *r, v05_history **history) {
     begin(r, "v05_history_create");
     *history = NULL;
     if (ended(v05_history_create(options, chance(r, 4) ? NULL : target, error))) *history = *target;
+}
+
+/* ---- tracker ---- */
+
+static void call_tracker(Reader *r, uint8_t which, v05_tracker *tracker, v05_tracker *other) {
+    v05_tracker *given = chance(r, 4) ? NULL : tracker;
+    if (which == 0) {
+        AnyBatch batch = any_batch(r, any_range(r));
+        v05_error *error = error_argument(r);
+        begin(r, "v05_tracker_record");
+        ended(v05_tracker_record(given, batch.argument, error));
+    } else if (which == 1) {
+        Range range = any_range(r);
+        int64_t n = byte(r) % 32, keys[32];
+        double priors[32];
+        uint8_t kind = byte(r);
+        for (int64_t i = 0; i < n; i++) {
+            keys[i] = kind & 1 ? any_integer(r) : byte(r) % 11;
+            priors[i] = kind & 2 ? any_double(r) : range.low + (range.high - range.low) * byte(r) / 255.0;
+        }
+        const int64_t *k = chance(r, 4) ? NULL : input(n * 8, keys);
+        const double *p = kind & 4 ? NULL : input(n * 8, priors);
+        int64_t said = chance(r, 4) ? (byte(r) & 1 ? -1 : 2147483648ll) : n;
+        double *v = chance(r, 16) ? NULL : output(n * 8), *s = chance(r, 16) ? NULL : output(n * 8);
+        v05_error *error = error_argument(r);
+        begin(r, "v05_tracker_predict");
+        if (ended(v05_tracker_predict(given, k, p, said, v, s, error)))
+            for (int64_t i = 0; i < n; i++) {
+                if (s) CHECK(s[i] >= 0 && isfinite(s[i]), "strength %g", s[i]);
+                if (v) CHECK(isnan(v[i]) || isfinite(v[i]), "value %g", v[i]);
+                if (v && s) CHECK(isnan(v[i]) == (s[i] == 0), "value %g with strength %g", v[i], s[i]);
+            }
+    } else if (which == 2) {
+        AnyBatch batch = any_batch(r, any_range(r));
+        int64_t rows = batch.rows;
+        double *baselines = chance(r, 16) ? NULL : output(rows * 8);
+        int32_t one_out = chance(r, 8) ? (int32_t)any_integer(r) : byte(r) & 1;
+        v05_error *error = error_argument(r);
+        begin(r, "v05_tracker_fuse");
+        if (ended(v05_tracker_fuse(given, batch.argument, one_out, baselines, error)))
+            for (int64_t i = 0; i < rows; i++) CHECK(isnan(baselines[i]) || isfinite(baselines[i]), "baseline %g", baselines[i]);
+    } else if (which == 3) {
+        v05_error *error = error_argument(r);
+        v05_tracker *source = chance(r, 8) ? tracker : chance(r, 4) ? NULL : other;
+        begin(r, "v05_tracker_merge");
+        ended(v05_tracker_merge(given, source, error));
+    } else {
+        int64_t *count = chance(r, 8) ? NULL : output(8);
+        v05_error *error = error_argument(r);
+        begin(r, "v05_tracker_count");
+        if (ended(v05_tracker_count(given, count, error))) CHECK(*count >= 0, "count");
+        v05_calibration found = {.struct_size = sizeof found};
+        CHECK(v05_tracker_calibration(tracker, &found, NULL) == V05_STATUS_OK, "calibration");
+        CHECK(found.prior_variance >= 0 && found.reward_variance >= 0 && isfinite(found.prior_variance + found.reward_variance), "variances");
+        v05_tracker_options options = {.struct_size = sizeof options};
+        CHECK(v05_tracker_inspect(tracker, &options, NULL) == V05_STATUS_OK && options.reward_low < options.reward_high, "options");
+    }
+}
+
+static void create_tracker(Reader *r, v05_tracker **tracker) {
+    v05_tracker_options defaults, o;
+    CHECK(v05_tracker_options_initialize(&defaults, sizeof defaults, NULL) == V05_STATUS_OK, "defaults");
+    o = defaults;
+    uint8_t flags = byte(r);
+    Range range = any_range(r);
+    o.reward_low = range.low;
+    o.reward_high = range.high;
+    if (flags & 1) o.discount = any_double(r);
+    if (flags & 2) o.slow_discount = any_double(r);
+    if (flags & 16) o.forgetting = any_double(r);
+    if (flags & 4) o.capacity = flags & 8 ? any_integer(r) : byte(r) % 12;
+    const v05_tracker_options *options = sized_struct(r, &o, sizeof o, &defaults, 0);
+    if (flags > 250) options = NULL;
+    v05_tracker **target = output(sizeof(void *));
+    unhashed(target, sizeof(void *));
+    v05_error *error = error_argument(r);
+    begin(r, "v05_tracker_create");
+    *tracker = NULL;
+    if (ended(v05_tracker_create(options, chance(r, 4) ? NULL : target, error))) *tracker = *target;
 }
 
 /* ---- allocator ---- */
@@ -1412,9 +1498,9 @@ static void twice(Reader *r, void (*call)(Reader *)) {
 static void on_object(Reader *r, int kind, uint8_t which, void *object, int slot) {
     Bytes before = saved(kind, object);
     void *copy = copy_of(kind, object);
-    v05_history *other = histories[!slot];
+    void *other = kind == HISTORY ? (void *)histories[!slot] : kind == TRACKER ? (void *)trackers[!slot] : NULL;
     Bytes others = {0};
-    if (kind == HISTORY && other) others = saved(kind, other);
+    if (other) others = saved(kind, other);
     void *objects[2] = {copy, object};
     uint64_t found[2];
     Bytes left[2];
@@ -1426,6 +1512,7 @@ static void on_object(Reader *r, int kind, uint8_t which, void *object, int slot
         digest = 14695981039346656037u;
         if (kind == RUNNING) call_running(r, which, objects[i]);
         else if (kind == HISTORY) call_history(r, which, objects[i], other);
+        else if (kind == TRACKER) call_tracker(r, which, objects[i], other);
         else call_allocator(r, which, objects[i], &models[slot]);
         found[i] = digest;
         statuses[i] = last_status;
@@ -1439,7 +1526,7 @@ static void on_object(Reader *r, int kind, uint8_t which, void *object, int slot
     if (kind == ALLOCATOR) models[slot] = after;
     if (others.bytes) {
         Bytes now = saved(kind, other);
-        CHECK(same(others, now), "the other history has changed");
+        CHECK(same(others, now), "the other history or tracker has changed");
         free(now.bytes);
         free(others.bytes);
     }
@@ -1454,11 +1541,32 @@ static void replace(void **slot, int kind, void *object) {
     *slot = object;
 }
 
+static void tracker_step(Reader *r, uint8_t code, uint8_t slot) {
+    void *loaded = NULL;
+    if (code == 0) {
+        v05_tracker *created;
+        create_tracker(r, &created);
+        clear();
+        if (created) replace((void **)&trackers[slot], TRACKER, created);
+    } else if (code < 13) {
+        static const uint8_t calls[] = {0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 4};
+        if (trackers[slot]) on_object(r, TRACKER, calls[code - 1], trackers[slot], slot);
+    } else {
+        if (code == 13 && trackers[slot]) call_save(r, TRACKER, trackers[slot]);
+        else if (call_load(r, TRACKER, trackers[slot], &loaded)) { clear(); replace((void **)&trackers[slot], TRACKER, loaded); }
+        clear();
+    }
+}
+
 static void step(Reader *r) {
     uint8_t code = byte(r), slot = byte(r) & 1;
     void *loaded = NULL;
     if (code >= 232) {
         twice(r, code & 1 ? call_mixture : call_modulation);
+        return;
+    }
+    if (code >= 216) {
+        tracker_step(r, code - 216, slot);
         return;
     }
     switch (code % 32) {
@@ -1517,6 +1625,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (int steps = 0; r.left > 0 && steps < 24; steps++) step(&r);
     for (int i = 0; i < 2; i++) {
         v05_history_destroy(histories[i]);
+        v05_tracker_destroy(trackers[i]);
+        trackers[i] = NULL;
         v05_allocator_destroy(allocators[i]);
         histories[i] = NULL;
         allocators[i] = NULL;

@@ -17,6 +17,11 @@ struct TrackerRegression {
         init(_ a: Double, _ b: Double, _ c: Double) { (self.a, self.b, self.c) = (a, b, c) }
 
         var largest: Double { max(a.magnitude, max(b.magnitude, c.magnitude)) }
+
+        /// False with NaN.
+        func isWithin(_ limit: Double) -> Bool {
+            a.magnitude <= limit && b.magnitude <= limit && c.magnitude <= limit
+        }
     }
 
     /// A symmetric matrix of three rows.
@@ -106,9 +111,8 @@ struct TrackerRegression {
     }
 
     private mutating func move(by step: Three) {
-        let length = step.largest
-        if !(length <= .greatestFiniteMagnitude) { return }
-        let part = min(1, TrackerRegression.longestStep / length)
+        if !step.isWithin(.greatestFiniteMagnitude) { return }
+        let part = 1 / max(1, step.largest / TrackerRegression.longestStep)
         weights = Three(
             TrackerRegression.kept(weights.a + part * step.a), TrackerRegression.kept(weights.b + part * step.b),
             TrackerRegression.kept(weights.c + part * step.c))
@@ -143,7 +147,7 @@ struct TrackerRegression {
                 (h.aa * u.a + h.ab * u.b + h.ac * u.c) + (g.aa * v.a + g.ab * v.b + g.ac * v.c),
                 (h.ab * u.a + h.bb * u.b + h.bc * u.c) + (g.ab * v.a + g.bb * v.b + g.bc * v.c) - ridge,
                 (h.ac * u.a + h.bc * u.b + h.cc * u.c) + (g.ac * v.a + g.bc * v.b + g.cc * v.c)))
-        if !(found.largest <= .greatestFiniteMagnitude) { return }
+        if !found.isWithin(.greatestFiniteMagnitude) { return }
         information = sum
         weights = Three(
             TrackerRegression.kept(found.a), TrackerRegression.kept(found.b), TrackerRegression.kept(found.c))
@@ -169,11 +173,10 @@ struct TrackerRegression {
         information = Six(
             reader.readDouble(), reader.readDouble(), reader.readDouble(), reader.readDouble(), reader.readDouble(),
             reader.readDouble())
-        let largest = max(information.aa, max(information.bb, information.cc))
         let probe = TrackerRegression.solve(information, Three(1, 1, 1))
         guard
-            weights.largest <= TrackerRegression.largestWeight && largest <= 1e100
-                && probe.largest <= .greatestFiniteMagnitude
+            weights.isWithin(TrackerRegression.largestWeight) && probe.isWithin(.greatestFiniteMagnitude)
+                && Three(information.aa, information.bb, information.cc).isWithin(1e100)
         else { throw Failure(.checkpointCorrupted, "checkpoint must hold a regression that can be") }
     }
 }

@@ -132,19 +132,18 @@ struct TrackerStrengths {
         }
 
         fileprivate mutating func read(from reader: inout CheckpointReader) -> Bool {
-            var largest = 0.0
+            var isPossible = true
             let count = pairs
             withMutableLogs { logs in
                 var pair = 0
                 while pair < count {
                     logs[pair] = SIMD2(reader.readDouble(), reader.readDouble())
-                    let found = max(logs[pair][0].magnitude, logs[pair][1].magnitude)
-                    // NaN is not lost.
-                    largest = found <= 1e100 && largest <= 1e100 ? max(largest, found) : .infinity
+                    isPossible =
+                        isPossible && logs[pair][0].magnitude <= 1e100 && logs[pair][1].magnitude <= 1e100
                     pair &+= 1
                 }
             }
-            return largest <= 1e100
+            return isPossible
         }
     }
 

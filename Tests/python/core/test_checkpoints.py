@@ -20,8 +20,8 @@ import v05
 from conftest import ROOT
 
 SAVED = ROOT / "Tests" / "SavedCheckpoints"
-FORMATS = {"running_calibration": 1, "history": 2, "allocator": 1, "running_mixture": 1}
-KINDS = {"running_calibration": 1, "history": 2, "allocator": 3, "running_mixture": 4}
+FORMATS = {"running_calibration": 1, "history": 2, "allocator": 1, "running_mixture": 1, "tracker": 1}
+KINDS = {"running_calibration": 1, "history": 2, "allocator": 3, "running_mixture": 4, "tracker": 5}
 
 
 def running_calibration():
@@ -44,6 +44,13 @@ def allocator():
     return allocator
 
 
+def tracker():
+    tracker = v05.Tracker(0.5, 10, forgetting=0.9)
+    for rewards in ([1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 0.0, 1.0], [0.5, 1.0, 0.0, 0.0]):
+        tracker.record(["a", "b", 3, 3], rewards)
+    return tracker
+
+
 def running_mixture():
     running = v05.RunningMixture(reward_range=(-1, 1), discount=0.75)
     running.update([1.0, -1.0, 1.0] * 10, np.repeat(np.arange(10), 3), dict.fromkeys(range(9), 0.25))
@@ -55,6 +62,7 @@ MAKERS = {
     "history": history,
     "allocator": allocator,
     "running_mixture": running_mixture,
+    "tracker": tracker,
 }
 every_kind = pytest.mark.parametrize("kind", MAKERS)
 
@@ -66,6 +74,7 @@ def blank(kind):
         "history": lambda: v05.History(1, reward_range=(0, 9)),
         "allocator": lambda: v05.Allocator([1.0], initial=1, maximum=2),
         "running_mixture": lambda: v05.RunningMixture(discount=0),
+        "tracker": lambda: v05.Tracker(1, reward_range=(0, 9)),
     }[kind]()
 
 
@@ -136,7 +145,7 @@ def test_the_format(kind):
 
 
 def test_empty_objects():
-    for empty in (v05.RunningCalibration(), v05.History(), v05.Allocator([])):
+    for empty in (v05.RunningCalibration(), v05.History(), v05.Tracker(), v05.Allocator([])):
         assert pickle.loads(pickle.dumps(empty)).state_dict() == empty.state_dict()
 
 
@@ -238,6 +247,15 @@ def use(loaded):
         elif isinstance(loaded, v05.History):
             loaded.predict(["a", "b", 3], step=9)
             loaded.record(["b", "new"], [1.0, 0.5], step=9)
+        elif isinstance(loaded, v05.Tracker):
+            low, high = loaded.reward_range
+            for _ in range(3):
+                value, strength = loaded.predict(["a", "b", 3, "new"])
+                assert ((value >= low) & (value <= high) | np.isnan(value)).all() and (strength >= 0).all()
+                assert np.isfinite(loaded.calibration.prior_variance)
+                fused = loaded.fuse(["b", "b", "new"], [low, high, high])
+                assert ((fused >= low) & (fused <= high) | np.isnan(fused)).all()
+                loaded.record(["b", "b", "new"], [low, high, high])
         else:
             for _ in range(3):
                 flying = np.repeat(np.arange(len(loaded)), loaded.in_flight)
@@ -362,6 +380,18 @@ def test_histories_are_read_for_ever(version):
     assert_predicts(history, expected["after"])
 
 
+def test_the_first_tracker_is_read_for_ever():
+    tracker, expected = saved("tracker")
+    assert [*tracker.reward_range] == expected["reward_range"] and len(tracker) == expected["count"]
+    for part in (expected, expected["after"]):
+        if "record" in part:
+            tracker.record(*part["record"])
+        for name, found in zip(("value", "strength"), tracker.predict(part["keys"])):
+            np.testing.assert_allclose(found, part[name], rtol=1e-12)
+        np.testing.assert_allclose(tracker.fuse(*part["fuse"]), part["baselines"], rtol=1e-12)
+        assert dataclasses.asdict(tracker.calibration) == pytest.approx(part["calibration"], rel=1e-12)
+
+
 def test_the_first_allocator_is_read_for_ever():
     allocator, expected = saved("allocator")
     assert allocator.counts.tolist() == expected["counts"] and allocator.in_flight.tolist() == expected["in_flight"]
@@ -404,7 +434,7 @@ def test_the_first_allocator_with_a_mixture_is_read_for_ever():
 
 
 @pytest.mark.parametrize(
-    "kind, version", [("history", 2), ("allocator", 1), ("running_mixture", 1), ("allocator_mixture", 1)]
+    "kind, version", [("history", 2), ("allocator", 1), ("running_mixture", 1), ("allocator_mixture", 1), ("tracker", 1)]
 )
 def test_the_saved_checkpoints_are_what_their_scripts_make(kind, version, tmp_path, monkeypatch):
     """Of this format only: a later one gets files of its own."""
