@@ -434,7 +434,8 @@ def test_the_first_allocator_with_a_mixture_is_read_for_ever():
 
 
 @pytest.mark.parametrize(
-    "kind, version", [("history", 2), ("allocator", 1), ("running_mixture", 1), ("allocator_mixture", 1), ("tracker", 1)]
+    "kind, version",
+    [("history", 2), ("allocator", 1), ("running_mixture", 1), ("allocator_mixture", 1), ("tracker", 1)],
 )
 def test_the_saved_checkpoints_are_what_their_scripts_make(kind, version, tmp_path, monkeypatch):
     """Of this format only: a later one gets files of its own."""
