@@ -183,8 +183,33 @@ def measure(calls, seconds):
     return {name: np.array(values) for name, values in times.items()}
 
 
+#: Rules that are timed in C beside the plain one, by ids.
+NATIVE = {
+    f"{rule}{', leave-one-out' if leave_one_out else ''}": dict(rule=rule, leave_one_out=leave_one_out)
+    for rule, leave_one_out in [
+        ("grpo", False),
+        ("rloo", False),
+        ("v05", True),
+        ("calibrated", False),
+        ("calibrated", True),
+        ("mixture", True),
+    ]
+}
+
+
+def native_options():
+    """The options structs of NATIVE, one after the other."""
+    options = (prototypes.EstimationOptions * len(NATIVE))()
+    for struct, chosen in zip(options, NATIVE.values()):
+        library.v05_estimation_options_initialize(ctypes.byref(struct), ctypes.sizeof(struct), None)
+        struct.rule = prototypes.RULES[chosen["rule"]]
+        struct.leave_one_out = chosen["leave_one_out"]
+    return options
+
+
 def measure_native(batch, repeats):
-    """Times of the C function by offsets and by ids, and of the plain loop, (repeats, 3)."""
+    """Times of the plain loop and of the C function by offsets, by ids and by ids with the rules of NATIVE,
+    (repeats, 3 + len(NATIVE))."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "native.so"
         include = Path(v05.library_path()).parents[1] / "include"
@@ -211,10 +236,11 @@ def measure_native(batch, repeats):
     struct = prototypes.Batch(
         row_count=len(groups), rewards_f32=batch.rewards.ctypes.data, group_ids=groups.ctypes.data
     )
+    options = native_options()
     size = ctypes.c_size_t()
-    library.v05_estimation_workspace_size(ctypes.byref(struct), None, ctypes.byref(size), None)
+    library.v05_estimation_workspace_size(ctypes.byref(struct), options[-1], ctypes.byref(size), None)
     workspace = np.empty(size.value, np.uint8)
-    seconds = np.empty((repeats, 3))
+    seconds = np.empty((repeats, 3 + len(NATIVE)))
     pointers = [ctypes.c_void_p(array.ctypes.data) for array in (batch.rewards, offsets, groups)]
     outputs = [
         ctypes.c_void_p(array.ctypes.data) for array in (batch.group_prior, batch.prior, advantages, means, workspace)
@@ -226,6 +252,8 @@ def measure_native(batch, repeats):
         ctypes.c_int64(len(batch.sizes)),
         *outputs,
         size,
+        options,
+        ctypes.c_int(len(NATIVE)),
         ctypes.c_int(repeats),
         ctypes.c_void_p(seconds.ctypes.data),
     )
@@ -287,7 +315,13 @@ def run(seconds):
         print(f"\n{batch.name} ({len(batch.groups):,} rollouts)")
         native = measure_native(batch, 20 if len(batch.groups) > 200_000 else 1000)
         print("  C, ratio to the plain -O3 loop with the same checks")
-        for column, name in enumerate(("plain loop", "v05_baseline_estimate, offsets", "v05_baseline_estimate, ids")):
+        names = (
+            "plain loop",
+            "v05_baseline_estimate, offsets",
+            "v05_baseline_estimate, ids",
+            *(f"{n}, ids" for n in NATIVE),
+        )
+        for column, name in enumerate(names):
             show(name, native[:, column], native[:, 0])
         times = measure(contestants(batch), seconds)
         reference = REFERENCE if REFERENCE in times else "v05.advantages, numpy, int64 ids"

@@ -43,10 +43,12 @@ static double now(void) {
 typedef v05_status (*estimate_function)(const v05_batch *, const v05_estimation_options *, const v05_calibration *,
                                         const v05_mixture *, void *, size_t, v05_estimate *, v05_error *);
 
-/* Times `repeats` calls of each, turn and turn about. seconds: (repeats, 3) plain loop, offsets, ids. */
+/* Times `repeats` calls of each, turn and turn about. seconds: (repeats, 3 + option_count) plain loop, offsets, ids, and
+ * ids with each of the options. */
 int time_native(estimate_function estimate, const float *rewards, const int64_t *offsets, const int64_t *ids,
                 int64_t row_count, int64_t group_count, const double *group_prior, const double *row_prior,
-                float *advantages, double *means, void *workspace, size_t workspace_size, int repeats, double *seconds) {
+                float *advantages, double *means, void *workspace, size_t workspace_size,
+                const v05_estimation_options *options, int option_count, int repeats, double *seconds) {
     v05_batch by_offsets = {sizeof by_offsets};
     by_offsets.row_count = row_count;
     by_offsets.rewards_f32 = rewards;
@@ -61,17 +63,19 @@ int time_native(estimate_function estimate, const float *rewards, const int64_t 
     v05_estimate result = {sizeof result};
     result.advantages_f32 = advantages;
     for (int repeat = 0; repeat < repeats; repeat++) {
-        double start = now();
+        double *spent = seconds + (3 + option_count) * repeat;
+        double before = now(), after;
         int failed = plain_v05_f32(rewards, offsets, group_count, group_prior, 0, 1, advantages, means);
-        double plain = now();
+        after = now(), *spent++ = after - before, before = after;
         failed |= estimate(&by_offsets, NULL, NULL, NULL, workspace, workspace_size, &result, NULL) != V05_STATUS_OK;
-        double contiguous = now();
+        after = now(), *spent++ = after - before, before = after;
         failed |= estimate(&by_ids, NULL, NULL, NULL, workspace, workspace_size, &result, NULL) != V05_STATUS_OK;
-        double grouped = now();
+        after = now(), *spent++ = after - before, before = after;
+        for (int option = 0; option < option_count; option++) {
+            failed |= estimate(&by_ids, options + option, NULL, NULL, workspace, workspace_size, &result, NULL) != V05_STATUS_OK;
+            after = now(), *spent++ = after - before, before = after;
+        }
         if (failed) return 1;
-        seconds[3 * repeat] = plain - start;
-        seconds[3 * repeat + 1] = contiguous - plain;
-        seconds[3 * repeat + 2] = grouped - contiguous;
     }
     return 0;
 }

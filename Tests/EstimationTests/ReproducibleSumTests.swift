@@ -15,6 +15,27 @@ struct ReproducibleSumTests {
         }
     }
 
+    /// Four at a time, or as often as it occurs: the pieces' sums are exact.
+    @Test func togetherOrOneAfterTheOther() {
+        var random = SeededRandom(3)
+        for terms in Terms.all(&random) {
+            for count in 0...min(terms.count, 21) {
+                let few = Array(terms.prefix(count))
+                var sum = ReproducibleSum(count: count, largest: few.map(\.magnitude).max() ?? 0)
+                few.forEach { sum.add($0) }
+                #expect(reproducibleSum(few).bitPattern == sum.value.bitPattern)
+            }
+        }
+        for (term, times) in [(0.1, 3), (1e30, 7), (-1.0 / 3, 1000), (3e-300, 17), (0, 5), (0.7, 0)] as [(Double, Int)]
+        {
+            var one = ReproducibleSum(count: 1000, largest: term.magnitude)
+            var once = one
+            for _ in 0..<times { one.add(term) }
+            once.add(term, times: Double(times))
+            #expect(one.high == once.high && one.low == once.low)
+        }
+    }
+
     /// With fewer than 2^b terms each loses at most 2^(2 b - 105) of the largest; rounding the sum of both
     /// levels adds half a unit in the last place. Cuts end at 2^-960, hence the floor.
     @Test func errorIsBounded() {

@@ -31,7 +31,7 @@ struct OtherPrompts {
     }
 
     /// How many other groups there are.
-    func others(of group: Int) -> Int { Int(count) &- (takesPart(group) ? 1 : 0) }
+    func others(of group: Int) -> Double { count - (takesPart(group) ? 1 : 0) }
 
     /// nil where there is no other group.
     func shrinkage(of group: Int) -> Shrinkage? {

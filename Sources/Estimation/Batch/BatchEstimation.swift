@@ -116,7 +116,7 @@ public struct BatchEstimation {
         guard let otherPrompts else { return estimator }
         if let check {
             if !check.refuses(group) { return estimator }
-            let areEnough = Double(otherPrompts.others(of: group)) >= Calibration.fewestGroups
+            let areEnough = otherPrompts.others(of: group) >= Calibration.fewestGroups
             return estimator.shrinking(by: areEnough ? otherPrompts.shrinkage(of: group) : nil)
         }
         return estimator.shrinking(by: otherPrompts.shrinkage(of: group))
@@ -142,20 +142,26 @@ public struct BatchEstimation {
                 .capacityTooSmall, "group_capacity must be at least the number of groups",
                 integers: output.groupCapacity, groupCount)
         }
+        let wantsGroups = output.wantsGroups
+        // With leave-one-out every row has a baseline of its own, and that of the group is wanted by nobody.
+        let needsBaselines = wantsGroups || !options.usesLeaveOneOut || otherGroups != nil || batch.weights != nil
         var group = 0
         while group < groupCount {
-            write(group, to: output)
+            if needsBaselines {
+                write(group, wantsGroups, to: output)
+            } else {
+                writeRows(group, summary.groups[group], estimator(of: group), baseline: 0, to: output)
+            }
             group &+= 1
         }
     }
 
-    @inline(__always)
-    private func write(_ group: Int, to output: EstimationOutput) {
+    private func write(_ group: Int, _ wantsGroups: Bool, to output: EstimationOutput) {
         let summary = self.summary.groups[group]
         let estimator = estimator(of: group)
         let check = estimator.check(Sample(summary))
         let baseline = otherGroups?.baseline(of: group) ?? estimator.baseline(sample(group, summary), check: check)
-        if output.wantsGroups {
+        if wantsGroups {
             output.groupIds?[group] = self.summary.key(of: group)
             output.count?[group] = Int64(truncatingIfNeeded: summary.count)
             output.effectiveCount?[group] = summary.effectiveCount
@@ -179,7 +185,6 @@ public struct BatchEstimation {
         return sample
     }
 
-    @inline(__always)
     @_optimize(speed)
     private func writeRows(
         _ group: Int, _ summary: GroupSummary, _ estimator: BaselineEstimator, baseline: Double,
@@ -207,10 +212,50 @@ public struct BatchEstimation {
             return writeLeaveOneOut(group, summary, estimator, baseline: baseline, to: advantages)
         }
         let divisor = scaling.divisor(of: summary)
+        if summary.areEnds {
+            let (low, high) = self.summary.ends
+            return writeEnds(
+                start, end, low: (low - baseline) / divisor, high: (high - baseline) / divisor, to: advantages)
+        }
         var position = start
         while position < end {
             let row = grouping.row(at: position)
             advantages.write(batch.isCounted(row) ? (batch.rewards[row] - baseline) / divisor : 0, at: row)
+            position &+= 1
+        }
+    }
+
+    /// Of a group whose counted rewards are ends of the interval, and which advantage goes with each.
+    @_optimize(speed)
+    @inline(never)
+    private func writeEnds(_ start: Int, _ end: Int, low: Double, high: Double, to advantages: AdvantageColumn) {
+        let success = summary.ends.high
+        if case .single(let rewards) = batch.rewards, case .single(let target) = advantages,
+            summary.grouping.rows == nil && batch.mask == nil
+        {
+            let limit = Double(Float.greatestFiniteMagnitude)
+            let ofLow = SIMD4(repeating: Float(max(-limit, min(low, limit))))
+            let ofHigh = SIMD4(repeating: Float(max(-limit, min(high, limit))))
+            let successes = SIMD4(repeating: Float(success))
+            var row = start
+            while row &+ 4 <= end {
+                let four = UnsafeRawPointer(rewards + row).loadUnaligned(as: SIMD4<Float>.self)
+                var found = ofLow
+                found.replace(with: ofHigh, where: four .== successes)
+                UnsafeMutableRawPointer(target + row).storeBytes(of: found, as: SIMD4<Float>.self)
+                row &+= 4
+            }
+            while row < end {
+                target[row] = rewards[row] == successes[0] ? ofHigh[0] : ofLow[0]
+                row &+= 1
+            }
+            return
+        }
+        var position = start
+        while position < end {
+            let row = summary.grouping.row(at: position)
+            let advantage = batch.rewards[row] == success ? high : low
+            advantages.write(batch.isCounted(row) ? advantage : 0, at: row)
             position &+= 1
         }
     }
@@ -238,6 +283,19 @@ public struct BatchEstimation {
             estimator: estimator, summary: summary,
             middle: self.summary.middles.map { $0[group] },
             success: batch.rewards.rounded(options.interval.high))
+        if summary.areEnds && options.scale != .group {
+            // An end that does not occur has no others that it could be compared with.
+            func advantage(_ reward: Double, _ occurs: Bool) -> Double {
+                if !occurs { return 0 }
+                let value = otherGroups == nil ? others.value(without: reward) : baseline
+                return (reward - value) / scaling.divisor(of: summary)
+            }
+            let (low, high) = self.summary.ends
+            let start = grouping.start(group)
+            return writeEnds(
+                start, start &+ grouping.size(group), low: advantage(low, summary.successes < summary.count),
+                high: advantage(high, summary.successes > 0), to: advantages)
+        }
         var position = grouping.start(group)
         let end = position &+ grouping.size(group)
         while position < end {

@@ -17,6 +17,8 @@ struct BatchSummary {
     private let needsSquares: Bool
     /// What a counted reward must lie in.
     private let accepted: ClosedRange<Double>
+    /// The ends of the interval in the precision of the rewards; NaN where groups are not told by them alone.
+    let ends: (low: Double, high: Double)
 
     static func workspaceSize(rowCount: Int, groupCount: Int?, rule: BaselineRule, hasWeights: Bool) -> Int {
         let grouping = groupCount == nil ? Grouping.workspaceSize(rowCount: rowCount) : 0
@@ -38,6 +40,11 @@ struct BatchSummary {
         self.options = options
         self.needsSquares = needsSquares
         accepted = options.acceptedRewards
+        // -0.0 becomes 0.0.
+        let low = batch.rewards.rounded(options.interval.low) + 0
+        let high = batch.rewards.rounded(options.interval.high) + 0
+        let tell = batch.weights == nil && options.rule != .median && accepted ~= low && accepted ~= high
+        ends = tell ? (low, high) : (.nan, .nan)
         switch batch.groups {
         case .ids(let ids):
             grouping = try Grouping(ids: ids, rowCount: batch.rowCount, workspace: &workspace)
@@ -52,9 +59,18 @@ struct BatchSummary {
         weights = batch.weights == nil ? nil : try workspace.take(GroupWeights.self, count: grouping.groupCount)
         scratchWeights = batch.weights == nil ? scratch : try workspace.take(Double.self, count: grouping.largestGroup)
         weightUnit = batch.commonWeight
+        // So many more groups in a row may hold other rewards than ends before nobody looks any more.
+        var patience = ends.low.isNaN ? 0 : 16
         var group = 0
         while group < grouping.groupCount {
-            try summarize(group)
+            if patience == 0 {
+                try summarize(group)
+            } else if try summarizeByEnds(group) {
+                patience = 16
+            } else {
+                patience &-= 1
+                try summarize(group)
+            }
             group &+= 1
         }
         if batch.weights != nil { scaleUnits() }
@@ -129,6 +145,40 @@ struct BatchSummary {
         if needsSquares && !groups[group].constant {
             groups[group].sumOfSquares = squaredDeviations(scratch, count: count, mean: groups[group].mean)
         }
+    }
+
+    /// Summarises a group whose counted rewards all are ends of the interval: how many of each says everything. Else, and
+    /// where nothing counts, false.
+    @_optimize(speed)
+    @inline(never)
+    private func summarizeByEnds(_ group: Int) throws(Failure) -> Bool {
+        let start = grouping.start(group)
+        let size = grouping.size(group)
+        var counts = (lows: 0, highs: 0, counted: size)
+        if grouping.rows == nil && batch.mask == nil {
+            switch batch.rewards {
+            case .single(let rewards): counts = rewards.countingEnds(start, size, ends.low, ends.high)
+            case .double(let rewards): counts = rewards.countingEnds(start, size, ends.low, ends.high)
+            }
+        } else {
+            counts.counted = 0
+            var position = start
+            while position < start &+ size {
+                let row = grouping.row(at: position)
+                if batch.isCounted(row) {
+                    let reward = batch.rewards[row]
+                    counts.lows &+= reward == ends.low ? 1 : 0
+                    counts.highs &+= reward == ends.high ? 1 : 0
+                    counts.counted &+= 1
+                }
+                position &+= 1
+            }
+        }
+        // Where both ends are the same number every reward counts twice.
+        if counts.counted == 0 || counts.lows &+ counts.highs != counts.counted { return false }
+        groups[group] = GroupSummary(
+            lows: counts.lows, highs: counts.highs, ends: ends, prior: try prior(of: group), needsSquares: needsSquares)
+        return true
     }
 
     /// Copies the counted rewards of a group to `scratch` and checks them.
@@ -264,6 +314,11 @@ struct BatchSummary {
         if case .offsets = batch.groups { return try checkedPrior(at: group) }
         let start = grouping.start(group)
         let end = start &+ grouping.size(group)
+        if grouping.rows == nil && batch.mask == nil && batch.strengths == nil && start < end
+            && priors.areSame(from: start, to: end)
+        {
+            return try checkedPrior(at: start)
+        }
         var position = start
         while position < end && !batch.isCounted(grouping.row(at: position)) { position &+= 1 }
         let first = grouping.row(at: position < end ? position : start)
@@ -314,4 +369,79 @@ func squaredDeviations(_ rewards: UnsafeMutablePointer<Double>, count: Int, mean
         position &+= 1
     }
     return reproducibleSum(rewards, count: count)
+}
+
+extension UnsafePointer where Pointee == Double {
+    /// Whether neighbours agree in every bit.
+    @inline(__always)
+    fileprivate func areSame(from start: Int, to end: Int) -> Bool {
+        let first = SIMD4(repeating: self[start].bitPattern)
+        var differences = SIMD4<UInt64>(repeating: 0)
+        var index = start
+        while index &+ 4 <= end {
+            differences |= UnsafeRawPointer(self + index).loadUnaligned(as: SIMD4<UInt64>.self) ^ first
+            index &+= 4
+        }
+        var rest = (differences[0] | differences[1]) | (differences[2] | differences[3])
+        while index < end {
+            rest |= self[index].bitPattern ^ first[0]
+            index &+= 1
+        }
+        return rest == 0
+    }
+}
+
+extension UnsafePointer where Pointee == Float {
+    /// How many of neighbours equal each of two numbers.
+    @inline(__always)
+    fileprivate func countingEnds(_ start: Int, _ count: Int, _ low: Double, _ high: Double) -> (
+        lows: Int, highs: Int, counted: Int
+    ) {
+        let lowest = SIMD4(repeating: Float(low))
+        let highest = SIMD4(repeating: Float(high))
+        // A mask is -1 where it holds.
+        var lows = SIMD4<Int32>(repeating: 0)
+        var highs = SIMD4<Int32>(repeating: 0)
+        var index = start
+        while index &+ 4 <= start &+ count {
+            let four = UnsafeRawPointer(self + index).loadUnaligned(as: SIMD4<Float>.self)
+            lows &-= unsafeBitCast(four .== lowest, to: SIMD4<Int32>.self)
+            highs &-= unsafeBitCast(four .== highest, to: SIMD4<Int32>.self)
+            index &+= 4
+        }
+        while index < start &+ count {
+            lows[0] &+= self[index] == lowest[0] ? 1 : 0
+            highs[0] &+= self[index] == highest[0] ? 1 : 0
+            index &+= 1
+        }
+        return (
+            Int((lows[0] &+ lows[1]) &+ (lows[2] &+ lows[3])), Int((highs[0] &+ highs[1]) &+ (highs[2] &+ highs[3])),
+            count
+        )
+    }
+}
+
+extension UnsafePointer where Pointee == Double {
+    /// The same of doubles.
+    @inline(__always)
+    fileprivate func countingEnds(_ start: Int, _ count: Int, _ low: Double, _ high: Double) -> (
+        lows: Int, highs: Int, counted: Int
+    ) {
+        let lowest = SIMD2(repeating: low)
+        let highest = SIMD2(repeating: high)
+        var lows = SIMD2<Int64>(repeating: 0)
+        var highs = SIMD2<Int64>(repeating: 0)
+        var index = start
+        while index &+ 2 <= start &+ count {
+            let two = UnsafeRawPointer(self + index).loadUnaligned(as: SIMD2<Double>.self)
+            lows &-= unsafeBitCast(two .== lowest, to: SIMD2<Int64>.self)
+            highs &-= unsafeBitCast(two .== highest, to: SIMD2<Int64>.self)
+            index &+= 2
+        }
+        if index < start &+ count {
+            lows[0] &+= self[index] == low ? 1 : 0
+            highs[0] &+= self[index] == high ? 1 : 0
+        }
+        return (Int(lows[0] &+ lows[1]), Int(highs[0] &+ highs[1]), count)
+    }
 }

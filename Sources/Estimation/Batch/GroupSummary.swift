@@ -16,15 +16,16 @@ public struct GroupSummary {
     public var sumOfSquares: Double
     /// All counted rewards are equal (exact equality decides, never a small deviation). True for one reward.
     public var constant: Bool
-    /// Rewards equal to the upper end of the interval.
+    /// Rewards equal to the upper end of the interval, where a rule asks or where all are ends of it.
     public var successes: Int
+    /// All counted rewards are known to be ends of the interval, in their own precision.
+    var areEnds = false
     public var prior: Prior
 
     static func empty(prior: Prior) -> GroupSummary {
         GroupSummary(
             count: 0, effectiveCount: 0, unit: 0, sumHigh: 0, sumLow: 0, mean: .nan, sumOfSquares: 0, constant: false,
-            successes: 0,
-            prior: prior)
+            successes: 0, prior: prior)
     }
 
     /// Mean of the other rewards of the group, without `reward`. Needs count >= 2.
@@ -77,5 +78,31 @@ extension GroupSummary {
         sumLow = sum.low
         constant = range.smallest == range.largest
         mean = constant ? range.smallest : sum.value / Double(count)
+    }
+
+    /// - Parameters: so many rewards of each end, at least one.
+    init(lows: Int, highs: Int, ends: (low: Double, high: Double), prior: Prior, needsSquares: Bool) {
+        self = .empty(prior: prior)
+        count = lows &+ highs
+        effectiveCount = Double(count)
+        unit = 1
+        areEnds = true
+        successes = highs
+        constant = lows == 0 || highs == 0
+        let smallest = lows > 0 ? ends.low : ends.high
+        let largest = highs > 0 ? ends.high : ends.low
+        var sum = ReproducibleSum(count: count, largest: max(smallest.magnitude, largest.magnitude))
+        sum.add(smallest, times: Double(lows > 0 ? lows : highs))
+        if !constant { sum.add(largest, times: Double(highs)) }
+        sumHigh = sum.high
+        sumLow = sum.low
+        mean = constant ? smallest : sum.value / effectiveCount
+        if constant || !needsSquares { return }
+        let low = (smallest - mean) * (smallest - mean)
+        let high = (largest - mean) * (largest - mean)
+        var squares = ReproducibleSum(count: count, largest: max(low, high))
+        squares.add(low, times: Double(lows))
+        squares.add(high, times: Double(highs))
+        sumOfSquares = squares.value
     }
 }

@@ -58,7 +58,9 @@ struct AreaRegression {
         let first = equallyWeighted(variance: 0)
         let meanVariance = rewardVariance * first.moments.inverseCount / first.moments.groups
         let start = max(0, squaredResiduals(first.line, variance: 0, isWeighted: false) / freedom - meanVariance)
-        if rewardVariance <= 0 || allCountsEqual { return equallyWeighted(variance: start) }
+        if rewardVariance <= 0 || allCountsEqual {
+            return Fit(line: first.line, variance: start, moments: first.moments)
+        }
         return weighted(variance: root(start: start, freedom: freedom, scale: meanVariance))
     }
 
@@ -74,7 +76,9 @@ struct AreaRegression {
     /// The common variance, by false position with the Illinois rule (Dowell and Jarratt 1971) in a bracket.
     private func root(start: Double, freedom: Double, scale: Double) -> Double {
         func excess(_ variance: Double) -> Double {
-            squaredResiduals(weighted(variance: variance).line, variance: variance, isWeighted: true) - freedom
+            weigh(variance: variance)
+            let line = lineMoments().line(ridge: ridge, hasSlope: hasSlope)
+            return squaredResiduals(line, variance: variance, isWeighted: true) - freedom
         }
         var low = 0.0
         var excessLow = excess(0)
@@ -116,19 +120,25 @@ struct AreaRegression {
     }
 
     /// sum_i residual_i^2, each over (variance + v_i) where weighted.
+    @_optimize(speed)
     @inline(never)
     private func squaredResiduals(_ line: RegressionLine, variance: Double, isWeighted: Bool) -> Double {
+        let (means, priors, inverseCounts, terms) = (means, priors, inverseCounts, terms)
+        let (intercept, slope, rewardVariance) = (line.intercept, line.slope, rewardVariance)
         var index = 0
         while index < count {
-            let residual = means[index] - line.intercept - line.slope * priors[index]
-            let scatter = isWeighted ? variance + rewardVariance * inverseCounts[index] : 1
-            terms[index] = residual * residual / scatter
+            let residual = means[index] - intercept - slope * priors[index]
+            terms[index] = residual * residual
+            index &+= 1
+        }
+        index = isWeighted ? 0 : count
+        while index < count {
+            terms[index] /= variance + rewardVariance * inverseCounts[index]
             index &+= 1
         }
         return reproducibleSum(terms, count: count)
     }
 
-    @inline(never)
     private func equallyWeighted(variance: Double) -> Fit {
         var index = 0
         while index < count {
@@ -138,9 +148,16 @@ struct AreaRegression {
         return fit(variance: variance)
     }
 
-    /// Weights 1 / (variance + v_i), scaled to mean 1.
-    @inline(never)
     private func weighted(variance: Double) -> Fit {
+        weigh(variance: variance)
+        return fit(variance: variance)
+    }
+
+    /// Weights 1 / (variance + v_i), scaled to mean 1.
+    @_optimize(speed)
+    @inline(never)
+    private func weigh(variance: Double) {
+        let (weights, inverseCounts, terms, rewardVariance) = (weights, inverseCounts, terms, rewardVariance)
         var index = 0
         while index < count {
             terms[index] = 1 / (variance + rewardVariance * inverseCounts[index])
@@ -152,33 +169,57 @@ struct AreaRegression {
             weights[index] = scale * terms[index]
             index &+= 1
         }
-        return fit(variance: variance)
     }
 
-    @inline(never)
     private func fit(variance: Double) -> Fit {
-        var moments = RegressionMoments()
+        var moments = lineMoments()
         if count > 0 {
-            moments.groups = Double(count)
-            moments.inverseCount = weightedProducts(inverseCounts, 0, nil, 0)
-            moments.meanPrior = weightedProducts(priors, 0, nil, 0) / moments.groups
-            moments.meanReward = weightedProducts(means, 0, nil, 0) / moments.groups
-            moments.priorPrior = weightedProducts(priors, moments.meanPrior, priors, moments.meanPrior)
-            moments.priorReward = weightedProducts(priors, moments.meanPrior, means, moments.meanReward)
+            moments.inverseCount = weightedSum(inverseCounts)
             moments.rewardReward = weightedProducts(means, moments.meanReward, means, moments.meanReward)
         }
         return Fit(line: moments.line(ridge: ridge, hasSlope: hasSlope), variance: variance, moments: moments)
     }
 
-    /// sum_i weight_i (first_i - a) (second_i - b); without `second` its factor is 1.
+    /// What the line needs of the moments.
     @inline(never)
-    private func weightedProducts(
-        _ first: UnsafeMutablePointer<Double>, _ a: Double, _ second: UnsafeMutablePointer<Double>?, _ b: Double
-    ) -> Double {
+    private func lineMoments() -> RegressionMoments {
+        var moments = RegressionMoments()
+        if count > 0 {
+            moments.groups = Double(count)
+            moments.meanReward = weightedSum(means) / moments.groups
+            // Without a slope the priors are all 0.
+            if hasSlope {
+                moments.meanPrior = weightedSum(priors) / moments.groups
+                moments.priorPrior = weightedProducts(priors, moments.meanPrior, priors, moments.meanPrior)
+                moments.priorReward = weightedProducts(priors, moments.meanPrior, means, moments.meanReward)
+            }
+        }
+        return moments
+    }
+
+    /// sum_i weight_i value_i
+    @_optimize(speed)
+    @inline(never)
+    private func weightedSum(_ values: UnsafeMutablePointer<Double>) -> Double {
+        let (weights, terms) = (weights, terms)
         var index = 0
         while index < count {
-            let factor = second.map { $0[index] - b } ?? 1
-            terms[index] = weights[index] * (first[index] - a) * factor
+            terms[index] = weights[index] * values[index]
+            index &+= 1
+        }
+        return reproducibleSum(terms, count: count)
+    }
+
+    /// sum_i weight_i (first_i - a) (second_i - b)
+    @_optimize(speed)
+    @inline(never)
+    private func weightedProducts(
+        _ first: UnsafeMutablePointer<Double>, _ a: Double, _ second: UnsafeMutablePointer<Double>, _ b: Double
+    ) -> Double {
+        let (weights, terms) = (weights, terms)
+        var index = 0
+        while index < count {
+            terms[index] = weights[index] * (first[index] - a) * (second[index] - b)
             index &+= 1
         }
         return reproducibleSum(terms, count: count)

@@ -59,21 +59,32 @@ struct MixtureFit {
     }
 
     /// Adds the groups to the counts of their components. Starts from the weights that the earlier counts amount to.
+    ///
+    /// The sum of the shares must not depend on the order of the groups: it is that of `ReproducibleSum`, whose pieces are
+    /// added here as whole numbers. A cut plus a piece is a number whose last bit is the unit of the pieces, so that the sum
+    /// of the bits says the sum of the pieces.
     @_optimize(speed)
     private func maximise(
         _ counts: UnsafeMutablePointer<SIMD2<Double>>, _ likelihoods: UnsafePointer<SIMD2<Double>>, groups: Int,
         pairs: Int
     ) {
         let weights = scratch
-        let high = scratch + MixtureComponents.withPrior
+        let high = UnsafeMutableRawPointer(scratch + MixtureComponents.withPrior).assumingMemoryBound(
+            to: SIMD2<UInt64>.self)
         let low = high + MixtureComponents.withPrior
         let cuts = ReproducibleSum(count: groups, largest: 2)
+        let firstCut = SIMD2(repeating: cuts.firstCut)
+        let secondCut = SIMD2(repeating: cuts.secondCut)
         var iteration = 0
         while iteration <= MixtureFit.iterations {
             // Weights need not sum to 1 here: a group's shares are divided by their sum.
             var pair = 0
             while pair < pairs {
-                let found = iteration == 0 ? SIMD2<Double>(repeating: 0) : high[pair] + low[pair]
+                let found =
+                    iteration == 0
+                    ? SIMD2<Double>(repeating: 0)
+                    : MixtureFit.sum(high[pair], of: cuts.firstCut, count: groups)
+                        + MixtureFit.sum(low[pair], of: cuts.secondCut, count: groups)
                 weights[pair] = counts[pair] + found + Mixture.pseudoCount
                 if iteration == MixtureFit.iterations { counts[pair] += found }
                 high[pair] = SIMD2(repeating: 0)
@@ -93,11 +104,11 @@ struct MixtureFit {
                 let scale = 1 / (total[0] + total[1])
                 pair = 0
                 while pair < pairs {
-                    // The sum of the shares must not depend on the order of the groups.
                     let share = weights[pair] * likelihood[pair] * scale
-                    let coarse = (share + cuts.firstCut) - cuts.firstCut
-                    high[pair] += coarse
-                    low[pair] += ((share - coarse) + cuts.secondCut) - cuts.secondCut
+                    let coarse = share + firstCut
+                    let fine = (share - (coarse - firstCut)) + secondCut
+                    high[pair] &+= unsafeBitCast(coarse, to: SIMD2<UInt64>.self)
+                    low[pair] &+= unsafeBitCast(fine, to: SIMD2<UInt64>.self)
                     pair &+= 1
                 }
                 likelihood += MixtureComponents.withPrior
@@ -105,5 +116,11 @@ struct MixtureFit {
             }
             iteration &+= 1
         }
+    }
+
+    /// What the pieces add up to, of `count` sums of a piece and a cut.
+    private static func sum(_ bits: SIMD2<UInt64>, of cut: Double, count: Int) -> SIMD2<Double> {
+        let pieces = bits &- SIMD2(repeating: UInt64(truncatingIfNeeded: count) &* cut.bitPattern)
+        return SIMD2(Double(Int64(bitPattern: pieces[0])), Double(Int64(bitPattern: pieces[1]))) * cut.ulp
     }
 }

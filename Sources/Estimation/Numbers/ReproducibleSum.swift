@@ -42,22 +42,61 @@ public struct ReproducibleSum {
         high += coarse
         low += (rest + secondCut) - secondCut
     }
+
+    /// Pieces with the same cuts.
+    @inline(__always)
+    fileprivate mutating func add(high: Double, low: Double) {
+        self.high += high
+        self.low += low
+    }
+
+    /// The same as adding the term so often: the pieces' sums are exact.
+    @inline(__always)
+    mutating func add(_ term: Double, times: Double) {
+        let coarse = (term + firstCut) - firstCut
+        let rest = term - coarse
+        high += coarse * times
+        low += ((rest + secondCut) - secondCut) * times
+    }
 }
 
 /// The reproducible sum of an array.
 @_optimize(speed)
+@inline(never)
 public func reproducibleSum(_ terms: UnsafePointer<Double>, count: Int) -> Double {
-    var largest = 0.0
+    // Four at a time: the pieces' sums are exact, so that it does not matter which go together.
+    let fours = count & ~3
+    let magnitude = SIMD4<UInt64>(repeating: .max &>> 1)
+    var most = SIMD4<Double>(repeating: 0)
     var index = 0
+    while index < fours {
+        let four = UnsafeRawPointer(terms + index).loadUnaligned(as: SIMD4<UInt64>.self) & magnitude
+        let size = unsafeBitCast(four, to: SIMD4<Double>.self)
+        most.replace(with: size, where: most .< size)
+        index &+= 4
+    }
+    var largest = max(max(most[0], most[1]), max(most[2], most[3]))
     while index < count {
         largest = max(largest, terms[index].magnitude)
         index &+= 1
     }
     var sum = ReproducibleSum(count: count, largest: largest)
+    let firstCut = SIMD4(repeating: sum.firstCut)
+    let secondCut = SIMD4(repeating: sum.secondCut)
+    var high = SIMD4<Double>(repeating: 0)
+    var low = SIMD4<Double>(repeating: 0)
     index = 0
+    while index < fours {
+        let four = UnsafeRawPointer(terms + index).loadUnaligned(as: SIMD4<Double>.self)
+        let coarse = (four + firstCut) - firstCut
+        high += coarse
+        low += ((four - coarse) + secondCut) - secondCut
+        index &+= 4
+    }
     while index < count {
         sum.add(terms[index])
         index &+= 1
     }
+    sum.add(high: (high[0] + high[1]) + (high[2] + high[3]), low: (low[0] + low[1]) + (low[2] + low[3]))
     return sum.value
 }
