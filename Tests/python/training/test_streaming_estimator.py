@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import v05
+from v05._core.rules import RULES
 from v05.training.streaming_estimator import StreamingEstimator
 
 
@@ -40,6 +41,28 @@ def test_calibrated_with_the_history_by_the_formula():
         running.update(rewards, ids, prior)
         history.record([key] * len(rewards), rewards)
     assert estimator.steps == 200 and estimator.calibration.updates == 200
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_as_advantages_has_it(rule):
+    """From what was learnt of earlier groups, masked rollouts and such without reward among them."""
+    estimator, generator = quiet(rule=rule), np.random.default_rng(11)
+    for number, (key, rewards) in enumerate(groups(12, count=60)):
+        mask = generator.random(len(rewards)) < 0.8 if number % 3 == 0 else None
+        value, strength = estimator.predict([key])
+        models = {RULES[rule].learns: estimator.calibration} if RULES[rule].learns else {}
+        expected = v05.advantages(
+            rewards,
+            np.zeros(len(rewards), np.int64),
+            value.repeat(len(rewards)),
+            prior_strength=strength.repeat(len(rewards)),
+            rule=rule,
+            leave_one_out=True,
+            mask=mask,
+            **models,
+        )
+        np.testing.assert_array_equal(estimator.group(rewards, key, mask=mask), expected)
+    assert estimator.calibration.updates == estimator.steps == 60
 
 
 def test_the_order_of_groups_does_not_matter_without_a_calibration():

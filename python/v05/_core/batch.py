@@ -1,5 +1,6 @@
 """The arguments of an estimation, checked for kind and shape and laid out for the core."""
 
+import functools
 from collections.abc import Callable
 from ctypes import byref
 from typing import Any
@@ -91,8 +92,9 @@ def default_options() -> c.EstimationOptions:
     return options
 
 
+@functools.cache
 def options_of_rule(rule: str) -> c.EstimationOptions:
-    """The defaults but for the rule."""
+    """The defaults but for the rule; to read only."""
     options = default_options()
     options.rule = c.RULES[rule]
     return options

@@ -129,8 +129,11 @@ class Running(Checkpointed):
         call(getattr(library, f"v05_{self._name}_{name}"), byref(struct), *arguments)
 
     def _update(self, rewards, groups, prior, mask, weights=None):
+        self.add(PreparedBatch(rewards, groups, prior, mask, self.reward_range, weights=weights))
+
+    def add(self, batch: PreparedBatch) -> None:
+        """Adds a batch that is prepared."""
         with self._lock:
-            batch = PreparedBatch(rewards, groups, prior, mask, self.reward_range, weights=weights)
             updated = self._struct_type.from_buffer_copy(self._struct)
             function = getattr(library, f"v05_{self._name}_update")
             options = options_of_rule(self._sized_by)

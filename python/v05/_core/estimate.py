@@ -170,11 +170,34 @@ def advantages(
         level=level,
         check_fit=check_fit,
     )
+    return _prepared_advantages(batch, options, first)
+
+
+def _prepared_advantages(batch, options, first):
     result = batch.rewards.output()
     struct = c.Estimate()
-    setattr(struct, "advantages_f32" if batch.rewards.single else "advantages_f64", result.ctypes.data)
+    setattr(struct, "advantages_f32" if batch.rewards.single else "advantages_f64", address(result))
     batch.call_with_scratch(library.v05_baseline_estimate, options, first, (byref(struct),))
     return batch.rewards.like_original(result)
+
+
+def advantages_of(
+    batch: PreparedBatch,
+    calibration: Calibration | RunningCalibration | None = None,
+    mixture: Mixture | RunningMixture | None = None,
+    *,
+    reward_range: tuple[float, float],
+    **options: Any,
+) -> np.ndarray:
+    """`advantages` of a batch that is prepared, for who looks at it again. options: all others of `advantages` but
+    those that are left at their default."""
+
+    def made():
+        return estimation_options(reward_range, **{"check_fit": True} | options)
+
+    struct = kept_options(("prepared", reward_range, *options.items()), made) or made()
+    models = calibration_struct(calibration, reward_range), mixture_struct(mixture, reward_range)
+    return _prepared_advantages(batch, struct, (byref(batch.struct), byref(struct), *models))
 
 
 def _quick_advantages(rewards, groups, prior, *arguments):

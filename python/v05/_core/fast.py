@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import prototypes as c
+from .arrays import address
 from .library import library
 from .scratch import Scratch, put_back, take, workspace_size
 
@@ -50,7 +51,7 @@ def advantages(rewards: Any, groups: Any, prior: Any, options: c.EstimationOptio
         single = rewards.dtype is _FLOAT32
         if rewards.ndim != 1 or not single and rewards.dtype is not _FLOAT64 or not _is_behaved(rewards):
             return None
-        count, values = rewards.size, _array_address(rewards)
+        count, values = rewards.size, address(rewards)
     else:
         if kind is not getattr(torch, "Tensor", None):
             return None
@@ -65,7 +66,7 @@ def advantages(rewards: Any, groups: Any, prior: Any, options: c.EstimationOptio
 
     if kind is np.ndarray:
         result = np.empty_like(rewards)
-        output = _array_address(result)
+        output = address(result)
     else:
         result = torch.empty_like(rewards)
         output = result.data_ptr()
@@ -110,7 +111,7 @@ def _address(value: Any, count: int, dtype: np.dtype, torch: Any, name: str) -> 
     kind = type(value)
     if kind is np.ndarray:
         if value.dtype is dtype and value.shape == (count,) and _is_behaved(value):
-            return _array_address(value)
+            return address(value)
     elif kind is getattr(torch, "Tensor", None):
         if (
             value.dtype is getattr(torch, name)
@@ -120,7 +121,3 @@ def _address(value: Any, count: int, dtype: np.dtype, torch: Any, name: str) -> 
         ):
             return value.data_ptr()
     return None
-
-
-def _array_address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]

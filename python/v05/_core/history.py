@@ -45,6 +45,7 @@ class History(Handle):
     __module__ = "v05"
 
     _name = "history"
+    _range: tuple[float, float] | None = None  # of the handle, asked for once
 
     def __init__(
         self,
@@ -79,9 +80,18 @@ class History(Handle):
     @property
     def reward_range(self) -> tuple[float, float]:
         """(lo, hi) of the rewards."""
-        options = c.HistoryOptions()
-        self._call("inspect", byref(options))
-        return options.reward_low, options.reward_high
+        with self._lock:
+            self._check_open()
+            if self._range is None:
+                options = c.HistoryOptions()
+                self._call("inspect", byref(options))
+                self._range = options.reward_low, options.reward_high
+            return self._range
+
+    def _adopt(self, handle):
+        with self._lock:
+            super()._adopt(handle)
+            self._range = None
 
     def predict(self, keys: Keys, *, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """(value, strength) of each key: two (n,) float64 arrays. A key never recorded has the level of all prompts;

@@ -13,12 +13,15 @@ from .runs import is_object_array, object_runs
 from .types import Keys
 
 _KINDS = str, bytes, int, np.integer
+_INT64 = np.dtype(np.int64)
 #: Few enough for their copies to lie in memory that is not fresh.
 _TEXTS_A_CALL = 256
 
 
 def key_array(keys: Any) -> np.ndarray:
     """Keys as int64: integers as they are, strings hashed."""
+    if type(keys) is np.ndarray and keys.dtype is _INT64 and keys.ndim == 1 and keys.flags.c_contiguous:
+        return keys
     if is_tensor(keys) or isinstance(keys, np.ndarray) and keys.dtype.kind in "iu":
         array = to_numpy(keys, "keys")
         if array.dtype.kind not in "iu" or array.ndim != 1:
@@ -116,7 +119,10 @@ def _hash(texts: list, keys: np.ndarray) -> None:
         parts = [key.encode("utf-8", "surrogatepass") if isinstance(key, str) else bytes(key) for key in texts]
         data = b"".join(parts)
     offsets = np.zeros(len(parts) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)), out=offsets[1:])
+    if len(parts) == 1:
+        offsets[1] = len(parts[0])
+    else:
+        np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)), out=offsets[1:])
     if offsets[-1] != len(data):
         raise TypeError("got a string of another length than it says")
     call(library.v05_key_hashes, data, address(offsets), len(parts), address(keys))

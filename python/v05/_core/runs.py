@@ -19,6 +19,8 @@ def is_object_array(values: Any) -> bool:
 def object_runs(values: list | np.ndarray) -> tuple[list, np.ndarray]:
     """(objects, lengths): the entries of a list or array of objects or strings, each run of the same one once, and the
     rows of each run. Equal entries in different objects may be runs of their own."""
+    if type(values) is list and len(values) == 1:
+        return values, np.ones(1, np.int64)
     array = values if isinstance(values, np.ndarray) else np.fromiter(values, object, len(values))
     array = np.ascontiguousarray(array)
     compared = np.frombuffer(array, np.intp) if array.dtype.kind == "O" else array  # where the objects lie

@@ -691,6 +691,8 @@ def _scored(rewards, mask, weights=None, squared_norms=None):
     if rewards.ndim != 1:
         raise InvalidArgument(f"rewards must have one dimension (rollouts), got shape {rewards.shape}")
     mask = mask_rows(mask, len(rewards))
+    if mask is weights is squared_norms is None and (np.abs(rewards) <= _LARGEST_REWARD).all():  # NaN is not
+        return _Rollouts(rewards, None, np.ones(len(rewards), bool), 0)
     asked = np.ones(len(rewards), bool) if mask is None else mask.astype(bool)
     counted = asked & ~np.isnan(rewards)
     bad = np.flatnonzero(counted & ~(np.abs(rewards) <= _LARGEST_REWARD))

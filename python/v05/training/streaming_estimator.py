@@ -8,10 +8,11 @@ import numpy as np
 
 from .._core.arguments import integer
 from .._core.arrays import listed
-from .._core.estimate import advantages, estimate
-from .._core.keys import BatchKeys
+from .._core.batch import PreparedBatch
+from .._core.estimate import advantages_of, estimate
 from .._core.types import Numbers, OptionalNumbers
 from ..errors import InvalidArgument
+from ..priors.sources import source_after
 from .advantage_estimator import AdvantageEstimator, _Rollouts
 from .stored_estimator import StoredEstimator
 
@@ -97,19 +98,46 @@ class StreamingEstimator(StoredEstimator):
             said["unscored"] = "a rollout has no reward (None or NaN): such ones count nowhere and their advantage is 0"
         state = self._ranged(state, rollouts, said)
         value, strength = self._predict(state, keys, prompts, column, said)
-        same, prior = np.zeros(count, np.int64), value.repeat(count)
-        found = np.asarray(self._estimate(state, advantages, rollouts, same, prior, strength.repeat(count)))
+        batch = self._prepared(state, rollouts, value)
+        found = self._advantages(state, rollouts, batch, value, strength)
         calibration, source = state.calibration, state.source
         if state.reward_range is not None and (self._rule.bounded or self._bounded(state, rollouts)):
-            calibration = self._calibration_after(state, rollouts, same, prior)
-            repeated = BatchKeys(keys.listed * count)
-            source = self._source_after(state, rollouts, repeated, prompts and prompts * count)
+            calibration = copy.copy(calibration)
+            calibration.add(batch)
+            key = keys.of(source)
+            source = source_after(
+                source,
+                key.repeat(count) if isinstance(key, np.ndarray) else key * count,
+                prompts and prompts * count,
+                rollouts.rewards,
+                rollouts.mask,
+                state.steps,
+                rollouts.weights,
+            )
         after = dataclasses.replace(state, source=source, calibration=calibration, steps=state.steps + 1)
         seen = [*self._window, (rollouts, float(value[0]))]
         if len(seen) < self.every:
             return _Group(found, seen), after
         together, metrics, noise = self._report_of(state, seen, said)
         return _Group(found, [], together, metrics), dataclasses.replace(after, metrics=metrics, noise=noise)
+
+    def _prepared(self, state, rollouts, value, strength=None):
+        """The rollouts of one group as the core reads them. value, strength: (1,) or None."""
+        count, weights = len(rollouts.rewards), rollouts.weights
+        group, interval = np.zeros(count, np.int64), state.reward_range or (0.0, 1.0)
+        prior, strength = (None if each is None else each.repeat(count) for each in (value, strength))
+        return PreparedBatch(rollouts.rewards, group, prior, rollouts.mask, interval, strength, weights)
+
+    def _advantages(self, state, rollouts, batch, value, strength):
+        """As `_estimate` gives them, from the batch that the calibration is updated with where the rule sees no more
+        and no less."""
+        if self.rule == "discounted_beta":
+            batch = self._prepared(state, rollouts, value, strength)
+        elif not self._rule.uses_prior:
+            batch = self._prepared(state, rollouts, None)
+        models = {} if self._rule.learns is None else {self._rule.learns: state.calibration}
+        options = self._options | {"rule": self.rule, "reward_range": state.reward_range or (0.0, 1.0)}
+        return advantages_of(batch, **models, **options)
 
     def _report_of(self, state, seen, said):
         """The Estimate of groups as if they were one batch, their metrics, and the GradientNoise with them."""
