@@ -79,15 +79,7 @@ public func v05_history_predict(
         let step = try History.checkedStep(step)
         if count == 0 { return }
         guard let keys else { throw Failure(.nullPointer, "keys must not be NULL") }
-        var found = handle.pointee.predict(keys[0], step: step)
-        var index = 0
-        while index < count {
-            // The rollouts of a prompt mostly lie side by side.
-            if index > 0 && keys[index] != keys[index &- 1] { found = handle.pointee.predict(keys[index], step: step) }
-            values?[index] = found.value
-            strengths?[index] = found.strength
-            index &+= 1
-        }
+        handle.pointee.predict(keys, count: count, step: step, values: values, strengths: strengths)
     }
 }
 

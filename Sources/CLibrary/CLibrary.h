@@ -1,5 +1,6 @@
 /* The few functions of the C library that v05 calls: memory for scratch space, digits for messages, a logarithm. And what
- * Swift cannot say: lanes of one type made lanes of another, whether any bit of several lanes is set, what the processor has. */
+ * Swift cannot say: lanes of one type made lanes of another, whether any bit of several lanes is set, what is read
+ * soon, what the processor has. */
 #ifndef V05_CLIBRARY_H
 #define V05_CLIBRARY_H
 
@@ -21,6 +22,9 @@
     static inline int v05_any_bit_of_##name(v05_##name##_words lanes) { return __builtin_reduce_or(lanes) != 0; }
 V05_LANES(uint32_t, 32, 8, eight)
 V05_LANES(uint64_t, 64, 4, four)
+
+/* Memory that is read soon comes closer meanwhile. */
+static inline void v05_prefetch(const void *memory) { __builtin_prefetch(memory); }
 
 /* Four numbers in the other precision. */
 typedef float v05_four_floats __attribute__((ext_vector_type(4)));

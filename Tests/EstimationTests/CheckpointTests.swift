@@ -116,5 +116,15 @@ struct CheckpointTests {
         #expect(checksum.value == 0)
         for byte in "123456789".utf8 { checksum.add(byte) }
         #expect(checksum.value == 0xCBF4_3926)
+        // Eight bytes at a time or one after the other.
+        let bytes = (0..<100).map { UInt8(truncatingIfNeeded: $0 &* 151 &+ 7) }
+        for count in 0...bytes.count {
+            var together = Checksum()
+            var single = Checksum()
+            together.add(bytes, count: count / 3)
+            together.add(Array(bytes[(count / 3)..<count]), count: count - count / 3)
+            bytes.prefix(count).forEach { single.add($0) }
+            #expect(together.value == single.value)
+        }
     }
 }

@@ -21,6 +21,11 @@ struct BatchVisits {
         var total = 0
         var group = 0
         while group < groupCount {
+            // The memory of a large table is far away.
+            if group &+ 24 < groupCount {
+                table.prefetchPlace(of: UInt64(bitPattern: summary.key(of: group &+ 24)))
+                table.prefetchEntry(of: UInt64(bitPattern: summary.key(of: group &+ 12)))
+            }
             places[group] = table.find(UInt64(bitPattern: summary.key(of: group)))
             if places[group] < 0 { unseen &+= 1 }
             total &+= summary.groups[group].count

@@ -67,6 +67,27 @@ public struct History {
         return (value, strength)
     }
 
+    /// The same of many keys, at least one.
+    @_optimize(speed)
+    public func predict(
+        _ keys: UnsafePointer<Int64>, count: Int, step: Int32, values: UnsafeMutablePointer<Double>?,
+        strengths: UnsafeMutablePointer<Double>?
+    ) {
+        var found = predict(keys[0], step: step)
+        var index = 0
+        while index < count {
+            if index &+ 24 < count {
+                table.prefetchPlace(of: UInt64(bitPattern: keys[index &+ 24]))
+                table.prefetchEntry(of: UInt64(bitPattern: keys[index &+ 12]))
+            }
+            // The rollouts of a prompt mostly lie side by side.
+            if index > 0 && keys[index] != keys[index &- 1] { found = predict(keys[index], step: step) }
+            values?[index] = found.value
+            strengths?[index] = found.strength
+            index &+= 1
+        }
+    }
+
     /// stepDecay^(steps between), by repeated squaring; 1 where time goes backwards.
     private func decay(from old: Int32, to new: Int32) -> Double {
         var steps = Int(new) &- Int(old)
@@ -95,6 +116,12 @@ public struct History {
         else { return }
         var group = 0
         while group < summary.grouping.groupCount {
+            if group &+ 24 < summary.grouping.groupCount {
+                table.prefetchPlace(of: UInt64(bitPattern: summary.key(of: group &+ 24)))
+                table.prefetchSums(visits.places[group &+ 12])
+                table.prefetchLinks(visits.places[group &+ 24])
+                table.prefetchNeighbours(visits.places[group &+ 12])
+            }
             if summary.groups[group].count > 0 {
                 add(
                     HistoryTable.Entry(
@@ -232,6 +259,7 @@ public struct History {
     private static var startMark: UInt64 { 1 << 32 }
 
     private mutating func readEntry(_ reader: inout CheckpointReader) throws(Failure) {
+        table.prefetchPlace(of: reader.peek(UInt64.self, behind: 16 &* 32))
         var entry = HistoryTable.Entry(
             key: reader.read(UInt64.self), successes: reader.readDouble(), strength: reader.readDouble(), step: 0)
         let step = reader.read(UInt64.self)
@@ -239,8 +267,7 @@ public struct History {
         entry.hasStart = reader.version > 1 && step & History.startMark != 0
         guard
             entry.strength >= 0 && entry.strength <= .greatestFiniteMagnitude && entry.successes >= 0
-                && entry.successes <= entry.strength * (1 + 1e-9) && entry.step >= 0 && table.find(entry.key) < 0
+                && entry.successes <= entry.strength * (1 + 1e-9) && entry.step >= 0 && table.insert(entry) >= 0
         else { throw Failure(.checkpointCorrupted, "checkpoint must hold each key once, with finite sums") }
-        _ = table.insert(entry)
     }
 }

@@ -67,6 +67,47 @@ struct HistoryTable {
         return place
     }
 
+    /// Brings closer where the index says whether it has a key.
+    @inline(__always)
+    func prefetchPlace(of key: UInt64) {
+        guard let index, indexSize > 0 else { return }
+        v05_prefetch(index + (Int(truncatingIfNeeded: HistoryTable.mixed(key)) & (indexSize &- 1)))
+    }
+
+    /// Brings the entry closer that a key most likely has, once its place is close.
+    @inline(__always)
+    func prefetchEntry(of key: UInt64) {
+        guard let index, let keyColumn, indexSize > 0 else { return }
+        let entry = Int(index[Int(truncatingIfNeeded: HistoryTable.mixed(key)) & (indexSize &- 1)])
+        if entry < 0 { return }
+        v05_prefetch(keyColumn + entry)
+        prefetchSums(Int32(truncatingIfNeeded: entry))
+    }
+
+    /// Brings the columns of an entry closer, but for its key and its neighbours in time.
+    @inline(__always)
+    func prefetchSums(_ entry: Int32) {
+        guard entry >= 0, let successColumn, let strengthColumn, let stepColumn else { return }
+        v05_prefetch(successColumn + Int(entry))
+        v05_prefetch(strengthColumn + Int(entry))
+        v05_prefetch(stepColumn + Int(entry))
+    }
+
+    /// Brings closer what `makeNewest` needs of an entry, first itself and then its neighbours.
+    @inline(__always)
+    func prefetchLinks(_ entry: Int32) {
+        guard entry >= 0, let olderColumn, let newerColumn else { return }
+        v05_prefetch(olderColumn + Int(entry))
+        v05_prefetch(newerColumn + Int(entry))
+    }
+
+    @inline(__always)
+    func prefetchNeighbours(_ entry: Int32) {
+        guard entry >= 0, let olderColumn, let newerColumn else { return }
+        v05_prefetch(newerColumn + max(0, Int(olderColumn[Int(entry)])))
+        v05_prefetch(olderColumn + max(0, Int(newerColumn[Int(entry)])))
+    }
+
     /// The entry of a key, -1 for none.
     @inline(never)
     func find(_ key: UInt64) -> Int32 {
@@ -158,12 +199,14 @@ struct HistoryTable {
         Failure(.outOfMemory, "history could not grow, entries", integer: entries)
     }
 
-    /// Adds an entry as the newest one. Its key must be new and room reserved.
+    /// Adds an entry as the newest one, for which room must be reserved. -1 where the key is there already.
     @inline(never)
     mutating func insert(_ entry: Entry) -> Int32 {
         let at = Int32(truncatingIfNeeded: count)
         guard let index, count < capacity else { return -1 }
-        index[place(of: entry.key, in: index)] = at
+        let place = place(of: entry.key, in: index)
+        if index[place] >= 0 { return -1 }
+        index[place] = at
         count &+= 1
         self[at] = entry
         append(at)

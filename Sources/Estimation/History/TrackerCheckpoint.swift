@@ -65,9 +65,8 @@ extension Tracker {
             slowSuccesses: reader.readDouble(), slowStrength: reader.readDouble())
         guard
             Tracker.isPossible(entry.successes, entry.strength)
-                && Tracker.isPossible(entry.slowSuccesses, entry.slowStrength) && table.find(entry.key) < 0
+                && Tracker.isPossible(entry.slowSuccesses, entry.slowStrength) && table.insert(entry) >= 0
         else { throw Failure(.checkpointCorrupted, "checkpoint must hold each key once, with finite sums") }
-        _ = table.insert(entry)
     }
 
     private static func isPossible(_ successes: Double, _ strength: Double) -> Bool {

@@ -24,7 +24,6 @@ public struct CheckpointWriter {
     /// Nothing is written from here on, whatever the object does.
     private let end: Int
     private var position = 0
-    private var checksum = Checksum()
 
     public static func size(payload: Int) -> Int {
         CheckpointFormat.headerSize &+ payload &+ CheckpointFormat.checksumSize
@@ -41,14 +40,13 @@ public struct CheckpointWriter {
 
     @inline(never)
     public mutating func write<Integer: FixedWidthInteger>(_ value: Integer) {
-        var shift: Integer = 0
-        while shift < Integer(truncatingIfNeeded: Integer.bitWidth) && position < end {
-            let byte = UInt8(truncatingIfNeeded: value &>> shift)
-            bytes[position] = byte
-            checksum.add(byte)
-            position &+= 1
-            shift &+= 8
+        let size = MemoryLayout<Integer>.size
+        if position &+ size > end {
+            position = end
+            return
         }
+        UnsafeMutableRawPointer(bytes + position).storeBytes(of: value.littleEndian, as: Integer.self)
+        position &+= size
     }
 
     @inline(never)
@@ -63,7 +61,11 @@ public struct CheckpointWriter {
         }
     }
 
-    public mutating func finish() { write(checksum.value) }
+    public mutating func finish() {
+        var checksum = Checksum()
+        checksum.add(bytes, count: position)
+        write(checksum.value)
+    }
 }
 
 /// Reads the payload of bytes that have been checked whole. Reading beyond the end gives zeros and makes
@@ -102,11 +104,7 @@ public struct CheckpointReader {
                 integers: size &- smallest, Int(truncatingIfNeeded: payload & UInt64(Int.max)))
         }
         var checksum = Checksum()
-        var index = 0
-        while index < end {
-            checksum.add(bytes[index])
-            index &+= 1
-        }
+        checksum.add(bytes, count: end)
         var tail = CheckpointReader(bytes: bytes, position: end, end: size)
         guard tail.read(UInt32.self) == checksum.value else {
             throw Failure(.checkpointCorrupted, "checkpoint is damaged: its checksum does not match")
@@ -126,14 +124,17 @@ public struct CheckpointReader {
 
     @inline(never)
     public mutating func read<Integer: FixedWidthInteger>(_ type: Integer.Type) -> Integer {
-        var value: Integer = 0
-        var shift: Integer = 0
-        while shift < Integer(truncatingIfNeeded: Integer.bitWidth) {
-            if position < end { value |= Integer(truncatingIfNeeded: bytes[position]) &<< shift }
-            position &+= 1
-            shift &+= 8
-        }
+        let value = peek(type, behind: 0)
+        position &+= MemoryLayout<Integer>.size
         return value
+    }
+
+    /// What lies so many bytes behind that which is read next; 0 beyond the end.
+    @inline(__always)
+    public func peek<Integer: FixedWidthInteger>(_ type: Integer.Type, behind offset: Int) -> Integer {
+        let place = position &+ offset
+        if place &+ MemoryLayout<Integer>.size > end { return 0 }
+        return Integer(littleEndian: UnsafeRawPointer(bytes + place).loadUnaligned(as: Integer.self))
     }
 
     @inline(never)
