@@ -5,12 +5,11 @@
 takes the place of GRPO's `rewards - group_mean` (V_0.5, arXiv 2603.10848). See `help(v05.advantages)`.
 """
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
-from typing import Any as _Any
 
 from . import errors
 from ._core.estimate import Estimate, advantages, estimate, prior_from_probability
+from ._core.lazy import lazy as _lazy
 from ._core.library import PATH as _PATH
 from ._core.library import library as _library
 from .errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument, LibraryError, OutOfMemory
@@ -66,13 +65,7 @@ def build_mode() -> str:
     return _library.v05_build_mode().decode()
 
 
-def __getattr__(name: str) -> _Any:
-    if name in _PACKAGES:
-        return _import_module(f".{name}", __name__)
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(_import_module(f".{_MODULES[name]}", __name__), name)
-    return value
+__getattr__ = _lazy(__name__, _MODULES, _PACKAGES)
 
 
 def __dir__() -> list[str]:

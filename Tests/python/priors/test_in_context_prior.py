@@ -134,7 +134,7 @@ def test_the_cache_changes_nothing_and_is_bounded():
     np.testing.assert_array_equal(found, expected)
     small = InContextPrior(encoder, "ridge", cache_size=10)
     small.fit(prompts, rate)
-    assert len(small._encodings._rows) == 10
+    assert len(small._cache) == 10
 
 
 def test_a_context_buffer_is_a_context():

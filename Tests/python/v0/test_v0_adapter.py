@@ -142,7 +142,7 @@ def test_a_prompt_of_megabytes_is_cut():
 @pytest.mark.parametrize(
     "prompts, error, words",
     [
-        ("find", ArgumentTypeError, "prompts must be a list of strings, got str"),
+        ("find", ArgumentTypeError, "prompts must be a sequence of strings, got str"),
         (["find", 3], ArgumentTypeError, r"prompts\[1\] must be a string, got int"),
         (["find", ""], InvalidArgument, r"prompts\[1\] must not be empty"),
         (["find", "  "], InvalidArgument, "at least one token"),

@@ -123,7 +123,7 @@ def test_a_short_context_warns_with_the_reason(embedding):
         (PROMPTS[:2], [0, 1, 1], InvalidArgument, r"one entry per prompt, got shape \(3,\) for 2 prompts"),
         (PROMPTS[:2], ["a", "b"], ArgumentTypeError, "scores must be numbers"),
         ([PROMPTS[0], ""], [0, 1], InvalidArgument, r"prompts\[1\] must not be empty"),
-        (PROMPTS[0], [0, 1], ArgumentTypeError, "prompts must be a list of strings"),
+        (PROMPTS[0], [0, 1], ArgumentTypeError, "prompts must be a sequence of strings"),
     ],
 )
 def test_bad_contexts_leave_the_old_one(embedding, prompts, scores, error, words):

@@ -1,15 +1,12 @@
 """Prompts to rows of numbers: an encoding that depends on the prompt alone and is kept, and a projection that is
 fitted."""
 
-from collections import OrderedDict
 from importlib.util import find_spec
 
 import numpy as np
 
-from .._core.arguments import integer
 from .._core.arrays import to_numpy
 from ..errors import ArgumentTypeError, InvalidArgument, MissingExtra
-from .prompt_text import digest
 
 DIMENSIONS = 64
 _HASHED_COLUMNS = 2**18
@@ -107,31 +104,6 @@ def make_encoder(encoder):
     raise ArgumentTypeError(
         f'encoder must be "tfidf", a sentence-transformers model or a function of prompts, got {encoder!r}'
     )
-
-
-class EncodingCache:
-    """An encoder's rows by hash of the prompt; those used longest ago go first beyond `capacity`."""
-
-    def __init__(self, encoder, capacity):
-        if integer("cache_size", capacity) < 0:
-            raise InvalidArgument(f"cache_size must be at least 0, got {capacity!r}")
-        self.encoder = encoder
-        self._capacity = capacity
-        self._rows = OrderedDict()
-
-    def rows(self, prompts):
-        """A row per prompt; only prompts that are not known are encoded, each once."""
-        keys = [digest(prompt) for prompt in prompts]
-        known = {key: self._rows[key] for key in keys if key in self._rows}
-        new = {key: prompt for key, prompt in zip(keys, prompts) if key not in known}
-        if new:
-            known.update(zip(new, self.encoder.encode(list(new.values()))))
-        for key in keys:
-            self._rows[key] = known[key]
-            self._rows.move_to_end(key)
-        while len(self._rows) > self._capacity:
-            self._rows.popitem(last=False)
-        return [known[key] for key in keys]
 
 
 def _reduction(context):

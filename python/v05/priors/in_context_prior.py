@@ -8,10 +8,11 @@ from typing import Any, Literal
 import numpy as np
 
 from .._core.arguments import checked_range, checked_scores, choice
+from .._core.row_cache import RowCache
 from .._core.types import Numbers, OptionalNumbers, RewardRange
 from ..errors import InvalidArgument, MissingExtra
 from .context_buffer import ContextBuffer
-from .encoders import EncodingCache, make_encoder
+from .encoders import make_encoder
 from .heads import HEADS
 from .prompt_text import checked_prompts
 
@@ -53,7 +54,8 @@ class InContextPrior:
             raise MissingExtra("InContextPrior", "priors")
         self.reward_range = checked_range(reward_range)
         self._head = choice("head", head, HEADS)
-        self._encodings = EncodingCache(make_encoder(encoder), cache_size)
+        self._encoder = make_encoder(encoder)
+        self._cache = RowCache(cache_size)
         self._fitted: tuple[Any, Any] | None = None
 
     def fit(self, prompts: ContextBuffer | Sequence[str], scores: OptionalNumbers | None = None) -> "InContextPrior":
@@ -81,8 +83,8 @@ class InContextPrior:
                 "256 is a good size",
                 stacklevel=2,
             )
-        rows = self._encodings.rows(prompts)
-        project = self._encodings.encoder.fit(rows)
+        rows = self._cache.rows(prompts, self._encoder.encode)
+        project = self._encoder.fit(rows)
         length = _log_length(prompts)
         centre, spread = length.mean(), length.std() or 1.0
 
@@ -106,7 +108,7 @@ class InContextPrior:
         if not prompts:
             return np.empty(0), np.empty(0)
         features, head = self._fitted
-        value, deviation = head.predict(features(prompts, self._encodings.rows(prompts)))
+        value, deviation = head.predict(features(prompts, self._cache.rows(prompts, self._encoder.encode)))
         low, high = self.reward_range
         return np.clip(low + (high - low) * value, low, high), (high - low) * deviation
 

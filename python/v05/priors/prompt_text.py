@@ -3,7 +3,7 @@
 from hashlib import blake2b
 from typing import Any
 
-from ..errors import ArgumentTypeError, InvalidArgument
+from .._core.texts import checked_texts
 
 MOST_CHARACTERS = 16_384
 
@@ -13,16 +13,7 @@ def checked_prompts(prompts: Any) -> list[str]:
 
     Raises ArgumentTypeError for what is no sequence of strings, InvalidArgument for an empty or blank prompt.
     """
-    if isinstance(prompts, (str, bytes)) or not hasattr(prompts, "__iter__"):
-        raise ArgumentTypeError(f"prompts must be a sequence of strings, got {type(prompts).__name__}")
-    texts = []
-    for row, prompt in enumerate(prompts):
-        if not isinstance(prompt, str):
-            raise ArgumentTypeError(f"prompts[{row}] must be a string, got {type(prompt).__name__}")
-        if not prompt or prompt.isspace():
-            raise InvalidArgument(f"prompts[{row}] must not be empty, got {prompt[:20]!r}")
-        texts.append(shortened(prompt))
-    return texts
+    return list(map(shortened, checked_texts(prompts, blank=False)))
 
 
 def shortened(prompt: str) -> str:

@@ -3,8 +3,9 @@
 Needs the extra `v05[value-model]`: PyTorch, transformers and, for the official head, tabpfn. Source: arXiv 2602.03584.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._core.lazy import lazy
 
 if TYPE_CHECKING:
     from .embedding import PromptEmbedding as PromptEmbedding
@@ -22,29 +23,19 @@ if TYPE_CHECKING:
 
 # Imported when first used: `v05 --help` must not wait for PyTorch.
 _MODULES = {
-    "V0Prior": ".prior",
-    "PromptEmbedding": ".embedding",
-    "ResidualQueryAdapter": ".query_adapter",
-    "KernelHead": ".heads",
-    "TabPFNHead": ".heads",
-    "ClassifierHead": ".heads",
-    "make_head": ".heads",
-    "TrainingOptions": ".training",
-    "train": ".training",
-    "evaluate": ".evaluation",
-    "Score": ".scores",
-    "read_scores": ".scores",
+    "V0Prior": "prior",
+    "PromptEmbedding": "embedding",
+    "ResidualQueryAdapter": "query_adapter",
+    "KernelHead": "heads",
+    "TabPFNHead": "heads",
+    "ClassifierHead": "heads",
+    "make_head": "heads",
+    "TrainingOptions": "training",
+    "train": "training",
+    "evaluate": "evaluation",
+    "Score": "scores",
+    "read_scores": "scores",
 }
 
 __all__ = list(_MODULES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(_MODULES[name], __name__), name)
-    except ModuleNotFoundError as error:
-        from ..errors import MissingExtra
-
-        raise MissingExtra(f"v05.v0.{name}", "value-model") from error
+__getattr__ = lazy(__name__, _MODULES, extra="value-model")

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from .._core.texts import checked_texts
 from .._core.types import FilePath
-from ..errors import ArgumentTypeError, InvalidArgument
+from ..errors import InvalidArgument
 from .query_adapter import ResidualQueryAdapter
 
 # No tokenizer makes tokens this long on average: characters beyond them are cut before it sees a megabyte.
@@ -72,6 +73,7 @@ class PromptEmbedding(nn.Module):
 
         Raises InvalidArgument for an empty prompt and for states of the backbone that are not finite.
         """
+        prompts = checked_texts(prompts, blank=True)
         token_ids = self._token_ids(prompts)
         if not token_ids:
             return self.adapter_layer.static_queries.new_zeros((0, self.adapter_layer.static_queries.numel()))
@@ -87,7 +89,6 @@ class PromptEmbedding(nn.Module):
         return features[place]
 
     def _token_ids(self, prompts):
-        check_prompts(prompts)
         if not prompts:
             return []
         limit = CHARACTERS_PER_TOKEN * self.maximum_tokens
@@ -112,14 +113,3 @@ class PromptEmbedding(nn.Module):
             prompt = prompts[int(finite.logical_not().nonzero()[0])]
             raise InvalidArgument(f"an embedding must be finite, got NaN or infinity for the prompt {prompt[:60]!r}")
         return self.adapter_layer(states, mask)
-
-
-def check_prompts(prompts: Any, name: str = "prompts") -> None:
-    """Raises unless prompts is a list or tuple of strings, none of them empty."""
-    if not isinstance(prompts, (list, tuple)):
-        raise ArgumentTypeError(f"{name} must be a list of strings, got {type(prompts).__name__}")
-    for row, prompt in enumerate(prompts):
-        if not isinstance(prompt, str):
-            raise ArgumentTypeError(f"{name}[{row}] must be a string, got {type(prompt).__name__}")
-        if not prompt:
-            raise InvalidArgument(f"{name}[{row}] must not be empty")

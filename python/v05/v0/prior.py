@@ -1,18 +1,18 @@
 """V_0 as a prior for prompts never seen."""
 
-import hashlib
 import warnings
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from .._core.arguments import checked_range, checked_scores, integer
+from .._core.arguments import checked_range, checked_scores
+from .._core.row_cache import RowCache
+from .._core.texts import checked_texts
 from .._core.types import FilePath, OptionalNumbers, RewardRange
 from ..errors import InvalidArgument
 from .checkpoint import WEIGHTS, load_weights, read_checkpoint
-from .embedding import PromptEmbedding, check_prompts
+from .embedding import PromptEmbedding
 from .heads import NamedHead, make_head
 from .scores import solved
 
@@ -45,12 +45,9 @@ class V0Prior:
         cache_size: int = 16384,
     ) -> None:
         self.reward_range = checked_range(reward_range)
-        if integer("cache_size", cache_size) < 0:
-            raise InvalidArgument(f"cache_size must be at least 0, got {cache_size!r}")
         self.embedding = embedding.eval()
         self.head = make_head(head, device=embedding.device)
-        self._cache: OrderedDict[bytes, np.ndarray] = OrderedDict()
-        self._cache_size = cache_size
+        self._cache = RowCache(cache_size)
         self._context: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @classmethod
@@ -91,7 +88,7 @@ class V0Prior:
         prompts: strings, not empty. scores: (n,) mean rewards within reward_range, on both sides of its midpoint.
         Warns below 128 pairs: so few tell V_0 little. On an error the old context stays.
         """
-        check_prompts(prompts)
+        prompts = checked_texts(prompts, blank=True)
         scores = checked_scores(scores, len(prompts), self.reward_range)
         labels = solved(scores, self.reward_range)
         if not len(prompts):
@@ -120,7 +117,7 @@ class V0Prior:
         """
         if self._context is None:
             raise InvalidArgument("predict needs a context: call fit(prompts, scores) first")
-        check_prompts(prompts)
+        prompts = checked_texts(prompts, blank=True)
         value = self._value(*self._context, self._features(prompts)) if prompts else np.empty(0)
         return value, np.full(len(prompts), self._deviation)
 
@@ -151,17 +148,6 @@ class V0Prior:
 
     def _features(self, prompts):
         """(n, features) on the embedding's device; each prompt passes the backbone once."""
-        keys = [hashlib.sha256(prompt.encode(errors="surrogatepass")).digest() for prompt in prompts]
-        unknown = {key: prompt for key, prompt in zip(keys, prompts) if key not in self._cache}
         with torch.no_grad():
-            fresh = self.embedding(list(unknown.values()))
-        rows = dict(zip(unknown, fresh.cpu().numpy()))
-        for key in keys:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-                rows[key] = self._cache[key]
-        features = torch.as_tensor(np.stack([rows[key] for key in keys]), device=self.embedding.device)
-        self._cache.update((key, row) for key, row in rows.items() if key not in self._cache)
-        while len(self._cache) > self._cache_size:
-            self._cache.popitem(last=False)
-        return features
+            rows = self._cache.rows(prompts, lambda unknown: self.embedding(unknown).cpu().numpy())
+        return torch.as_tensor(np.stack(rows), device=self.embedding.device)

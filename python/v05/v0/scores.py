@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .._core.arguments import checked_range
+from .._core.json_lines import json_rows
 from .._core.types import FilePath, RewardRange
 from ..errors import InvalidArgument
 
@@ -42,7 +43,7 @@ def read_scores(
     low, high = checked_range(reward_range)
     texts = read_prompts(prompts or _prompts_beside(path))
     scores = []
-    for number, row in _rows(path):
+    for number, row in json_rows(path):
         missing = [field for field in FIELDS if field not in row]
         if missing:
             raise InvalidArgument(f"{path}, line {number}: {', '.join(missing)} missing")
@@ -68,7 +69,7 @@ def read_prompts(path: FilePath) -> dict[str, str]:
         except (OSError, ValueError) as error:
             raise InvalidArgument(f"{path} cannot be read: {error}") from error
     else:
-        texts = {row.get("id"): row.get("prompt") for _, row in _rows(path)}
+        texts = {row.get("id"): row.get("prompt") for _, row in json_rows(path)}
     if not isinstance(texts, dict) or not all(isinstance(text, str) and text for text in texts.values()):
         raise InvalidArgument(f"{path} must give every id a prompt that is a string and not empty")
     return texts
@@ -92,20 +93,3 @@ def _prompts_beside(path):
         if (path.parent / name).is_file():
             return path.parent / name
     raise InvalidArgument(f"neither prompts.jsonl nor prompt_dict.json is beside {path}")
-
-
-def _rows(path):
-    try:
-        with open(path, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.isspace():
-                    continue
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise InvalidArgument(f"{path}, line {number}: not JSON: {error}") from error
-                if not isinstance(row, dict):
-                    raise InvalidArgument(f"{path}, line {number}: must be a JSON object, got {line.strip()[:60]}")
-                yield number, row
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"{path} cannot be read: {error}") from error

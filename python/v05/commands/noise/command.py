@@ -6,9 +6,8 @@ from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 
+from ..._core.json_lines import json_rows
 from ...errors import ArgumentTypeError, InvalidArgument, MissingExtra
-from ..json_text import json_text
-from ..progress import progress_bar
 
 NEEDED = ("torch", "transformers")
 _OWN = ("model", "tokenizer", "dataset", "reward")
@@ -37,13 +36,12 @@ def run_noise(options):
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise MissingExtra(f"v05 noise ({', '.join(missing)})", "noise")
-    from ..pictures import check_picture
-    from ..tables import check_tables
+    from ..results import show_result
 
-    if not options.json:
-        check_tables()
-    if options.out:
-        check_picture(options.out, [options.config])
+    show_result(options, [options.config], lambda progress: _measured(options, progress), _print, _draw)
+
+
+def _measured(options, progress):
     settings = read_settings(options.config)
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -53,18 +51,19 @@ def run_noise(options):
     name = settings.pop("model")
     tokenizer = AutoTokenizer.from_pretrained(settings.pop("tokenizer", name))
     model = AutoModelForCausalLM.from_pretrained(name).to(options.device)
-    with progress_bar() as progress:
-        report = measure_noise(model, tokenizer, rows, reward, progress=progress, **settings)
-    if options.json:
-        print(json_text(report.as_dict()))
-    else:
-        from .table import print_noise
+    return measure_noise(model, tokenizer, rows, reward, progress=progress, **settings)
 
-        print_noise(report)
-    if options.out:
-        from .picture import draw_noise
 
-        draw_noise(report, options.out)
+def _print(report):
+    from .table import print_noise
+
+    print_noise(report)
+
+
+def _draw(report, path):
+    from .picture import draw_noise
+
+    draw_noise(report, path)
 
 
 def read_settings(path):
@@ -91,19 +90,10 @@ def read_settings(path):
 def read_rows(path):
     """The rows of a JSON lines file, each an object with a prompt."""
     rows = []
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.isspace():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise InvalidArgument(f"{path}, line {number}: must be JSON: {error}") from error
-            if not isinstance(row, dict) or "prompt" not in row:
-                raise InvalidArgument(
-                    f"{path}, line {number}: must be an object with a field prompt, got {line.strip()[:60]}"
-                )
-            rows.append(row)
+    for number, row in json_rows(path):
+        if "prompt" not in row:
+            raise InvalidArgument(f"{path}, line {number}: must have a field prompt, got {', '.join(row) or 'none'}")
+        rows.append(row)
     return rows
 
 

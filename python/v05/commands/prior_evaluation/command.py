@@ -1,7 +1,6 @@
 """`v05 priors evaluate`."""
 
 import argparse
-import sys
 
 from ..logs.options import add_log_options
 
@@ -51,26 +50,13 @@ def add_command(commands):
 
 def run_evaluate(options):
     """`v05 priors evaluate`: compare with live progress, print tables or JSON, and draw on request."""
-    from ..json_text import json_text
-    from ..pictures import check_picture
-    from ..printable import printable
-    from ..progress import progress_bar
-    from ..tables import check_tables
+    from ..results import show_result
     from .evaluate import evaluate
     from .evaluation_picture import draw_evaluation
     from .evaluation_tables import print_evaluation
 
     given = {name: value for name, value in vars(options).items() if name not in ("run", "json", "out")}
-    if not options.json:
-        check_tables()
-    if options.out:
-        check_picture(options.out, [path for path in (options.log, given.get("context"), given.get("query")) if path])
-    with progress_bar() as progress:
-        evaluation = evaluate(progress=progress, **given)
-    if options.json:
-        print(json_text(evaluation.as_dict()))
-    else:
-        print_evaluation(evaluation)
-    if options.out:
-        draw_evaluation(evaluation, options.out)
-        print(f"picture: {printable(options.out)}", file=sys.stderr)
+    inputs = [path for path in (options.log, given.get("context"), given.get("query")) if path]
+    show_result(
+        options, inputs, lambda progress: evaluate(progress=progress, **given), print_evaluation, draw_evaluation
+    )

@@ -1,7 +1,6 @@
 """`v05 replay` on the command line."""
 
 import argparse
-import sys
 
 from ..logs.options import add_log_options
 
@@ -52,26 +51,13 @@ def add_command(commands):
 
 def run_replay(options):
     """`v05 replay`: read a log, print what V_0.5 would have done, and draw it on request."""
-    from ..json_text import json_text
-    from ..pictures import check_picture
-    from ..printable import printable
-    from ..progress import progress_bar
-    from ..tables import check_tables
+    from ..results import show_result
     from .replay import replay
     from .report_picture import draw_report
     from .report_tables import print_report
 
-    if not options.json:
-        check_tables()
-    if options.out:
-        check_picture(options.out, [options.log] if options.log else [])
     given = {name: value for name, value in vars(options).items() if name not in ("run", "json", "out", "log")}
-    with progress_bar() as progress:
-        report = replay(options.log, progress=progress, **given)
-    if options.json:
-        print(json_text(report.as_dict()))
-    else:
-        print_report(report)
-    if options.out:
-        draw_report(report, options.out)
-        print(f"picture: {printable(options.out)}", file=sys.stderr)
+    inputs = [options.log] if options.log else []
+    show_result(
+        options, inputs, lambda progress: replay(options.log, progress=progress, **given), print_report, draw_report
+    )
