@@ -60,6 +60,65 @@ def test_steps_are_history_estimate_and_running_calibration_by_hand(generator, r
     assert estimator.steps == 5
 
 
+def test_calibrated_with_single_rollouts_is_calibrated_by_the_tracker(generator):
+    estimator = v05.AdvantageEstimator(prior="tracker", reward_range=(0, 1))
+    tracker = v05.Tracker()
+    for number, (rewards, groups, keys) in enumerate(batches(generator, rollouts=1)):
+        value, _ = tracker.predict(keys)
+        found = estimator.step(rewards, groups, keys)
+        if number == 0:  # nothing is known: the mean of the other prompts' rewards
+            value = (rewards.sum() - rewards) / (len(rewards) - 1)
+            assert found.estimate.rule == "v05" and found.metrics["v05/calibrated"] == 0
+        else:
+            assert found.estimate.rule == "calibrated" and found.metrics["v05/calibrated"] == 1
+            assert found.estimate.calibration == tracker.calibration
+        np.testing.assert_allclose(found.advantages, rewards - value, rtol=0, atol=1e-15)
+        tracker.record(keys, rewards)
+        assert estimator.learnt() == {"calibration": tracker.calibration}
+    assert len(estimator.source.history) == 24
+    # With a history alone it says that it falls back.
+    alone = v05.AdvantageEstimator(reward_range=(0, 1))
+    for rewards, groups, keys in batches(generator, rollouts=1):
+        assert alone.step(rewards, groups, keys).estimate.rule == "v05"
+
+
+def test_calibrated_with_several_rollouts_of_a_tracker_is_calibrated_by_them(generator):
+    estimator, tracker, running = v05.AdvantageEstimator(prior="tracker"), v05.Tracker(), v05.RunningCalibration()
+    for number, (rewards, groups, keys) in enumerate(batches(generator)):
+        value, _ = tracker.predict(keys)
+        found = estimator.step(rewards, groups, keys)
+        if number > 1:  # at the second step there are no groups with a prior yet
+            expected = v05.advantages(
+                rewards, groups, value, rule="calibrated", leave_one_out=True, calibration=running
+            )
+            np.testing.assert_array_equal(found.advantages, expected)
+        running.update(rewards, groups, value)
+        tracker.record(keys, rewards)
+
+
+def test_a_tracker_goes_on_in_a_wider_range_and_from_a_saved_state(generator, caplog):
+    estimator = v05.AdvantageEstimator(prior="tracker")
+    first, second, *rest = batches(generator, rollouts=1)
+    estimator.step(*first)
+    estimator.step(-2 * second[0], *second[1:])
+    assert estimator.reward_range == (-2.0, 1.0) and len(estimator.source.history) == 24
+    assert "what was learnt goes on in it" in messages(caplog)[-1]
+    resumed = v05.AdvantageEstimator(prior="tracker")
+    resumed.load_state_dict(estimator.state_dict())
+    for step in rest:
+        np.testing.assert_array_equal(resumed.step(*step).advantages, estimator.step(*step).advantages)
+    with pytest.raises(v05.CheckpointError, match="lacks 'tracker'"):
+        resumed.load_state_dict({name: data for name, data in resumed.state_dict().items() if "tracker" not in name})
+
+
+def test_a_streaming_estimator_with_a_tracker_remembers_as_many_groups(generator):
+    estimator = v05.training.StreamingEstimator(prior="tracker", reward_range=(0, 1))
+    for visit in range(8):
+        for prompt in range(16):
+            assert np.isfinite(estimator.group([float(generator.random() < prompt / 15)], f"prompt {prompt}")).all()
+    assert 100 < estimator.source.calibration.groups <= 128
+
+
 @pytest.mark.parametrize("rule", ["grpo", "rloo", "median", "james_stein"])
 def test_rules_without_prior_take_none_even_from_a_history(generator, rule):
     estimator = v05.AdvantageEstimator(rule=rule, prior="history", leave_one_out=False, scale="group", epsilon=1e-4)
@@ -260,16 +319,16 @@ def test_metrics_are_the_health_of_the_prior(generator):
     assert metrics["v05/calibrated"] == 1 and metrics["v05/constant"] == found.estimate.constant.mean()
 
 
-@pytest.mark.parametrize("rule", ["calibrated", "mixture"])
-def test_saved_and_resumed_is_uninterrupted(generator, tmp_path, rule):
+@pytest.mark.parametrize("rule, prior", [("calibrated", "history"), ("mixture", "history"), ("calibrated", "tracker")])
+def test_saved_and_resumed_is_uninterrupted(generator, tmp_path, rule, prior):
     steps = list(batches(generator, steps=6))
-    whole = v05.AdvantageEstimator(rule=rule)
-    first = v05.AdvantageEstimator(rule=rule)
+    whole = v05.AdvantageEstimator(rule=rule, prior=prior)
+    first = v05.AdvantageEstimator(rule=rule, prior=prior)
     for step in steps[:3]:
         whole.step(*step)
         first.step(*step)
     first.save(tmp_path / "v05.zip")
-    resumed = v05.AdvantageEstimator(rule=rule)
+    resumed = v05.AdvantageEstimator(rule=rule, prior=prior)
     resumed.load(tmp_path / "v05.zip")
     for step in steps[3:]:
         found, expected = resumed.step(*step), whole.step(*step)

@@ -1,4 +1,4 @@
-"""Where the prior values of prompts come from while a trainer runs: history, a column, a function, or nowhere.
+"""Where the prior values of prompts come from while a trainer runs: history, tracker, a column, a function, or nowhere.
 
 Every source has
 
@@ -14,6 +14,7 @@ only reads in `predict`, so that the prior of a step never knows its rewards. It
 and is then asked for that in place of `record`: a step that is refused or interrupted has then changed nothing. Of both
 the one that takes `weights`, too, (n,) float64, is given the score weights of a step that has them. With
 `takes_hashes = True` a source gets keys as (n,) int64, strings hashed as v05.History does: once for all that need it.
+A source with a `calibration` (a v05.Calibration) says itself what its values are worth, where single rollouts do not.
 """
 
 import copy
@@ -24,11 +25,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from .._core.arrays import optional_numbers
+from .._core.calibration import Calibration
 from .._core.history import History, Visit
+from .._core.tracker import Tracker
 from .._core.types import Keys, Numbers, OptionalNumbers, PriorName, RewardRange
 from ..errors import ArgumentTypeError, CheckpointError, InvalidArgument
 
-NAMES = ("history", "history+context", "column", "none")
+NAMES = ("history", "history+context", "tracker", "column", "none")
 
 
 class PriorSource(Protocol):
@@ -162,6 +165,67 @@ def loaded_history(state: Mapping[str, Any], reward_range: RewardRange) -> Histo
     return history
 
 
+class TrackerPrior(HistoryPrior):
+    """What earlier visits of the same prompt gave, and what such values have been worth (v05.Tracker)."""
+
+    _history: Any
+
+    def __init__(
+        self, reward_range: RewardRange, discount: float = 0.8, capacity: int | None = None, forgetting: float = 0.98
+    ) -> None:
+        self._history = Tracker(discount, capacity, forgetting=forgetting, reward_range=reward_range)
+        self._visit = None
+
+    @property
+    def history(self) -> Any:
+        """The Tracker, with all that was learnt."""
+        return super().history
+
+    @property
+    def calibration(self) -> Calibration:
+        """What the values are worth to the rule "calibrated"; it rests on single rollouts, too."""
+        return self.history.calibration
+
+    def predict(self, keys: Keys, prompts: Sequence[Any] | None, step: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.history.predict(keys)
+
+    def record(
+        self,
+        keys: Keys,
+        prompts: Sequence[Any] | None,
+        rewards: Numbers,
+        mask: Numbers | None,
+        step: int,
+        weights: Numbers | None = None,
+    ) -> None:
+        self.history.record(keys, rewards, mask=mask, weights=weights)
+
+    def after(
+        self,
+        keys: Keys,
+        prompts: Sequence[Any] | None,
+        rewards: Numbers,
+        mask: Numbers | None,
+        step: int,
+        weights: Numbers | None = None,
+    ) -> "TrackerPrior":
+        later = copy.copy(self)
+        later._visit = Visit(self.history, keys, rewards, mask, None, weights)
+        return later
+
+    def state_dict(self) -> dict[str, bytes]:
+        return {"tracker": self.history.state_dict()["checkpoint"]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        tracker = Tracker(reward_range=self.history.reward_range)
+        tracker.load_state_dict({"checkpoint": state["tracker"]})
+        if tracker.reward_range != self.history.reward_range:
+            raise CheckpointError(
+                f"the saved tracker has the reward_range {tracker.reward_range}, not {self.history.reward_range}"
+            )
+        self._history, self._visit = tracker, None
+
+
 class CallablePrior(NoPrior):
     """What a function of the user says of the prompts' texts: values in reward units, NaN or None for none."""
 
@@ -205,9 +269,16 @@ def source_after(
 
 
 def prior_source(
-    prior: Prior, reward_range: RewardRange, *, discount: float, capacity: int | None, start_strength: float = 1.0
+    prior: Prior,
+    reward_range: RewardRange,
+    *,
+    discount: float,
+    capacity: int | None,
+    start_strength: float = 1.0,
+    forgetting: float = 0.98,
 ) -> Any:
     """The source that an adapter's option `prior` names: one of NAMES, a function of prompts, or a source.
+    forgetting: of a tracker.
 
     "column" has none: the adapter hands over the column's values with each batch.
     """
@@ -215,6 +286,8 @@ def prior_source(
         return NoPrior()
     if prior == "history":
         return HistoryPrior(reward_range, discount, capacity, start_strength)
+    if prior == "tracker":
+        return TrackerPrior(reward_range, discount, capacity, forgetting)
     if prior == "history+context":
         from . import HistoryContextPrior  # needs the extra v05[priors]
 

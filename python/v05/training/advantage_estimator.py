@@ -44,6 +44,7 @@ from .reward_range import usual_range
 
 log = logging.getLogger("v05")
 _LARGEST_REWARD = 1e30  # of the core
+_FEWEST_GROUPS = 8  # with fewer the core does not calibrate
 
 
 @dataclass(frozen=True)
@@ -110,15 +111,16 @@ class AdvantageEstimator:
 
     rule: as in v05.advantages.
     prior: where priors come from: "history" (what the same prompts gave before), "history+context" (and for prompts
-        never seen, what similar ones gave; extra v05[priors]), "column" (the trainer's dataset has them), "none", a
-        function of a list of prompts that returns values in reward units, or an object like those of
+        never seen, what similar ones gave; extra v05[priors]), "tracker" (v05.Tracker, whose values are calibrated from
+        single rollouts: with one per prompt the rule "calibrated" needs it), "column" (the trainer's dataset has them),
+        "none", a function of a list of prompts that returns values in reward units, or an object like those of
         v05.priors.sources. None: "history" for a rule that uses priors, else "none".
     reward_range: (lo, hi) of a reward; None: taken from the first batch, with a message: (0, 1) or (-1, 1) where the
         rewards fit, else their extremes and 0. A later reward outside it widens it, with a warning: history and
         calibration go on in the wider one, a mixture and "history+context" start anew. Outside a given range a reward
         is an error.
     leave_one_out, scale, ddof, epsilon, singleton, test, level: as in v05.advantages.
-    discount, capacity: of the history.
+    discount, capacity: of the history or tracker.
     start_strength: rewards that the start value of a history is worth, the level of all prompts so far; at the very
         first step that of the batch's other prompts. 0: a prompt never seen has no prior, and its single rollout no
         advantage.
@@ -126,6 +128,8 @@ class AdvantageEstimator:
     """
 
     __module__ = "v05"
+
+    _forgetting = 0.98  # of a tracker, from a step to the next
 
     def __init__(
         self,
@@ -164,7 +168,9 @@ class AdvantageEstimator:
             raise InvalidArgument(f"start_strength must be finite and not negative, got {start_strength!r}")
         # A rule without priors has no use for a start value: its history is what the prompts gave and no more.
         self._start_strength = float(start_strength) if self._rule.uses_prior else 0.0
-        self._learning: dict[str, Any] = dict(discount=discount, capacity=capacity, start_strength=self._start_strength)
+        self._learning: dict[str, Any] = dict(
+            discount=discount, capacity=capacity, start_strength=self._start_strength, forgetting=self._forgetting
+        )
         self._given_range = None if reward_range is None else reward_interval(reward_range)
         self._set_up()
         source, calibration = self._nothing_learnt(self._given_range or (0.0, 1.0))
@@ -321,7 +327,16 @@ class AdvantageEstimator:
         none."""
         if not self.calibration.updates or not self._rule.uses_prior or self._rule.learns is None:
             return {}
-        return {self._rule.learns: getattr(self.calibration, self._rule.learns)}
+        fitted = self._fitted(self._state)
+        return {self._rule.learns: getattr(fitted, self._rule.learns, fitted)}
+
+    def _fitted(self, state):
+        """What the rule has learnt. A calibration that has seen too few groups of two rollouts makes way for that of
+        the source, where it has one: single rollouts, too, say what the values of a tracker are worth."""
+        own = getattr(state.source, "calibration", None) if self.rule == "calibrated" else None
+        if own is None or own.groups < _FEWEST_GROUPS or state.calibration.calibration.groups >= _FEWEST_GROUPS:
+            return state.calibration
+        return own
 
     def step(
         self,
@@ -445,7 +460,7 @@ class AdvantageEstimator:
         if (
             not self._start_strength
             or not self._rule.uses_prior
-            or self.prior not in ("history", "history+context")
+            or self.prior not in ("history", "history+context", "tracker")
             or history is None
             or len(history)
             or not np.isnan(value).all()
@@ -489,7 +504,7 @@ class AdvantageEstimator:
         if self.rule == "discounted_beta":
             options["prior_strength"] = strength
         if self._rule.learns is not None:
-            options[self._rule.learns] = state.calibration
+            options[self._rule.learns] = self._fitted(state)
         if not self._rule.uses_prior:
             value = None
         return function(

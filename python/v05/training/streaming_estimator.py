@@ -45,6 +45,8 @@ class StreamingEstimator(StoredEstimator):
     options: as in StoredEstimator.
     """
 
+    _forgetting = 0.98 ** (1 / 64)  # a group is a step
+
     def __init__(self, *, every: int = 64, calibration_discount: float = 0.998, **options: Any) -> None:
         if integer("every", every) < 1:
             raise InvalidArgument(f"every must be at least 1, got {every!r}")

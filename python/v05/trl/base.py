@@ -114,7 +114,7 @@ class V05Trainer:
 
     def _reads_prompts(self):
         """Whether priors come from the texts of prompts."""
-        return self.v05_estimator.prior not in ("history", "column", "none")
+        return self.v05_estimator.prior not in ("history", "tracker", "column", "none")
 
     def _columns(self):
         """The dataset's columns that are read: {option: name}."""

@@ -14,8 +14,8 @@ class V05Config:
     rule, reward_range, test, level, discount, capacity: as in v05.AdvantageEstimator.
     leave_one_out: a rollout's baseline does not know its own reward. Rule "grpo" is the mean of all whatever it says;
         with one left out its name is "rloo".
-    prior: "history" (None: where the rule uses priors), "history+context", "column", "none", a function of a list of
-        prompts or a prior source.
+    prior: "history" (None: where the rule uses priors), "history+context", "tracker", "column", "none", a function of a
+        list of prompts or a prior source.
     prior_field: the dataset's column of prior values in reward units, for prior "column"; None or NaN in it: no prior.
     id_field: the dataset's column of ids that tell prompts apart; None: the text of the prompt does.
     scale: "none", "group" or "batch" as in v05.AdvantageEstimator; None: "none", but for rules "grpo" and "rloo" what

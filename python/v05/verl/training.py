@@ -214,7 +214,9 @@ class Training:
         return prompt_keys(prompts, self.id_field), texts, [None] * len(prompts)
 
     def _reads_prompt(self):
-        return self.v05_estimator.prior != "column" and (self.id_field is None or self.v05_estimator.prior != "history")
+        return self.v05_estimator.prior != "column" and (
+            self.id_field is None or self.v05_estimator.prior not in ("history", "tracker")
+        )
 
     def _check_groups(self, uids, counted):
         groups = {uid for uid, real in zip(uids, counted) if real}
