@@ -1,5 +1,6 @@
 """v05.trl in TRL's own trainers, with a transformer of a few thousand weights."""
 
+import dataclasses
 from collections import defaultdict
 
 import numpy as np
@@ -139,8 +140,10 @@ def test_paper_rule_reaches_the_loss_of_both_trainers(tmp_path):
         for step in range(2):
             for prompt, (rewards, found) in heard.groups(step).items():
                 np.testing.assert_allclose(found, rewards - paper_baseline(rewards, PRIOR[prompt]), atol=1e-6)
-        completions = [text.replace(" ", "") for text in made._logs["completion"]]
-        logged = zip(made._logs["prompt"], completions, made._logs["advantages"])
+        prompts, completions = (
+            [text.replace(" ", "") for text in made._logs[name]] for name in ("prompt", "completion")
+        )
+        logged = zip(prompts, completions, made._logs["advantages"])  # spaces: of the tokenizer, in older TRL in both
         assert sorted(logged) == sorted(row[:3] for row in heard.steps[1])
 
 
@@ -318,9 +321,8 @@ def test_the_table_of_completions_has_every_rollout_once(tmp_path):
     table = pandas.read_parquet(tmp_path / "completions" / "completions_00002.parquet")
     counted = [row for step in (0, 1) for row in heard.steps[step] if row[3]]
     assert len(table) == len(counted) == 29 and len(heard.steps[0] + heard.steps[1]) == 30
-    assert sorted(zip(table["prompt"], table["completion"].str.replace(" ", ""), table["advantage"])) == sorted(
-        row[:3] for row in counted
-    )
+    texts = (table[name].str.replace(" ", "") for name in ("prompt", "completion"))
+    assert sorted(zip(*texts, table["advantage"])) == sorted(row[:3] for row in counted)
     assert table["telling"].tolist() == tiny_trl.reward(table["completion"], table["prompt"])
     extra = table["text"].notna()
     assert 0 < extra.sum() < len(table) and (table["text"] == table["completion"])[extra].all()
@@ -777,3 +779,62 @@ def test_too_few_prompts_for_a_batch_are_told(tmp_path):
 def test_wrong_weights(tmp_path, options, message):
     with pytest.raises(v05.InvalidArgument, match=message):
         trainer(V05GRPOTrainer, tmp_path, V05Config(**options))
+
+
+# Advantages of another kind beside these
+
+
+class Hooked(GRPOTrainer):
+    """Stands in for a TRL with the hook of its pull request 7298: called before advantages are logged and sliced."""
+
+    def _transform_advantages(self, advantages):
+        return advantages
+
+    def _generate_and_score_completions(self, inputs):
+        output = super()._generate_and_score_completions(inputs)
+        output["advantages"] = self._transform_advantages(output["advantages"])
+        for _ in inputs:
+            self._logs["advantages"].pop()
+        self._logs["advantages"].extend(output["advantages"].tolist())
+        return output
+
+
+class Adding(V05GRPOTrainer):
+    def _transform_advantages(self, advantages):
+        self.calls = getattr(self, "calls", 0) + 1
+        return super()._transform_advantages(advantages) + torch.arange(len(advantages)) / 64
+
+
+class AddingHooked(Adding, Hooked):
+    pass
+
+
+@pytest.mark.parametrize("kind", [Adding, AddingHooked])
+@pytest.mark.parametrize("allocation", [False, True])
+def test_a_subclass_adds_advantages_of_its_own(tmp_path, kind, allocation):
+    config = V05Config(rule="v05", prior="column", reward_range=(0, 1))
+    options = {"max_steps": 1}
+    if allocation:
+        config = dataclasses.replace(config, allocation="neyman", initial=2, budget=29)
+        options = ALLOCATED | options
+    plain, added = Heard(), Heard()
+    trained(V05GRPOTrainer, tmp_path / "plain", config, listen=plain, **options)
+    made = trained(kind, tmp_path / "added", config, listen=added, **options)
+    assert made.calls == 1
+    for row, other in zip(sorted(plain.steps[0]), sorted(added.steps[0])):
+        assert row[:2] == other[:2]
+    logged = list(made._logs["advantages"])
+    counted = [row[2] for row in added.steps[0] if row[3]]
+    assert sorted(logged) == sorted(counted)
+    total = sum(row[2] for row in plain.steps[0]) + sum(range(len(counted))) / 64
+    assert sum(counted) == pytest.approx(total, abs=1e-4)
+
+
+@pytest.mark.parametrize("wrong, shape", [(lambda a: a[:3], r"\(3,\)"), (lambda a: None, "NoneType")])
+def test_what_a_subclass_adds_has_one_number_per_rollout(tmp_path, wrong, shape):
+    class Wrong(V05GRPOTrainer):
+        def _transform_advantages(self, advantages):
+            return wrong(advantages)
+
+    with pytest.raises(v05.InvalidArgument, match=rf"_transform_advantages must return .* \(32,\).* got {shape}"):
+        trained(Wrong, tmp_path, V05Config(rule="v05", reward_range=(0, 1)), max_steps=1)

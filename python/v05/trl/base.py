@@ -212,6 +212,7 @@ class V05Trainer:
         if self.v05_config.allocation != "off":
             found = found * self._weights(batch).to(found)
             metrics = batch.metrics | self._reward_metrics(batch) | metrics
+        found = self._transformed(found)
 
         here = torch.from_numpy(batch.of(self.accelerator.process_index)).to(found.device)
         padding = len(batch.output["completion_ids"]) - len(here)
@@ -223,9 +224,29 @@ class V05Trainer:
             self._metrics["train"][name].append(value)
         return batch.output
 
+    def _transform_advantages(self, advantages: torch.Tensor) -> torch.Tensor:
+        """For subclasses that add something of their own, as TRL's hook of this name: takes the (n,) advantages of the
+        rollouts of all processes, as v05 has them, and returns what reaches loss and log."""
+        return advantages
+
+    def _transformed(self, found):
+        transformed = self._transform_advantages(found)
+        if not isinstance(transformed, torch.Tensor) or transformed.shape != found.shape:
+            kind = getattr(transformed, "shape", None) or type(transformed).__name__
+            raise InvalidArgument(
+                f"_transform_advantages must return a tensor of shape {tuple(found.shape)}, one advantage per rollout "
+                f"of all processes, got {kind if isinstance(kind, str) else tuple(kind)}"
+            )
+        return transformed.to(found)
+
     def _generate_round(self, inputs, prompt):
         """The Batch that TRL makes of `inputs`, equally many in every process; prompt: (n,) of all processes."""
-        output = super()._generate_and_score_completions(inputs)
+        # A TRL that has the hook calls it with its own advantages, of which nothing is kept: v05's come later.
+        self._transform_advantages = lambda advantages: advantages
+        try:
+            output = super()._generate_and_score_completions(inputs)
+        finally:
+            del self._transform_advantages
         processes = self.accelerator.num_processes
         return Batch(
             output,
@@ -260,7 +281,11 @@ class V05Trainer:
         mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
         with torch.no_grad():
             return super()._get_per_token_logps_and_entropies(
-                self.model, ids, mask, output["completion_ids"].size(1), self.args.per_device_train_batch_size
+                self.model,
+                ids,
+                mask,
+                output["completion_ids"].size(1),
+                batch_size=self.args.per_device_train_batch_size,  # by its name: TRL 1.14 takes it no other way
             )[0]
 
     def _generate_rounds(self, inputs, prompt, prompts):

@@ -28,7 +28,7 @@ TRAINERS = {
         Trainer(
             "trl",
             ("trl",),
-            "1.16.0",
+            "1.10.0, 1.14.1 and 1.16.0",
             "v05.trl",
             (
                 "from v05.trl import V05Config, V05GRPOTrainer",
