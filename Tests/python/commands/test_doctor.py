@@ -27,6 +27,22 @@ def test_every_adapter_has_an_entry_and_a_page():
         assert trainer.turn_on and trainer.name.replace("_", "-") in page.lower().replace("_", "-")
 
 
+def test_every_adapter_has_a_row_that_says_what_was_run():
+    """In python/docs/README.md: its version as `v05 doctor` has it, real code or contract, and files that exist."""
+    page = (ROOT / "python" / "docs" / "README.md").read_text(encoding="utf-8")
+    section = page.partition("## What was run")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    assert rows[0] == ["trainer", "version", "code", "what was run", "command"]
+    said = {}
+    for trainer, version, code, what, command in rows[2:]:
+        assert code in ("real", "contract") and what
+        assert all((ROOT / name).exists() for name in re.findall(r"Tests/[\w/.]+", command)) and "Tests/" in command
+        said.setdefault(re.match(r"`(\w+)`", trainer)[1], []).append(version)
+    assert said.keys() == TRAINERS.keys()
+    for name, trainer in TRAINERS.items():
+        assert trainer.tested in said[name]
+
+
 def test_what_is_to_be_written_names_what_there_is():
     """Every v05.MODULE.NAME in the lines to write stands in that module."""
     for trainer in TRAINERS.values():
