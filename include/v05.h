@@ -28,11 +28,16 @@
  * Safety. No function aborts, prints, starts a thread, installs a signal handler, reads the environment or
  * keeps a reference to the caller's memory. Every function checks its arguments first: where it returns
  * anything but V05_STATUS_OK no output has been written except *error. NULL where an array is needed is
- * V05_STATUS_NULL_POINTER. What cannot be checked, and is up to
+ * V05_STATUS_NULL_POINTER. What a call writes (arrays, numbers, structs, its workspace, and a struct that it updates) must
+ * share no memory with what it reads or else writes, *error aside: V05_STATUS_OVERLAPPING_ARRAYS. Only structs that are read
+ * once (options, calibration, mixture) may be those that the results are written to. What cannot be checked, and is up to
  * the caller: pointers point to as many elements as the lengths say, and nobody changes inputs during a call.
  *
  * Threads. All functions may be called from any number of threads at once, as long as no two calls write to
  * the same memory. Calls work in a forked child.
+ *
+ * Arithmetic. Calls compute in the usual mode whatever that of the host, and leave the host its own: rounding to nearest,
+ * numbers near 0 kept, no trap (SIGFPE) at invalid operations, overflow or division by zero.
  *
  * Order. The results do not depend on the order of rows or groups, bit for bit, beyond the order in which
  * groups are listed.
@@ -81,7 +86,7 @@ typedef enum v05_status {
     V05_STATUS_INVALID_STRUCT_SIZE = 103,  /* struct_size too small, or newer fields in use */
     V05_STATUS_CAPACITY_TOO_SMALL = 104,   /* an output array is shorter than its result */
     V05_STATUS_WORKSPACE_TOO_SMALL = 105,  /* less than the workspace query said */
-    V05_STATUS_OVERLAPPING_ARRAYS = 106,   /* an output shares memory with an input */
+    V05_STATUS_OVERLAPPING_ARRAYS = 106,   /* an output shares memory with anything else of the call */
 
     /* The data: */
     V05_STATUS_INVALID_REWARD = 200,       /* NaN, infinite or beyond 1e30 in a counted row */
@@ -297,12 +302,12 @@ v05_status v05_estimation_options_initialize(v05_estimation_options *options, si
 
 /* ----------------------------------------------------------------------------------------- estimate -- */
 
-/* Results. Each array is the caller's; NULL skips it. Per-group arrays are in order of first appearance and have
+/* Results. Each array is the caller's, and shares memory with nothing else of the call; NULL skips it. Per-group arrays are in order of first appearance and have
  * room for group_capacity elements (row_count, or group_count with group_offsets, is always enough). */
 typedef struct v05_estimate {
     size_t struct_size;
     float *advantages_f32; /* (row_count) A = (r - b) / divisor. The one of the rewards' type; never NaN or
-                              infinite. Must not overlap the rewards. */
+                              infinite. */
     double *advantages_f64;
     int64_t *row_group;    /* (row_count) index of the row's group in the per-group arrays */
     int64_t group_capacity;
@@ -683,7 +688,7 @@ v05_status v05_tracker_record(v05_tracker *tracker, const v05_batch *batch, v05_
 /* baselines: (row_count) out, of each row of a batch as v05_tracker_record takes it: the posterior mean of its prompt's true
  * value, sum u_t (t V + S) / (t + k) with u_t by e^(L_t) B(t V + S, t (1 - V) + k - S) / B(t V, t (1 - V)), in reward units;
  * with leave_one_out = 1 without the row's own reward in S and k. NaN where a row does not count and where V is not known.
- * Every counted reward must be lo or hi, and there must be no weights. Must not overlap the arrays of the batch. Since 0.1.0. */
+ * Every counted reward must be lo or hi, and there must be no weights. Since 0.1.0. */
 v05_status v05_tracker_fuse(const v05_tracker *tracker, const v05_batch *batch, int32_t leave_one_out, double *baselines,
                             v05_error *error);
 

@@ -32,6 +32,11 @@ public func v05_allocation_solve(
         if count == 0 && total == 0 { return }
         guard let probability else { throw Failure(.nullPointer, "probability must not be NULL") }
         guard let counts else { throw Failure(.nullPointer, "counts must not be NULL") }
+        var memory = CallMemory()
+        memory.reads(probability, count)
+        memory.reads(seen, count)
+        memory.reads(strength, count)
+        try memory.writes(counts, count, "counts")
         let problem = try AllocationProblem(
             objective: objective, count: count, total: Int(total), minimum: Int(choices.minimum),
             maximum: Int(choices.maximum), priority: priority, exponent: choices.exponent, probabilities: probability,

@@ -51,6 +51,9 @@ public func v05_allocator_request(
     reporting(to: error) { () throws(Failure) in
         let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
         let counts = try checkedArray(counts, "counts", capacity, atLeast: handle.pointee.promptCount)
+        var memory = CallMemory()
+        try memory.writes(counts, handle.pointee.promptCount, "counts")
+        try memory.writes(sum, 1, "sum")
         let requested = handle.pointee.request(counts)
         sum?.pointee = Int64(requested)
     }
@@ -106,6 +109,12 @@ public func v05_allocator_status(
         let count = handle.pointee.promptCount
         if counts != nil { _ = try checkedArray(counts, "counts", capacity, atLeast: count) }
         if in_flight != nil { _ = try checkedArray(in_flight, "in_flight", capacity, atLeast: count) }
+        var memory = CallMemory()
+        try memory.writes(counts, count, "counts")
+        try memory.writes(in_flight, count, "in_flight")
+        try memory.writes(prompt_count, 1, "prompt_count")
+        try memory.writes(done, 1, "done")
+        try memory.writes(calibrated, 1, "calibrated")
         done?.pointee = handle.pointee.isDone ? 1 : 0
         prompt_count?.pointee = Int64(count)
         calibrated?.pointee = handle.pointee.mixture != nil ? 2 : (handle.pointee.calibration == nil ? 0 : 1)
@@ -132,6 +141,9 @@ public func v05_allocator_estimate(
         }
         let output = try CallerEstimate(estimate)
         try output.checkDoublePrecision()
+        var memory = CallMemory()
+        try output.claim(
+            in: &memory, rowCount: handle.pointee.observationCount, groupCount: handle.pointee.promptCount)
         try withWorkspace(nil, 0) { (workspace) throws(Failure) in
             output.finish(try handle.pointee.estimate(choices, to: output.view, workspace: &workspace))
         }
@@ -149,6 +161,10 @@ public func v05_allocator_observations(
         if prompt_index != nil { _ = try checkedArray(prompt_index, "prompt_index", capacity, atLeast: observed) }
         if rewards != nil { _ = try checkedArray(rewards, "rewards", capacity, atLeast: observed) }
         guard let count else { throw Failure(.nullPointer, "count must not be NULL") }
+        var memory = CallMemory()
+        try memory.writes(prompt_index, observed, "prompt_index")
+        try memory.writes(rewards, observed, "rewards")
+        try memory.writes(count, 1, "count")
         count.pointee = Int64(observed)
         var row = 0
         while row < observed {

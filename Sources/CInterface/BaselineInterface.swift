@@ -29,7 +29,7 @@ public func v05_baseline_estimate(
         let given = try calibration.map { (caller) throws(Failure) in try Calibration(checking: caller) }
         let givenMixture = try mixture.map { (caller) throws(Failure) in try Mixture(checking: caller) } ?? .empty
         let output = try CallerEstimate(estimate)
-        try output.check(checked)
+        try output.check(checked, workspace, workspace_size)
         try withWorkspace(workspace, workspace_size) { (workspace) throws(Failure) in
             try withUnsafePointer(to: givenMixture) { (mixture) throws(Failure) in
                 output.finish(

@@ -11,6 +11,8 @@ public func v05_calibration_fit(
         let checked = try CheckedBatch(batch)
         let interval = try EstimationOptions(checking: options).interval
         let output = try CallerStruct(UnsafePointer(calibration), "calibration")
+        var memory = try checked.memory(workspace, workspace_size)
+        try output.claim(in: &memory, "calibration")
         try withWorkspace(workspace, workspace_size) { (workspace) throws(Failure) in
             let fit = try CalibrationFit(checked.view(), interval: interval, workspace: &workspace)
             output.write(v05_calibration(fit.calibration))

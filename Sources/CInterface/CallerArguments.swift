@@ -20,16 +20,6 @@ func checkedArray<Element>(
     return pointer
 }
 
-/// Whether two arrays share memory; one that is NULL shares none.
-func overlaps(
-    _ first: UnsafeRawPointer?, _ firstSize: Int, _ second: UnsafeRawPointer?, _ secondSize: Int
-) -> Bool {
-    guard let first, let second else { return false }
-    let a = UInt(bitPattern: first)
-    let b = UInt(bitPattern: second)
-    return a < b &+ UInt(truncatingIfNeeded: secondSize) && b < a &+ UInt(truncatingIfNeeded: firstSize)
-}
-
 extension Interval {
     init(checking low: Double, _ high: Double) throws(Failure) {
         guard low < high && low >= -largestReward && high <= largestReward else {

@@ -3,11 +3,14 @@ import Estimation
 /// Writes a checkpoint into the caller's buffer, or only says its size where there is no buffer.
 @inline(__always)
 func save(
-    _ kind: CheckpointKind, payloadSize: Int, to bytes: UnsafeMutablePointer<UInt8>?, capacity: Int,
-    size: UnsafeMutablePointer<Int>?, payload: (inout CheckpointWriter) -> Void
+    _ kind: CheckpointKind, payloadSize: Int, memory: CallMemory = CallMemory(),
+    to bytes: UnsafeMutablePointer<UInt8>?, capacity: Int, size: UnsafeMutablePointer<Int>?,
+    payload: (inout CheckpointWriter) -> Void
 ) throws(Failure) {
     guard let size else { throw Failure(.nullPointer, "size must not be NULL") }
     let needed = CheckpointWriter.size(payload: payloadSize)
+    var memory = memory
+    try memory.writes(size, 1, "size")
     guard let bytes else {
         if capacity != 0 { throw Failure(.nullPointer, "bytes must not be NULL unless capacity is 0") }
         size.pointee = needed
@@ -17,6 +20,7 @@ func save(
         throw Failure(
             .capacityTooSmall, "capacity must be at least the size of the checkpoint", integers: capacity, needed)
     }
+    try memory.writes(bytes, needed, "bytes")
     var writer = CheckpointWriter(kind, payloadSize: payloadSize, to: bytes)
     payload(&writer)
     writer.finish()

@@ -21,7 +21,9 @@ struct CallerEstimate {
             ? nil : try CallerStruct(UnsafePointer(estimate.mixture), "estimate.mixture")
     }
 
-    func check(_ batch: CheckedBatch) throws(Failure) {
+    func check(
+        _ batch: CheckedBatch, _ workspace: UnsafeMutableRawPointer?, _ workspaceSize: Int
+    ) throws(Failure) {
         if (batch.batch.rewards_f32 != nil && estimate.advantages_f64 != nil)
             || (batch.batch.rewards_f64 != nil && estimate.advantages_f32 != nil)
         {
@@ -32,13 +34,32 @@ struct CallerEstimate {
                 .invalidSize, "group_capacity must not be negative",
                 integer: Int(truncatingIfNeeded: estimate.group_capacity))
         }
-        let singles = batch.rowCount &* MemoryLayout<Float>.stride
-        let doubles = batch.rowCount &* MemoryLayout<Double>.stride
-        if overlaps(estimate.advantages_f32, singles, batch.batch.rewards_f32, singles)
-            || overlaps(estimate.advantages_f64, doubles, batch.batch.rewards_f64, doubles)
-        {
-            throw Failure(.overlappingArrays, "advantages must not share memory with rewards")
-        }
+        var memory = try batch.memory(workspace, workspaceSize)
+        try claim(in: &memory, rowCount: batch.rowCount, groupCount: batch.groupCount ?? batch.rowCount)
+    }
+
+    /// - Parameter groupCount: the most that there can be.
+    func claim(in memory: inout CallMemory, rowCount: Int, groupCount: Int) throws(Failure) {
+        let groups = min(Int(truncatingIfNeeded: estimate.group_capacity), groupCount)
+        try caller.claim(in: &memory, "estimate")
+        try calibration?.claim(in: &memory, "estimate.calibration")
+        try mixture?.claim(in: &memory, "estimate.mixture")
+        try memory.writes(estimate.advantages_f32, rowCount, "advantages")
+        try memory.writes(estimate.advantages_f64, rowCount, "advantages")
+        try memory.writes(estimate.row_group, rowCount, "row_group")
+        try memory.writes(estimate.group_ids, groups, "estimate.group_ids")
+        try memory.writes(estimate.count, groups, "estimate.count")
+        try memory.writes(estimate.effective_count, groups, "effective_count")
+        try memory.writes(estimate.mean, groups, "mean")
+        try memory.writes(estimate.prior, groups, "estimate.prior")
+        try memory.writes(estimate.weight, groups, "weight")
+        try memory.writes(estimate.baseline, groups, "baseline")
+        try memory.writes(estimate.bias_squared, groups, "bias_squared")
+        try memory.writes(estimate.mse, groups, "mse")
+        try memory.writes(estimate.z, groups, "z")
+        try memory.writes(estimate.p_value, groups, "p_value")
+        try memory.writes(estimate.rejected, groups, "rejected")
+        try memory.writes(estimate.constant, groups, "constant")
     }
 
     /// For results of rewards that are always double.

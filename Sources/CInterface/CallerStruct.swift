@@ -10,6 +10,11 @@ struct CallerStruct<Value> {
         bytes = try CallerBytes(UnsafeRawPointer(caller), known: MemoryLayout<Value>.size, argument)
     }
 
+    /// It is written to: see CallMemory.
+    func claim(in memory: inout CallMemory, _ argument: Text) throws(Failure) {
+        try memory.writes(bytes.pointer, bytes: bytes.knownSize, argument)
+    }
+
     /// Lays what the caller has over `value`, which keeps the rest.
     func read(over value: inout Value) {
         withUnsafeMutablePointer(to: &value) { _ = memmove($0, bytes.pointer, bytes.knownSize) }

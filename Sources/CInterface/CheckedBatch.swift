@@ -58,15 +58,20 @@ struct CheckedBatch {
             strengths: hasPriors ? batch.prior_strength : nil, mask: batch.mask, weights: batch.weights)
     }
 
-    /// Whether memory that will be written holds any array of the batch.
-    func overlaps(_ output: UnsafeRawPointer, _ size: Int) -> Bool {
-        let perPrior = groupCount ?? rowCount
-        return CInterface.overlaps(output, size, batch.rewards_f32, rowCount &* 4)
-            || CInterface.overlaps(output, size, batch.rewards_f64, rowCount &* 8)
-            || CInterface.overlaps(output, size, batch.group_ids, rowCount &* 8)
-            || CInterface.overlaps(output, size, batch.group_offsets, (perPrior &+ 1) &* 8)
-            || CInterface.overlaps(output, size, batch.prior, perPrior &* 8)
-            || CInterface.overlaps(output, size, batch.mask, rowCount)
+    /// Its arrays, as inputs of a call that writes the workspace.
+    func memory(_ workspace: UnsafeMutableRawPointer?, _ workspaceSize: Int) throws(Failure) -> CallMemory {
+        let priors = groupCount ?? rowCount
+        var memory = CallMemory()
+        memory.reads(batch.rewards_f32, rowCount)
+        memory.reads(batch.rewards_f64, rowCount)
+        memory.reads(batch.group_ids, rowCount)
+        memory.reads(batch.group_offsets, priors &+ 1)
+        memory.reads(batch.prior, priors)
+        memory.reads(batch.mask, rowCount)
+        memory.reads(batch.prior_strength, priors)
+        memory.reads(batch.weights, rowCount)
+        try memory.writes(workspace, bytes: workspaceSize, "workspace")
+        return memory
     }
 
     /// Stands for an array without elements.

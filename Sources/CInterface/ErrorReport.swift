@@ -2,18 +2,27 @@ import CLibrary
 import CV05
 import Estimation
 
-/// Runs the body of an exported function: a failure becomes a status and a message.
+/// Runs the body of an exported function in the library's mode of arithmetic: a failure becomes a status and a message.
 @inline(__always)
 func reporting(
     to target: UnsafeMutablePointer<v05_error>?, _ body: () throws(Failure) -> Void
 ) -> v05_status {
+    let mode = beginArithmetic()
+    var status = V05_STATUS_OK
     do {
         try body()
-        return V05_STATUS_OK
     } catch {
-        return report(error, to: target)
+        status = report(error, to: target)
     }
+    endArithmetic(mode)
+    return status
 }
+
+@inline(never)
+private func beginArithmetic() -> UInt64 { v05_begin_arithmetic() }
+
+@inline(never)
+private func endArithmetic(_ mode: UInt64) { v05_end_arithmetic(mode) }
 
 @inline(never)
 private func report(_ failure: Failure, to error: UnsafeMutablePointer<v05_error>?) -> v05_status {

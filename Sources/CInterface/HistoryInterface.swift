@@ -11,6 +11,9 @@ public func v05_key_hash(
         guard let key else { throw Failure(.nullPointer, "key must not be NULL") }
         guard size >= 0 else { throw Failure(.invalidSize, "size must not be negative", integer: size) }
         if bytes == nil && size > 0 { throw Failure(.nullPointer, "bytes must not be NULL") }
+        var memory = CallMemory()
+        memory.reads(bytes, size)
+        try memory.writes(key, 1, "key")
         key.pointee = bytes.map { keyHash($0, count: size) } ?? keyHash(UnsafePointer(Text("").start), count: 0)
     }
 }
@@ -37,6 +40,10 @@ public func v05_key_hashes(
             index &+= 1
         }
         if bytes == nil && previous > 0 { throw Failure(.nullPointer, "bytes must not be NULL") }
+        var memory = CallMemory()
+        memory.reads(bytes, Int(previous))
+        memory.reads(offsets, count &+ 1)
+        try memory.writes(keys, count, "keys")
         keyHashes(bytes ?? UnsafePointer(Text("").start), offsets: offsets, count: count, keys: keys)
     }
 }
@@ -79,6 +86,10 @@ public func v05_history_predict(
         let step = try History.checkedStep(step)
         if count == 0 { return }
         guard let keys else { throw Failure(.nullPointer, "keys must not be NULL") }
+        var memory = CallMemory()
+        memory.reads(keys, count)
+        try memory.writes(values, count, "values")
+        try memory.writes(strengths, count, "strengths")
         handle.pointee.predict(keys, count: count, step: step, values: values, strengths: strengths)
     }
 }

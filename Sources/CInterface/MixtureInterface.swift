@@ -11,6 +11,8 @@ public func v05_mixture_fit(
         let checked = try CheckedBatch(batch)
         let interval = try EstimationOptions(checking: options).interval
         let output = try CallerStruct(UnsafePointer(mixture), "mixture")
+        var memory = try checked.memory(workspace, workspace_size)
+        try output.claim(in: &memory, "mixture")
         try withWorkspace(workspace, workspace_size) { (workspace) throws(Failure) in
             output.write(v05_mixture(try Mixture(checked.view(), interval: interval, workspace: &workspace)))
         }

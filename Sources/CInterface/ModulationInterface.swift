@@ -66,14 +66,14 @@ private func modulate<Scalar: TokenScalar>(
         guard let mask else { throw Failure(.nullPointer, "mask must not be NULL") }
         guard let modulated else { throw Failure(.nullPointer, "modulated must not be NULL") }
         let tokens = sequences &* length
-        let size = tokens &* MemoryLayout<Scalar>.stride
-        let given = per_token == 1 ? size : sequences &* MemoryLayout<Scalar>.stride
-        if overlaps(modulated, size, advantages, given) || overlaps(modulated, size, entropy, size)
-            || overlaps(modulated, size, log_prob, size) || overlaps(modulated, size, old_log_prob, size)
-            || overlaps(modulated, size, mask, tokens)
-        {
-            throw Failure(.overlappingArrays, "modulated must not share memory with another array")
-        }
+        var memory = CallMemory()
+        memory.reads(advantages, per_token == 1 ? tokens : sequences)
+        memory.reads(entropy, tokens)
+        memory.reads(log_prob, tokens)
+        memory.reads(old_log_prob, tokens)
+        memory.reads(mask, tokens)
+        try output?.claim(in: &memory, "statistics")
+        try memory.writes(modulated, tokens, "modulated")
         let modulation = TokenModulation(
             options: choices, sequences: sequences, length: length, advantages: advantages, isPerToken: per_token == 1,
             entropy: entropy, logProbabilities: log_prob, oldLogProbabilities: old_log_prob, mask: mask)

@@ -22,6 +22,8 @@ public func v05_running_calibration_update(
         let caller = try CallerStruct(UnsafePointer(running), "running")
         var moments = try RunningCalibration(checking: caller)
         let checked = try CheckedBatch(batch)
+        var memory = try checked.memory(workspace, workspace_size)
+        try caller.claim(in: &memory, "running")
         try withWorkspace(workspace, workspace_size) { (workspace) throws(Failure) in
             try moments.update(checked.view(), workspace: &workspace)
         }
@@ -35,8 +37,13 @@ public func v05_running_calibration_solve(
     _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
-        let moments = try RunningCalibration(checking: CallerStruct(running, "running"))
-        try CallerStruct(UnsafePointer(calibration), "calibration").write(v05_calibration(moments.calibration))
+        let caller = try CallerStruct(running, "running")
+        let moments = try RunningCalibration(checking: caller)
+        let output = try CallerStruct(UnsafePointer(calibration), "calibration")
+        var memory = CallMemory()
+        try caller.claim(in: &memory, "running")
+        try output.claim(in: &memory, "calibration")
+        output.write(v05_calibration(moments.calibration))
     }
 }
 
@@ -46,9 +53,13 @@ public func v05_running_calibration_save(
     _ size: UnsafeMutablePointer<Int>!, _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
-        let moments = try RunningCalibration(checking: CallerStruct(running, "running"))
+        let caller = try CallerStruct(running, "running")
+        let moments = try RunningCalibration(checking: caller)
+        var memory = CallMemory()
+        try caller.claim(in: &memory, "running")
         try save(
-            .runningCalibration, payloadSize: RunningCalibration.savedSize, to: bytes, capacity: capacity, size: size
+            .runningCalibration, payloadSize: RunningCalibration.savedSize, memory: memory, to: bytes,
+            capacity: capacity, size: size
         ) { moments.write(to: &$0) }
     }
 }
@@ -60,6 +71,9 @@ public func v05_running_calibration_load(
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         let caller = try CallerStruct(UnsafePointer(running), "running")
+        var memory = CallMemory()
+        memory.reads(bytes, size)
+        try caller.claim(in: &memory, "running")
         try load(.runningCalibration, bytes, size) { (reader) throws(Failure) in
             caller.write(v05_running_calibration(try RunningCalibration(from: &reader)))
         }

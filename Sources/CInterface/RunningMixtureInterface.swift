@@ -22,6 +22,8 @@ public func v05_running_mixture_update(
         let caller = try CallerStruct(UnsafePointer(running), "running")
         var state = try RunningMixture(checking: caller)
         let checked = try CheckedBatch(batch)
+        var memory = try checked.memory(workspace, workspace_size)
+        try caller.claim(in: &memory, "running")
         try withWorkspace(workspace, workspace_size) { (workspace) throws(Failure) in
             try state.update(checked.view(), workspace: &workspace)
         }
@@ -35,8 +37,13 @@ public func v05_running_mixture_solve(
     _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
-        let state = try RunningMixture(checking: CallerStruct(running, "running"))
-        try CallerStruct(UnsafePointer(mixture), "mixture").write(v05_mixture(state.mixture))
+        let caller = try CallerStruct(running, "running")
+        let state = try RunningMixture(checking: caller)
+        let output = try CallerStruct(UnsafePointer(mixture), "mixture")
+        var memory = CallMemory()
+        try caller.claim(in: &memory, "running")
+        try output.claim(in: &memory, "mixture")
+        output.write(v05_mixture(state.mixture))
     }
 }
 
@@ -46,8 +53,14 @@ public func v05_running_mixture_save(
     _ size: UnsafeMutablePointer<Int>!, _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
-        let state = try RunningMixture(checking: CallerStruct(running, "running"))
-        try save(.runningMixture, payloadSize: RunningMixture.savedSize, to: bytes, capacity: capacity, size: size) {
+        let caller = try CallerStruct(running, "running")
+        let state = try RunningMixture(checking: caller)
+        var memory = CallMemory()
+        try caller.claim(in: &memory, "running")
+        try save(
+            .runningMixture, payloadSize: RunningMixture.savedSize, memory: memory, to: bytes, capacity: capacity,
+            size: size
+        ) {
             state.write(to: &$0)
         }
     }
@@ -60,6 +73,9 @@ public func v05_running_mixture_load(
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         let caller = try CallerStruct(UnsafePointer(running), "running")
+        var memory = CallMemory()
+        memory.reads(bytes, size)
+        try caller.claim(in: &memory, "running")
         try load(.runningMixture, bytes, size) { (reader) throws(Failure) in
             caller.write(v05_running_mixture(try RunningMixture(from: &reader)))
         }

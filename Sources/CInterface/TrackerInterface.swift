@@ -39,6 +39,11 @@ public func v05_tracker_predict(
         let count = try checkedCount(count, "count")
         if count == 0 { return }
         guard let keys else { throw Failure(.nullPointer, "keys must not be NULL") }
+        var memory = CallMemory()
+        memory.reads(keys, count)
+        memory.reads(priors, count)
+        try memory.writes(values, count, "values")
+        try memory.writes(strengths, count, "strengths")
         try handle.pointee.predict(keys, priors: priors, count: count, values: values, strengths: strengths)
     }
 }
@@ -69,9 +74,8 @@ public func v05_tracker_fuse(
         }
         if checked.rowCount == 0 { return }
         guard let baselines else { throw Failure(.nullPointer, "baselines must not be NULL") }
-        if checked.overlaps(baselines, checked.rowCount &* MemoryLayout<Double>.stride) {
-            throw Failure(.overlappingArrays, "baselines must not share memory with the batch")
-        }
+        var memory = try checked.memory(nil, 0)
+        try memory.writes(baselines, checked.rowCount, "baselines")
         try withWorkspace(nil, 0) { (workspace) throws(Failure) in
             try handle.pointee.fuse(
                 checked.view(), leaveOneOut: leave_one_out == 1, baselines: baselines, workspace: &workspace)

@@ -23,10 +23,10 @@ def installed():
     )
 
 
-def built_with_pkg_config(compiler, standard, source, folder):
+def built_with_pkg_config(compiler, standard, source, folder, *more):
     environment = {**os.environ, "PKG_CONFIG_PATH": str(LIBRARY.parent / "pkgconfig")}
     flags = shlex.split(run("pkg-config", "--cflags", "--libs", "v05", env=environment))
-    run(compiler, standard, *STRICT, HERE / source, *flags, "-o", folder / "example")
+    run(compiler, standard, *STRICT, HERE / source, *flags, *more, "-o", folder / "example")
     return folder / "example"
 
 
@@ -82,6 +82,15 @@ def test_c_example(compiler, tmp_path):
 @pytest.mark.parametrize("compiler", each("g++", "clang++"))
 def test_cpp_example(compiler, tmp_path):
     assert_right_cpp_example(built_with_pkg_config(compiler, "-std=c++17", "example.cpp", tmp_path))
+
+
+@needs("pkg-config")
+def test_a_host_that_traps_and_rounds_otherwise(tmp_path):
+    """feenableexcept and fesetround around every call of a step: the same bits, no signal, the host's mode kept."""
+    lines = run(built_with_pkg_config("cc", "-std=c11", "traps.c", tmp_path, "-lm")).splitlines()
+    assert lines[-1] == "the same" and len(lines) == 6
+    # The last call of each is the one that is refused on purpose.
+    assert all(int(line.split()[3]) > 800 and line.endswith(" 1 refused") for line in lines[:-1])
 
 
 @needs("cmake")

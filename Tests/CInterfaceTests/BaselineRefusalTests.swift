@@ -72,7 +72,7 @@ struct BaselineRefusalTests {
     @Test func advantagesOverRewards() {
         for shift in [-7, -1, 0, 1, 7] {
             for precision in EstimateCall.Precision.allCases {
-                expect(V05_STATUS_OVERLAPPING_ARRAYS, "advantages", "rewards", precision: precision) { call in
+                expect(V05_STATUS_OVERLAPPING_ARRAYS, "advantages", "share memory", precision: precision) { call in
                     let shared = call.memory.output(Double.self, 30)
                     for place in 0..<30 { shared[place] = 0 }
                     switch precision {

@@ -68,7 +68,7 @@ struct ModulationTests {
         refuse(V05_STATUS_INVALID_SIZE, "token_count must lie in 0 to 2147483647") { $0.tokens = 1 << 31 }
         refuse(V05_STATUS_INVALID_OPTION, "per_token must be 0 or 1, got 2") { $0.perToken = 2 }
         for array in [\Call.entropy, \Call.advantages, \Call.logProbability, \Call.oldLogProbability] {
-            refuse(V05_STATUS_OVERLAPPING_ARRAYS, "modulated must not share memory") {
+            refuse(V05_STATUS_OVERLAPPING_ARRAYS, "modulated must share memory with nothing else") {
                 $0.modulated = $0[keyPath: array]
             }
         }
