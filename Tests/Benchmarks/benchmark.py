@@ -2,14 +2,19 @@
 
     python Tests/Benchmarks/benchmark.py             # v05, numpy and, where installed, torch, verl and TRL
     python Tests/Benchmarks/benchmark.py --trainers  # installs torch, verl and TRL into .venv-benchmark and runs there
+    python Tests/Benchmarks/benchmark.py --quick     # without the growth table and the trainer's step
 
-Prints the median of each contestant and its ratio to the fastest way into v05 from Python (torch tensors with int64
-ids), with the 10th and 90th percentile of the ratio over the rounds.
+Prints the median of each contestant and its ratio to one of them, with the 10th and 90th percentile of the ratio over
+the rounds; the time of the import, of a step of AdvantageEstimator and of one of TRL; and how time grows. First with
+memory that the C library gives back to the system and must get anew, page by page, then with memory that it keeps.
 """
 
 import argparse
 import ctypes
 import functools
+import importlib.util
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +22,7 @@ import time
 import uuid
 from pathlib import Path
 
+import growth
 import numpy as np
 import v05
 from v05._core import prototypes
@@ -38,6 +44,8 @@ TRAINERS = [
     ["--no-deps", "verl==0.9.1", "trl==1.16.0"],
 ]
 REFERENCE = "v05.advantages, torch, int64 ids"
+#: Set in the environment of the process that keeps its memory.
+KEPT = "V05_BENCHMARK_KEPT"
 
 
 class Batch:
@@ -101,7 +109,10 @@ def contestants(batch):
     prior = torch.from_numpy(batch.prior)
     shuffle = torch.randperm(len(groups), generator=torch.Generator().manual_seed(0))
     shuffled = rewards[shuffle], groups[shuffle], prior[shuffle]
+    names = np.random.default_rng(2).integers(-(2**63), 2**63 - 1, len(batch.sizes))
+    keys = torch.from_numpy(names[batch.groups])
     found[REFERENCE] = lambda: v05.advantages(rewards, groups, prior)
+    found["v05.advantages, torch, 64-bit keys side by side"] = lambda: v05.advantages(rewards, keys, prior)
     found["v05.advantages, torch, int64 ids, rows shuffled"] = lambda: v05.advantages(*shuffled)
     found["v05.advantages, torch, calibrated, leave-one-out"] = lambda: v05.advantages(
         rewards, groups, prior, rule="calibrated", leave_one_out=True
@@ -207,27 +218,25 @@ def native_options():
     return options
 
 
+@functools.cache
+def native_code():
+    """native.c, compiled."""
+    folder = Path(tempfile.mkdtemp())
+    path = folder / "native.so"
+    include = Path(v05.library_path()).parents[1] / "include"
+    source = Path(__file__).parent / "native.c"
+    options = ["-O3", "-std=c11", "-shared", "-fPIC", f"-I{include}"]
+    subprocess.run(["cc", *options, str(source), "-o", str(path)], check=True)
+    found = ctypes.CDLL(str(path))
+    shutil.rmtree(folder)
+    found.time_random_reads.restype = ctypes.c_double
+    return found
+
+
 def measure_native(batch, repeats):
     """Times of the plain loop and of the C function by offsets, by ids and by ids with the rules of NATIVE,
     (repeats, 3 + len(NATIVE))."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "native.so"
-        include = Path(v05.library_path()).parents[1] / "include"
-        subprocess.run(
-            [
-                "cc",
-                "-O3",
-                "-std=c11",
-                "-shared",
-                "-fPIC",
-                f"-I{include}",
-                str(Path(__file__).parent / "native.c"),
-                "-o",
-                str(path),
-            ],
-            check=True,
-        )
-        native = ctypes.CDLL(str(path))
+    native = native_code()
     shared = ctypes.CDLL(v05.library_path())
     offsets = np.concatenate([[0], np.cumsum(batch.sizes)]).astype(np.int64)
     groups = batch.groups.astype(np.int64)
@@ -303,43 +312,124 @@ def one_result_at_a_time(prompts, seed=0):
     return run
 
 
+def step_calls(prompts=8192, rollouts=16):
+    """Steps of AdvantageEstimator, and the estimation of such a batch alone."""
+    random = np.random.default_rng(0)
+    success = random.random(prompts)
+    group = np.repeat(np.arange(prompts), rollouts)
+    rewards = [(random.random(len(group)) < success[group]).astype(np.float32) for _ in range(4)]
+    texts = np.array([f"prompt {number} " + "words of it " * 38 for number in range(prompts)], object)[group].tolist()
+    uids = np.array([str(uuid.UUID(int=int(n))) for n in random.integers(0, 2**62, prompts)], object)[group]
+    keys = random.integers(-(2**63), 2**63 - 1, prompts)[group]
+    prior = success.round(2)[group]
+
+    def step(groups, prompts_of):
+        estimator = v05.AdvantageEstimator(reward_range=(0, 1))
+        turn = iter(range(10**9))
+        return lambda: estimator.step(rewards[next(turn) % len(rewards)], groups, prompts_of)
+
+    return {
+        "v05.advantages, calibrated, leave-one-out": lambda: v05.advantages(
+            rewards[0], group, prior, rule="calibrated", leave_one_out=True
+        ),
+        "step, uid strings, prompts' texts": step(uids, texts),
+        "step, integer keys": step(group, keys),
+    }
+
+
+def history_calls(count=1_000_000):
+    """Work of a History with so many random keys, and as many reads at random places."""
+    random = np.random.default_rng(0)
+    keys = random.integers(-(2**63), 2**63 - 1, count)
+    mixed = random.permutation(keys)
+    rewards = random.integers(0, 2, count).astype(np.float32)
+    places, numbers, total = random.permutation(count), np.arange(count), ctypes.c_int64()
+    known, recorded = v05.History(), v05.History()
+    known.record(keys, rewards)
+    recorded.record(keys, rewards)
+    state = known.state_dict()
+
+    def reads():
+        pointers = (ctypes.c_void_p(array.ctypes.data) for array in (numbers, places))
+        native_code().time_random_reads(*pointers, ctypes.c_int64(count), ctypes.byref(total))
+
+    return {
+        "C, reads at random places": reads,
+        "record of new keys": lambda: v05.History().record(keys, rewards),
+        "record of known keys, mixed": lambda: recorded.record(mixed, rewards),
+        "predict, mixed": lambda: known.predict(mixed),
+        "save": lambda: known.state_dict(),
+        "load": lambda: v05.History().load_state_dict(state),
+    }
+
+
+def measure_imports(rounds=7):
+    """Seconds of `import numpy` and of `import v05` on top of it, each time in a new process."""
+    program = (
+        "import time; start = time.perf_counter(); import numpy; numpy_there = time.perf_counter(); import v05; "
+        "print(numpy_there - start, time.perf_counter() - numpy_there)"
+    )
+    runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, check=True) for _ in range(rounds)]
+    return np.array([list(map(float, run.stdout.split())) for run in runs]).T
+
+
 def show(name, times, reference, unit="x"):
     ratio = np.quantile(times[: len(reference)] / np.median(reference), [0.1, 0.5, 0.9])
     print(
-        f"  {name:52s} {np.median(times) * 1e6:12,.1f} us   {ratio[1]:9,.2f}{unit}  [{ratio[0]:,.2f}, {ratio[2]:,.2f}]"
+        f"  {name:52s} {np.median(times) * 1e6:12,.1f} us   {ratio[1]:9,.2f}{unit}  [{ratio[0]:,.2f}, {ratio[2]:,.2f}]",
+        flush=True,
     )
 
 
+def show_all(title, calls, seconds, reference):
+    print(f"\n{title}, ratio to {reference}")
+    times = measure(calls, seconds)
+    for name, values in times.items():
+        show(name, values, times[reference])
+
+
 def run(seconds):
+    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     for batch in batches():
         print(f"\n{batch.name} ({len(batch.groups):,} rollouts)")
-        native = measure_native(batch, 20 if len(batch.groups) > 200_000 else 1000)
+        native = measure_native(batch, {8192: 1000, 4_000_000: 12}.get(len(batch.groups), 100))
         print("  C, ratio to the plain -O3 loop with the same checks")
-        names = (
-            "plain loop",
-            "v05_baseline_estimate, offsets",
-            "v05_baseline_estimate, ids",
-            *(f"{n}, ids" for n in NATIVE),
-        )
+        names = "plain loop", "v05, offsets", "v05, ids", *(f"{name}, ids" for name in NATIVE)
         for column, name in enumerate(names):
             show(name, native[:, column], native[:, 0])
         times = measure(contestants(batch), seconds)
         reference = REFERENCE if REFERENCE in times else "v05.advantages, numpy, int64 ids"
-        print(f"  Python, ratio to {reference}")
+        peer = np.median(times["numpy reduceat (contiguous groups)"]) / np.median(times[reference])
+        print(f"  Python, ratio to {reference} ({1 / peer:.2f} of numpy reduceat)")
         for name, values in sorted(times.items(), key=lambda item: np.median(item[1])):
             show(name, values, times[reference])
 
-    print("\nTokens of 512 x 2048, float32, ratio to a copy of the arrays")
-    times = measure(modulation(), seconds)
-    for name, values in times.items():
-        show(name, values, times["copy of the five arrays"])
-
-    print("\nAllocator, neyman with a budget, one result at a time, ratio to 100 prompts")
-    times = measure(
-        {f"{prompts:,} prompts": one_result_at_a_time(prompts) for prompts in (100, 1000, 3000, 10_000)}, seconds
+    show_all("AdvantageEstimator, 8,192 x 16", step_calls(), seconds, "v05.advantages, calibrated, leave-one-out")
+    show_all("Tokens of 512 x 2048, float32", modulation(), seconds, "copy of the five arrays")
+    show_all("History of 1,000,000 random keys", history_calls(), seconds, "C, reads at random places")
+    prompts = (100, 1000, 3000, 10_000)
+    show_all(
+        "Allocator, neyman with a budget, one result at a time",
+        {f"{count:,} prompts": one_result_at_a_time(count) for count in prompts},
+        seconds,
+        "100 prompts",
     )
-    for name, values in times.items():
-        show(name, values, times["100 prompts"])
+
+
+def run_once():
+    """What needs no second look with other memory."""
+    ofs_numpy, ofs_v05 = measure_imports() * 1e3
+    print(f"\nimport numpy {np.median(ofs_numpy):.0f} ms, v05 on top of it {np.median(ofs_v05):.0f} ms", end="")
+    print(f" (shortest of {len(ofs_v05)}: {ofs_numpy.min():.0f}, {ofs_v05.min():.0f})")
+    if importlib.util.find_spec("trl") and importlib.util.find_spec("torch"):
+        print("\nA step of TRL", flush=True)
+        subprocess.run(
+            [sys.executable, str(Path(__file__).parent / "trainer_step.py"), "--steps", "30"],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stderr=subprocess.DEVNULL,
+        )
+    print("\nGrowth")
+    growth.show()
 
 
 def install_and_run(arguments):
@@ -354,7 +444,8 @@ def install_and_run(arguments):
     for packages in TRAINERS:
         subprocess.run([*pip, *packages], check=True)
     subprocess.run([*pip, str(ROOT / "python")], check=True)
-    subprocess.run([str(python), __file__, "--seconds", str(arguments.seconds)], check=True)
+    quick = ["--quick"] if arguments.quick else []
+    subprocess.run([str(python), __file__, "--seconds", str(arguments.seconds), *quick], check=True)
 
 
 def main():
@@ -362,12 +453,24 @@ def main():
     parser.add_argument(
         "--trainers", action="store_true", help="install torch, verl and TRL into .venv-benchmark and run there"
     )
+    parser.add_argument("--quick", action="store_true", help="without the growth table and the trainer's step")
     parser.add_argument("--seconds", type=float, default=10, help="time for the Python contestants of each batch")
     arguments = parser.parse_args()
     if arguments.trainers:
         install_and_run(arguments)
-    else:
+        return
+    # The C library reads these when a program starts.
+    kept = {"MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_MMAP_THRESHOLD_": "100000000000"}
+    if KEPT in os.environ:
         run(arguments.seconds)
+        return
+    print("Memory as the C library hands it out: pages given back are got anew.")
+    run(arguments.seconds)
+    print("\nMemory kept: no pages are got anew.", flush=True)
+    again = [sys.executable, __file__, "--seconds", str(arguments.seconds)]
+    subprocess.run(again, env=os.environ | kept | {KEPT: "1"}, check=True)
+    if not arguments.quick:
+        run_once()
 
 
 if __name__ == "__main__":

@@ -43,6 +43,16 @@ static double now(void) {
 typedef v05_status (*estimate_function)(const v05_batch *, const v05_estimation_options *, const v05_calibration *,
                                         const v05_mixture *, void *, size_t, v05_estimate *, v05_error *);
 
+/* Seconds to read `count` numbers at random places, each without waiting for the one before: what a table in memory that
+ * is far away can be asked at most. */
+double time_random_reads(const int64_t *numbers, const int64_t *places, int64_t count, int64_t *sum) {
+    const double start = now();
+    int64_t found = 0;
+    for (int64_t i = 0; i < count; i++) found += numbers[places[i]];
+    *sum = found;
+    return now() - start;
+}
+
 /* Times `repeats` calls of each, turn and turn about. seconds: (repeats, 3 + option_count) plain loop, offsets, ids, and
  * ids with each of the options. */
 int time_native(estimate_function estimate, const float *rewards, const int64_t *offsets, const int64_t *ids,

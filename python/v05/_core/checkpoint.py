@@ -46,7 +46,9 @@ class Checkpointed:
         changes nothing.
         """
         try:
-            data = bytes(memoryview(state["checkpoint"]))
+            data = state["checkpoint"]
+            if type(data) is not bytes:
+                data = bytes(memoryview(data))
         except (TypeError, KeyError, IndexError) as error:
             raise ArgumentTypeError(
                 "state must be what state_dict() returned: a dict with bytes under 'checkpoint'"
