@@ -76,11 +76,15 @@ public struct History {
         var found = predict(keys[0], step: step)
         var index = 0
         while index < count {
-            if index &+ 24 < count {
-                table.prefetchPlace(of: UInt64(bitPattern: keys[index &+ 24]))
-                table.prefetchEntry(of: UInt64(bitPattern: keys[index &+ 12]))
-            }
             // The rollouts of a prompt mostly lie side by side.
+            if index &+ 24 < count {
+                if keys[index &+ 24] != keys[index &+ 23] {
+                    table.prefetchPlace(of: UInt64(bitPattern: keys[index &+ 24]))
+                }
+                if keys[index &+ 12] != keys[index &+ 11] {
+                    table.prefetchEntry(of: UInt64(bitPattern: keys[index &+ 12]))
+                }
+            }
             if index > 0 && keys[index] != keys[index &- 1] { found = predict(keys[index], step: step) }
             values?[index] = found.value
             strengths?[index] = found.strength
