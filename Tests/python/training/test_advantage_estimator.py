@@ -457,6 +457,34 @@ def test_an_allocator_with_priors_and_what_was_learnt(generator, rule):
     assert allocator.estimate().rule == expected.estimate().rule
 
 
+def test_first_visits_under_allocation_start_from_the_mean_of_the_other_prompts():
+    """At the first step; later ones start from the level of all. One without any reward in its first round, too."""
+    estimator = v05.AdvantageEstimator(reward_range=(0, 1))
+    keys, rewards, prompt = ["a", "b", "c"], [1.0, 1.0, 0.0, 1.0, None, None], [0, 0, 1, 1, 2, 2]
+    given = dict(rule="osla", initial=2, maximum=16, maximum_without_prior=4)
+
+    def seen(allocator):
+        allocator.request()
+        allocator.observe([0, 0, 1, 1], [1.0, 1.0, 0.0, 1.0])
+        allocator.cancel([2, 2])
+        return allocator
+
+    found = seen(estimator.allocator(keys, first=(rewards, prompt), **given))
+    np.testing.assert_array_equal(found.estimate().prior, [0.5, 1.0, 0.75])
+    expected = seen(v05.Allocator([0.5, 1.0, 0.75], strength=[1, 1, 1], reward_range=(0, 1), **given))
+    np.testing.assert_array_equal(found.request(), expected.request())
+    without = estimator.allocator(keys, **given)
+    assert np.isnan(seen(without).estimate().prior).all()
+
+    estimator.step(rewards, prompt, [keys[number] for number in prompt])
+    later = estimator.allocator(["d", "a"], first=([1.0, 1.0], [0, 1]), **given)
+    later.request()
+    later.observe([0, 1], [1.0, 1.0])
+    np.testing.assert_array_equal(later.estimate().prior, estimator.predict(["d", "a"])[0])
+    other = v05.AdvantageEstimator(reward_range=(0, 1), start_strength=0.0)
+    assert np.isnan(seen(other.allocator(keys, first=(rewards, prompt), **given)).estimate().prior).all()
+
+
 def test_keys_of_prompts():
     from v05._core.prompt_key import prompt_key
 

@@ -309,17 +309,33 @@ class AdvantageEstimator:
         return found
 
     def allocator(
-        self, keys: Keys, *, prompts: Sequence[Any] | None = None, column: OptionalNumbers | None = None, **options: Any
+        self,
+        keys: Keys,
+        *,
+        prompts: Sequence[Any] | None = None,
+        column: OptionalNumbers | None = None,
+        first: tuple[OptionalNumbers, Numbers] | None = None,
+        **options: Any,
     ) -> Allocator:
         """A v05.Allocator for the prompts of a step, (g,) keys, with their priors and what was learnt of them so far.
 
         The reward range must be known: given, or detected from the first rewards. options: as in v05.Allocator.
+        first: (rewards, prompt) of a first round, (n,) numbers, NaN or None where unscored, and the index of the
+            prompt of each in keys. At the first step of a run, which knows nothing yet, prompts start from the mean of
+            the other prompts' rewards in it. The allocator has yet to observe them.
         """
         if self.reward_range is None:
             raise InvalidArgument(
                 "reward_range must be known before rollouts are allocated: give it or call detect_range"
             )
         value, strength = self.predict(keys, prompts=prompts, column=column)
+        if first is not None:
+            rollouts = _scored(first[0], None)
+            prompt = Groups(first[1], len(rollouts.rewards)).ids
+            started = value.copy()
+            started[prompt] = self._started(self._state, value[prompt], rollouts, prompt)
+            strength = np.where(np.isnan(value) & ~np.isnan(started), self._start_strength, strength)
+            value = started
         return Allocator(value, strength=strength, reward_range=self.reward_range, **self.learnt(), **options)
 
     def learnt(self) -> dict[str, Any]:

@@ -334,10 +334,12 @@ class V05Trainer:
 
     def _first_allocator(self, first, prompts):
         """The allocator that has seen the first round; None where nothing of it could be scored."""
-        self.v05_estimator.detect_range(self._scored(first.rewards_per_function))
+        rewards = self._scored(first.rewards_per_function)
+        self.v05_estimator.detect_range(rewards)
         if self.v05_estimator.reward_range is None:
             return None
-        allocator = self.v05_estimator.allocator(**_about(prompts), **self._allocator_options())
+        seen = rewards.double().cpu().numpy(), first.prompt
+        allocator = self.v05_estimator.allocator(**_about(prompts), **self._allocator_options(), first=seen)
         allocator.request()
         self._observe(allocator, first)
         return allocator
