@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 import v05
 
 from .doctor.command import report_on
+from .doctor.trainers import TRAINERS
 
 DEPENDENCIES = (
     "numpy",
@@ -38,7 +39,7 @@ def run_info(options):
         "build mode": v05.build_mode(),
         "python": sys.version.split()[0],
     }
-    rows |= {name: _version(name) for name in DEPENDENCIES}
+    rows |= {name: _version(name) + _tested(name) for name in DEPENDENCIES}
     for name, value in rows.items():
         print(f"{name:<11} {value}")
     if options.trainer:
@@ -50,3 +51,8 @@ def _version(name):
         return version(name)
     except PackageNotFoundError:
         return "not found"
+
+
+def _tested(name):
+    """Of a trainer, the versions that its adapter was tested with."""
+    return f" (tested with {TRAINERS[name].tested})" if name in TRAINERS else ""
