@@ -93,7 +93,7 @@ def numpy_reduceat(batch):
 
 def contestants(batch):
     """Name and call of everything that is installed."""
-    large = len(batch.groups) > 200_000
+    large = is_large(batch)
     found = {
         "v05.advantages, numpy, int64 ids": lambda: v05.advantages(batch.rewards, batch.groups, batch.prior),
         "numpy reduceat (contiguous groups)": numpy_reduceat(batch),
@@ -117,10 +117,10 @@ def contestants(batch):
     found["v05.advantages, torch, calibrated, leave-one-out"] = lambda: v05.advantages(
         rewards, groups, prior, rule="calibrated", leave_one_out=True
     )
-    found["v05.advantages, torch, mixture, leave-one-out"] = lambda: v05.advantages(
-        rewards, groups, prior, rule="mixture", leave_one_out=True
-    )
     if not large:
+        found["v05.advantages, torch, mixture, leave-one-out"] = lambda: v05.advantages(
+            rewards, groups, prior, rule="mixture", leave_one_out=True
+        )
         found["v05.advantages, torch, uid strings"] = lambda: v05.advantages(rewards, batch.uids, prior)
 
     def torch_scatter():
@@ -208,10 +208,19 @@ NATIVE = {
 }
 
 
-def native_options():
-    """The options structs of NATIVE, one after the other."""
-    options = (prototypes.EstimationOptions * len(NATIVE))()
-    for struct, chosen in zip(options, NATIVE.values()):
+def is_large(batch):
+    """Too many rows for what takes seconds then."""
+    return len(batch.groups) > 200_000
+
+
+def native_rules(batch):
+    return {name: chosen for name, chosen in NATIVE.items() if not is_large(batch) or chosen["rule"] != "mixture"}
+
+
+def native_options(rules):
+    """Options structs, one after the other."""
+    options = (prototypes.EstimationOptions * len(rules))()
+    for struct, chosen in zip(options, rules.values()):
         library.v05_estimation_options_initialize(ctypes.byref(struct), ctypes.sizeof(struct), None)
         struct.rule = prototypes.RULES[chosen["rule"]]
         struct.leave_one_out = chosen["leave_one_out"]
@@ -234,8 +243,8 @@ def native_code():
 
 
 def measure_native(batch, repeats):
-    """Times of the plain loop and of the C function by offsets, by ids and by ids with the rules of NATIVE,
-    (repeats, 3 + len(NATIVE))."""
+    """Times of the plain loop and of the C function by offsets, by ids and by ids with each of `native_rules`,
+    (repeats, 3 + rules)."""
     native = native_code()
     shared = ctypes.CDLL(v05.library_path())
     offsets = np.concatenate([[0], np.cumsum(batch.sizes)]).astype(np.int64)
@@ -245,11 +254,12 @@ def measure_native(batch, repeats):
     struct = prototypes.Batch(
         row_count=len(groups), rewards_f32=batch.rewards.ctypes.data, group_ids=groups.ctypes.data
     )
-    options = native_options()
+    rules = native_rules(batch)
+    options = native_options(rules)
     size = ctypes.c_size_t()
     library.v05_estimation_workspace_size(ctypes.byref(struct), options[-1], ctypes.byref(size), None)
     workspace = np.empty(size.value, np.uint8)
-    seconds = np.empty((repeats, 3 + len(NATIVE)))
+    seconds = np.empty((repeats, 3 + len(rules)))
     pointers = [ctypes.c_void_p(array.ctypes.data) for array in (batch.rewards, offsets, groups)]
     outputs = [
         ctypes.c_void_p(array.ctypes.data) for array in (batch.group_prior, batch.prior, advantages, means, workspace)
@@ -262,7 +272,7 @@ def measure_native(batch, repeats):
         *outputs,
         size,
         options,
-        ctypes.c_int(len(NATIVE)),
+        ctypes.c_int(len(rules)),
         ctypes.c_int(repeats),
         ctypes.c_void_p(seconds.ctypes.data),
     )
@@ -364,13 +374,15 @@ def history_calls(count=1_000_000):
 
 
 def measure_imports(rounds=7):
-    """Seconds of `import numpy` and of `import v05` on top of it, each time in a new process."""
+    """Seconds of `import numpy` and of `import v05` on top of it, each time in a new process: (2, 2, rounds), by the
+    clock and of the processor."""
     program = (
-        "import time; start = time.perf_counter(); import numpy; numpy_there = time.perf_counter(); import v05; "
-        "print(numpy_there - start, time.perf_counter() - numpy_there)"
+        "import time; now = lambda: (time.perf_counter(), time.process_time()); start = now(); import numpy; "
+        "between = now(); import v05; end = now(); "
+        "print(*(b - a for at in zip(start, between, end) for a, b in zip(at, at[1:])))"
     )
     runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, check=True) for _ in range(rounds)]
-    return np.array([list(map(float, run.stdout.split())) for run in runs]).T
+    return np.array([list(map(float, run.stdout.split())) for run in runs]).T.reshape(2, 2, rounds)
 
 
 def show(name, times, reference, unit="x"):
@@ -394,7 +406,7 @@ def run(seconds):
         print(f"\n{batch.name} ({len(batch.groups):,} rollouts)")
         native = measure_native(batch, {8192: 1000, 4_000_000: 12}.get(len(batch.groups), 100))
         print("  C, ratio to the plain -O3 loop with the same checks")
-        names = "plain loop", "v05, offsets", "v05, ids", *(f"{name}, ids" for name in NATIVE)
+        names = "plain loop", "v05, offsets", "v05, ids", *(f"{name}, ids" for name in native_rules(batch))
         for column, name in enumerate(names):
             show(name, native[:, column], native[:, 0])
         times = measure(contestants(batch), seconds)
@@ -418,9 +430,12 @@ def run(seconds):
 
 def run_once():
     """What needs no second look with other memory."""
-    ofs_numpy, ofs_v05 = measure_imports() * 1e3
-    print(f"\nimport numpy {np.median(ofs_numpy):.0f} ms, v05 on top of it {np.median(ofs_v05):.0f} ms", end="")
-    print(f" (shortest of {len(ofs_v05)}: {ofs_numpy.min():.0f}, {ofs_v05.min():.0f})")
+    print()
+    for clock, (of_numpy, of_v05) in zip(("by the clock", "of the processor"), measure_imports() * 1e3):
+        print(
+            f"import v05 on top of numpy: {np.median(of_v05):.0f} ms {clock} (shortest {of_v05.min():.0f}; "
+            f"numpy itself {np.median(of_numpy):.0f})"
+        )
     if importlib.util.find_spec("trl") and importlib.util.find_spec("torch"):
         print("\nA step of TRL", flush=True)
         subprocess.run(

@@ -263,7 +263,8 @@ public struct History {
     private static var startMark: UInt64 { 1 << 32 }
 
     private mutating func readEntry(_ reader: inout CheckpointReader) throws(Failure) {
-        table.prefetchPlace(of: reader.peek(UInt64.self, behind: 16 &* 32))
+        table.prefetchPlace(of: reader.peek(UInt64.self, behind: 24 &* 32))
+        table.prefetchEntry(of: reader.peek(UInt64.self, behind: 12 &* 32))
         var entry = HistoryTable.Entry(
             key: reader.read(UInt64.self), successes: reader.readDouble(), strength: reader.readDouble(), step: 0)
         let step = reader.read(UInt64.self)

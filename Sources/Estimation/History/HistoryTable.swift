@@ -78,10 +78,10 @@ struct HistoryTable {
     @inline(__always)
     func prefetchEntry(of key: UInt64) {
         guard let index, let keyColumn, indexSize > 0 else { return }
-        let entry = Int(index[Int(truncatingIfNeeded: HistoryTable.mixed(key)) & (indexSize &- 1)])
+        let entry = index[Int(truncatingIfNeeded: HistoryTable.mixed(key)) & (indexSize &- 1)]
         if entry < 0 { return }
-        v05_prefetch(keyColumn + entry)
-        prefetchSums(Int32(truncatingIfNeeded: entry))
+        v05_prefetch(keyColumn + Int(entry))
+        prefetchSums(entry)
     }
 
     /// Brings the columns of an entry closer, but for its key and its neighbours in time.
