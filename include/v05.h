@@ -860,6 +860,13 @@ v05_status v05_allocator_request(v05_allocator *allocator, int64_t *counts, int6
 v05_status v05_allocator_observe(v05_allocator *allocator, const int64_t *prompt_index, const double *rewards,
                                  int64_t count, v05_error *error);
 
+/* As v05_allocator_observe, with the W of each rollout (see "Weights" of v05_batch), finite and >= 0; rollouts observed
+ * without have 1. Decisions then go by the weighted mean of a prompt's rewards and by k_e in place of k; a prompt without a
+ * positive weight gains nothing, and v05_allocator_estimate is that of a batch with weights. Weights that are all equal decide
+ * what none do. Not with a mixture. A result costs time linear in the rollouts of its prompt. Since 0.1.0. */
+v05_status v05_allocator_observe_weighted(v05_allocator *allocator, const int64_t *prompt_index, const double *rewards,
+                                          const double *weights, int64_t count, v05_error *error);
+
 /* Takes back rollouts in flight that failed: they count for nothing, and are asked for again up to `initial`. Since
  * 0.1.0. */
 v05_status v05_allocator_cancel(v05_allocator *allocator, const int64_t *prompt_index, int64_t count,

@@ -2,7 +2,8 @@ import Estimation
 
 extension SequentialAllocator {
     public var savedSize: Int {
-        160 &+ 20 &* promptCount &+ 12 &* log.count &+ (mixture == nil ? 0 : MixtureNumbers.savedSize)
+        160 &+ 20 &* promptCount &+ (isWeighted ? 20 : 12) &* log.count
+            &+ (mixture == nil ? 0 : MixtureNumbers.savedSize)
     }
 
     public func write(to writer: inout CheckpointWriter) {
@@ -15,7 +16,7 @@ extension SequentialAllocator {
         writer.write(UInt64(truncatingIfNeeded: options.wave))
         writer.write(options.cost)
         writer.write(UInt64(bitPattern: Int64(truncatingIfNeeded: options.budget)))
-        writer.write(UInt64(calibration == nil ? 0 : (mixture == nil ? 1 : 2)))
+        writer.write(UInt64(calibration == nil ? 0 : (mixture == nil ? 1 : 2)) + (isWeighted ? 4 : 0))
         let fit = calibration ?? .empty
         writer.write(fit.intercept)
         writer.write(fit.slope)
@@ -44,6 +45,11 @@ extension SequentialAllocator {
             row &+= 1
         }
         if let mixture { writer.write(mixture.pointee.weights) }
+        row = 0
+        while isWeighted && row < log.count {
+            writer.write(weight(row))
+            row &+= 1
+        }
     }
 
     /// Builds the allocator anew from its options and what it had observed, which checks all of it on the way.
@@ -61,8 +67,10 @@ extension SequentialAllocator {
         options.wave = Int(truncatingIfNeeded: reader.read(UInt64.self))
         options.cost = reader.readDouble()
         options.budget = Int(truncatingIfNeeded: reader.read(UInt64.self))
-        // 1: a calibration; 2: a mixture, whose weights come last.
-        let model = reader.read(UInt64.self)
+        // 1: a calibration; 2: a mixture, whose weights come last. 4 more: weights of the observations come behind all.
+        let kind = reader.read(UInt64.self)
+        let hasWeights = kind & 4 != 0
+        let model = kind & ~4
         let calibration = Calibration(
             intercept: reader.readDouble(), slope: reader.readDouble(), priorVariance: reader.readDouble(),
             rewardVariance: reader.readDouble(), grandMean: reader.readDouble(), betweenVariance: reader.readDouble(),
@@ -74,7 +82,7 @@ extension SequentialAllocator {
         guard
             model <= 2 && stopped <= 1 && promptCount >= 0 && promptCount <= largestRowCount && observationCount >= 0
                 && observationCount <= largestRowCount
-                && reader.remaining == 20 &* promptCount &+ 12 &* observationCount
+                && reader.remaining == 20 &* promptCount &+ (hasWeights ? 20 : 12) &* observationCount
                     &+ (model == 2 ? MixtureNumbers.savedSize : 0)
         else { throw damaged }
 
@@ -104,6 +112,12 @@ extension SequentialAllocator {
             mixture.weights = reader.readMixtureNumbers()
             try mixture.check()
         }
+        let weights = hasWeights ? try workspace.take(Double.self, count: observationCount) : nil
+        row = 0
+        while let weights, row < observationCount {
+            weights[row] = reader.readDouble()
+            row &+= 1
+        }
         try reader.finish()
         self = try withUnsafePointer(to: mixture) { (mixture) throws(Failure) in
             try SequentialAllocator(
@@ -112,7 +126,8 @@ extension SequentialAllocator {
         }
         do {
             try restore(
-                inFlight: inFlight, indices, rewards, count: observationCount, isStopped: stopped == 1)
+                inFlight: inFlight, indices, rewards, weights: weights.map { UnsafePointer($0) },
+                count: observationCount, isStopped: stopped == 1)
         } catch {
             release()
             throw error

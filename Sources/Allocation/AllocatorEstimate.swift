@@ -12,6 +12,7 @@ extension SequentialAllocator {
         let priors = try workspace.take(Double.self, count: promptCount)
         let order = try workspace.take(Int64.self, count: rows)
         let rewards = try workspace.take(Double.self, count: rows)
+        let weights = isWeighted ? try workspace.take(Double.self, count: rows) : nil
         let advantages = try workspace.take(Double.self, count: rows)
         sortByPrompt(offsets, order)
         var prompt = 0
@@ -22,6 +23,7 @@ extension SequentialAllocator {
         var row = 0
         while row < rows {
             rewards[Int(truncatingIfNeeded: order[row])] = observation(row).reward
+            weights?[Int(truncatingIfNeeded: order[row])] = weight(row)
             row &+= 1
         }
         var sorted = output
@@ -31,7 +33,7 @@ extension SequentialAllocator {
             Batch(
                 rowCount: rows, rewards: .double(rewards), groups: .offsets(offsets, count: promptCount),
                 priors: priors,
-                strengths: nil, mask: nil),
+                strengths: nil, mask: nil, weights: weights.map { UnsafePointer($0) }),
             options: options, calibration: calibration, mixture: mixture, to: sorted, workspace: &workspace)
         row = 0
         while row < rows {

@@ -4,6 +4,8 @@ import Estimation
 struct Progress {
     /// k, at least 1.
     var count: Int
+    /// What they come down to with score weights, 0 where all of these are 0; k without.
+    var effectiveCount: Double
     var mean: Double
     /// V; NaN where there is none.
     var prior: Double
@@ -29,7 +31,9 @@ struct ExpectedGain {
     /// mse(k) - mse(k + 1)
     private func errorDrop(_ progress: Progress) -> Double {
         let h2 = interval.halfRange * interval.halfRange
-        let k = Double(progress.count)
+        let k = progress.effectiveCount
+        // Rollouts without weight say nothing, and there is nothing to be gained of them.
+        if k <= 0 { return 0 }
         if mixture != nil && calibration != nil { return posteriorVarianceDrop(progress) }
         if let calibration {
             let spread = progress.prior.isNaN ? calibration.betweenVariance : calibration.priorVariance
@@ -52,7 +56,9 @@ struct ExpectedGain {
 
     /// Expected drop of the posterior variance, which is the variance of the posterior mean after one more rollout.
     private func posteriorVarianceDrop(_ progress: Progress) -> Double {
-        let after = Progress(count: progress.count &+ 1, mean: progress.mean, prior: progress.prior)
+        let after = Progress(
+            count: progress.count &+ 1, effectiveCount: progress.effectiveCount + 1, mean: progress.mean,
+            prior: progress.prior)
         let successes = self.successes(progress)
         let chance = interval.probability(of: posterior(progress, successes).value)
         let difference = posterior(after, successes &+ 1).value - posterior(after, successes).value
@@ -81,8 +87,16 @@ struct ExpectedGain {
     /// E[h^2 - (mu - middle)^2] / (k (k + 1)): the variance of a two-valued reward, for a true value mu of which the
     /// baseline is the mean and its mse the variance.
     private func noiseDrop(_ progress: Progress) -> Double {
-        let k = Double(progress.count)
-        return rewardVariance(progress) / (k * (k + 1))
+        let k = progress.effectiveCount
+        return k > 0 ? rewardVariance(progress) / (k * (k + 1)) : 0
+    }
+
+    /// What stands for the variance where k, not what it comes down to, is counted with.
+    func varianceByCount(_ progress: Progress) -> Double {
+        let k = progress.effectiveCount
+        let count = Double(progress.count)
+        if k == count { return rewardVariance(progress) }
+        return k > 0 ? rewardVariance(progress) * (count * (count + 1)) / (k * (k + 1)) : 0
     }
 
     /// Of a prompt of which nothing is known.
@@ -101,7 +115,8 @@ struct ExpectedGain {
         options.interval = interval
         options.rule = calibration == nil ? .v05 : .calibrated
         return baselineOfGroup(
-            mean: progress.mean, count: progress.count, prior: Prior(value: progress.prior), options: options,
+            mean: progress.mean, count: progress.count, effectiveCount: progress.effectiveCount,
+            prior: Prior(value: progress.prior), options: options,
             calibration: calibration)
     }
 }

@@ -12,6 +12,10 @@ struct Prompt {
     private var sumLow = 0.0
     private var smallest = Double.infinity
     private var largest = -Double.infinity
+    /// With score weights: mean and effective count of its rewards; nil where the weights are all alike.
+    private(set) var weighted: WeightedMean?
+    /// Where its newest observation is in a log with weights; -1: none.
+    var newest: Int32 = -1
     /// Something happened since the plan looked at it.
     var isChanged = false
 
@@ -30,7 +34,13 @@ struct Prompt {
     var room: Int { Int(maximum) &- started }
     /// All rollouts are back, the initial ones are met and there is room: it can be decided on.
     var isReady: Bool { inFlight == 0 && count >= initial && count < maximum }
-    var progress: Progress { Progress(count: Int(count), mean: mean, prior: prior) }
+    var progress: Progress {
+        Progress(
+            count: Int(count), effectiveCount: weighted?.effectiveCount ?? Double(count), mean: weighted?.mean ?? mean,
+            prior: prior)
+    }
+
+    mutating func weigh(_ found: WeightedMean?) { weighted = found }
 
     mutating func add(_ reward: Double, in interval: Interval) {
         let bound = max(interval.low.magnitude, interval.high.magnitude) * 1.01

@@ -106,6 +106,9 @@ public struct SequentialAllocator {
     public func inFlight(_ prompt: Int) -> Int { Int(prompts[prompt].inFlight) }
     public func prior(_ prompt: Int) -> Double { prompts[prompt].prior }
     public var observationCount: Int { log.count }
+    public var isWeighted: Bool { log.isWeighted }
+    /// Score weight of observation `row`; 1 without.
+    public func weight(_ row: Int) -> Double { log.weight(row) }
     /// Observation `row` in the order of arrival.
     public func observation(_ row: Int) -> (prompt: Int, reward: Double) { log[row] }
 
@@ -129,29 +132,56 @@ public struct SequentialAllocator {
 
     /// Takes results in any order and portions. All or nothing.
     public mutating func observe(
-        _ indices: UnsafePointer<Int64>, _ rewards: UnsafePointer<Double>, count: Int
+        _ indices: UnsafePointer<Int64>, _ rewards: UnsafePointer<Double>, weights: UnsafePointer<Double>? = nil,
+        count: Int
     ) throws(Failure) {
-        try record(indices, rewards, count: count)
+        try record(indices, rewards, weights, count: count)
         plan.settle()
     }
 
     private mutating func record(
-        _ indices: UnsafePointer<Int64>, _ rewards: UnsafePointer<Double>, count: Int
+        _ indices: UnsafePointer<Int64>, _ rewards: UnsafePointer<Double>, _ weights: UnsafePointer<Double>?,
+        count: Int
     ) throws(Failure) {
+        if weights != nil && mixture != nil {
+            throw Failure(.invalidOption, "weights must not be given with a mixture (a calibration takes them)")
+        }
         var row = 0
         while row < count {
             try check(rewards[row], at: row)
+            if let weight = weights?[row], !(weight >= 0 && weight <= .greatestFiniteMagnitude) {
+                throw Failure(
+                    .invalidWeight, "weights[#] must be finite and not negative", at: row, real: weight)
+            }
             row &+= 1
         }
         try log.reserve(count)
+        if weights != nil {
+            try log.weigh { [prompts] prompt, row in
+                let before = prompts[prompt].newest
+                prompts[prompt].newest = row
+                return before
+            }
+        }
         try takeFromFlight(indices, count: count)
         row = 0
         while row < count {
             let prompt = Int(truncatingIfNeeded: indices[row])
             prompts[prompt].add(rewards[row], in: options.interval)
             log.append(prompt, rewards[row])
+            if log.isWeighted {
+                log.setWeight(weights?[row] ?? 1, previous: prompts[prompt].newest)
+                prompts[prompt].newest = Int32(truncatingIfNeeded: log.count &- 1)
+            }
             plan.note(prompt)
             row &+= 1
+        }
+        if log.isWeighted {
+            plan.forEachChanged { [prompts, log] prompt in
+                if prompts[prompt].newest >= 0 {
+                    prompts[prompt].weigh(log.weightedMean(newest: prompts[prompt].newest))
+                }
+            }
         }
     }
 
@@ -210,8 +240,8 @@ public struct SequentialAllocator {
 
     /// Puts an allocator into a saved state: what was observed, in its order, and what is in flight of each prompt.
     mutating func restore(
-        inFlight: UnsafePointer<Int64>, _ indices: UnsafePointer<Int64>, _ rewards: UnsafePointer<Double>, count: Int,
-        isStopped: Bool
+        inFlight: UnsafePointer<Int64>, _ indices: UnsafePointer<Int64>, _ rewards: UnsafePointer<Double>,
+        weights: UnsafePointer<Double>?, count: Int, isStopped: Bool
     ) throws(Failure) {
         var row = 0
         while row < count {
@@ -219,7 +249,7 @@ public struct SequentialAllocator {
             if index >= 0 && index < promptCount { prompts[index].inFlight &+= 1 }
             row &+= 1
         }
-        try record(indices, rewards, count: count)
+        try record(indices, rewards, weights, count: count)
         var committed = 0
         inFlightCount = 0
         var prompt = 0

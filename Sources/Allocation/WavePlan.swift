@@ -45,6 +45,15 @@ struct WavePlan {
         changedCount &+= 1
     }
 
+    /// The prompts that `settle` will look at.
+    func forEachChanged(_ body: (Int) -> Void) {
+        var position = 0
+        while position < changedCount {
+            body(Int(changed[position]))
+            position &+= 1
+        }
+    }
+
     /// A rollout of a prompt was taken back.
     mutating func noteCancelled(_ prompt: Int) {
         if prompts[prompt].started >= Int(prompts[prompt].initial) { committed &-= 1 }
@@ -170,7 +179,7 @@ struct WavePlan {
     private mutating func share(_ prompt: Int, weighed: Bool) {
         let state = prompts[prompt]
         shares?.update(
-            prompt, variance: state.count > 0 ? expected.rewardVariance(state.progress) : expected.largestVariance,
+            prompt, variance: state.count > 0 ? expected.varianceByCount(state.progress) : expected.largestVariance,
             start: state.committed, maximum: Int(state.maximum))
         if weighed { shares?.weigh(prompt) }
     }

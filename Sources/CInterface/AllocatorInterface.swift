@@ -74,6 +74,22 @@ public func v05_allocator_observe(
     }
 }
 
+@_cdecl("v05_allocator_observe_weighted") @implementation
+public func v05_allocator_observe_weighted(
+    _ allocator: OpaquePointer!, _ prompt_index: UnsafePointer<Int64>!, _ rewards: UnsafePointer<Double>!,
+    _ weights: UnsafePointer<Double>!, _ count: Int64, _ error: UnsafeMutablePointer<v05_error>!
+) -> v05_status {
+    reporting(to: error) { () throws(Failure) in
+        let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
+        let count = try checkedCount(count, "count")
+        if count == 0 { return }
+        guard let prompt_index else { throw Failure(.nullPointer, "prompt_index must not be NULL") }
+        guard let rewards else { throw Failure(.nullPointer, "rewards must not be NULL") }
+        guard let weights else { throw Failure(.nullPointer, "weights must not be NULL") }
+        try handle.pointee.observe(prompt_index, rewards, weights: weights, count: count)
+    }
+}
+
 @_cdecl("v05_allocator_cancel") @implementation
 public func v05_allocator_cancel(
     _ allocator: OpaquePointer!, _ prompt_index: UnsafePointer<Int64>!, _ count: Int64,

@@ -193,17 +193,21 @@ static void step(double low, double high) {
                                     i % 3 == 2 ? &mixture : NULL, &allocator, NULL));
         for (int round = 0; round < 30 && allocator; round++) {
             int64_t sum = 0, prompt[GROUPS * 16];
-            double found[GROUPS * 16];
+            double found[GROUPS * 16], found_weights[GROUPS * 16];
             status(v05_allocator_request(allocator, counts, GROUPS, &sum, NULL));
             note(counts, sizeof counts);
             int64_t count = 0;
             for (int j = 0; j < GROUPS; j++)
                 for (int64_t n = 0; n < counts[j]; n++) {
                     found[count] = random_number() < 0.5 ? high : low;
+                    found_weights[count] = random_number();
                     prompt[count++] = j;
                 }
             if (sum == 0) break;
-            status(v05_allocator_observe(allocator, prompt, found, count, NULL));
+            if (round % 2 && i % 3 != 2)
+                status(v05_allocator_observe_weighted(allocator, prompt, found, found_weights, count, NULL));
+            else
+                status(v05_allocator_observe(allocator, prompt, found, count, NULL));
         }
         double observed[GROUPS * 16];
         memset(observed, 0, sizeof observed);

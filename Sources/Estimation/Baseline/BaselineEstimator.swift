@@ -108,11 +108,12 @@ struct BaselineEstimator {
 
 /// Baseline and estimated error of one group by its mean, for rules that need no more than that.
 public func baselineOfGroup(
-    mean: Double, count: Int, prior: Prior, options: EstimationOptions, calibration: Calibration?
+    mean: Double, count: Int, effectiveCount: Double, prior: Prior, options: EstimationOptions,
+    calibration: Calibration?
 ) -> (value: Double, mse: Double) {
     let estimator = BaselineEstimator(
         options: options, rule: options.rule, calibration: calibration ?? .empty, weights: nil)
-    let sample = Sample(count: count, center: mean, successes: 0, prior: prior)
+    let sample = Sample(count: count, effectiveCount: effectiveCount, center: mean, successes: 0, prior: prior)
     let baseline = estimator.baseline(sample, check: estimator.check(sample))
     return (baseline.value, baseline.mse)
 }

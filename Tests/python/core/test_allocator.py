@@ -1075,3 +1075,142 @@ def test_it_prints():
     allocator.request()
     allocator.observe([0, 0, 1], [1, 0, 1])
     assert repr(allocator) == "Allocator(2 prompts, 3 rollouts observed, 5 in flight)"
+
+
+def weighed(random, prior, rule, **options):
+    """(allocator, prompts, rewards, weights) of a whole run whose rollouts have weights."""
+    allocator = v05.Allocator(prior, rule=rule, **options)
+    prompts, rewards, weights = [], [], []
+    while not allocator.done:
+        asked = np.repeat(np.arange(len(prior)), allocator.request())
+        found = (random.random(len(asked)) < 0.2 + 0.6 * (asked % 2)).astype(float)
+        worth = random.choice([0.0, 0.3, 1.0, 4.0], len(asked))
+        allocator.observe(asked, found, weights=worth)
+        for known, new in ((prompts, asked), (rewards, found), (weights, worth)):
+            known.extend(new.tolist())
+    return allocator, np.array(prompts), np.array(rewards), np.array(weights)
+
+
+@pytest.mark.parametrize("rule", ["osla", "neyman"])
+@pytest.mark.parametrize("budget", [None, 150])
+@pytest.mark.parametrize("calibration", [None, CALIBRATION], ids=["plain", "calibrated"])
+def test_weights_decide_by_the_weighted_mean_and_its_worth(rule, budget, calibration):
+    """Without a budget a prompt goes on exactly where the gain by weighted mean and k_e exceeds the cost."""
+    random = np.random.default_rng(4)
+    prior = np.append(random.random(15), np.nan)
+    allocator = v05.Allocator(prior, rule=rule, budget=budget, calibration=calibration)
+    twin = v05.Allocator(prior, rule=rule, budget=budget, calibration=calibration)
+    seen = [([], []) for _ in prior]
+    cost = 0.25 / 16**2
+    while not allocator.done:
+        counts = allocator.request()
+        np.testing.assert_array_equal(counts, twin.request())
+        if budget is None and any(len(rewards) for rewards, _ in seen):
+            for prompt, (rewards, weights) in enumerate(seen):
+                gain = weighted_gain(rule, np.array(rewards), np.array(weights), prior[prompt], calibration)
+                if abs(gain - cost) > 1e-12:
+                    assert counts[prompt] == (gain > cost and len(rewards) < 16), (prompt, gain)
+        asked = np.repeat(np.arange(len(prior)), counts)
+        found = (random.random(len(asked)) < 0.5).astype(float)
+        worth = random.choice([0.0, 0.3, 1.0, 4.0], len(asked))
+        allocator.observe(asked, found, weights=worth)
+        for row in random.permutation(len(asked)):  # one at a time and in another order: the same decisions
+            twin.observe(int(asked[row]), found[row], weights=worth[row])
+        for prompt, reward, weight in zip(asked, found, worth):
+            seen[prompt][0].append(reward)
+            seen[prompt][1].append(weight)
+    assert budget is None or allocator.counts.sum() <= budget
+
+
+def weighted_gain(rule, rewards, weights, prior, calibration):
+    if not (weights > 0).any():
+        return 0.0
+    k = weights.sum() ** 2 / (weights**2).sum()
+    if (weights == weights[0]).all():
+        k = float(len(weights))
+    mean = np.average(rewards, weights=weights)
+    noise = 0.25 / k
+    if calibration is not None:
+        known = not np.isnan(prior)
+        spread = calibration.prior_variance if known else calibration.between_variance
+        center = np.clip(calibration.intercept + calibration.slope * prior, 0, 1) if known else calibration.grand_mean
+        s2 = calibration.reward_variance
+        share = spread / (spread + s2 / k)
+        value, mse = center + share * (mean - center), share * s2 / k
+        drop = spread * s2 / (s2 + k * spread) - spread * s2 / (s2 + (k + 1) * spread)
+    elif np.isnan(prior):
+        value, mse, drop = mean, noise, 0.25 / (k * (k + 1))
+    else:
+        bias = max(0.0, (mean - prior) ** 2 - noise)
+        share = bias / (bias + noise)
+        value, mse = prior + share * (mean - prior), share * noise
+        d = bias / 0.25
+        drop = 0.25 * (d / (1 + k * d) - d / (1 + (k + 1) * d))
+    if rule == "osla":
+        return drop
+    return max(0.0, 0.25 - (value - 0.5) ** 2 - mse) / (k * (k + 1))
+
+
+@pytest.mark.parametrize("rule", ["osla", "neyman"])
+def test_weights_in_the_estimate_and_in_checkpoints(rule):
+    random = np.random.default_rng(6)
+    prior = random.random(12)
+    allocator, prompts, rewards, weights = weighed(random, prior, rule, budget=120)
+    options = dict(rule="v05", leave_one_out=True)
+    found = allocator.estimate(**options)
+    expected = v05.estimate(rewards, prompts, prior[prompts], weights=weights, **options)
+    np.testing.assert_array_equal(found.advantages, expected.advantages)
+    np.testing.assert_array_equal(found.effective_count[expected.groups], expected.effective_count)
+    copy = v05.Allocator([0.5])
+    copy.load_state_dict(allocator.state_dict())
+    np.testing.assert_array_equal(copy.estimate(**options).advantages, found.advantages)
+    assert copy.state_dict() == allocator.state_dict()
+    # In the middle: both go on alike.
+    half = v05.Allocator(prior, rule=rule, budget=120)
+    asked = np.repeat(np.arange(12), half.request())
+    half.observe(asked, random.integers(0, 2, len(asked)).astype(float), weights=random.random(len(asked)))
+    copy.load_state_dict(half.state_dict())
+    np.testing.assert_array_equal(copy.request(), half.request())
+
+
+@pytest.mark.parametrize("rule", ["osla", "neyman"])
+def test_equal_weights_decide_what_none_do(rule):
+    random = np.random.default_rng(7)
+    prior = random.random(10)
+    plain, equal = (v05.Allocator(prior, rule=rule, budget=100) for _ in range(2))
+    while not plain.done:
+        counts = plain.request()
+        np.testing.assert_array_equal(counts, equal.request())
+        asked = np.repeat(np.arange(10), counts)
+        found = (random.random(len(asked)) < 0.5).astype(float)
+        plain.observe(asked, found)
+        equal.observe(asked, found, weights=np.full(len(asked), 0.7))
+    np.testing.assert_array_equal(plain.estimate().advantages, equal.estimate().advantages)
+
+
+def test_weights_that_are_refused_change_nothing():
+    allocator = v05.Allocator([0.5, 0.5])
+    allocator.request()
+    state = allocator.state_dict()
+    for wrong in (np.nan, np.inf, -0.5):
+        with pytest.raises(v05.InvalidArgument, match=r"weights\[1\] must be finite and not negative"):
+            allocator.observe([0, 1], [1.0, 0.0], weights=[1.0, wrong])
+    with pytest.raises(v05.InvalidArgument, match="weights"):
+        allocator.observe([0, 1], [1.0, 0.0], weights=[1.0])
+    assert allocator.state_dict() == state
+    random = np.random.default_rng(1)
+    rewards, groups = (random.random(64) < 0.5).astype(float), np.repeat(np.arange(16), 4)
+    mixture = v05.fit_mixture(rewards, groups, np.repeat(random.random(16), 4))
+    with_mixture = v05.Allocator([0.5], mixture=mixture)
+    with_mixture.request()
+    with pytest.raises(v05.InvalidArgument, match="weights must not be given with a mixture"):
+        with_mixture.observe([0], [1.0], weights=[2.0])
+
+
+def test_no_weight_means_no_gain():
+    """A prompt whose rollouts all weigh nothing asks for no more; without weights each counts as 1."""
+    allocator = v05.Allocator([np.nan, np.nan])
+    allocator.request()
+    allocator.observe([0] * 4 + [1] * 2, [1.0, 0, 1, 0, 1, 0], weights=[0.0] * 4 + [1.0] * 2)
+    allocator.observe([1] * 2, [1.0, 0.0])
+    assert allocator.request().tolist() == [0, 1]

@@ -142,12 +142,20 @@ class Allocator(Handle):
             self._call("request", address(counts), len(counts), None)
         return counts
 
-    def observe(self, prompt_index: Numbers, rewards: Numbers) -> None:
+    def observe(self, prompt_index: Numbers, rewards: Numbers, *, weights: Numbers | None = None) -> None:
         """Takes results of rollouts in flight: (m,) prompt indices and their rewards, or one of each. All or nothing.
-        Accepted after a stop, too."""
+        Accepted after a stop, too.
+
+        weights: (m,) how much each rollout counts, as in v05.advantages; None: 1. Decisions then go by the weighted
+            mean of a prompt's rewards and what it is worth, and `estimate` is the weighted one. Not with a mixture.
+        """
         indices = column(prompt_index, "prompt_index", np.int64)
         rewards = column(rewards, "rewards", np.float64, len(indices))
-        self._call("observe", address(indices), address(rewards), len(indices))
+        if weights is None:
+            self._call("observe", address(indices), address(rewards), len(indices))
+        else:
+            weights = column(weights, "weights", np.float64, len(indices))
+            self._call("observe_weighted", address(indices), address(rewards), address(weights), len(indices))
 
     def cancel(self, prompt_index: Numbers) -> None:
         """Takes back rollouts in flight that failed: they count for nothing, and are asked for again up to

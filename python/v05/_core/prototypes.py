@@ -330,6 +330,7 @@ FUNCTIONS = {
     "v05_allocator_destroy": (None, [_handle]),
     "v05_allocator_request": (c_int32, [_handle, c_void_p, c_int64, _count, _error]),
     "v05_allocator_observe": (c_int32, [_handle, c_void_p, c_void_p, c_int64, _error]),
+    "v05_allocator_observe_weighted": (c_int32, [_handle, c_void_p, c_void_p, c_void_p, c_int64, _error]),
     "v05_allocator_cancel": (c_int32, [_handle, c_void_p, c_int64, _error]),
     "v05_allocator_stop": (c_int32, [_handle, _error]),
     "v05_allocator_status": (
