@@ -93,6 +93,12 @@ def test_a_host_that_traps_and_rounds_otherwise(tmp_path):
     assert all(int(line.split()[3]) > 800 and line.endswith(" 1 refused") for line in lines[:-1])
 
 
+@needs("pkg-config")
+def test_threads_with_the_smallest_stack(tmp_path):
+    program = built_with_pkg_config("cc", "-std=c11", "small_stack.c", tmp_path, "-D_GNU_SOURCE", "-lm", "-lpthread")
+    assert run(program) == "all in 16 KB\n"
+
+
 @needs("cmake")
 def test_examples_with_cmake(tmp_path):
     run("cmake", "-S", HERE, "-B", tmp_path, "-D", f"CMAKE_PREFIX_PATH={LIBRARY.parents[1]}")

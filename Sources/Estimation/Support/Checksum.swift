@@ -1,12 +1,11 @@
 /// CRC-32 (IEEE 802.3, as zlib's crc32) of the bytes of a checkpoint.
 struct Checksum {
     private var remainder: UInt32 = ~0
-    /// Row r: what a byte does to the remainder when r more bytes follow it, so that eight bytes go at once (slicing,
-    /// Kounavis and Berry 2005).
-    private let table: InlineArray<2048, UInt32>
+    /// Row r: what a byte does to the remainder when r more bytes follow it, so that four bytes go at once (slicing,
+    /// Kounavis and Berry 2005). Eight would take twice the room on a stack that may be small.
+    private var table = InlineArray<1024, UInt32>(repeating: 0)
 
     init() {
-        var table = InlineArray<2048, UInt32>(repeating: 0)
         var byte = 0
         while byte < 256 {
             var entry = UInt32(truncatingIfNeeded: byte)
@@ -18,12 +17,11 @@ struct Checksum {
             table[unchecked: byte] = entry
             byte &+= 1
         }
-        while byte < 2048 {
+        while byte < 1024 {
             let before = table[unchecked: byte &- 256]
             table[unchecked: byte] = table[unchecked: Int(truncatingIfNeeded: before & 255)] ^ (before &>> 8)
             byte &+= 1
         }
-        self.table = table
     }
 
     mutating func add(_ byte: UInt8) {
@@ -34,13 +32,11 @@ struct Checksum {
     @_optimize(speed)
     mutating func add(_ bytes: UnsafePointer<UInt8>, count: Int) {
         var index = 0
-        while index &+ 8 <= count {
-            let eight = UnsafeRawPointer(bytes + index).loadUnaligned(as: UInt64.self).littleEndian
-            let mixed = eight ^ UInt64(truncatingIfNeeded: remainder)
-            let first = entry(7, mixed) ^ entry(6, mixed &>> 8) ^ entry(5, mixed &>> 16) ^ entry(4, mixed &>> 24)
-            let second = entry(3, mixed &>> 32) ^ entry(2, mixed &>> 40) ^ entry(1, mixed &>> 48)
-            remainder = first ^ second ^ entry(0, mixed &>> 56)
-            index &+= 8
+        while index &+ 4 <= count {
+            let four = UnsafeRawPointer(bytes + index).loadUnaligned(as: UInt32.self).littleEndian
+            let mixed = UInt64(truncatingIfNeeded: four ^ remainder)
+            remainder = entry(3, mixed) ^ entry(2, mixed &>> 8) ^ entry(1, mixed &>> 16) ^ entry(0, mixed &>> 24)
+            index &+= 4
         }
         while index < count {
             add(bytes[index])
