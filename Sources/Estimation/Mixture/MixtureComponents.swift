@@ -99,6 +99,15 @@ struct MixtureComponents {
         }
     }
 
+    /// What the posterior means of a pair are off the observed share of successes; without rewards they themselves.
+    @inline(__always)
+    private func offShare(_ pair: Int, _ successes: Double, _ failures: Double) -> SIMD2<Double> {
+        let (a, b) = shape(pair)
+        let k = successes + failures
+        if k == 0 { return a / (a + b) }
+        return (a * failures - b * successes) / (k * (a + b + k))
+    }
+
     @inline(never)
     @_optimize(speed)
     fileprivate func baseline(
@@ -122,14 +131,25 @@ struct MixtureComponents {
         }
         let sum = total[0] + total[1]
         let mean = (first[0] + first[1]) / sum
+        // With many rewards all centers lie close to the observed share s / k. What they are off is
+        //     (a + s) / (q + k) - s / k = (a f - b s) / (k (q + k)),
+        // which loses nothing to cancellation, as their own differences would.
+        let s = Double(successes)
+        let f = Double(count &- successes)
+        var offset = SIMD2<Double>(repeating: 0)
+        pair = firstPair
+        while pair < MixtureComponents.withPrior {
+            offset += likelihood[pair] * offShare(pair, s, f)
+            pair &+= 1
+        }
+        let meanOffset = (offset[0] + offset[1]) / sum
         var second = SIMD2<Double>(repeating: 0)
         pair = firstPair
         while pair < MixtureComponents.withPrior {
             let (a, b) = shape(pair)
             let strength: SIMD2<Double> = a + b + k
-            let center: SIMD2<Double> = (a + Double(successes)) / strength
-            let off: SIMD2<Double> = center - mean
-            let variance: SIMD2<Double> = center * (1 - center) / (strength + 1)
+            let off: SIMD2<Double> = offShare(pair, s, f) - meanOffset
+            let variance: SIMD2<Double> = (a + s) / strength * ((b + f) / strength) / (strength + 1)
             second += likelihood[pair] * (off * off + variance)
             pair &+= 1
         }

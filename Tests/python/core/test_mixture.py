@@ -9,6 +9,7 @@ import pytest
 import v05
 
 special = pytest.importorskip("scipy.special", reason="scipy is not installed")
+mpmath = pytest.importorskip("mpmath", reason="mpmath is not installed")
 
 STRENGTHS = 2.0 ** np.arange(-1, 9)
 RANGES = [(0.0, 1.0), (-1.0, 1.0), (-3.0, 7.0)]
@@ -400,3 +401,55 @@ def test_never_worse_than_the_paper_on_real_pass_rates(rollouts, shared_data):
     for name, values in gains.items():
         print(f"{rollouts} {name:18s} {np.mean(values):+.4f}")
         assert np.mean(values) <= 2 * np.std(values, ddof=1) / np.sqrt(len(values)), name
+
+
+def exact_posterior(mixture, prior, successes, count):
+    """(mean, variance) to 60 digits."""
+    mpf, fit = mpmath.mpf, mixture.calibration
+    centers = [prior, fit.intercept + fit.slope * prior, fit.grand_mean]
+    total = first = second = mpf(0)
+    for index, weight in enumerate(mixture.weights[:30]):
+        q = mpf(2) ** (index % 10 - 1)
+        c = mpf(min(max(centers[index // 10], 0.02), 0.98))
+        a, b = q * c, q * (1 - c)
+        share = mpf(float(weight)) * mpmath.beta(a + successes, b + count - successes) / mpmath.beta(a, b)
+        mean = (a + successes) / (q + count)
+        total += share
+        first += share * mean
+        second += share * (mean * mean + mean * (1 - mean) / (q + count + 1))
+    mean = first / total
+    return mean, second / total - mean * mean
+
+
+CASES = [
+    (0, 0),
+    (1, 1),
+    (1, 2),
+    (0, 16),
+    (16, 16),
+    (7, 16),
+    (499, 500),
+    (30_000, 100_000),
+    (99_999, 100_000),
+    (0, 100_000),
+]
+
+
+@pytest.mark.parametrize("successes, count", CASES)
+@pytest.mark.parametrize("prior", [0.02, 0.5, 0.97])
+def test_mse_to_the_last_digits(prior, successes, count):
+    """Where much is known the variance is tiny beside the mean, and yet no digit of it is lost."""
+    random = np.random.default_rng(0)
+    probabilities = random.random(64)
+    mixture = v05.fit_mixture(
+        (random.random(256) < np.repeat(probabilities, 4)).astype(float),
+        np.repeat(np.arange(64), 4),
+        np.repeat(probabilities, 4),
+    )
+    rewards = (np.arange(max(count, 1)) < successes).astype(float)
+    mask = np.full(len(rewards), count > 0)
+    found = v05.estimate(rewards, np.zeros(len(rewards), int), prior, rule="mixture", mixture=mixture, mask=mask)
+    with mpmath.workdps(60):
+        mean, variance = exact_posterior(mixture, prior, successes, count)
+        assert abs(found.baseline[0] - mean) <= 1e-15
+        assert abs(found.mse[0] - variance) <= 1e-12 * variance
