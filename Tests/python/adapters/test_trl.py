@@ -589,6 +589,7 @@ def test_no_reward_at_all(tmp_path):
         (dict(rule="grpo", num_generations=1), "num_generations must be at least 2 for rule 'grpo'"),
         (dict(num_generations=5), "positive divisor of the generation batch size 32, got 5"),
         (dict(num_generations=0), "positive divisor"),
+        (dict(num_generations="4"), "num_generations must be an integer, got '4'"),
         (dict(num_generations=4, initial=2), "initial must be num_generations, got 2 and 4"),
         (dict(allocation="best"), "allocation must be one of 'off', 'osla', 'neyman', got 'best'"),
         (dict(allocation="osla", weigh="tokens"), "weigh must be one of"),

@@ -11,7 +11,7 @@ from accelerate.utils import broadcast_object_list, gather, gather_object
 from trl.trainer.utils import nanstd
 
 from .._core.allocator import Allocator
-from .._core.arguments import choice
+from .._core.arguments import choice, integer
 from .._core.estimate import advantages
 from .._core.keys import key_array
 from .._core.prompt_key import prompt_key
@@ -83,7 +83,8 @@ class V05Trainer:
         self._modulation = self._modulation_options(config) if config.modulation is not False else None
 
     def _set_group_size(self, config):
-        sizes = {size for size in (config.num_generations, config.initial) if size is not None}
+        asked = (("num_generations", config.num_generations), ("initial", config.initial))
+        sizes = {integer(name, size) for name, size in asked if size is not None}
         if len(sizes) > 1:
             raise InvalidArgument(f"initial must be num_generations, got {config.initial} and {config.num_generations}")
         for size in sizes:
