@@ -111,6 +111,23 @@ def test_every_output_of_an_estimation(output, shift):
             assert status == 0, (other, message)
 
 
+def test_room_per_group_is_the_capacity_but_never_more_than_a_row_needs():
+    """Where results of as many groups as rows would overlap the call is refused, however few groups there are."""
+    for capacity, room in ((GROUPS, GROUPS), (GROUPS + 1, GROUPS + 1), (ROWS, ROWS), (ROWS + 1, ROWS), (2**62, ROWS)):
+        for missing in (0, 1):
+            call = Call()
+            call.estimate.group_capacity = capacity
+            call.estimate.z = call.estimate.p_value = None
+            space = np.zeros(2 * ROWS)
+            call.estimate.mean = space.ctypes.data
+            call.estimate.weight = space.ctypes.data + 8 * (room - missing)
+            before = call.seen()
+            status, message = call.run()
+            assert status == (OVERLAP if missing else 0), message
+            if missing:
+                assert message == "weight must share memory with nothing else of the call" and call.seen() == before
+
+
 def refused(function, *arguments):
     error = c.Error()
     status = function(*arguments, byref(error))

@@ -181,6 +181,22 @@ struct PlainEstimationTests {
         #expect(try !rollouts.takesQuickWay(EstimationOptions()))
     }
 
+    /// Where the square of half the range is 0 a weight would be 0 / 0; a prior stands then.
+    @Test(arguments: rules)
+    func narrowRanges(_ rule: BaselineRule) throws {
+        for (high, isQuick) in [(1e-140, true), (1e-161, false), (1e-300, false), (5e-324, false)] {
+            let rollouts = Rollouts(
+                rewards: [0, -0.0, 0, 0], ids: [1, 1, 2, 3], priors: [high, high, high / 3, .nan])
+            let options = PlainEstimationTests.options(rule, Interval(low: 0, high: high))
+            let takesQuickWay = try rollouts.takesQuickWay(options)
+            let isEqual = try agrees(rollouts, options)
+            #expect(takesQuickWay == isQuick && isEqual, "range to \(high)")
+            if high < 1e-200 && rule != .grpo {
+                #expect(try rollouts.advantages(options) == [-high, -high, -high / 3, 0])
+            }
+        }
+    }
+
     @Test("Refuses what the general path refuses", arguments: rules)
     func refusals(_ rule: BaselineRule) throws {
         let options = PlainEstimationTests.options(rule, Interval(low: 0, high: 1))

@@ -348,7 +348,7 @@ static AnyBatch any_batch(Reader *outer, Range range) {
     if (flags >= 216) { /* wrong calls */
         result.is_plain = 0;
         uint8_t how = byte(outer);
-        if (how & 1) batch.row_count = how & 128 ? -1 - any_integer(outer) % 5 : 2147483648ll + (int64_t)byte(outer);
+        if (how & 1) batch.row_count = how & 128 ? -1 - llabs(any_integer(outer) % 5) : 2147483648ll + (int64_t)byte(outer);
         if (how & 2) batch.rewards_f32 = NULL;
         if (how & 4) batch.rewards_f64 = NULL;
         if (how & 8) { batch.group_ids = NULL; batch.group_offsets = NULL; }
@@ -477,7 +477,7 @@ static AnyEstimate any_estimate(Reader *r, int64_t rows, int64_t groups, int is_
     uint8_t first = byte(r), wanted = byte(r) ^ 0xFF, capacity = byte(r);
     s.group_capacity = capacity < 200 ? groups : capacity < 225 ? rows : capacity < 240 ? groups - 1 : any_integer(r);
     int64_t room = s.group_capacity < 0 ? 0 : s.group_capacity > 2000 ? 2000 : s.group_capacity;
-    if (s.group_capacity > 2000) { room = groups; }
+    if (s.group_capacity > 2000) room = groups > rows ? groups : rows; /* always enough; fewer is the caller's mistake */
     if (first < 240) {
         if (is_single) s.advantages_f32 = output(rows * 4); else s.advantages_f64 = output(rows * 8);
     } else if (first < 244) {

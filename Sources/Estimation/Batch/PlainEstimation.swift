@@ -38,6 +38,7 @@ struct PlainEstimation {
         guard
             needsNoMore && batch.mask == nil && batch.strengths == nil && batch.weights == nil && !options.leaveOneOut
                 && options.scale == .none && options.test == .bound && !output.wantsGroups && output.rowGroup == nil
+                && PlainBaseline.canWeigh(in: options.interval)
         else { return nil }
         self.batch = batch
         self.options = options
@@ -283,6 +284,11 @@ private struct PlainBaseline {
         h2 = options.interval.halfRange * options.interval.halfRange
         lowestPrior = options.interval.high
         highestPrior = options.interval.low
+    }
+
+    /// Whether h^2 / k is above 0 for every k: else a weight could be 0 / 0.
+    static func canWeigh(in interval: Interval) -> Bool {
+        interval.halfRange * interval.halfRange >= 0x1p-960
     }
 
     /// Of `count` rewards that add up to so many units, and a prior, NaN for none.
