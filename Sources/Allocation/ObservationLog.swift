@@ -23,7 +23,10 @@ struct ObservationLog {
         (Int(prompts?[row] ?? 0), rewards?[row] ?? 0)
     }
 
-    var isWeighted: Bool { weighing != nil }
+    /// Some observation came with a weight.
+    private(set) var isWeighted = false
+    /// Weights have a place, whether any came or not.
+    var canWeigh: Bool { weighing != nil }
 
     func weight(_ row: Int) -> Double { weighing?.weights?[row] ?? 1 }
 
@@ -41,7 +44,7 @@ struct ObservationLog {
     /// Observations may have weights from here on; those so far have 1.
     /// - Parameter newest: where each prompt's newest observation is to be kept.
     mutating func weigh(_ newest: (Int, Int32) -> Int32) throws(Failure) {
-        if isWeighted { return }
+        if canWeigh { return }
         weighing = Weighing()
         do {
             weighing = try ObservationLog.grow(Weighing(), max(capacity, 1), &weighing)
@@ -63,9 +66,10 @@ struct ObservationLog {
         count &+= 1
     }
 
-    /// Of the observation that was appended last.
-    mutating func setWeight(_ weight: Double, previous: Int32) {
-        weighing?.weights?[count &- 1] = weight
+    /// Of the observation that was appended last; nil: none was given.
+    mutating func setWeight(_ weight: Double?, previous: Int32) {
+        isWeighted = isWeighted || weight != nil
+        weighing?.weights?[count &- 1] = weight ?? 1
         weighing?.previous?[count &- 1] = previous
     }
 

@@ -169,8 +169,8 @@ public struct SequentialAllocator {
             let prompt = Int(truncatingIfNeeded: indices[row])
             prompts[prompt].add(rewards[row], in: options.interval)
             log.append(prompt, rewards[row])
-            if log.isWeighted {
-                log.setWeight(weights?[row] ?? 1, previous: prompts[prompt].newest)
+            if log.canWeigh {
+                log.setWeight(weights?[row], previous: prompts[prompt].newest)
                 prompts[prompt].newest = Int32(truncatingIfNeeded: log.count &- 1)
             }
             plan.note(prompt)

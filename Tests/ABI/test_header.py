@@ -255,3 +255,9 @@ def test_one_version_everywhere(compiled):
 
 def test_one_abi_version_everywhere(compiled):
     assert compiled["V05_ABI_VERSION"] == v05.abi_version() == prototypes.ABI_VERSION
+
+
+@pytest.mark.parametrize("name", sorted(prototypes.FUNCTIONS))
+def test_function_is_fuzzed(name):
+    calls = "".join(path.read_text() for path in sorted((v05_header.ROOT / "Tests" / "Fuzzing").glob("*.c")))
+    assert f"{name}(" in calls

@@ -1197,6 +1197,8 @@ def test_weights_that_are_refused_change_nothing():
             allocator.observe([0, 1], [1.0, 0.0], weights=[1.0, wrong])
     with pytest.raises(v05.InvalidArgument, match="weights"):
         allocator.observe([0, 1], [1.0, 0.0], weights=[1.0])
+    with pytest.raises(v05.InvalidArgument, match="prompt_index"):
+        allocator.observe([0, 2], [1.0, 0.0], weights=[1.0, 1.0])
     assert allocator.state_dict() == state
     random = np.random.default_rng(1)
     rewards, groups = (random.random(64) < 0.5).astype(float), np.repeat(np.arange(16), 4)
