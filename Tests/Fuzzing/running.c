@@ -36,7 +36,8 @@ void call_mixture(Reader *r) {
         uint8_t bytes[1024];
         size_t length;
         v05_running_mixture loaded = {.struct_size = sizeof loaded, .calibration.struct_size = sizeof loaded.calibration};
-        CHECK(v05_running_mixture_save(given, bytes, sizeof bytes, &length, NULL) == V05_STATUS_OK, "a running mixture is not saved");
+        v05_error why = {.struct_size = sizeof why};
+        CHECK(v05_running_mixture_save(given, bytes, sizeof bytes, &length, &why) == V05_STATUS_OK, "a running mixture is not saved: %s (groups %g, discount %g)", why.message, given->calibration.grand.groups, given->calibration.discount);
         CHECK(v05_running_mixture_load(&loaded, bytes, length, NULL) == V05_STATUS_OK, "a saved running mixture is refused");
         CHECK(memcmp(loaded.counts, given->counts, sizeof loaded.counts) == 0, "a running mixture changes when saved");
         if (second_time) running_mixture = *given;

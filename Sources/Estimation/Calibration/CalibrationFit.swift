@@ -67,8 +67,10 @@ public struct CalibrationFit {
 }
 
 extension RunningCalibration {
-    /// Adds a batch.
+    /// Adds a batch. Refuses one with which the sums would be too large to be taken again.
     public mutating func update(_ batch: Batch, workspace: inout Workspace) throws(Failure) {
-        merge(try CalibrationFit(batch, interval: interval, workspace: &workspace).moments)
+        var updated = self
+        updated.merge(try CalibrationFit(batch, interval: interval, workspace: &workspace).moments)
+        self = try updated.checked()
     }
 }

@@ -22,9 +22,12 @@ public struct RunningMixture: Sendable {
         let summary = try BatchSummary(fitting: batch, for: .mixture, moments.interval, workspace: &workspace)
         let calibrationFit = try CalibrationFit(summary, workspace: &workspace)
         let mixtureFit = try MixtureFit(summary, workspace: &workspace)
-        moments.merge(calibrationFit.moments)
-        counts.multiply(by: moments.discount)
-        counts = mixtureFit.counts(moments.calibration, earlier: counts)
+        var updated = moments
+        updated.merge(calibrationFit.moments)
+        updated = try updated.checked()
+        var earlier = counts
+        earlier.multiply(by: moments.discount)
+        self = try RunningMixture(updated, counts: mixtureFit.counts(updated.calibration, earlier: earlier))
     }
 
     /// Bytes of `write`.
