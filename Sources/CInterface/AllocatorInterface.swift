@@ -64,14 +64,7 @@ public func v05_allocator_observe(
     _ allocator: OpaquePointer!, _ prompt_index: UnsafePointer<Int64>!, _ rewards: UnsafePointer<Double>!,
     _ count: Int64, _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
-    reporting(to: error) { () throws(Failure) in
-        let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
-        let count = try checkedCount(count, "count")
-        if count == 0 { return }
-        guard let prompt_index else { throw Failure(.nullPointer, "prompt_index must not be NULL") }
-        guard let rewards else { throw Failure(.nullPointer, "rewards must not be NULL") }
-        try handle.pointee.observe(prompt_index, rewards, count: count)
-    }
+    observe(allocator, prompt_index, rewards, nil, isWeighted: false, count, error)
 }
 
 @_cdecl("v05_allocator_observe_weighted") @implementation
@@ -79,14 +72,22 @@ public func v05_allocator_observe_weighted(
     _ allocator: OpaquePointer!, _ prompt_index: UnsafePointer<Int64>!, _ rewards: UnsafePointer<Double>!,
     _ weights: UnsafePointer<Double>!, _ count: Int64, _ error: UnsafeMutablePointer<v05_error>!
 ) -> v05_status {
+    observe(allocator, prompt_index, rewards, weights, isWeighted: true, count, error)
+}
+
+@inline(never)
+private func observe(
+    _ allocator: OpaquePointer?, _ prompts: UnsafePointer<Int64>?, _ rewards: UnsafePointer<Double>?,
+    _ weights: UnsafePointer<Double>?, isWeighted: Bool, _ count: Int64, _ error: UnsafeMutablePointer<v05_error>?
+) -> v05_status {
     reporting(to: error) { () throws(Failure) in
         let handle: UnsafeMutablePointer<SequentialAllocator> = try opened(allocator, "allocator")
         let count = try checkedCount(count, "count")
         if count == 0 { return }
-        guard let prompt_index else { throw Failure(.nullPointer, "prompt_index must not be NULL") }
+        guard let prompts else { throw Failure(.nullPointer, "prompt_index must not be NULL") }
         guard let rewards else { throw Failure(.nullPointer, "rewards must not be NULL") }
-        guard let weights else { throw Failure(.nullPointer, "weights must not be NULL") }
-        try handle.pointee.observe(prompt_index, rewards, weights: weights, count: count)
+        if isWeighted && weights == nil { throw Failure(.nullPointer, "weights must not be NULL") }
+        try handle.pointee.observe(prompts, rewards, weights: weights, count: count)
     }
 }
 
