@@ -32,16 +32,15 @@ def test_an_extra_of_ours_in_another_exists(extra):
 
 
 def test_every_extra_named_to_users_exists():
-    """In messages (the second argument of MissingExtra), docstrings and documents."""
+    """In messages (the second argument of MissingExtra, `extra` of lazy), docstrings and documents."""
     named = set()
     for path in (PYTHON / "v05").rglob("*.py"):
         text = path.read_text()
         named |= in_brackets(text)
-        named |= {
-            call.args[1].value
-            for call in ast.walk(ast.parse(text))
-            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "MissingExtra"
-        }
+        for call in ast.walk(ast.parse(text)):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("MissingExtra", "lazy"):
+                given = call.args[1:2] if call.func.id == "MissingExtra" else [key.value for key in call.keywords]
+                named |= {each.value for each in given if isinstance(each, ast.Constant)}
     for path in DOCUMENTS:
         named |= in_brackets(path.read_text())
     assert {"value-model", "replay", "priors", "demo", "parquet"} <= named <= EXTRAS.keys()
