@@ -769,6 +769,23 @@ def test_weighted_baselines_by_hand(tmp_path, kind):
     assert figures["v05/noise/batch_mean_weighted"] >= 1 and figures["v05/clipped"] in (0, 1)
 
 
+def test_allocation_knows_the_weights(tmp_path, monkeypatch):
+    heard, observe = [], v05.Allocator.observe
+
+    def watched(self, prompt_index, rewards, *, weights=None):
+        heard.append((len(rewards), weights))
+        observe(self, prompt_index, rewards, weights=weights)
+
+    monkeypatch.setattr(v05.Allocator, "observe", watched)
+    options = dict(rule="calibrated", reward_range=(0, 1), allocation="neyman", initial=2, maximum=8, wave=3)
+    trained(V05GRPOTrainer, tmp_path, V05Config(weights="length", **options), **ALLOCATED)
+    assert heard and all(len(weights) == count and (weights >= 1).all() for count, weights in heard)
+    assert any(len(set(weights)) > 1 for _, weights in heard)
+    heard.clear()
+    trained(V05GRPOTrainer, tmp_path, V05Config(**options), **ALLOCATED)
+    assert heard and all(weights is None for _, weights in heard)
+
+
 def test_too_few_prompts_for_a_batch_are_told(tmp_path):
     with pytest.raises(v05.InvalidArgument, match="at least the 32 prompts of a generation batch .* got 16: lower"):
         trainer(V05GRPOTrainer, tmp_path, V05Config(num_generations=1, reward_range=(0, 1)))

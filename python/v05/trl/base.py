@@ -354,7 +354,9 @@ class V05Trainer:
         if self.v05_estimator.reward_range != before:
             return False
         scored = ~np.isnan(rewards)
-        allocator.observe(batch.prompt[counted & scored], rewards[counted & scored])
+        rows = counted & scored
+        weights = None if self.v05_config.weights == "none" else batch.squared_norms.double().cpu().numpy()[rows]
+        allocator.observe(batch.prompt[rows], rewards[rows], weights=weights)
         allocator.cancel(batch.prompt[counted & ~scored])
         return True
 
