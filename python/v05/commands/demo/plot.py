@@ -60,7 +60,7 @@ def draw_report(reports, path):
             axes.set_title(title)
             axes.set_xlabel("rollouts")
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value / 1000:g}k"))
-        accuracy.legend(loc="upper left", fontsize=9)
+        accuracy.legend(loc="lower right", fontsize=9)
         panels[1][0].set_ylim(0, None)
         figure.savefig(path, dpi=100)
 

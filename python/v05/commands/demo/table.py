@@ -103,9 +103,9 @@ def _bold(text, bold):
 
 def _table(title, *columns):
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE)
-    table.add_column("arm", no_wrap=True)
+    table.add_column("arm", overflow="fold")
     for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", overflow="fold")
     return table
 
 
