@@ -2,7 +2,6 @@
 
 import copy
 import ctypes
-import inspect
 import json
 import math
 import pickle
@@ -13,10 +12,7 @@ import sys
 import numpy as np
 import pytest
 import v05
-from v05._core import prototypes
-from v05._core.call import call
 from v05._core.keys import key_array
-from v05._core.library import library
 
 NAN = math.nan
 
@@ -215,16 +211,6 @@ def test_the_value_of_a_single_rollout_is_no_end_of_the_range():
     history.record(np.arange(50), np.arange(50) % 2)
     value, strength = history.predict(np.arange(60))
     assert ((value > 0.2) & (value < 0.8)).all() and strength.tolist() == [2.0] * 50 + [1.0] * 10
-
-
-def test_defaults_are_those_of_the_core():
-    options = prototypes.HistoryOptions()
-    call(library.v05_history_options_initialize, ctypes.byref(options), options.struct_size)
-    default = {name: parameter.default for name, parameter in inspect.signature(v05.History).parameters.items()}
-    assert default["discount"] == options.discount and default["start_strength"] == options.start_strength
-    assert default["reward_range"] == (options.reward_low, options.reward_high)
-    assert (default["capacity"], default["step_decay"]) == (None, None)
-    assert (options.capacity, options.step_decay) == (0, 1)  # None in Python
 
 
 @pytest.mark.parametrize("start_strength", [-1.0, NAN, math.inf])
