@@ -1,12 +1,12 @@
 """What tells prompts apart in all of training, as 64-bit integers: integers as they are, strings hashed."""
 
-import functools
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentTypeError
 from .arrays import address, is_tensor, listed, to_numpy
+from .cached import cached
 from .call import call
 from .library import library
 from .runs import is_object_array, object_runs
@@ -60,12 +60,12 @@ class BatchKeys:
         key = self._given[row]
         return key.item() if isinstance(key, np.generic) else key
 
-    @functools.cached_property
+    @cached
     def hashes(self) -> np.ndarray:
         """(n,) int64, as `key_array` has them."""
         return key_array(self._given)
 
-    @functools.cached_property
+    @cached
     def listed(self) -> list:
         return listed(self._given, "keys")
 

@@ -3,7 +3,6 @@ runs."""
 
 import copy
 import dataclasses
-import functools
 import logging
 import os
 import threading
@@ -18,6 +17,7 @@ import numpy as np
 from .._core.allocator import Allocator
 from .._core.arguments import choice, number, reward_interval
 from .._core.arrays import Groups, mask_rows, optional_numbers, weight_rows
+from .._core.cached import cached
 from .._core.calibration import RunningCalibration, fit_calibration
 from .._core.estimate import Estimate, advantages, estimate
 from .._core.keys import BatchKeys
@@ -92,7 +92,7 @@ class _Rollouts:
     weights: np.ndarray | None = None
     squared_norms: np.ndarray | None = None
 
-    @functools.cached_property
+    @cached
     def values(self):
         return self.rewards if self.counted.all() else self.rewards[self.counted]
 
