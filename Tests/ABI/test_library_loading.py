@@ -1,5 +1,6 @@
 """A libv05.so that cannot be used: the message names the file, what is wrong with it and the cure."""
 
+import mmap
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,16 @@ def test_for_another_machine(tmp_path):
     assert "cannot be loaded" in message_of(path)
 
 
+def is_mapped(path):
+    """Whether this machine maps code from the file."""
+    with open(path, "rb") as file:
+        try:
+            mmap.mmap(file.fileno(), 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC, flags=mmap.MAP_PRIVATE).close()
+        except PermissionError:
+            return False
+    return True
+
+
 def test_file_system_without_execution(tmp_path):
     """As hardened containers mount /tmp. To install again would not help, and the message says what does."""
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", tmp_path], capture_output=True)
@@ -81,6 +92,8 @@ def test_file_system_without_execution(tmp_path):
         pytest.skip("a file system can be mounted by root alone")
     try:
         (tmp_path / "libv05.so").write_bytes(LIBRARY.read_bytes())
+        if is_mapped(tmp_path / "libv05.so"):
+            pytest.skip("an emulator maps code from a file system without execution")
         message = message_of(tmp_path / "libv05.so")
     finally:
         run("umount", "--lazy", tmp_path)

@@ -167,6 +167,7 @@ DEFAULTS = {
     "singleton": "zero",
     "test": "bound",
     "level": 0.05,
+    "check_fit": True,
 }
 
 
