@@ -46,6 +46,16 @@ def integer(name: str, value: Any) -> int:
     return found
 
 
+def prompt_limit(capacity: Any) -> int:
+    """The most prompts that are kept, as the core is told it: 0 for None, no limit."""
+    if capacity is None:
+        return 0
+    limit = integer("capacity", capacity)
+    if limit < 1:
+        raise InvalidArgument(f"capacity must be at least 1, or None for no limit, got {capacity!r}")
+    return limit
+
+
 def checked_range(reward_range: Any) -> tuple[float, float]:
     """(lo, hi), finite with lo < hi."""
     low, high = reward_interval(reward_range)

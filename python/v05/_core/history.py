@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ArgumentTypeError, InvalidArgument
 from . import prototypes as c
-from .arguments import integer, number, reward_interval
+from .arguments import integer, number, prompt_limit, reward_interval
 from .arrays import Rewards, address, column, mask_rows, optional_numbers, weight_rows
 from .call import call, exception
 from .handle import Handle
@@ -56,15 +56,14 @@ class History(Handle):
         start_strength: float = 1.0,
         reward_range: RewardRange = (0.0, 1.0),
     ) -> None:
-        if capacity is not None and integer("capacity", capacity) < 1:
-            raise InvalidArgument(f"capacity must be at least 1, or None for no limit, got {capacity!r}")
+        limit = prompt_limit(capacity)
         low, high = reward_interval(reward_range)
         options = c.HistoryOptions(
             reward_low=low,
             reward_high=high,
             discount=number("discount", discount),
             step_decay=1.0 if step_decay is None else number("step_decay", step_decay),
-            capacity=0 if capacity is None else integer("capacity", capacity),
+            capacity=limit,
             start_strength=number("start_strength", start_strength),
         )
         handle = ctypes.c_void_p()

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import ArgumentTypeError, InvalidArgument
 from . import prototypes as c
-from .arguments import choice, integer, number, reward_interval
+from .arguments import choice, number, prompt_limit, reward_interval
 from .arrays import address
 from .calibration import Calibration
 from .call import call
@@ -55,8 +55,7 @@ class Tracker(Handle):
         forgetting: float = 0.98,
         reward_range: RewardRange = (0.0, 1.0),
     ) -> None:
-        if capacity is not None and integer("capacity", capacity) < 1:
-            raise InvalidArgument(f"capacity must be at least 1, or None for no limit, got {capacity!r}")
+        limit = prompt_limit(capacity)
         low, high = reward_interval(reward_range)
         options = c.TrackerOptions(
             reward_low=low,
@@ -64,7 +63,7 @@ class Tracker(Handle):
             discount=number("discount", discount),
             slow_discount=number("slow_discount", slow_discount),
             forgetting=number("forgetting", forgetting),
-            capacity=0 if capacity is None else integer("capacity", capacity),
+            capacity=limit,
         )
         handle = ctypes.c_void_p()
         call(library.v05_tracker_create, byref(options), byref(handle))
