@@ -9,6 +9,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 
+def pytest_addoption(parser):
+    parser.addoption("--kills", type=int, default=12, help="how often what is slow kills a process at a random moment")
+    parser.addoption("--soak", type=float, default=0.5, help="minutes that many threads use one estimator")
+
+
 @pytest.fixture(scope="session")
 def root():
     return ROOT

@@ -176,11 +176,11 @@ def test_another_process_at_the_same_path_is_waited_for(tmp_path, monkeypatch):
     assert names(tmp_path) == ["put into place", "ready", "state"]
 
 
-def test_killed_at_any_moment(tmp_path, way):
+def test_killed_at_any_moment(tmp_path, way, request):
     made, path = history(20000), tmp_path / "state"
     made.save(path)
     old = path.read_bytes()
-    for seed in range(12):
+    for seed in range(request.config.getoption("kills")):
         child = os.fork()
         if child == 0:
             while True:
