@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,16 @@ def new_environment(folder):
     return folder / "bin" / "python"
 
 
+@pytest.fixture(scope="module")
+def constraints(builder, tmp_path_factory):
+    """A torch without gigabytes for GPUs, where the index has one."""
+    torch = "torch==2.13.0+cpu"
+    asked = [builder, "-m", "pip", "install", "-q", "--dry-run", "--no-deps", torch]
+    file = tmp_path_factory.mktemp("constraints") / "constraints.txt"
+    file.write_text(torch if subprocess.run(asked, capture_output=True).returncode == 0 else "")
+    return file
+
+
 def only_file(folder):
     (file,) = folder.iterdir()
     return file
@@ -125,6 +136,14 @@ def test_wheel_is_fit_for_manylinux2014(wheel, builder):
     shown = run(builder, "-m", "auditwheel", "show", wheel)
     policies = [(int(major), int(minor)) for major, minor in re.findall(r"manylinux_(\d+)_(\d+)", shown)]
     assert policies and max(policies) <= (2, 17), shown
+
+
+@pytest.mark.parametrize("extra", metadata("v05").get_all("Provides-Extra"))
+def test_every_extra_installs_alone(wheel, extra, constraints, tmp_path):
+    python = new_environment(tmp_path)
+    run(python, "-m", "pip", "install", "-q", "-c", constraints, f"{wheel}[{extra}]")
+    assert "No broken requirements" in run(python, "-m", "pip", "check")
+    assert run(python, "-c", "import v05; print(v05.advantages([1, 0], [7, 7], 0.5).sum())").strip() == "0.0"
 
 
 @pytest.mark.parametrize("pip", ["22.3", "24.2", "25.3"])

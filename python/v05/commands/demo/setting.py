@@ -110,19 +110,20 @@ LONG_LEVELS = (
 )
 
 SHORT = Setting(SHORT_LEVELS)
-# Most of what these answers could have said otherwise does not decide whether they are right.
+# Most of what these answers could have said otherwise does not decide whether they are right. A tenth of wrong answers
+# at the end of the warm-up already halves what this model says rightly.
 LONG = Setting(
     LONG_LEVELS,
+    held_out_per_level=200,
     warm_up_questions=12_000,
     worked=True,
     warm_up_steps=1000,
     warm_up_batch=64,
     number_weight=4.0,
-    confused_steps=0,
+    confused_share=0.1,
     completion_tokens=96,
-    rollouts=19_200,
+    rollouts=12_800,
     evaluations=8,
-    rate_factor=2.0,
 )
 REGIMES = {"short": SHORT, "long": LONG}
 
