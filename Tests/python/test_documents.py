@@ -145,6 +145,20 @@ def test_files_of_the_tests_that_anything_names_exist():
     assert [(str(path.relative_to(ROOT)), name) for path, name in named if not (ROOT / name).exists()] == []
 
 
+def test_every_kind_of_fault_has_the_test_that_is_named():
+    """The table of Tests/README.md: a file, or a test in it."""
+    table = (ROOT / "Tests" / "README.md").read_text(encoding="utf-8").partition("| kind | held by |")[2]
+    named = re.findall(
+        r"`([\w./]+)(?:::(\w+))?`(?=[,| ])",
+        "\n".join(line.rsplit("|", 2)[1] for line in table.split("\n") if "`" in line),
+    )
+    assert len(named) > 60
+    for file, test in named:
+        path = ROOT / "Tests" / file
+        assert path.exists(), file
+        assert not test or re.search(rf"^def {test}\(", path.read_text(encoding="utf-8"), flags=re.M), test
+
+
 # Dotted names of the package in a document: neither a file's name nor a key of a configuration.
 NAME = re.compile(r"(?<![\w./+-])v05((?:\.[A-Za-z_]\w*)+)")
 IMPORT = re.compile(r"^from v05((?:\.\w+)*) import ([\w, ]+)", flags=re.M)
