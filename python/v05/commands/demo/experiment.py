@@ -66,12 +66,13 @@ def warm_start(setting, seed, device, progress):
     return WarmStart(bench.model.to("cpu").state_dict(), regime)
 
 
-def train(arm, start, setting, seed, device, progress, log=None):
+def train(arm, start, setting, seed, device, progress, log=None, bench=None):
     """The `Run` of an arm from the `WarmStart` of a seed. progress(rollouts, accuracy) is called after every step.
 
     log: a list that gets one dict a rollout, in time order: step, prompt and reward.
+    bench: prepared for this setting and seed, if the model that comes out is wanted: it is trained in place.
     """
-    bench = prepare(setting, seed)
+    bench = bench or prepare(setting, seed)
     bench.model.load_state_dict(start.weights)
     steps = _Steps(bench.questions.training, log)
     watch = _Watch(bench, setting, steps, arm.updates, progress)
