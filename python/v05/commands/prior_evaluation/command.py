@@ -13,8 +13,7 @@ def add_command(commands):
         "evaluate",
         help="how well priors predict on your data, and what baselines they make",
         description="Compares priors on a rollout log (formats as for `v05 replay`), or on files of scores in the "
-        "layout of "
-        "V_0: lines with dataset, id, model, step and score, and prompts.jsonl with the texts beside them.",
+        "layout of V_0: lines with dataset, id, model, step and score, and prompts.jsonl with the texts beside them.",
     )
     evaluate.add_argument("log", nargs="?", metavar="LOG", help="rollout log, file or directory")
     evaluate.add_argument("--out", metavar="FILE", help="draw the result into this .png, .pdf or .svg")

@@ -5,8 +5,8 @@ from ..tables import NAMES, check_tables, escape, interval_text, number_text, re
 HOW = (
     "How: AUC is the share of pairs of a prompt solved at least half of the time and another that are put in the right "
     "order; within: pairs of one context (policy and step). The squared error has the sampling noise taken off. A "
-    "baseline "
-    "is made from some rollouts of a visit and judged by the others. In brackets: 95% bootstrap intervals over prompts."
+    "baseline is made from some rollouts of a visit and judged by the others. In brackets: 95% bootstrap intervals "
+    "over prompts."
 )
 
 

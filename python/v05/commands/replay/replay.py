@@ -156,9 +156,8 @@ def _sizes(content, visits, rollouts):
     if most < 1:
         problem = (
             f"no prompt has more than {most + 2} rollouts at one step; a replay needs 3, one to estimate with and two "
-            f"to "
-            "score with; where the rollouts of a prompt differ in prompt or step, name the right fields by --prompt, "
-            "--group, --step"
+            "to score with; where the rollouts of a prompt differ in prompt or step, name the right fields by "
+            "--prompt, --group, --step"
         )
         raise LogError(content.name, None, problem)
     if rollouts is None:
