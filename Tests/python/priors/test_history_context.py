@@ -76,15 +76,16 @@ def test_a_first_visit_is_predicted_from_similar_prompts_and_later_ones_from_the
     np.testing.assert_array_equal(value, source.history.predict(keys, step=10)[0])
 
 
-def test_too_little_context_is_no_prior_and_no_failure(caplog):
+def test_too_little_context_is_the_level_and_no_failure(caplog):
     source = HistoryContextPrior()
     keys, prompts, rewards = batch(0)
     value, strength = source.predict(keys, prompts, 0)
     assert np.isnan(value).all() and not strength.any()
     trained(source, 7)
-    assert np.isnan(source.predict(["new"], ["new prompt"], 7)[0]).all()
+    value, strength = source.predict(["new"], ["new prompt"], 7)
+    assert (value, strength) == source.history.predict(["other"], step=7) and 0.2 < value[0] < 0.9 and strength[0] == 1
     trained(source, 8, first=7)
-    assert not np.isnan(source.predict(["new"], ["new prompt"], 8)[0]).any()
+    assert source.predict(["new"], ["new prompt"], 8)[0] != source.history.predict(["other"], step=8)[0]
     assert not caplog.records
 
 
@@ -138,9 +139,26 @@ def test_a_model_that_says_nonsense(value, deviation, known):
     source = HistoryContextPrior(model=Model(value, deviation), minimum=1)
     source.context.add(["a", "b"], [0.0, 1.0], 0)
     found, strength = source.predict(["k"], ["text"], 1)
-    assert np.isnan(found[0]) != known and (not known or 0 <= found[0] <= 1) and strength[0] == 0
-    source.record(["k"], ["text"], [1.0], None, 1)
-    assert source.history.predict(["k"])[0] == 1.0
+    assert np.isnan(found[0]) != known and (not known or 0 <= found[0] <= 1) and strength[0] == known
+    source.record(["k"], ["text"], [0.0], None, 1)
+    plain = v05.History()
+    if known:
+        plain.start(["k"], found, strength)
+    plain.record(["k"], [0.0])
+    assert source.history.predict(["k"])[0] == plain.predict(["k"])[0] > 0
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.2, 10.0])
+def test_a_single_rollout_is_no_end_of_the_range(deviation):
+    """Whatever the model is worth, and where it says nothing: a prompt is not judged by one rollout alone."""
+    model = Model(0.3, deviation)
+    source = HistoryContextPrior(model=model, minimum=3)
+    source.record(["a", "b"], ["a", "b"], [0.0, 1.0], None, 0)
+    source.record(["c"], ["c"], [1.0], None, 1)
+    source.record(["d"], ["d"], [1.0], None, 2)
+    assert model.fits == 1
+    value, strength = source.predict(["a", "b", "c", "d"], list("abcd"), 3)
+    assert ((0 < value) & (value < 1)).all() and (strength > 1).all()
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0])
@@ -150,7 +168,7 @@ def test_a_policy_that_always_or_never_succeeds(rate, caplog):
         keys, prompts, rewards = batch(step)
         source.predict(keys, prompts, step)
         source.record(keys, prompts, np.full(len(rewards), rate), None, step)
-    assert np.isnan(source.predict(["new"], ["new prompt"], 12)[0]).all()
+    assert source.predict(["new"], ["new prompt"], 12)[0] == pytest.approx(rate, abs=0.01)
     assert len(caplog.records) == 1 and "from one class nothing can be told" in caplog.text
 
 
@@ -160,13 +178,14 @@ def test_prompts_without_text_chats_and_megabytes():
     prompts = [None, "", "  ", chat, "x" * 3_000_000, 17]
     keys = list(range(6))
     value, _ = source.predict(keys, prompts, 10)
-    assert np.isnan(value).tolist() == [True, True, True, False, False, False]
+    level = source.history.predict(["other"], step=10)[0]
+    assert (value == level).tolist() == [True, True, True, False, False, False]
     source.record(keys, prompts, [1.0] * 6, None, 10)
     assert (source.history.predict(keys)[0] > 0.5).all()
     value, _ = source.predict(["new"], None, 11)
-    assert np.isnan(value).all()
+    assert value == source.history.predict(["other"], step=11)[0]
     source.record(["new"], None, [1.0], None, 11)
-    assert source.history.predict(["new"])[0] == 1.0
+    assert value[0] < source.history.predict(["new"])[0] < 1
 
 
 def test_masked_rows_count_nowhere():

@@ -82,10 +82,19 @@ class History(Handle):
         with self._lock:
             self._check_open()
             if self._range is None:
-                options = c.HistoryOptions()
-                self._call("inspect", byref(options))
+                options = self._options()
                 self._range = options.reward_low, options.reward_high
             return self._range
+
+    @property
+    def start_strength(self) -> float:
+        """Rewards that the level of all prompts is worth."""
+        return self._options().start_strength
+
+    def _options(self):
+        options = c.HistoryOptions()
+        self._call("inspect", byref(options))
+        return options
 
     def _adopt(self, handle):
         with self._lock:

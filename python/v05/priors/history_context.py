@@ -54,9 +54,10 @@ class HistoryContextPrior:
     `model` says from a context of recently visited prompts, with which its history then starts.
 
     Whatever becomes of context and model, training goes on: with too little context, without the prompt's text, or
-    where the model fails (a warning, once) a prompt never seen has no prior.
+    where the model fails (a warning, once) a prompt never seen has what the history says of it, the level of all
+    prompts.
 
-    reward_range: (lo, hi) of the rewards. discount, capacity: of the History.
+    reward_range: (lo, hi) of the rewards. discount, capacity, start_strength: of the History.
     model: with fit(prompts, scores) and predict(prompts) -> (value, standard_deviation), such as v05.v0.V0Prior;
         None: InContextPrior. It is fitted at most once per step.
     context: a ContextBuffer; None: one of 256 prompts.
@@ -74,8 +75,9 @@ class HistoryContextPrior:
         model: Model | None = None,
         context: ContextBuffer | None = None,
         minimum: int = SHORT_CONTEXT,
+        start_strength: float = 1.0,
     ) -> None:
-        self._history = History(discount, capacity, start_strength=0, reward_range=reward_range)
+        self._history = History(discount, capacity, start_strength=start_strength, reward_range=reward_range)
         self._visit: _Visit | None = None  # of the step that is not yet in the history
         self.context = ContextBuffer(reward_range=reward_range) if context is None else context
         self.model: Model = InContextPrior(reward_range=reward_range) if model is None else model
@@ -99,7 +101,7 @@ class HistoryContextPrior:
         return self._history
 
     def predict(self, keys: Keys, prompts: Sequence[Any] | None, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """(value, strength) of each key: two (n,) float64 arrays; NaN and 0 for none.
+        """(value, strength) of each key: two (n,) float64 arrays; NaN and 0 for none, as before anything was recorded.
 
         keys: (n,) integers or strings. prompts: (n,) texts (chat messages count as their text), None where unknown; or
             None.
@@ -107,10 +109,16 @@ class HistoryContextPrior:
         """
         hashes = key_array(keys)
         value, strength = self.history.predict(hashes, step=step)
-        new = np.flatnonzero(np.isnan(value))
+        new = self._never_seen(strength)
         if len(new) and prompts is not None:
-            value[new], strength[new] = self._guess([prompts[row] for row in new.tolist()], step)
+            guess, worth = self._guess([prompts[row] for row in new.tolist()], step)
+            said = ~np.isnan(guess)
+            value[new[said]], strength[new[said]] = guess[said], worth[said]
         return value, strength
+
+    def _never_seen(self, strength):
+        """Rows whose strength is that of the level of all prompts, or none."""
+        return np.flatnonzero(strength <= self.history.start_strength)
 
     def record(
         self,
@@ -148,7 +156,7 @@ class HistoryContextPrior:
             visited = ~np.isnan(mean)
             distinct, first, mean = distinct[visited], first[visited], mean[visited]
             texts = [prompts[row] for row in first.tolist()]
-            new = np.flatnonzero(np.isnan(self.history.predict(distinct, step=step)[0]))
+            new = self._never_seen(self.history.predict(distinct, step=step)[1])
             later._visit.starts = distinct[new], *self._guess([texts[row] for row in new], step)
             later.context = self._learn(texts, mean, step)
         return later
@@ -177,7 +185,8 @@ class HistoryContextPrior:
         self._step, self._ready = None, False
 
     def _guess(self, prompts, step):
-        """What the model says of prompts never seen: (value, strength), NaN and 0 where it says nothing."""
+        """What the model says of prompts never seen: (value, strength), NaN and 0 where it says nothing. It is worth at
+        least what the level of all prompts is, or one rollout would leave no doubt."""
         value, strength = np.full(len(prompts), np.nan), np.zeros(len(prompts))
         texts = list(map(_text, prompts))
         rows = [row for row, text in enumerate(texts) if text]
@@ -191,7 +200,8 @@ class HistoryContextPrior:
                 place_of = {text: place for place, text in enumerate(distinct)}
                 place = [place_of[texts[row]] for row in rows]
                 value[rows] = np.clip(guess, *self.reward_range)[place]
-                strength[rows] = start_strength(guess, deviation, self.reward_range)[place]
+                worth = start_strength(guess, deviation, self.reward_range)[place]
+                strength[rows] = np.maximum(worth, self.history.start_strength)  # it stands where the level would
         except Exception as error:
             self._tell(error)
         return value, strength
@@ -219,7 +229,7 @@ class HistoryContextPrior:
     def _tell(self, error):
         if not self._told:
             self._told = True
-            _log.warning("prompts never seen have no prior for now: %s: %s", type(error).__name__, error)
+            _log.warning("prompts never seen have the level of all for now: %s: %s", type(error).__name__, error)
 
 
 class _Visit(Visit):

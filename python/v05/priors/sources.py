@@ -291,7 +291,9 @@ def prior_source(
     if prior == "history+context":
         from . import HistoryContextPrior  # needs the extra v05[priors]
 
-        return HistoryContextPrior(reward_range=reward_range, discount=discount, capacity=capacity)
+        return HistoryContextPrior(
+            reward_range=reward_range, discount=discount, capacity=capacity, start_strength=start_strength
+        )
     if hasattr(prior, "predict") and hasattr(prior, "record"):
         return prior
     if callable(prior):
