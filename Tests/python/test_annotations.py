@@ -142,7 +142,7 @@ def test_choices_of_the_trainers_are_those_of_what_they_hand_on():
 
     kinds = typing.get_type_hints(V05Config)
     assert typing.get_args(kinds["allocation"]) == ("off", *c.ALLOCATION_RULES)
-    assert typing.get_args(kinds["weights"]) == KINDS
+    assert typing.get_args(typing.get_args(kinds["weights"])[0]) == KINDS
     assert typing.get_args(kinds["rule"]) == tuple(RULES)
 
 

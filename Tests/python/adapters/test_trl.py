@@ -769,6 +769,30 @@ def test_weighted_baselines_by_hand(tmp_path, kind):
     assert figures["v05/noise/batch_mean_weighted"] >= 1 and figures["v05/clipped"] in (0, 1)
 
 
+def test_one_rollout_per_prompt_is_weighted_unless_one_says_no(tmp_path):
+    options = dict(rule="prior", num_generations=1, reward_range=(0, 1))
+    short = dict(max_steps=4, per_device_train_batch_size=16)
+    default, score, none = (
+        weights(trained(V05GRPOTrainer, tmp_path, V05Config(**options, **given), **short))
+        for given in ({}, dict(weights="score"), dict(weights="none"))
+    )
+    assert torch.equal(default, score) and not torch.equal(default, none)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(rule="calibrated", num_generations=2),
+        dict(rule="mixture", num_generations=1),
+        dict(rule="v05", num_generations=1, test="exact"),
+        dict(rule="v05", num_generations=1, allocation="osla"),
+    ],
+)
+def test_weights_are_only_a_default_where_they_were_measured_and_can_be(tmp_path, options):
+    made = trainer(V05GRPOTrainer, tmp_path, V05Config(reward_range=(0, 1), **options), per_device_train_batch_size=16)
+    assert made._weights_in_use == "none"
+
+
 def test_allocation_knows_the_weights(tmp_path, monkeypatch):
     heard, observe = [], v05.Allocator.observe
 

@@ -79,7 +79,7 @@ class V05Trainer:
         self._check_columns()
         if config.allocation != "off":
             self._check_allocation(config)
-        self._check_weights(config)
+        self._weights_in_use = self._weights_to_use(config)
         self._modulation = self._modulation_options(config) if config.modulation is not False else None
 
     def _set_group_size(self, config):
@@ -175,14 +175,20 @@ class V05Trainer:
                 self.args.per_device_train_batch_size,
             )
 
-    def _check_weights(self, config):
+    def _weights_to_use(self, config):
+        """Of KINDS: the one asked for, else the one that trains best."""
+        columns = getattr(self.train_dataset, "column_names", None) or ()
+        images = "image" in columns or "images" in columns
+        if config.weights is None:
+            taken = config.rule != "mixture" and config.test == "bound" and not images
+            single = self.num_generations == 1 and config.allocation == "off"
+            return "score" if single and taken else "none"
         choice("weights", config.weights, dict.fromkeys(KINDS))
-        if config.weights == "score" and any(
-            name in (getattr(self.train_dataset, "column_names", None) or ()) for name in ("image", "images")
-        ):
+        if config.weights == "score" and images:
             raise InvalidArgument(
                 "weights must be 'none' or 'length' with images: their log-probabilities are not at hand"
             )
+        return config.weights
 
     def _allocator_options(self):
         config = self.v05_config
@@ -261,7 +267,7 @@ class V05Trainer:
     def _squared_norms(self, output):
         """The score weights of the rollouts of all processes. Where all count alike they are for the log alone, and
         None where the trainer has no log-probabilities anyway."""
-        kind = self.v05_config.weights
+        kind = self._weights_in_use
         log_prob = None if kind == "length" else self._log_prob(output, computed=kind == "score")
         if kind == "none":
             if log_prob is None:
@@ -355,7 +361,7 @@ class V05Trainer:
             return False
         scored = ~np.isnan(rewards)
         rows = counted & scored
-        weights = None if self.v05_config.weights == "none" else batch.squared_norms.double().cpu().numpy()[rows]
+        weights = None if self._weights_in_use == "none" else batch.squared_norms.double().cpu().numpy()[rows]
         allocator.observe(batch.prompt[rows], rewards[rows], weights=weights)
         allocator.cancel(batch.prompt[counted & ~scored])
         return True
@@ -471,7 +477,7 @@ class V05Trainer:
             batch.prompt,
             **_about([prompts[number] for number in batch.prompt]),
             maximum=self.v05_config.maximum if allocates else None,
-            weights=None if self.v05_config.weights == "none" else batch.squared_norms,
+            weights=None if self._weights_in_use == "none" else batch.squared_norms,
             squared_norms=batch.squared_norms,
         )
         if self._own_scaling:

@@ -37,7 +37,7 @@ class V05Config:
         by the squared norm of its score (method section 13), which its tokens' probabilities tell, or by its length;
         see v05.training.score_weights. "score" takes TRL's own log-probabilities; where it has none (vLLM off, one
         update per batch) it costs a forward pass per generation batch. Not for rules "mixture" and "median". "none":
-        all alike.
+        all alike. None: "score" with one rollout per prompt, where it trained better than without, else "none".
     modulation: True or options of v05.modulate_advantages: GRPO's loss weighs the tokens of a rollout as DynaMO does,
         with the log-probabilities and entropies that the loss itself computes; the trainer's own epsilons where
         `clip_low` and `clip_high` are not given.
@@ -62,5 +62,5 @@ class V05Config:
     budget: int | None = None
     wave: int = 4
     weigh: Literal["prompts", "rollouts"] = "prompts"
-    weights: Literal["none", "length", "score"] = "none"
+    weights: Literal["none", "length", "score"] | None = None
     modulation: bool | dict[str, Any] = False

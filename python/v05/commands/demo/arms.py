@@ -62,8 +62,8 @@ def _reused(arm, updates, learning_rate, largest_norm=1.0):
 
 GRPO_16 = Arm("grpo-16", "GRPO 16", 16, 2e-4)
 GRPO_4 = Arm("grpo-4", "GRPO 4", 4, 2e-4)
-BATCH_MEAN = Arm("batch-mean-1", "batch mean 1", 1, 2e-4, dict(rule="batch_mean"))
-HISTORY = Arm("history-1", "history 1", 1, 2e-4, dict(rule="prior"))
+BATCH_MEAN = Arm("batch-mean-1", "batch mean 1", 1, 2e-4, dict(rule="batch_mean", weights="none"))
+HISTORY = Arm("history-1", "history 1", 1, 2e-4, dict(rule="prior", weights="none"))
 WEIGHTED_BATCH_MEAN = Arm(
     "weighted-batch-mean-1", "weighted batch mean 1", 1, 2e-4, dict(rule="batch_mean", weights="score")
 )
@@ -77,7 +77,7 @@ ARMS = (
     Arm("grpo-2", "GRPO 2", 2, 2e-4),
     Arm("rloo-4", "RLOO 4", 4, 2e-4, dict(rule="rloo", scale="none")),
     BATCH_MEAN,
-    Arm("no-baseline-1", "no baseline 1", 1, 2e-4, dict(rule="prior", prior=no_value)),
+    Arm("no-baseline-1", "no baseline 1", 1, 2e-4, dict(rule="prior", prior=no_value, weights="none")),
     Arm("v05-4", "V_0.5 4", 4, 2e-4, dict(rule="v05", leave_one_out=False)),
     Arm("calibrated-4", "calibrated 4", 4, 2e-4, dict(rule="calibrated")),
     Arm("calibrated-2", "calibrated 2", 2, 4e-4, dict(rule="calibrated")),
