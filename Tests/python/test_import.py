@@ -73,6 +73,12 @@ def test_packages_are_attributes():
         assert getattr(v05, name) is importlib.import_module(f"v05.{name}")
 
 
+def test_score_weights_are_found_without_an_import_of_their_own():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    program = "import v05; assert v05.training.score_weights.score_weights"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_other_names_are_errors():
     with pytest.raises(AttributeError, match="module 'v05' has no attribute 'advantage'"):
         v05.advantage  # noqa: B018

@@ -12,7 +12,7 @@ from ._core.estimate import Estimate, advantages, estimate, prior_from_probabili
 from ._core.lazy import lazy as _lazy
 from ._core.library import PATH as _PATH
 from ._core.library import library as _library
-from .errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument, LibraryError, OutOfMemory
+from .errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument, LibraryError, MissingExtra, OutOfMemory
 
 if _TYPE_CHECKING:
     from ._core.allocation import allocate
@@ -83,6 +83,7 @@ __all__ = [
     "History",
     "InvalidArgument",
     "LibraryError",
+    "MissingExtra",
     "Mixture",
     "ModulationStatistics",
     "OutOfMemory",

@@ -44,9 +44,14 @@ class LibraryError(Error, ImportError):
 
 
 class MissingExtra(Error, ImportError):
-    """Something was asked for that needs packages which are not installed."""
+    """Something was asked for that needs packages which are not installed. The message names the extra of v05 that
+    brings them."""
 
     __module__ = "v05"
 
     def __init__(self, task: str, extra: str) -> None:
-        super().__init__(f"{task} needs packages that are not installed: pip install 'v05[{extra}]'")
+        super().__init__(task, extra)
+
+    def __str__(self) -> str:
+        task, extra = self.args
+        return f"{task} needs packages that are not installed: pip install 'v05[{extra}]'"

@@ -8,7 +8,11 @@ class LogError(Error, ValueError):
     """A rollout log that cannot be read or used; names file, line, field, rule and cure, in one line."""
 
     def __init__(self, path: object, line: int | None, problem: str) -> None:
-        super().__init__(printable(f"{path}, line {line}: {problem}" if line else f"{path}: {problem}"))
+        super().__init__(str(path), line, problem)
+
+    def __str__(self) -> str:
+        path, line, problem = self.args
+        return printable(f"{path}, line {line}: {problem}" if line else f"{path}: {problem}")
 
 
 class UnreadableLog(LogError):
