@@ -51,6 +51,7 @@ class Allocator(Handle):
           "neyman"  gain E[h^2 - (mu - mid)^2] / (k (k + 1)), the drop of gradient noise. With a budget all of it is
                     spent, where it gains most by what is known at each request; what seems to gain nothing anywhere
                     goes to the prompts with the fewest rollouts. For any prior.
+    reward_range: (lo, hi) of a reward; h is half its length, mid its middle.
     initial, maximum: of every prompt, numbers or (g,).
     cost: gain that a further rollout must exceed, squared reward units; None: h^2 / maximum^2, but 0 for "neyman" with
         a budget.
@@ -67,8 +68,9 @@ class Allocator(Handle):
     mixture: Mixture or RunningMixture in place of a calibration: allocate for the rule "mixture". "osla" then goes by
         the expected drop of the posterior variance. Rewards must be two-valued.
 
-    Optional stopping makes a prompt's mean slightly biased, and leave-one-out is then no longer exactly unbiased. One
-    thread at a time.
+    Optional stopping makes a prompt's mean slightly biased, and leave-one-out is then no longer exactly unbiased.
+    Raises InvalidArgument, also where maximum is below initial or the budget below the sum of initial. Threads take
+    turns.
     """
 
     __module__ = "v05"
@@ -158,8 +160,8 @@ class Allocator(Handle):
             self._call("observe_weighted", address(indices), address(rewards), address(weights), len(indices))
 
     def cancel(self, prompt_index: Numbers) -> None:
-        """Takes back rollouts in flight that failed: they count for nothing, and are asked for again up to
-        `initial`."""
+        """Takes back rollouts in flight that failed, (m,) prompt indices or one: they count for nothing, and are asked
+        for again up to `initial`. All or nothing."""
         indices = column(prompt_index, "prompt_index", np.int64)
         self._call("cancel", address(indices), len(indices))
 
@@ -197,7 +199,7 @@ class Allocator(Handle):
         return in_flight
 
     def observations(self) -> tuple[np.ndarray, np.ndarray]:
-        """(prompt_index, rewards) of all that was observed, in the order of arrival."""
+        """(prompt_index, rewards) of all that was observed, (m,) int64 and float64, in the order of arrival."""
         count = ctypes.c_int64()
         with self._lock:  # it must not grow between the two calls
             self._call("observations", None, None, 0, byref(count))

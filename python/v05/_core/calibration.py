@@ -120,6 +120,7 @@ class Running(Checkpointed):
         return self._moments.updates
 
     def check_range(self, interval: tuple[float, float], name: str) -> None:
+        """Raises InvalidArgument, about the argument `name`, where its reward_range is not `interval`."""
         if self.reward_range != interval:
             raise InvalidArgument(
                 f"{name} must have the reward_range of the call, got {self.reward_range} and {interval}"
@@ -156,14 +157,17 @@ class Running(Checkpointed):
 
 
 class RunningCalibration(Running):
-    """A calibration over many batches, in which a batch counts `discount` times the one after it.
+    """A calibration over many batches, in which a batch counts `discount` times the one after it (method section 5).
 
         running = v05.RunningCalibration()
         for step in training:
             advantages = v05.advantages(..., rule="calibrated", leave_one_out=True, calibration=running)
             running.update(rewards, groups, prior)
 
-    After one update it equals `fit_calibration` of that batch, to rounding.
+    reward_range: (lo, hi) that rewards and priors lie in. discount: in [0, 1]; 0: only the newest batch counts, 1: all
+    alike.
+
+    After one update it equals `fit_calibration` of that batch, to rounding. Threads take turns.
     """
 
     __module__ = "v05"
@@ -203,7 +207,8 @@ class RunningCalibration(Running):
         mask: Numbers | None = None,
         weights: Numbers | None = None,
     ) -> Calibration:
-        """Adds a batch (arguments as in `advantages`) and returns the new Calibration."""
+        """Adds a batch (arguments as in `advantages`) and returns the new Calibration. Raises InvalidArgument and then
+        adds nothing."""
         self._update(rewards, groups, prior, mask, weights)
         return self.calibration
 

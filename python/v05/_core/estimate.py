@@ -250,7 +250,7 @@ def estimate(
     level: float = 0.05,
     check_fit: bool = True,
 ) -> "Estimate":
-    """Like `advantages`, with everything that was found about every group: an Estimate."""
+    """Like `advantages`, of the same arguments, with everything that was found about every group: an Estimate."""
     batch, options, first = _prepare(
         rewards,
         groups,
@@ -337,7 +337,7 @@ def prior_from_probability(probability: Any, *, reward_range: RewardRange = (0.0
     """Prior value lo + (hi - lo) p in reward units of a predicted success probability p in [0, 1].
 
     Takes a number, list, numpy array or torch tensor and returns a float or the same kind (lists give arrays). NaN
-    stays NaN: no prior.
+    stays NaN: no prior. Raises InvalidArgument for a probability outside [0, 1].
     """
     low, high = reward_interval(reward_range)
     if not -math.inf < low < high < math.inf:

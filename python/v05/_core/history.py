@@ -135,8 +135,8 @@ class History(Handle):
 
     def start(self, keys: Keys, value: OptionalNumbers, strength: Numbers, *, step: int = 0) -> None:
         """Gives keys that were never recorded a value (reward units; NaN: none) and a strength (the rewards it is
-        worth), as from a prior for prompts never seen; for these it stands in the place of the level. Other keys keep
-        theirs."""
+        worth), (n,) each or a number for all, as from a prior for prompts never seen; for these it stands in the place
+        of the level. Other keys keep theirs."""
         keys = key_array(keys)
         value = number_per_key(value, "value", len(keys))
         strength = number_per_key(strength, "strength", len(keys))

@@ -94,6 +94,9 @@ class RunningMixture(Running):
 
     The expected number of groups of each component is discounted and added to what the next batch says. After one
     update it equals `fit_mixture` of that batch, to rounding.
+
+    reward_range: (lo, hi), of which every reward is one. discount: in [0, 1], as in RunningCalibration. Threads take
+    turns.
     """
 
     __module__ = "v05"
@@ -119,7 +122,8 @@ class RunningMixture(Running):
     def update(
         self, rewards: Numbers, groups: GroupIds, prior: PriorValues | None, *, mask: Numbers | None = None
     ) -> Mixture:
-        """Adds a batch (arguments as in `advantages`) and returns the new Mixture."""
+        """Adds a batch (arguments as in `advantages`) and returns the new Mixture. Raises InvalidArgument and then adds
+        nothing."""
         self._update(rewards, groups, prior, mask)
         return self.mixture
 

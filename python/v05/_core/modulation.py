@@ -84,8 +84,8 @@ def modulate_advantages(
         has p = r = 0 and q = 0.
     mask: (B, T) booleans, or 0 and 1; False: the advantage stays as it is (0 where it is not finite), and nothing else
         is looked at, so that anything may stand there.
-    alpha: 0 to 1e6. floor: 0 to 1. clip_low: 0 to 1. The authors' second setting: alpha=0.4, floor=0.6, threshold=0.9;
-        their runs have clip_high=0.28.
+    alpha: 0 to 1e6. floor, clip_low: 0 to 1. steepness, clip_high: 0 or more. threshold: finite. The authors' second
+        setting: alpha=0.4, floor=0.6, threshold=0.9; their runs have clip_high=0.28.
     statistics: True: returns (result, ModulationStatistics), which waits for the device.
 
     No gradient flows through the result. torch tensors of float32 and float64 on the CPU and numpy arrays are computed

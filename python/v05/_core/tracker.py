@@ -82,6 +82,7 @@ class Tracker(Handle):
 
     @property
     def reward_range(self) -> tuple[float, float]:
+        """(lo, hi) of the rewards."""
         options = self._options()
         return options.reward_low, options.reward_high
 

@@ -122,8 +122,8 @@ class AdvantageEstimator:
     leave_one_out, scale, ddof, epsilon, singleton, test, level: as in v05.advantages.
     discount, capacity: of the history or tracker.
     start_strength: rewards that the start value of a history is worth, the level of all prompts so far; at the very
-        first step that of the batch's other prompts. 0: a prompt never seen has no prior, and its single rollout no
-        advantage.
+        first step, where there is no level, the mean of the batch's other prompts stands in (with "tracker", too). 0: a
+        prompt never seen has no prior, and its single rollout no advantage.
     calibration_discount: what a step counts in the running calibration, or mixture, at the next one.
     """
 
@@ -378,6 +378,8 @@ class AdvantageEstimator:
             history become those with the least noise in the gradient. None: all count alike. Give them in every step or
             in none: what was learnt with and without is not the same. Rules "mixture" and "median" take none.
         squared_norms: (n,) the same for the figures v05/noise/... alone; None: weights.
+
+        Raises InvalidArgument or ArgumentTypeError, and what a source of priors raises; nothing has changed then.
         """
         rollouts = _scored(rewards, mask, weights, squared_norms)
         before = after = None

@@ -47,7 +47,8 @@ class PriorHealth:
     weight: float  # mean weight of the group mean, of groups with a prior
     error: float  # mean squared error of the prior, sampling noise taken off, in h^2
     error_limit: float  # error above which rule "v05" is worse than the plain mean, in h^2
-    explained_variance: float  # share of the differences between prompts that the prior explains
+    explained_variance: float  # share of the differences between prompts that the prior explains; an estimate
+    # that noise can take out of [0, 1]
     slope: float  # of the line from prior to mean; 1 where the prior is calibrated
     intercept: float  # of that line, in reward units
     warnings: tuple[Warned, ...]
