@@ -25,27 +25,27 @@
  * rewards with mean m and a prior value V in reward units; noise = h^2 / k is the largest variance that m
  * can have.
  *
- * Safety. No function aborts, prints, starts a thread, installs a signal handler, reads the environment or
- * keeps a reference to the caller's memory. Every function checks its arguments first: where it returns
- * anything but V05_STATUS_OK no output has been written except *error. NULL where an array is needed is
- * V05_STATUS_NULL_POINTER. What a call writes (arrays, numbers, structs, its workspace, and a struct that it updates) must
- * share no memory with what it reads or else writes, *error aside: V05_STATUS_OVERLAPPING_ARRAYS. Only structs that are read
- * once (options, calibration, mixture) may be those that the results are written to. What cannot be checked, and is up to
- * the caller: pointers point to as many elements as the lengths say, and nobody changes inputs during a call.
+ * Safety. No function aborts, prints, starts a thread, installs a signal handler, reads the environment or keeps a
+ * reference to the caller's memory. Every function checks its arguments first: where it returns anything but
+ * V05_STATUS_OK no output has been written except *error. NULL where an array is needed is V05_STATUS_NULL_POINTER.
+ * What a call writes (arrays, numbers, structs, its workspace, and a struct that it updates) must share no memory with
+ * what it reads or else writes, *error aside: V05_STATUS_OVERLAPPING_ARRAYS. Only structs that are read once (options,
+ * calibration, mixture) may be those that the results are written to. What cannot be checked, and is up to the caller:
+ * pointers point to as many elements as the lengths say, and nobody changes inputs during a call.
  *
  * Threads. All functions may be called from any number of threads at once, as long as no two calls write to
  * the same memory. Calls work in a forked child.
  *
- * Arithmetic. Calls compute in the usual mode whatever that of the host, and leave the host its own: rounding to nearest,
- * numbers near 0 kept, no trap (SIGFPE) at invalid operations, overflow or division by zero.
+ * Arithmetic. Calls compute in the usual mode whatever that of the host, and leave the host its own: rounding to
+ * nearest, numbers near 0 kept, no trap (SIGFPE) at invalid operations, overflow or division by zero.
  *
  * Order. The results do not depend on the order of rows or groups, bit for bit, beyond the order in which
  * groups are listed.
  *
- * Structs. The first field of every struct is its size, which the caller sets to sizeof. Fields are only ever
- * appended, in steps of 8 bytes. A struct shorter than this header's (an older caller) has defaults for what it
- * lacks; a longer one (a newer caller) is accepted if all that this library does not know of is zero, and initialised to that.
- * A struct that another one holds never changes its size; its own struct_size is written, not looked at.
+ * Structs. The first field of every struct is its size, which the caller sets to sizeof. Fields are only ever appended,
+ * in steps of 8 bytes. A struct shorter than this header's (an older caller) has defaults for what it lacks; a longer
+ * one (a newer caller) is accepted if all that this library does not know of is zero, and initialised to that. A struct
+ * that another one holds never changes its size; its own struct_size is written, not looked at.
  *
  * Compatibility. V05_ABI_VERSION changes when a compiled caller must be compiled again, and only then.
  */
@@ -136,17 +136,19 @@ typedef struct v05_error {
  * With row_count = 0 the per-row arrays may be NULL.
  *
  * Weights. The gradient's noise is E[W (r - b)^2] with W the squared norm of a rollout's score, which the baseline
- * E[W r] / E[W] makes least (Greensmith, Bartlett and Baxter 2004; arXiv 2505.23585 takes the length for W). With weights
+ * E[W r] / E[W] makes least (Greensmith, Bartlett and Baxter 2004; arXiv 2505.23585 takes the length for W). With
+ * weights
  *
  *     m = sum W r / sum W,   k_e = (sum W)^2 / sum W^2 in place of k,   noise = h^2 / k_e,   and
  *     s2 = sum W (r - m)^2 / sum over groups of (sum W - sum W^2 / sum W) over groups with two positive weights;
  *
- * V05_RULE_MIXTURE, V05_RULE_MEDIAN and V05_TEST_EXACT refuse them. The scale of the weights does not matter, and weights
- * that are all equal give what none give, bit for bit. A row of weight 0 is in no statistic, k, mean and constant
- * included, but has an advantage; with leave_one_out the baseline of a row depends neither on its reward nor on its
- * weight. In a group without a positive weight the rule holds for k = 0, and rows without a baseline have the advantage of
- * v05_singleton. A running calibration takes them divided by the mean weight of the batch, a history by a running mean of
- * it. Standard deviations of v05_scale are weighted likewise: sum W (r - m)^2 / (sum W - ddof sum W^2 / sum W). */
+ * V05_RULE_MIXTURE, V05_RULE_MEDIAN and V05_TEST_EXACT refuse them. The scale of the weights does not matter, and
+ * weights that are all equal give what none give, bit for bit. A row of weight 0 is in no statistic, k, mean and
+ * constant included, but has an advantage; with leave_one_out the baseline of a row depends neither on its reward nor
+ * on its weight. In a group without a positive weight the rule holds for k = 0, and rows without a baseline have the
+ * advantage of v05_singleton. A running calibration takes them divided by the mean weight of the batch, a history by a
+ * running mean of it. Standard deviations of v05_scale are weighted likewise: sum W (r - m)^2 / (sum W - ddof sum W^2 /
+ * sum W). */
 typedef struct v05_batch {
     size_t struct_size;
     int64_t row_count;            /* 0 to 2147483647 */
@@ -202,25 +204,25 @@ typedef enum v05_rule {
      * m. */
     V05_RULE_DISCOUNTED_BETA = 7,
     /* Two-valued rewards, each exactly lo or hi (else V05_STATUS_REWARD_NOT_TWO_VALUED). The success probability of a
-     * prompt is one of 30 Beta(q c, q (1 - c)): q = 1/2, 1, 2, ... 256 around c = V, a + beta V and the grand mean
-     * (see V05_RULE_CALIBRATED) as probabilities, kept within 0.02 to 0.98. How often each occurs is fitted on the batch
-     * or given as v05_mixture. b and mse are posterior mean and variance, w is the posterior expectation of k / (q + k).
-     * Without prior: the 10 around the grand mean, with weights of their own. k = 0: those of what was known before. With
-     * fewer than 8 groups that have a prior and two rewards V05_RULE_V05 is applied instead. A test per prompt in effect:
-     * the choice where single priors are far off. Time linear in k. */
+     * prompt is one of 30 Beta(q c, q (1 - c)): q = 1/2, 1, 2, ... 256 around c = V, a + beta V and the grand mean (see
+     * V05_RULE_CALIBRATED) as probabilities, kept within 0.02 to 0.98. How often each occurs is fitted on the batch or
+     * given as v05_mixture. b and mse are posterior mean and variance, w is the posterior expectation of k / (q + k).
+     * Without prior: the 10 around the grand mean, with weights of their own. k = 0: those of what was known before.
+     * With fewer than 8 groups that have a prior and two rewards V05_RULE_V05 is applied instead. A test per prompt in
+     * effect: the choice where single priors are far off. Time linear in k. */
     V05_RULE_MIXTURE = 8,
     /* The mean of the rewards of all other groups of the batch, each rollout alike (or by its weight): the baseline of
      * REINFORCE with one rollout per prompt, which knows nothing of the prompt; the gradient is unbiased without
      * leave_one_out. w = 0, mse = NaN. With a v05_calibration from earlier batches and fewer than 8 other groups its
-     * grand_mean stands for each that lacks: b = (G mean + (8 - G) grand_mean) / 8 for G others. Without one and without
-     * other groups there is no baseline: b = NaN, and the advantage is that of v05_singleton. */
+     * grand_mean stands for each that lacks: b = (G mean + (8 - G) grand_mean) / 8 for G others. Without one and
+     * without other groups there is no baseline: b = NaN, and the advantage is that of v05_singleton. */
     V05_RULE_BATCH_MEAN = 9,
-    /* JSPO (arXiv 2511.03710) by its authors' code: always leave_one_out, and exactly unbiased. M, s and v are mean and mean
-     * squared deviation of the means of the OTHER groups with two rewards, and the mean of their SS / (k (k - 1)):
-     * lambda = v / (v + s + epsilon), w = 1 - lambda, b = w m + lambda M, where m is that of the row's others,
-     * mse = w^2 v + lambda^2 max(0, s - v). No others in the group: b = M. No other groups: b = m. V05_RULE_JAMES_STEIN with
-     * leave_one_out fits the whole batch instead: a smaller error, and a slight bias unless the calibration is an earlier
-     * one. */
+    /* JSPO (arXiv 2511.03710) by its authors' code: always leave_one_out, and exactly unbiased. M, s and v are mean and
+     * mean squared deviation of the means of the OTHER groups with two rewards, and the mean of their SS / (k (k - 1)):
+     * lambda = v / (v + s + epsilon), w = 1 - lambda, b = w m + lambda M, where m is that of the row's others, mse =
+     * w^2 v + lambda^2 max(0, s - v). No others in the group: b = M. No other groups: b = m. V05_RULE_JAMES_STEIN with
+     * leave_one_out fits the whole batch instead: a smaller error, and a slight bias unless the calibration is an
+     * earlier one. */
     V05_RULE_JSPO = 10
 } v05_rule;
 
@@ -232,8 +234,8 @@ typedef enum v05_scale {
     V05_SCALE_BATCH = 2  /* standard deviation of all counted rewards + epsilon */
 } v05_scale;
 
-/* The advantage in a group of one whose baseline would be its own reward or would not exist (GRPO, RLOO, median;
- * V05 and PRIOR without prior, JSPO without other groups), and in any group without a baseline (BATCH_MEAN without other
+/* The advantage in a group of one whose baseline would be its own reward or would not exist (GRPO, RLOO, median; V05
+ * and PRIOR without prior, JSPO without other groups), and in any group without a baseline (BATCH_MEAN without other
  * groups). */
 typedef enum v05_singleton {
     V05_SINGLETON_ZERO = 0, /* 0 (TRL, NeMo-RL, ms-swift) */
@@ -268,9 +270,9 @@ typedef struct v05_calibration {
 typedef struct v05_mixture {
     size_t struct_size;
     v05_calibration calibration;
-    double weights[40]; /* 30 of prompts with a prior: strengths q = 1/2, 1, 2, ... 256 around V, then around a + beta V,
-                           then around the grand mean; 10 of prompts without prior, around the grand mean. Each at least
-                           1e-100; the 30 sum to 1 and so do the 10. */
+    double weights[40]; /* 30 of prompts with a prior: strengths q = 1/2, 1, 2, ... 256 around V, then around
+                           a + beta V, then around the grand mean; 10 of prompts without prior, around the grand
+                           mean. Each at least 1e-100; the 30 sum to 1 and so do the 10. */
 } v05_mixture;
 
 /* ---------------------------------------------------------------------------------------- options -- */
@@ -302,8 +304,9 @@ v05_status v05_estimation_options_initialize(v05_estimation_options *options, si
 
 /* ----------------------------------------------------------------------------------------- estimate -- */
 
-/* Results. Each array is the caller's, and shares memory with nothing else of the call; NULL skips it. Per-group arrays are in order of first appearance and have
- * room for group_capacity elements (row_count, or group_count with group_offsets, is always enough). */
+/* Results. Each array is the caller's, and shares memory with nothing else of the call; NULL skips it. Per-group arrays
+ * are in order of first appearance and have room for group_capacity elements (row_count, or group_count with
+ * group_offsets, is always enough). */
 typedef struct v05_estimate {
     size_t struct_size;
     float *advantages_f32; /* (row_count) A = (r - b) / divisor. The one of the rewards' type; never NaN or
@@ -326,15 +329,16 @@ typedef struct v05_estimate {
     uint8_t *constant;     /* 1: all counted rewards are exactly equal (k = 1 too; 0 for k = 0) */
 
     v05_calibration *calibration; /* the calibration that was applied; left alone where none was */
-    v05_mixture *mixture;         /* the mixture that was applied, where applied_rule is V05_RULE_MIXTURE; its calibration
-                                     counts as applied then, too */
+    v05_mixture *mixture;         /* the mixture that was applied, where applied_rule is V05_RULE_MIXTURE; its
+                                     calibration counts as applied then, too */
 
     int64_t group_count;         /* out: number of groups */
     int32_t applied_rule;        /* out: v05_rule; another than asked for where there was too little to calibrate */
     int32_t calibration_applied; /* out: 1 where a calibration was applied, else 0 */
     double reward_low;           /* out: the interval that was applied */
     double reward_high;
-    int64_t refused_groups;      /* out: groups for which the calibration or mixture that was given is refused by check_fit */
+    int64_t refused_groups;      /* out: groups for which the calibration or mixture that was given is refused by
+                                    check_fit */
 } v05_estimate;
 
 /* Bytes of workspace that the calls below need for a batch of these sizes; the rewards, ids and priors themselves
@@ -350,13 +354,13 @@ v05_status v05_estimation_workspace_size(const v05_batch *batch,
  * the other rules.
  * mixture: likewise for V05_RULE_MIXTURE.
  *
- * check_fit. What was learnt from earlier batches may be worse than the plain mean on one of another kind, such as the next
- * part of a curriculum. Each group of two rewards has D, the mean over its rows of (r - b)^2 - (r - m)^2 with b and m made
- * from the others of the row: an unbiased estimate of how much larger the squared error of b is. A calibration or mixture
- * that is given is refused for a group where the sum of D over all OTHER groups exceeds 1.645 standard errors: that group has
- * b = (1 - lambda) m + lambda M as with V05_RULE_JSPO and epsilon = 0, or b = m with fewer than 8 other groups. So its rows
- * know nothing of their own rewards, and with leave_one_out the gradient stays exactly unbiased. Groups of one reward keep
- * the fit.
+ * check_fit. What was learnt from earlier batches may be worse than the plain mean on one of another kind, such as the
+ * next part of a curriculum. Each group of two rewards has D, the mean over its rows of (r - b)^2 - (r - m)^2 with b
+ * and m made from the others of the row: an unbiased estimate of how much larger the squared error of b is. A
+ * calibration or mixture that is given is refused for a group where the sum of D over all OTHER groups exceeds 1.645
+ * standard errors: that group has b = (1 - lambda) m + lambda M as with V05_RULE_JSPO and epsilon = 0, or b = m with
+ * fewer than 8 other groups. So its rows know nothing of their own rewards, and with leave_one_out the gradient stays
+ * exactly unbiased. Groups of one reward keep the fit.
  *
  * workspace: NULL: memory is taken from malloc and given back before the call returns. Else workspace_size bytes, at
  * least what v05_estimation_workspace_size says; no memory is allocated then. Any alignment.
@@ -370,8 +374,8 @@ v05_status v05_baseline_estimate(const v05_batch *batch, const v05_estimation_op
 /* Fits a calibration on one batch (Fay and Herriot 1979; Paule and Mandel 1982).
  *
  *     s2   = sum SS / sum (k - 1) over groups with k >= 2; SS: squared deviations from m
- *     beta = clip(S_Vm / (S_VV + 0.2 h^2), 0, 1.5), a = mean(m) - beta mean(V): sums over groups with a prior, weighted by
- *            1 / (tau2 + v) scaled to mean 1
+ *     beta = clip(S_Vm / (S_VV + 0.2 h^2), 0, 1.5), a = mean(m) - beta mean(V): sums over groups with a prior,
+ *            weighted by 1 / (tau2 + v) scaled to mean 1
  *     tau2 = root of sum (m - a - beta V)^2 / (tau2 + v) = groups - 2, or 0: for equal k the moment estimate
  *
  * grand_mean and between_variance: the same with beta = 0 (groups - 1) over all groups with k >= 1. Few groups are no
@@ -385,8 +389,9 @@ v05_status v05_calibration_fit(const v05_batch *batch, const v05_estimation_opti
 /* Fits a mixture on one batch of two-valued rewards: its calibration as v05_calibration_fit, its weights by 40 steps of
  * expectation-maximisation (Dempster, Laird and Rubin 1977) on the beta-binomial likelihood of the groups, from equal
  * weights, with 0.05 groups added to the expected number of each component: the first 30 on groups with a prior and
- * k >= 1, the last 10 on all groups with k >= 1. Few groups are no error: without any, the weights are equal. Of the options
- * only reward_low and reward_high are used. Workspace sized for the options of V05_RULE_MIXTURE. Since 0.1.0. */
+ * k >= 1, the last 10 on all groups with k >= 1. Few groups are no error: without any, the weights are equal. Of the
+ * options only reward_low and reward_high are used. Workspace sized for the options of V05_RULE_MIXTURE. Since
+ * 0.1.0. */
 v05_status v05_mixture_fit(const v05_batch *batch, const v05_estimation_options *options,
                            void *workspace, size_t workspace_size,
                            v05_mixture *mixture, v05_error *error);
@@ -434,11 +439,12 @@ v05_status v05_modulation_options_initialize(v05_modulation_options *options, si
  *
  * Arrays are row-major, (sequence_count, token_count) each, and may be NULL where that is empty.
  * advantages: one per token with per_token = 1, one per sequence, (sequence_count), with per_token = 0.
- * modulated: out. Where the mask is 0 the advantage as it is, 0 for one that is not finite; nothing else is looked at there.
+ * modulated: out. Where the mask is 0 the advantage as it is, 0 for one that is not finite; nothing else is looked at
+ * there.
  * statistics: out, may be NULL. options = NULL: defaults.
  *
- * f32 computes in float, f64 in double. Allocates nothing. Errors: V05_STATUS_INVALID_TOKEN where a token that counts has
- * |A| or |H| beyond 1e30 or a log-probability above 1 (NaN is any of these). Since 0.1.0. */
+ * f32 computes in float, f64 in double. Allocates nothing. Errors: V05_STATUS_INVALID_TOKEN where a token that counts
+ * has |A| or |H| beyond 1e30 or a log-probability above 1 (NaN is any of these). Since 0.1.0. */
 v05_status v05_advantage_modulate_f32(const v05_modulation_options *options, int64_t sequence_count,
                                       int64_t token_count, const float *advantages, int32_t per_token,
                                       const float *entropy, const float *log_prob, const float *old_log_prob,
@@ -503,8 +509,8 @@ v05_status v05_running_calibration_solve(const v05_running_calibration *running,
 /* A mixture over many batches, for steps with few prompts. A value like v05_running_calibration, which it holds. */
 typedef struct v05_running_mixture {
     size_t struct_size;
-    double counts[40]; /* expected number of groups of each component, laid out as v05_mixture.weights; multiplied by the
-                          discount before a batch is added */
+    double counts[40]; /* expected number of groups of each component, laid out as v05_mixture.weights; multiplied by
+                          the discount before a batch is added */
     v05_running_calibration calibration;
 } v05_running_mixture;
 
@@ -513,9 +519,9 @@ v05_status v05_running_mixture_initialize(v05_running_mixture *running, size_t s
                                           double reward_low, double reward_high, double discount,
                                           v05_error *error);
 
-/* Adds a batch of two-valued rewards: as v05_mixture_fit around the line and the grand mean of the calibration with this
- * batch, where the discounted counts of the batches before are added to the expected numbers, and equal weights at the
- * start become those that they amount to. Workspace as there. Since 0.1.0. */
+/* Adds a batch of two-valued rewards: as v05_mixture_fit around the line and the grand mean of the calibration with
+ * this batch, where the discounted counts of the batches before are added to the expected numbers, and equal weights at
+ * the start become those that they amount to. Workspace as there. Since 0.1.0. */
 v05_status v05_running_mixture_update(v05_running_mixture *running, const v05_batch *batch,
                                       void *workspace, size_t workspace_size, v05_error *error);
 
@@ -551,11 +557,11 @@ v05_status v05_running_mixture_load(v05_running_mixture *running, const uint8_t 
 /* What the same prompts did before: the best prior there is once a prompt has been seen.
  *
  * At each visit of a prompt with k rewards r:   a <- decay a + sum (r - lo) / (hi - lo),   n <- decay n + k,   with
- * decay = discount * step_decay^(steps since the visit before). Value lo + (hi - lo) (a + n0 g) / (n + n0), strength n + n0,
- * where g is the running level of all prompts and n0 = start_strength: a prompt that was never seen starts from the level,
- * and after a first visit with a single rollout its value is no end of the interval. The level is learnt by record: the
- * first batch has g = (sum (r - lo) / (hi - lo) + 1/2) / (rows + 1), each later one moves it a fifth of the way to its mean.
- * Before any is known value and strength are as with n0 = 0.
+ * decay = discount * step_decay^(steps since the visit before). Value lo + (hi - lo) (a + n0 g) / (n + n0), strength
+ * n + n0, where g is the running level of all prompts and n0 = start_strength: a prompt that was never seen starts from
+ * the level, and after a first visit with a single rollout its value is no end of the interval. The level is learnt by
+ * record: the first batch has g = (sum (r - lo) / (hi - lo) + 1/2) / (rows + 1), each later one moves it a fifth of the
+ * way to its mean. Before any is known value and strength are as with n0 = 0.
  *
  * One thread at a time a handle, except predict, save and count, which may run together. 1,000,000 prompts take 46
  * MB. */
@@ -568,8 +574,8 @@ typedef struct v05_history_options {
     double discount;    /* in [0, 1], default 0.8 */
     double step_decay;  /* in [0, 1], default 1: time does not matter */
     int64_t capacity;   /* prompts kept, those recorded longest ago go first; default 0: all */
-    double start_strength; /* n0: rewards that the level of all prompts is worth, finite and >= 0, default 1. 0: a prompt
-                              has no value before its first visit */
+    double start_strength; /* n0: rewards that the level of all prompts is worth, finite and >= 0, default 1. 0: a
+                              prompt has no value before its first visit */
 } v05_history_options;
 
 /* Fills in the defaults. Since 0.1.0. */
@@ -590,27 +596,27 @@ v05_status v05_history_create(const v05_history_options *options, v05_history **
 void v05_history_destroy(v05_history *history);
 
 /* Values and strengths of `count` keys at a step (0 where steps are not used; n decays to it). A key that was never
- * recorded has the level of all prompts, and n0; NaN and 0 where nothing was ever recorded, as at the first step of a run
- * (the mean of the other rollouts of the batch may stand in there), or with n0 = 0. values or strengths may be NULL. Since
- * 0.1.0. */
+ * recorded has the level of all prompts, and n0; NaN and 0 where nothing was ever recorded, as at the first step of a
+ * run (the mean of the other rollouts of the batch may stand in there), or with n0 = 0. values or strengths may be
+ * NULL. Since 0.1.0. */
 v05_status v05_history_predict(const v05_history *history, const int64_t *keys, int64_t count, int64_t step,
                                double *values, double *strengths, v05_error *error);
 
-/* Records one visit of every key: batch.group_ids are keys, batch.prior is not looked at, masked rows do not count. With
- * weights a and n, and the level, are sums over W / w, where w is the running mean of W, this batch included: it begins with
- * that of the first batch and goes a fifth of the way to each later one, so that a typical rollout counts one.
- * Predict before recording, else the prior knows the rewards. All or nothing. Since 0.1.0. */
+/* Records one visit of every key: batch.group_ids are keys, batch.prior is not looked at, masked rows do not count.
+ * With weights a and n, and the level, are sums over W / w, where w is the running mean of W, this batch included: it
+ * begins with that of the first batch and goes a fifth of the way to each later one, so that a typical rollout counts
+ * one. Predict before recording, else the prior knows the rewards. All or nothing. Since 0.1.0. */
 v05_status v05_history_record(v05_history *history, const v05_batch *batch, int64_t step, v05_error *error);
 
 /* Gives keys that were never recorded a value (reward units; NaN: none) and a strength (rewards it is worth) to start
- * from in place of the level, as from an in-context prior: a and n of such a key begin there, and n0 does not count for it.
- * Other keys keep theirs. Since 0.1.0. */
+ * from in place of the level, as from an in-context prior: a and n of such a key begin there, and n0 does not count for
+ * it. Other keys keep theirs. Since 0.1.0. */
 v05_status v05_history_start(v05_history *history, const int64_t *keys, const double *values,
                              const double *strengths, int64_t count, int64_t step, v05_error *error);
 
-/* Adds what another history knows, such as that of another process: sums of both where both know a key; the level is the
- * mean of both. The reward range of the other lies within this one's, and its sums become those of the same rewards here:
- * merged into an empty history of a wider range it goes on in that. Since 0.1.0. */
+/* Adds what another history knows, such as that of another process: sums of both where both know a key; the level is
+ * the mean of both. The reward range of the other lies within this one's, and its sums become those of the same rewards
+ * here: merged into an empty history of a wider range it goes on in that. Since 0.1.0. */
 v05_status v05_history_merge(v05_history *history, const v05_history *other, v05_error *error);
 
 /* Number of keys. Since 0.1.0. */
@@ -623,8 +629,8 @@ v05_status v05_history_inspect(const v05_history *history, v05_history_options *
 v05_status v05_history_save(const v05_history *history, uint8_t *bytes, size_t capacity, size_t *size,
                             v05_error *error);
 
-/* *history: out, a new history with the saved options and contents; start_strength is 0 where the bytes are of format 1,
- * which has none. Since 0.1.0. */
+/* *history: out, a new history with the saved options and contents; start_strength is 0 where the bytes are of format
+ * 1, which has none. Since 0.1.0. */
 v05_status v05_history_load(v05_history **history, const uint8_t *bytes, size_t size, v05_error *error);
 
 /* ------------------------------------------------------------------------------------------ tracker -- */
@@ -637,17 +643,18 @@ v05_status v05_history_load(v05_history **history, const uint8_t *bytes, size_t 
  *     s <- d s + sum (r - lo) / (hi - lo),   n <- d n + k
  *     l = logit(clip((s + g) / (n + 1), .005, .995)),   x = (1, l, l_slow - l),   V = 1 / (1 + e^(-w x))
  *
- * and the value is lo + (hi - lo) V with g the running level of all prompts, which is the value of a prompt that was never
- * seen. A prior of the caller's own takes the place of (s + g) / (n + 1) in l, and then a prompt never seen has its V, too:
- * so the visits say what such priors are worth. V is kept within 1e-6 to 1 - 1e-6. Each batch is learnt from as one:
+ * and the value is lo + (hi - lo) V with g the running level of all prompts, which is the value of a prompt that was
+ * never seen. A prior of the caller's own takes the place of (s + g) / (n + 1) in l, and then a prompt never seen has
+ * its V, too: so the visits say what such priors are worth. V is kept within 1e-6 to 1 - 1e-6. Each batch is learnt
+ * from as one:
  *
  *     H <- f H + sum k V (1 - V) x x' + 10 (1 - f) I,   w <- w + H^-1 (sum x (S - k V) - 10 (1 - f) (w - (0, 1, 0)))
  *     L_t <- f L_t + sum log B(t V + S, t (1 - V) + k - S) / B(t V, t (1 - V)),   S = sum (r - lo) / (hi - lo)
  *
- * from w = (0, 1, 0), H = 10 I, L = 0, with f = forgetting; no step moves w by more than 1. t = 1, 2, 4, ... 128 is how many
- * rewards V is worth; prompts never seen have L and t = 1/4, 1/2, ... 8 of their own. L learns from groups with two rewards
- * or more, each lo or hi, without weights. g is learnt as that of a history. A batch is a step: whoever records a few prompts
- * at a time takes forgetting nearer to 1.
+ * from w = (0, 1, 0), H = 10 I, L = 0, with f = forgetting; no step moves w by more than 1. t = 1, 2, 4, ... 128 is how
+ * many rewards V is worth; prompts never seen have L and t = 1/4, 1/2, ... 8 of their own. L learns from groups with
+ * two rewards or more, each lo or hi, without weights. g is learnt as that of a history. A batch is a step: whoever
+ * records a few prompts at a time takes forgetting nearer to 1.
  *
  * One thread at a time a handle, except predict, fuse, calibration, save and count, which may run together. 1,000,000
  * prompts take 63 MB. */
@@ -672,35 +679,37 @@ v05_status v05_tracker_create(const v05_tracker_options *options, v05_tracker **
 /* NULL does nothing. Since 0.1.0. */
 void v05_tracker_destroy(v05_tracker *tracker);
 
-/* Values and strengths of `count` keys; NaN and 0 where nothing was ever recorded, as at the first step of a run (the mean of
- * the other rollouts of the batch may stand in there), and no prior given. The strength is that of the Beta distribution
- * around V whose variance is the mean of those of t by e^(L_t): what V05_RULE_DISCOUNTED_BETA takes.
- * priors: (count) of the caller's own, reward units, NaN for none; NULL: none at all. values or strengths may be NULL. Since
- * 0.1.0. */
+/* Values and strengths of `count` keys; NaN and 0 where nothing was ever recorded, as at the first step of a run (the
+ * mean of the other rollouts of the batch may stand in there), and no prior given. The strength is that of the Beta
+ * distribution around V whose variance is the mean of those of t by e^(L_t): what V05_RULE_DISCOUNTED_BETA takes.
+ * priors: (count) of the caller's own, reward units, NaN for none; NULL: none at all. values or strengths may be NULL.
+ * Since 0.1.0. */
 v05_status v05_tracker_predict(const v05_tracker *tracker, const int64_t *keys, const double *priors, int64_t count,
                                double *values, double *strengths, v05_error *error);
 
-/* Records one visit of every key: batch.group_ids are keys, batch.prior those priors of the caller's own that predict was
- * given, masked rows do not count. With weights s, n, k, S and g are sums over W / w, where w is the running mean of W as in
- * v05_history_record. Predict before recording, else the prior knows the rewards. All or nothing. Since 0.1.0. */
+/* Records one visit of every key: batch.group_ids are keys, batch.prior those priors of the caller's own that predict
+ * was given, masked rows do not count. With weights s, n, k, S and g are sums over W / w, where w is the running mean
+ * of W as in v05_history_record. Predict before recording, else the prior knows the rewards. All or nothing. Since
+ * 0.1.0. */
 v05_status v05_tracker_record(v05_tracker *tracker, const v05_batch *batch, v05_error *error);
 
-/* baselines: (row_count) out, of each row of a batch as v05_tracker_record takes it: the posterior mean of its prompt's true
- * value, sum u_t (t V + S) / (t + k) with u_t by e^(L_t) B(t V + S, t (1 - V) + k - S) / B(t V, t (1 - V)), in reward units;
- * with leave_one_out = 1 without the row's own reward in S and k. NaN where a row does not count and where V is not known.
- * Every counted reward must be lo or hi, and there must be no weights. Since 0.1.0. */
-v05_status v05_tracker_fuse(const v05_tracker *tracker, const v05_batch *batch, int32_t leave_one_out, double *baselines,
-                            v05_error *error);
+/* baselines: (row_count) out, of each row of a batch as v05_tracker_record takes it: the posterior mean of its prompt's
+ * true value, sum u_t (t V + S) / (t + k) with u_t by e^(L_t) B(t V + S, t (1 - V) + k - S) / B(t V, t (1 - V)), in
+ * reward units; with leave_one_out = 1 without the row's own reward in S and k. NaN where a row does not count and
+ * where V is not known. Every counted reward must be lo or hi, and there must be no weights. Since 0.1.0. */
+v05_status v05_tracker_fuse(const v05_tracker *tracker, const v05_batch *batch, int32_t leave_one_out,
+                            double *baselines, v05_error *error);
 
-/* calibration: out, what V05_RULE_CALIBRATED may take with the tracker's values as priors, where batches have one rollout per
- * prompt and give none: slope 1, intercept 0, and the mean squared error of rewards against V so far (discounted by f a
- * batch), of which the part sum of e^(L_t) / (t + 1) / sum of e^(L_t) is prior_variance. groups: all prompts so far,
- * discounted alike, also those with one rollout; 0 before anything was recorded. Since 0.1.0. */
+/* calibration: out, what V05_RULE_CALIBRATED may take with the tracker's values as priors, where batches have one
+ * rollout per prompt and give none: slope 1, intercept 0, and the mean squared error of rewards against V so far
+ * (discounted by f a batch), of which the part sum of e^(L_t) / (t + 1) / sum of e^(L_t) is prior_variance. groups: all
+ * prompts so far, discounted alike, also those with one rollout; 0 before anything was recorded. Since 0.1.0. */
 v05_status v05_tracker_calibration(const v05_tracker *tracker, v05_calibration *calibration, v05_error *error);
 
-/* Adds what another tracker knows, such as that of another process: sums of both where both know a key, of H and L too; w by
- * what each rests on; the level is the mean of both. The reward range of the other lies within this one's, and its sums become
- * those of the same rewards here; where it is not the same, w, H, L and the calibration stay this one's. Since 0.1.0. */
+/* Adds what another tracker knows, such as that of another process: sums of both where both know a key, of H and L too;
+ * w by what each rests on; the level is the mean of both. The reward range of the other lies within this one's, and its
+ * sums become those of the same rewards here; where it is not the same, w, H, L and the calibration stay this one's.
+ * Since 0.1.0. */
 v05_status v05_tracker_merge(v05_tracker *tracker, const v05_tracker *other, v05_error *error);
 
 /* Number of keys. Since 0.1.0. */
@@ -727,8 +736,8 @@ typedef enum v05_objective {
      * Exact optimum. */
     V05_OBJECTIVE_NEYMAN = 0,
     /* DynaMO (arXiv 2602.19208), its authors' procedure step for step: up to 4 rollouts for prompts hardly seen, the
-     * minimum for all, the rest in proportion to a v05_priority by largest remainder. Where the total does not reach for
-     * the first two, it leaves prompts below the minimum. */
+     * minimum for all, the rest in proportion to a v05_priority by largest remainder. Where the total does not reach
+     * for the first two, it leaves prompts below the minimum. */
     V05_OBJECTIVE_DYNAMO = 1,
     /* V_0 (arXiv 2602.03584): sum of B (1 - p) (1 - (1 - p)^(B - 1)), which is not concave, maximised exactly by
      * dynamic programming in prompts * total * (maximum - minimum) steps, at most 4e9. */
@@ -740,11 +749,11 @@ typedef enum v05_objective {
     V05_OBJECTIVE_HIT = 4
 } v05_objective;
 
-/* What V05_OBJECTIVE_DYNAMO shares rollouts by. p: probability, which its authors take from the mean accuracy so far; n:
- * seen. */
+/* What V05_OBJECTIVE_DYNAMO shares rollouts by. p: probability, which its authors take from the mean accuracy so far;
+ * n: seen. */
 typedef enum v05_priority {
-    /* The authors' code: 1 for a prompt never seen (p NaN, or n = 0 where seen is given); .01 from p = .85 on, mastered;
-     * else 4 p (1 - p), at least .01. */
+    /* The authors' code: 1 for a prompt never seen (p NaN, or n = 0 where seen is given); .01 from p = .85 on,
+     * mastered; else 4 p (1 - p), at least .01. */
     V05_PRIORITY_OFFICIAL = 0,
     /* The paper's unbiased variance, p (1 - p) n / (n - 1); 1/4 below n = 2 and where p is NaN. Needs seen. */
     V05_PRIORITY_PAPER = 1,
@@ -758,8 +767,8 @@ typedef struct v05_allocation_options {
     int32_t priority;  /* v05_priority, default V05_PRIORITY_OFFICIAL */
     int64_t minimum;   /* rollouts that every prompt gets, default 1: never starve a prompt */
     int64_t maximum;   /* default 2147483647 */
-    double exponent;   /* V05_PRIORITY_PROBABILITY: 1 (default) or 0.5 (a standard deviation, as in the paper's theorem);
-                          1 with other priorities */
+    double exponent;   /* V05_PRIORITY_PROBABILITY: 1 (default) or 0.5 (a standard deviation, as in the paper's
+                          theorem); 1 with other priorities */
 } v05_allocation_options;
 
 /* Fills in the defaults. Since 0.1.0. */
@@ -768,8 +777,8 @@ v05_status v05_allocation_options_initialize(v05_allocation_options *options, si
 
 /* counts: (prompt_count) out, sums to total.
  * probability: (prompt_count) success probabilities in [0, 1]; NaN counts as 1/2.
- * seen: (prompt_count) rollouts of each prompt seen before, for V05_OBJECTIVE_DYNAMO; NULL: none for its first rollouts,
- * some for its priority.
+ * seen: (prompt_count) rollouts of each prompt seen before, for V05_OBJECTIVE_DYNAMO; NULL: none for its first
+ * rollouts, some for its priority.
  * strength: (prompt_count) rewards that each probability is worth, not looked at where that is NaN; NULL: it is known
  * exactly.
  * Errors: total outside prompt_count * minimum to prompt_count * maximum. Since 0.1.0. */
@@ -831,18 +840,18 @@ typedef struct v05_allocator_options {
     double cost;        /* gain that a further rollout must exceed, >= 0; NaN (default): h^2 / maximum^2, but 0 for
                            V05_ALLOCATION_NEYMAN with a budget */
     int64_t budget;     /* rollouts of all prompts together, never exceeded; default -1: no limit */
-    int64_t maximum_without_prior; /* the most for prompts without prior, >= initial: OSLA goes on with all of them up to
-                                      maximum. Not below a prompt's own initial; default -1: as maximum */
+    int64_t maximum_without_prior; /* the most for prompts without prior, >= initial: OSLA goes on with all of them up
+                                      to maximum. Not below a prompt's own initial; default -1: as maximum */
 } v05_allocator_options;
 
 /* Fills in the defaults. Since 0.1.0. */
 v05_status v05_allocator_options_initialize(v05_allocator_options *options, size_t struct_size, v05_error *error);
 
 /* prior: (prompt_count) NULL or NaN for none. initial, maximum: NULL, or (prompt_count) in place of the options'.
- * calibration: NULL, or what the calibrated baseline will use (not used below 8 groups); NULL with a mixture, which holds
- * its own. mixture: NULL, or what V05_RULE_MIXTURE will use (not used below 8 groups), copied; rewards must be two-valued
- * then. *allocator: out, to be given to v05_allocator_destroy. Errors: maximum below initial, budget below the sum of
- * initial. Since 0.1.0. */
+ * calibration: NULL, or what the calibrated baseline will use (not used below 8 groups); NULL with a mixture, which
+ * holds its own. mixture: NULL, or what V05_RULE_MIXTURE will use (not used below 8 groups), copied; rewards must be
+ * two-valued then. *allocator: out, to be given to v05_allocator_destroy. Errors: maximum below initial, budget below
+ * the sum of initial. Since 0.1.0. */
 v05_status v05_allocator_create(const v05_allocator_options *options, int64_t prompt_count, const double *prior,
                                 const int64_t *initial, const int64_t *maximum, const v05_calibration *calibration,
                                 const v05_mixture *mixture, v05_allocator **allocator, v05_error *error);
@@ -861,9 +870,10 @@ v05_status v05_allocator_observe(v05_allocator *allocator, const int64_t *prompt
                                  int64_t count, v05_error *error);
 
 /* As v05_allocator_observe, with the W of each rollout (see "Weights" of v05_batch), finite and >= 0; rollouts observed
- * without have 1. Decisions then go by the weighted mean of a prompt's rewards and by k_e in place of k; a prompt without a
- * positive weight gains nothing, and v05_allocator_estimate is that of a batch with weights. Weights that are all equal decide
- * what none do. Not with a mixture. A result costs time linear in the rollouts of its prompt. Since 0.1.0. */
+ * without have 1. Decisions then go by the weighted mean of a prompt's rewards and by k_e in place of k; a prompt
+ * without a positive weight gains nothing, and v05_allocator_estimate is that of a batch with weights. Weights that are
+ * all equal decide what none do. Not with a mixture. A result costs time linear in the rollouts of its prompt. Since
+ * 0.1.0. */
 v05_status v05_allocator_observe_weighted(v05_allocator *allocator, const int64_t *prompt_index, const double *rewards,
                                           const double *weights, int64_t count, v05_error *error);
 
