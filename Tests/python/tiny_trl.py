@@ -13,13 +13,20 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig
 
 # Every training run collects garbage; what the imports made needs no look each time.
 gc.freeze()
+# All that a message holds, one after the other: TRL wants to see calls of tools where there are environments.
+TEMPLATE = (
+    "{% for message in messages %}{{ message['content'] }}"
+    "{% for call in message['tool_calls'] or [] %}{{ call['function'] }}{% endfor %}{% endfor %}"
+)
 WORDS = ["<pad>", "<eos>", "<unk>", *"0123456789+="]
 
 
-def tokenizer():
+def tokenizer(chat_template=None):
     words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>")
+    made = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>")
+    made.chat_template = chat_template
+    return made
 
 
 def model(folder):
@@ -62,8 +69,11 @@ def reward(completions, prompts, **columns):
     ]
 
 
-def trainer(kind, folder, v05=None, *, reward_funcs=reward, train_dataset=None, listen=None, **options):
-    """A trainer of 32 rollouts per step and process. listen(trainer, inputs) is called with what reaches the loss."""
+def trainer(
+    kind, folder, v05=None, *, reward_funcs=reward, train_dataset=None, listen=None, environment=None, **options
+):
+    """A trainer of 32 rollouts per step and process. listen(trainer, inputs) is called with what reaches the loss.
+    environment: what makes the prompts of the dataset's rows, in place of its column."""
     torch.manual_seed(1)
     options = (
         dict(
@@ -96,8 +106,9 @@ def trainer(kind, folder, v05=None, *, reward_funcs=reward, train_dataset=None, 
             reward_funcs=reward_funcs,
             args=config(**options),
             train_dataset=dataset() if train_dataset is None else train_dataset,
-            processing_class=tokenizer(),
+            processing_class=tokenizer(None if environment is None else TEMPLATE),
             **({} if v05 is None else {"v05": v05}),
+            **({} if environment is None else {"environment_factory": environment}),
         )
     made.remove_callback(PrinterCallback)
     return made

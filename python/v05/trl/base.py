@@ -439,12 +439,8 @@ class V05Trainer:
                     raise InvalidArgument(_missing_column(option, name, row))
         if "id_field" in columns:
             keys = [row[columns["id_field"]] for row in inputs]
-        elif any(row.get("image") or row.get("images") for row in inputs):
-            raise InvalidArgument("id_field must be given for prompts with images: texts do not tell them apart")
-        elif not all("prompt" in row for row in inputs):
-            raise InvalidArgument("id_field must be given for rows without a prompt: nothing else tells them apart")
         else:
-            keys = [prompt_key(row["prompt"]) for row in inputs]
+            keys = [self._own_key(row) for row in inputs]
         reads_prompts = self._reads_prompts()
         allocates = self.v05_config.allocation != "off"
         try:
@@ -460,6 +456,15 @@ class V05Trainer:
             )
             for key, row in zip(keys, inputs)
         ]
+
+    def _own_key(self, row):
+        """What tells the prompt of a row from others where the dataset has no ids."""
+        if getattr(self, "environment_factories", None) is not None:
+            return prompt_key(dict(row))  # an environment makes its prompt of all that the row holds
+        if "prompt" not in row:
+            raise InvalidArgument("id_field must be given for rows without a prompt: nothing else tells them apart")
+        images = [row[name] for name in ("image", "images") if row.get(name) is not None]
+        return prompt_key([row["prompt"], *images] if images else row["prompt"])
 
     def _scored(self, rewards_per_function, clipped=True):
         """One reward per row, (n,) float32, as the trainer makes it; NaN where no function gave one."""

@@ -17,7 +17,8 @@ class V05Config:
     prior: "history" (None: where the rule uses priors), "history+context", "tracker", "column", "none", a function of a
         list of prompts or a prior source.
     prior_field: the dataset's column of prior values in reward units, for prior "column"; None or NaN in it: no prior.
-    id_field: the dataset's column of ids that tell prompts apart; None: the text of the prompt does.
+    id_field: the dataset's column of ids that tell prompts apart; None: the text and the images of the prompt do, and
+        with environments, which make the prompt of it, the whole row.
     scale: "none", "group" or "batch" as in v05.AdvantageEstimator; None: "none", but for rules "grpo" and "rloo" what
         the trainer does with its own advantages (`scale_rewards`, `normalize_advantages`).
     num_generations: rollouts per prompt in training, in place of the TRL config's, which forbids 1; None: the TRL
