@@ -146,6 +146,20 @@ def test_every_extra_installs_alone(wheel, extra, constraints, tmp_path):
     assert run(python, "-c", "import v05; print(v05.advantages([1, 0], [7, 7], 0.5).sum())").strip() == "0.0"
 
 
+def test_the_oldest_numpy(wheel, tmp_path):
+    """Of the dependencies of the package; it has wheels for Python up to 3.11."""
+    (lower,) = re.findall(r"numpy>=([\d.]+)", " ".join(metadata("v05").get_all("Requires-Dist")))
+    python = new_environment(tmp_path / "environment")
+    oldest = [python, "-m", "pip", "install", "-q", "--only-binary=:all:", f"numpy=={lower}.*", "scipy", "hypothesis"]
+    if subprocess.run([*oldest, "pytest", wheel], capture_output=True).returncode != 0:
+        pytest.skip(f"numpy {lower} has no wheel for Python {sys.version_info[0]}.{sys.version_info[1]}")
+    assert run(python, "-c", "import numpy; print(numpy.__version__)").startswith(f"{lower}.")
+    files = [
+        ROOT / "Tests" / "python" / "core" / f"test_{name}.py" for name in ("arrays", "history", "reference_values")
+    ]
+    run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", *files, cwd=tmp_path)
+
+
 @pytest.mark.parametrize("pip", ["22.3", "24.2", "25.3"])
 def test_wheel_installs_with_pip(pip, wheel, tmp_path):
     """24.1 to 25.3 took an extra named like a version for one; 22.3 is what Python 3.10 came with at the end."""

@@ -5,6 +5,7 @@ Needs Swift to build it and a package index; a quarter of a minute where the lib
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -53,3 +54,61 @@ def test_command_works_and_names_the_extra_that_it_lacks(installed, tmp_path):
     result = subprocess.run([programs / "v05", "replay"], cwd=tmp_path, env=alone, capture_output=True, text=True)
     assert result.returncode != 0
     assert re.search(r"pip install 'v05\[replay\]'", result.stderr)
+
+
+def copied(installed, folder):
+    """The installed package in another folder."""
+    programs, _ = installed
+    (package,) = programs.parent.glob("lib/python*/site-packages/v05")
+    shutil.copytree(package, folder / "v05")
+    return folder
+
+
+@needs("swift")
+def test_works_where_nothing_can_be_written_under_a_name_of_any_letters(installed, tmp_path):
+    programs, alone = installed
+    place = tmp_path / "a folder, über 名前"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], capture_output=True)
+    try:
+        copied(installed, place)
+        if mounted.returncode == 0:
+            run("mount", "-o", "remount,ro", place)
+        alone = alone | {"PYTHONPATH": str(place)}
+        shown = run(programs / "python", "-c", PROGRAM + "; print(v05.__file__)", cwd=tmp_path, env=alone)
+    finally:
+        if mounted.returncode == 0:
+            run("umount", place)
+    assert shown == f"[0.5, -0.5, 0.5, 0.5] embedded\n{place / 'v05' / '__init__.py'}\n"
+
+
+TWICE = """
+import sys
+import v05 as first
+
+made = first.History()
+for name in [name for name in sys.modules if name.partition(".")[0] == "v05"]:
+    del sys.modules[name]
+sys.path.insert(0, sys.argv[1])
+import v05 as second
+
+assert first.__file__ != second.__file__ and first.library_path() != second.library_path()
+histories = [made, second.History()]
+for history in histories:
+    history.record(["a", "b"], [1.0, 0.0])
+print(*[each.advantages([1, 0], [7, 7], 0.5) for each in (first, second)])
+print(histories[0].state_dict() == histories[1].state_dict())
+try:
+    second.History().merge(histories[0])
+except second.Error as error:
+    print(error)
+"""
+
+
+@needs("swift")
+def test_two_installations_in_one_process(installed, tmp_path):
+    programs, alone = installed
+    shown = run(programs / "python", "-c", TWICE, copied(installed, tmp_path / "other"), cwd=tmp_path, env=alone)
+    advantages, equal, refused = shown.splitlines()
+    assert advantages == "[0.5, -0.5] [0.5, -0.5]" and equal == "True"
+    assert "History" in refused
