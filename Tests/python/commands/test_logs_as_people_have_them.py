@@ -1,9 +1,12 @@
 """One run as every trainer and harness would have logged it: the same prompts, visits and rewards, or an error that
 asks."""
 
+import bz2
 import csv
 import gzip
 import json
+import lzma
+import os
 import subprocess
 import sys
 
@@ -447,6 +450,153 @@ def marked_steps(folder):
     return folder
 
 
+def names_as_people_write_them(folder):
+    rows = shuffled(plain())
+    path = folder / "log.csv"
+    path.write_text(
+        "Prompt, Reward, Global step\n"
+        + "".join(f"{row['prompt']}, {'Yes' if row['reward'] else 'No'}, {row['step']}\n" for row in rows)
+    )
+    return path
+
+
+def steps_as_text(folder):
+    words = ("step-{}", "global_step_{}", "{}/100", "{} of 100", "{}.0", "{}")
+    return lines(
+        folder / "log.jsonl", [row | {"step": words[row["step"]].format(row["step"] + 9)} for row in shuffled(plain())]
+    )
+
+
+def semicolons(folder):
+    """As Excel writes it where numbers have a comma, with missing values as several programs write them."""
+    rows = [f"question {p};{r},0;{s}" for s, p, k, r in RUN]
+    rows += [f"question 1;{word};2" for word in ("", "NA", "None", "null", "nan")]
+    (folder / "log.csv").write_text("sep=;\nprompt;reward;step\n" + "\n".join(rows).replace(".0,0", ",0") + "\n")
+    return folder / "log.csv"
+
+
+def bars(folder):
+    rows = "".join(f"question {p}|{r}|{s}\n" for s, p, k, r in RUN)
+    (folder / "log.csv").write_text("prompt|reward|step\n" + rows)
+    return folder / "log.csv"
+
+
+def total_beside_parts(folder):
+    return lines(
+        folder / "log.jsonl",
+        [row | {"reward": {"accuracy": 1 - row["reward"], "format": 0.5, "total": row["reward"]}} for row in plain()],
+    )
+
+
+def mean_beside_rewards(folder):
+    return lines(
+        folder / "log.jsonl",
+        [
+            {
+                "step": step,
+                "prompt": f"question {prompt}",
+                "completions": ["x"] * GROUP,
+                "reward": SUMS[step, prompt] / GROUP,
+                "rewards": [r for s, p, k, r in RUN if (s, p) == (step, prompt)],
+            }
+            for step, prompt in SUMS
+        ],
+    )
+
+
+def objects_in_parquet(folder):
+    return table(folder / "log.parquet", [row | {"reward": {"score": row["reward"], "pred": "x"}} for row in plain()])
+
+
+def whole_chats(folder):
+    """The prompt is what stands before the first answer."""
+
+    def chat(s, p, k):
+        turns = ("system", "be brief"), ("user", f"question {p}"), ("assistant", f"{s}{k}"), ("tool", "x")
+        return [{"role": role, "content": text} for role, text in turns]
+
+    return lines(folder / "log.jsonl", [{"messages": chat(s, p, k), "reward": r, "step": s} for s, p, k, r in RUN])
+
+
+def chats_of_people(folder):
+    def chat(s, p, k):
+        return [{"from": "human", "value": f"question {p}"}, {"from": "gpt", "value": f"{s}{k}"}]
+
+    rows = [{"trajectories": [{"conversations": chat(s, p, k), "reward": r}], "step": s} for s, p, k, r in RUN]
+    return lines(folder / "log.jsonl", rows)
+
+
+def images(folder):
+    """Two questions about several images."""
+    return lines(
+        folder / "log.jsonl",
+        [
+            {"question": "How many?" if p % 2 else "What?", "images": [f"{p}.png"], "reward": r, "step": s}
+            for s, p, k, r in RUN
+        ],
+    )
+
+
+def images_in_parquet_without_steps(folder):
+    return table(
+        folder / "log.parquet",
+        [{"prompt": "What?", "image": {"bytes": b"%d" % p, "path": None}, "reward": r} for s, p, k, r in RUN],
+    )
+
+
+def images_that_are_written_anew(folder):
+    return lines(folder / "log.jsonl", [row | {"image": f"/tmp/{place}.png"} for place, row in enumerate(plain())])
+
+
+def suffixes_of_every_kind(folder):
+    """Compressed in any way, in capitals, put aside for a new file."""
+    packed = {".JSONL": bytes, ".jsonl.gz": gzip.compress, ".jsonl.BZ2": bz2.compress, ".ndjson.xz": lzma.compress}
+    for step, (suffix, pack) in enumerate((packed | {".jsonl.1": bytes, ".jsonl": bytes}).items()):
+        text = "".join(json.dumps(row) + "\n" for row in plain(of_step(step)))
+        (folder / f"rollouts_{step}{suffix}").write_bytes(pack(text.encode()))
+    return folder
+
+
+def rotated(folder):
+    """Without a step, so that the order of the files is that of the visits."""
+    for step in range(STEPS):
+        turn = f".{STEPS - 1 - step}" if step < STEPS - 1 else ""
+        rows = [{"prompt": f"question {p}", "reward": r} for s, p, k, r in of_step(step)]
+        lines(folder / f"rollouts.jsonl{turn}", rows)
+    return folder
+
+
+def shards(folder):
+    """Parts of one log, whose numbers are no step."""
+    rows = [{"prompt": f"question {p}", "reward": r} for s, p, k, r in RUN]
+    for part in range(4):
+        lines(folder / f"train-0000{part}-of-00004.jsonl", rows[144 * part : 144 * (part + 1)])
+    return folder
+
+
+def files_of_processes(folder):
+    rows = [{"prompt": f"question {p}", "reward": r, "group_id": f"{s}-{p}"} for s, p, k, r in RUN]
+    for part in range(4):
+        lines(folder / f"actor_{part}.pid{4711 + part}.jsonl", rows[part::4])
+    return folder
+
+
+def linked_folders(folder):
+    """Steps that are links to another place, a loop, a link to a part of the log, a dead link and a pipe."""
+    log = folder / "log"
+    log.mkdir()
+    for step in range(STEPS):
+        rows = [{"prompt": f"question {p}", "reward": r} for s, p, k, r in of_step(step)]
+        lines(folder / "storage" / f"{step}" / "rollouts.jsonl", rows)
+        (log / f"step_{step}").symlink_to(folder / "storage" / f"{step}")
+    (log / "loop").symlink_to(log)
+    (log / "above").symlink_to(folder)
+    (log / "again").symlink_to(folder / "storage" / "3")
+    (log / "dead.jsonl").symlink_to(folder / "nothing")
+    os.mkfifo(log / "pipe.jsonl")
+    return log
+
+
 def zipped_documents(folder):
     for step in range(STEPS):
         path = folder / "gen" / f"global_step_{step}" / "samples.json.gz"
@@ -503,6 +653,23 @@ EVERY = [
     some_lines_twice,
     files_beside_the_log,
     marked_steps,
+    names_as_people_write_them,
+    steps_as_text,
+    semicolons,
+    bars,
+    total_beside_parts,
+    mean_beside_rewards,
+    objects_in_parquet,
+    whole_chats,
+    chats_of_people,
+    images,
+    images_in_parquet_without_steps,
+    images_that_are_written_anew,
+    suffixes_of_every_kind,
+    rotated,
+    shards,
+    files_of_processes,
+    linked_folders,
     zipped_documents,
     successes,
 ]
@@ -885,6 +1052,34 @@ def test_groups_without_a_prompt_have_no_history(tmp_path):
         and not visits.earlier.any()
         and any("nothing tells which" in note for note in log.notes)
     )
+
+
+def test_a_last_line_that_is_cut_is_left_out(tmp_path):
+    """As of a file that is still being written."""
+    path = lines(tmp_path / "log.jsonl", plain())
+    whole = path.read_bytes()
+    for end in ('{"prompt": "quest', '{"prompt": "questión'):
+        path.write_bytes(whole + end.encode()[: len(end)])
+        log = read_log(path)
+        assert len(log.reward) == len(RUN) and any("last line of" in note and "not whole" in note for note in log.notes)
+    (tmp_path / "log.csv").write_text("prompt,reward\n" + "q,1\n" * 3 + "q")
+    assert len(read_log(tmp_path / "log.csv").reward) == 3
+
+
+def test_fields_by_name_that_are_missing(tmp_path):
+    path = lines(tmp_path / "log.jsonl", plain())
+    for option in ("prompt", "group", "step"):
+        with pytest.raises(LogError, match=f"no {option} field 'when': found prompt, completion, reward, step"):
+            read_log(path, fields=fields_of(**{option: "when"}))
+
+
+def test_prompts_with_images_are_left_out_by_their_text(tmp_path):
+    rows = [{"prompt": "How many?", "image": f"{p}.png", "reward": r, "step": s} for s, p, k, r in RUN]
+    path = lines(tmp_path / "log.jsonl", rows + [{"prompt": "What?", "image": "1.png", "reward": 1, "step": 0}] * 9)
+    (tmp_path / "prompts").write_text("What?\n")
+    log = read_log(path, exclude=tmp_path / "prompts")
+    assert len(log.reward) == len(RUN) and len(np.unique(log.prompt)) == PROMPTS
+    assert "The same text with another image is another prompt." in log.notes
 
 
 def test_a_huge_count_is_refused_at_once(tmp_path):

@@ -1,17 +1,20 @@
 """Every log format reads the same; every kind of bad log says what is wrong."""
 
+import bz2
 import csv
 import gzip
 import json
+import lzma
+import os
 from math import nan
 
 import numpy as np
 import pytest
 from v05.commands.logs import detect_reward_range, fields_of, read_log
 from v05.commands.logs.numbering import earlier_occurrences
-from v05.commands.replay import LogError
+from v05.commands.replay import LogError, replay
 from v05.commands.replay.visits import gather_visits
-from v05.errors import InvalidArgument
+from v05.errors import Error, InvalidArgument
 
 # prompt, step, reward of a run with two prompts, two steps and four rollouts per visit
 ROLLOUTS = [
@@ -230,7 +233,14 @@ BAD_LOGS = {
     "blank lines only": ("\n \n", "no rollouts"),
     "only unscorable": (line(reward=None), "none of its 1 rollouts has a reward"),
     "unknown fields": ('{"text": "p", "value": 1}', "line 1: no known log format: found text, value"),
-    "broken JSON": (f"{GOOD}\n{{", "line 2: is not valid JSON"),
+    "broken JSON": (f"{GOOD}\n{{\n", "line 2: is not valid JSON"),
+    "a first line that is cut": ('{"prompt": "p", "rew', "line 1: is not valid JSON"),
+    "Latin-1": ("prompt,reward\nGröße,1\n".encode("latin-1"), "read by iconv -f latin1 -t utf-8 FILE | v05 replay -"),
+    "reward a percentage": ("prompt,reward\np,50%\n", "reward must be a number, true, false, pass or fail, got '50%'"),
+    "step a time": (line(step="2026-01-04T00:00:00"), "step must be a number, got '2026-01-04T00:00:00'; --step FIELD"),
+    "steps that are one number": (line(step=2**53 + 1), "step must lie below 2^53, got 9007199254740993"),
+    "parts of a reward": (line(reward={"accuracy": 1, "format": 0}), "several fields may be the reward: reward.acc"),
+    "a mean beside rewards": (line(rewards=[1, 0]), "the reward: reward, rewards; name it by --reward rewards"),
     "not an object": (f"{GOOD}\n17", "line 2: must be a JSON object, got 17"),
     "array with a number": (f"[{GOOD}, 3]", "line 1: must be a JSON object, got 3"),
     "nested": ('{"prompt": ' + "[" * 100_000 + "]" * 100_000 + ', "reward": 1}', "nested too deep"),
@@ -282,6 +292,32 @@ def test_bad_paths(tmp_path):
         read_log(tmp_path / "absent")
     with pytest.raises(LogError, match="has no log file"):
         read_log(tmp_path)
+    for path in ("", "a\0b", 3, "s3://bucket/log.jsonl"):
+        with pytest.raises(Error, match="^log must be the path of a file"):
+            replay(path)
+
+
+def test_paths_of_every_kind(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = rollout_lines(tmp_path)
+    for other in (os.fsencode(path), f"~/{path.name}"):
+        assert len(read_log(other).reward) == 16
+
+
+def test_part_of_a_run_is_not_left_out_for_its_compression(tmp_path):
+    rollout_lines(tmp_path)
+    (tmp_path / "step_2.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfd\x00")
+    with pytest.raises(LogError, match=r"step_2.jsonl.zst: is compressed: zstdcat FILE \| v05 replay -, or unpack it"):
+        read_log(tmp_path)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_cut_files_of_prompts_and_logs(pack, tmp_path):
+    path = rollout_lines(tmp_path)
+    (tmp_path / "cut").write_bytes(pack(path.read_bytes())[:-12])
+    for options in (dict(path=tmp_path / "cut"), dict(path=path, exclude=tmp_path / "cut")):
+        with pytest.raises(LogError, match="cut: cannot be read"):
+            read_log(**options)
 
 
 def test_bad_parquet(tmp_path):

@@ -27,7 +27,12 @@ _PAUSE, _PATIENCE = 0.02, 250  # seconds to wait for another process, and how of
 
 
 def file_path(path: Any, name: str = "path") -> str:
-    """The absolute path of a file to be read or written, with ~ and symbolic links resolved.
+    """The absolute path of a file to be read or written, with ~ and symbolic links resolved; else as `local_path`."""
+    return os.path.realpath(local_path(path, name))
+
+
+def local_path(path: Any, name: str = "path") -> str:
+    """A path on this machine, with ~ resolved.
 
     Raises ArgumentTypeError and InvalidArgument for what can be no path: an address such as s3://bucket would become a
     folder "s3:".
@@ -44,7 +49,7 @@ def file_path(path: Any, name: str = "path") -> str:
     expanded = os.path.expanduser(text)
     if expanded.startswith("~"):
         raise InvalidArgument(f"{name} must begin with the home of a user that exists, got {text!r:.200}")
-    return os.path.realpath(expanded)
+    return expanded
 
 
 def check_writable(path: Any, name: str = "path") -> None:

@@ -1,11 +1,13 @@
 """Records of a log as rows of one rollout each: tables, groups in a line, documents with rollouts deep inside."""
 
 from .errors import LogError
-from .fields import find_layout
+from .fields import PROMPTS, REWARDS, find_layout, listing
 from .rows import number
 
 DEEPEST = 8
 MOST_COLUMNS = 1000
+CHATS = ("messages", "conversations", "conversation", "chat")
+ANSWERERS = ("assistant", "gpt", "model", "bot")
 
 
 def flat_rows(path, line, value, fields):
@@ -26,7 +28,7 @@ def _inside(value, around, depth, fields):
         return _known(parts, depth, whole=True)
     if depth > DEEPEST:
         return []
-    value = _named(value, fields)
+    value = _named(value, around, fields)
     if (table := _table(value)) is not None:
         return [(around | row, bool(find_layout(around | row, fields))) for row in table]
     row = around | {name: item for name, item in value.items() if not _is_rows(item)}
@@ -47,9 +49,9 @@ def _known(parts, depth, whole):
     return next((part[:1] for part in parts if part), []) if whole or depth == 0 else []
 
 
-def _named(value, fields):
-    """An object with the fields that options name by their path, "object.field" or "list.0"; and with the prompt of
-    NeMo-RL, which logs the turns of a chat as a list of texts."""
+def _named(value, around, fields):
+    """An object with the fields that options name by their path, "object.field" or "list.0"; and with the prompt of a
+    chat, what stands before the first answer, or of NeMo-RL, which logs the turns of a chat as a list of texts."""
     names = [name for name in (fields.prompt, fields.group, fields.step, *fields.reward) if name and "." in name]
     found = {name: item for name in names if name not in value and (item := _at(value, name.split("."))) is not None}
     turns = value.get("content")
@@ -61,7 +63,17 @@ def _named(value, fields):
         and all(isinstance(turn, str) for turn in turns)
     ):
         found["prompt"], found["content"] = "\n".join(turns[:-1] if len(turns) < 4 else turns[:2]), "\n".join(turns)
+    elif not fields.prompt and not any(name in value or name in around for name in PROMPTS):
+        asked = next((_question(value[name]) for name in CHATS if is_chat(value.get(name))), None)
+        if asked:
+            found["prompt"] = asked
     return value | found if found else value
+
+
+def _question(chat):
+    """The messages before the first answer."""
+    answers = (place for place, turn in enumerate(chat) if turn.get("role", turn.get("from")) in ANSWERERS)
+    return chat[: next(answers, 0)]
 
 
 def _at(value, path):
@@ -128,6 +140,12 @@ def _split(path, line, row, fields):
     if not lists:
         yield row
         return
+    if len(lists) < len(layout.rewards) and layout.weights is None and not (layout.completion and layout.advantage):
+        problem = (
+            f"several fields may be the reward: {listing(layout.rewards)}; name it by --reward {next(iter(lists))}"
+        )
+        raise LogError(path, line, problem)
+    row = {name: item for name, item in row.items() if isinstance(item, list) or name not in REWARDS}  # their mean
     length = len(next(iter(lists.values())))
     for name, item in lists.items():
         if len(item) != length:

@@ -1,6 +1,8 @@
 """Which field of a row holds what, whatever the trainer calls its fields."""
 
 from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
 from typing import NamedTuple
 
 from ...errors import InvalidArgument
@@ -63,6 +65,7 @@ REWARDS = (
     "acc",
     "accuracy",
     "exact_match",
+    "extractive_match",
     "graded_list",
     "success",
     "resolved",
@@ -86,6 +89,26 @@ COMPLETIONS = (
     "pred",
     "trajectory",
     "messages",
+)
+# Of several fields of a reward's object this is the reward, and the others are parts of it.
+WHOLE = ("reward", "total", "total_reward", "score", "overall", "final", "sum")
+# What belongs to a prompt beside its text.
+PICTURES = (
+    "image",
+    "images",
+    "image_path",
+    "image_paths",
+    "image_url",
+    "image_urls",
+    "image_file",
+    "image_files",
+    "image_id",
+    "video",
+    "videos",
+    "video_path",
+    "audio",
+    "audios",
+    "audio_path",
 )
 GROUPS = ("group_id", "group_index", "group_idx", "group_uid", "group")
 ANSWERS = ("gts", "gt", "ground_truth", "reference_answer", "target", "gold", "label")
@@ -128,7 +151,10 @@ WORDS = {
     "failed": 0.0,
     "correct": 1.0,
     "incorrect": 0.0,
+    "yes": 1.0,
+    "no": 0.0,
 }
+MISSING = {"", "none", "null", "na", "n/a", "<na>"}
 LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # of the scorers of inspect
 OPTIONS = "name the fields by --prompt FIELD --reward FIELD, and --step FIELD if there is one"
 
@@ -165,6 +191,7 @@ class Layout(NamedTuple):
     group: str | None = None
     prior: str | None = None
     answer: str | None = None
+    picture: str | None = None
     advantage: str | None = None
     completion: str | None = None
     tokens: str | None = None
@@ -210,6 +237,8 @@ def find_layout(row, fields, *, table=False):
         return Layout("pass counts", "prompt", ("successes",))
     group = fields.group or _first(GROUPS, row)
     prompt = fields.prompt or _first(PROMPTS, row) or _inner(PROMPTS, row) or group
+    if any(name is not None and name not in row for name in (fields.group, fields.step)):
+        return None
     advantage = _first(ADVANTAGES, row)
     completion = _first(COMPLETIONS, row)
     if prompt not in row:
@@ -218,13 +247,13 @@ def find_layout(row, fields, *, table=False):
     areal = {"task_id", "sample_idx", "tail_version"} <= row.keys()
     if group is None and (verl or areal):
         group = _first(("uid",) if verl else ("task_id",), row)
-    step = fields.step or next((name for name in STEPS if name in row and is_number(row[name])), None)
+    step = fields.step or next((name for name in _written(STEPS, row) if _is_step(row[name])), None)
     if fields.reward:
         rewards, weights = tuple(fields.reward), tuple(fields.reward.values())
         if any(name not in row for name in rewards):
             return None
     else:
-        rewards = _rewards(row, verl, bool(completion and advantage), {prompt, step, group})
+        rewards = _rewards(row, verl, bool(completion and advantage), {prompt, step, group}, row.get(completion))
         weights = (1.0,) if len(rewards) == 1 else None
     if not rewards:
         return None
@@ -252,6 +281,7 @@ def find_layout(row, fields, *, table=False):
         group=group,
         prior="prior" if "prior" in row else None,
         answer=_first(ANSWERS, row),
+        picture=None if fields.prompt else _first(PICTURES, row),
         advantage=advantage,
         completion=completion,
         tokens=_first(LOG_PROBS, row) or _first(LENGTHS, row),
@@ -265,9 +295,16 @@ def check_layout(path, line, row, fields, layout):
     if layout is not None:
         return layout
     found = listing(row)
-    for option, name in [("prompt", fields.prompt), *(("reward", name) for name in fields.reward)]:
+    named = [("prompt", fields.prompt), ("group", fields.group), ("step", fields.step)]
+    for option, name in named + [("reward", name) for name in fields.reward]:
         if name is not None and name not in row:
             raise UnknownFormat(path, line, f"no {option} field {name!r}: found {found}")
+    odd = next((name for name in _written(REWARDS, row) if isinstance(row[name], str)), None)
+    if odd is not None and not is_number(row[odd]) and not fields.reward:
+        problem = (
+            f"{odd} must be a number, true, false, pass or fail, got {row[odd]!r:.60}; --reward FIELD names another"
+        )
+        raise UnknownFormat(path, line, problem)
     raise UnknownFormat(path, line, f"no known log format: found {found}; {OPTIONS}")
 
 
@@ -278,12 +315,12 @@ def listing(names):
     return shown + f" and {len(names) - 40} more" * (len(names) > 40) or "nothing"
 
 
-def _rewards(row, verl, batch, others):
+def _rewards(row, verl, batch, others, completion):
     """The fields that may hold the reward; of a batch with advantages all numbers, as reward functions have any
-    name."""
+    name. Beside the rewards of several completions a single one is their mean."""
     if verl and "score" in row:
         return ("score",)
-    named = tuple(name for name in REWARDS if name in row and is_number(row[name]))
+    named = tuple(name for name in _written(REWARDS, row) if is_number(row[name]))
     if batch:
         numbers = tuple(
             name
@@ -291,7 +328,11 @@ def _rewards(row, verl, batch, others):
             if name not in NO_REWARD | others and (name in named or _is_float(name, value))
         )
         return numbers or named
-    return ("reward",) if "reward" in named else named or _leaves(row)
+    several = tuple(name for name in named if isinstance(row[name], list))
+    if several and len(several) < len(named) and not isinstance(completion, str):
+        lengths = {len(row[name]) for name in several}
+        return several if isinstance(completion, list) and lengths == {len(completion)} else named
+    return tuple(name for name in named if _plain(name) == "reward") or named or _leaves(row)
 
 
 def _leaves(row):
@@ -304,7 +345,8 @@ def _leaves(row):
     last = tuple(name for name in inner if name.rpartition(".")[2] in REWARDS)
     below = tuple(name for name in inner if name.partition(".")[0] in REWARDS)
     values = tuple(name for name in below if name.endswith(".value"))
-    return values or last or below
+    whole = tuple(name for part in WHOLE for name in below if name.rpartition(".")[2] == part)[:1]
+    return values or whole or below or last
 
 
 def is_number(value, words=None):
@@ -312,14 +354,14 @@ def is_number(value, words=None):
     if isinstance(value, list):
         return all(is_number(item) for item in value[:8])
     if isinstance(value, str):
-        if value.strip().lower() in WORDS or value in (words or {}):
+        if value.strip().lower() in {*WORDS, *MISSING} or value in (words or {}):
             return True
         try:
-            float(value or "nan")
+            float(value)
         except ValueError:
             return False
         return True
-    return value is None or isinstance(value, (int, float))
+    return value is None or isinstance(value, (int, float, Decimal))
 
 
 def _is_float(name, value):
@@ -329,8 +371,27 @@ def _is_float(name, value):
     return value is None or isinstance(value, (bool, float))
 
 
+def _is_step(value):
+    """Whether a value may be a step: a number, a short text with one, or a time, which is none."""
+    if isinstance(value, str):
+        return len(value) <= 32 and (is_number(value) or any(map(str.isdecimal, value)))
+    return is_number(value) and not isinstance(value, list) or isinstance(value, date)
+
+
 def _first(names, row):
-    return next((name for name in names if name in row), None)
+    return next(iter(_written(names, row)), None)
+
+
+def _written(names, row):
+    """The fields of a row that are called so: as they are here, else as people write them, "Prompt", "Global step"."""
+    if exact := [name for name in names if name in row]:
+        return exact
+    written = {_plain(name): name for name in reversed(row)}
+    return [written[name] for name in names if name in written]
+
+
+def _plain(name):
+    return str(name).strip().lower().replace(" ", "_").replace("-", "_")
 
 
 def _inner(names, row):

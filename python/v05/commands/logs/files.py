@@ -6,9 +6,13 @@ from math import nan
 from pathlib import Path
 from typing import NamedTuple
 
+from ..._core.files import local_path
 from .errors import LogError, UnreadableLog
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+LOG = re.compile(
+    rf"(?:{'|'.join(map(re.escape, SUFFIXES))})(?:\.(?P<turn>\d+))?(?:\.(?:gz|bz2|xz|zst|zstd))?$", re.IGNORECASE
+)  # turn: how often a log was put aside for a new one since
 STANDARD_INPUT = "-"
 MOST_FILES = 100_000
 STEP = re.compile(
@@ -17,7 +21,9 @@ STEP = re.compile(
     re.IGNORECASE,
 )
 NO_STEP = re.compile(
-    r"(?:rank|worker|shard|part|gpu|node|proc|process|seed|run|exp|host|dp|tp|of)[_=. -]?\d+", re.IGNORECASE
+    r"\d+[_=. -]?of[_=. -]?\d+|(?:rank|worker|actor|engine|server|thread|replica|job|task|pid|shard|part|chunk|gpu|"
+    r"node|device|proc|process|seed|run|exp|host|dp|tp|of)[_=. -]?\d+",
+    re.IGNORECASE,
 )
 EVALUATION = re.compile(r"(?:^|[^a-z])(?:eval|evaluation|val|valid|validation|test)s?(?:[^a-z]|$)", re.IGNORECASE)
 
@@ -39,7 +45,7 @@ def log_files(path):
     """
     if str(path) == STANDARD_INPUT:
         return [LogFile(STANDARD_INPUT, 0)], []
-    path = Path(path)
+    path = Path(local_path(path, "log"))
     try:
         size = path.stat().st_size
         if not path.is_dir():
@@ -51,7 +57,7 @@ def log_files(path):
     except OSError as error:
         raise UnreadableLog(error.filename or path, None, f"cannot be read: {error.strerror or error}") from error
     if not found:
-        raise UnreadableLog(path, None, f"the directory has no log file ({', '.join(SUFFIXES)}, also with .gz)")
+        raise UnreadableLog(path, None, f"the directory has no log file ({', '.join(SUFFIXES)}, also compressed)")
     training = [parts for parts in found if not any(map(EVALUATION.search, parts))] or found
     steps = [_step(parts) for parts in training]
     if len(set(steps)) < 2 or any(step != step for step in steps):
@@ -65,21 +71,33 @@ def log_files(path):
 
 
 def _below(path):
-    """The log files in a directory and below, each as the parts of its path; what is hidden is none."""
-    found = []
-    for folder, folders, names in os.walk(path, onerror=_raise):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        parts = Path(folder).relative_to(path).parts
-        found += [
-            (*parts, name)
-            for name in names
-            if name.removesuffix(".gz").endswith(SUFFIXES)
-            and not name.startswith(".")
-            and os.path.isfile(os.path.join(folder, name))
-        ]
-        if len(found) > MOST_FILES:
-            raise LogError(path, None, f"has more than {MOST_FILES} log files; give a folder further down")
+    """The log files in a directory and below, each as the parts of its path; what is hidden is none. Links to folders
+    elsewhere are followed, each folder once, and those within are not, so that nothing is found twice."""
+    found, whole, followed = [], os.path.realpath(path), set()
+    roots = [(str(path), ())]
+    for root, above in roots:
+        for folder, folders, names in os.walk(root, onerror=_raise):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            parts = (*above, *Path(folder).relative_to(root).parts)
+            for name in sorted(folders, key=lambda name: (not re.search(r"\d", name), name)):  # step_9 before latest
+                place = os.path.join(folder, name)
+                real = os.path.realpath(place)
+                if os.path.islink(place) and real not in followed and _is_elsewhere(real, whole):
+                    followed.add(real)
+                    roots.append((place, (*parts, name)))
+            found += [
+                (*parts, name)
+                for name in names
+                if LOG.search(name) and not name.startswith(".") and os.path.isfile(os.path.join(folder, name))
+            ]
+            if len(found) > MOST_FILES:
+                raise LogError(path, None, f"has more than {MOST_FILES} log files; give a folder further down")
     return found
+
+
+def _is_elsewhere(folder, whole):
+    """Whether a folder lies neither in another nor around it."""
+    return os.path.commonpath((folder, whole)) not in (folder, whole)
 
 
 def _raise(error):
@@ -102,8 +120,11 @@ def _step(parts):
 
 
 def _by_number(parts):
-    """Sorts 2.jsonl before 10.jsonl."""
+    """Sorts 2.jsonl before 10.jsonl, and log.jsonl.2 before log.jsonl.1 before log.jsonl, as they were put aside."""
+    *folders, name = parts
+    found = LOG.search(name)
+    turn = found["turn"] or "0"
     return [
         [(piece.isdecimal(), int(piece) if piece.isdecimal() else piece) for piece in re.split(r"(\d+)", part)]
-        for part in parts
-    ]
+        for part in (*folders, name[: found.start()])
+    ], (-int(turn), name)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..._core.files import local_path
 from .errors import LogError
 from .fields import PROMPTS, listing
 from .numbering import numbered
@@ -15,15 +16,15 @@ SHARED = 0.25  # of the groups may share their prompt with another of the step b
 
 def read_prompts(path):
     """The keys of the prompts that a file names: a prompt per line, or rows of JSON or parquet with a field for it."""
-    keys = set()
-    with opened(str(path)) as (head, stream):
+    keys, path = set(), local_path(path, "the file of prompts")
+    with opened(path) as (head, stream):
         if head.startswith(PARQUET):
             for row in table_rows(path, open_table(path, stream)):
                 keys.add(_key(path, None, row))
             return keys
         lines = text_lines(path, unpacked(path, head, stream))
         if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[", b'"')):
-            for line, _, value in json_values(path, lines):
+            for line, _, value in json_values(path, lines, []):
                 keys.update(_key(path, line, item) for item in (value if isinstance(value, list) else [value]))
         else:
             keys.update(
@@ -39,6 +40,20 @@ def _key(path, line, value):
             raise LogError(path, line, f"must name a prompt: found {listing(value)}")
         value = value[field]
     return prompt_key(path, line, "prompt", value)[0]
+
+
+def pictured_prompts(found, texts):
+    """(prompt of each row, their texts, sentences) where images belong to prompts: the same text with another image is
+    another prompt. Images of which each row has its own, as of a file that is written anew, tell nothing."""
+    prompt, picture = found["prompt"], found["picture"]
+    pairs = numbered(prompt, picture)
+    if (
+        (picture < 0).all()
+        or pairs.max() == prompt.max()
+        or len(np.unique(pairs[picture >= 0])) == np.count_nonzero(picture >= 0)
+    ):
+        return prompt, texts, []
+    return pairs, _texts(texts, prompt, pairs), ["The same text with another image is another prompt."]
 
 
 def distinct_prompts(found, texts):

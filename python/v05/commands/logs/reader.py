@@ -1,6 +1,5 @@
 """Log files of every known format, recognised by content, as one stream of rollouts."""
 
-import zlib
 from itertools import chain, islice
 
 from .errors import LogError, UnknownFormat
@@ -28,6 +27,7 @@ class LogReader:
         self.padding = 0  # rows that stand for no rollout
         self.repeated = 0  # rollouts of a batch that its trainer wrote again
         self.tables = 0  # batches that were read
+        self.cut = []  # paths of files whose last line is not whole
         self._repetitions = Repetitions()
         self._progress = progress or (lambda stage, done, total: None)
         self._total = total
@@ -43,8 +43,6 @@ class LogReader:
                         done = self._finished + (stream.tell() if stream.seekable() else 0)
                         self._progress("reading", done, max(done, self._total))
                     yield found
-        except (OSError, EOFError, zlib.error) as error:
-            raise LogError(path, None, f"cannot be read: {error}") from error
         except RecursionError as error:
             raise LogError(path, None, "is nested too deep; flatten it") from error
         self._finished += file.size
@@ -58,8 +56,8 @@ class LogReader:
         if not first:
             return iter(())
         if first.lstrip().startswith(("{", "[")):
-            return self._json(path, json_values(path, chain([(number, first)], lines)))
-        return self._comma_separated(path, csv_rows(path, number, first, lines))
+            return self._json(path, json_values(path, chain([(number, first)], lines), self.cut))
+        return self._comma_separated(path, csv_rows(path, number, first, lines, self.cut))
 
     def _json(self, path, values):
         layout = None
@@ -93,13 +91,22 @@ class LogReader:
         first = list(islice(rows, FIRST_ROWS))
         if not first:
             return
-        layout = self._layout(path, None, _sample(first), None, table=True)
+        known = first
+        if find_layout(_sample(first), self.fields, table=True) is None:  # a reward inside of an object
+            known = [
+                part for line, row in enumerate(first, start=1) for part in flat_rows(path, line, row, self.fields)
+            ]
+        layout = self._layout(path, None, _sample(known), None, table=True)
+
+        def parts(line, row):
+            return [row] if _is_flat(row, layout) else list(flat_rows(path, line, row, self.fields))
+
         if layout.table:
-            yield from self._batch(path, None, [*first, *rows], layout)
+            batch = [part for line, row in enumerate(chain(first, rows), start=1) for part in parts(line, row)]
+            yield from self._batch(path, None, batch, layout)
             return
         for line, row in enumerate(chain(first, rows), start=1):
-            parts = [row] if _is_flat(row, layout) else list(flat_rows(path, line, row, self.fields))
-            for part in parts:
+            for part in parts(line, row):
                 known = layout if part is row else self._layout(path, line, part, layout)
                 yield from self._row(path, line, part, known, hash(repr(row)) | 1 if part is row else 0)
 

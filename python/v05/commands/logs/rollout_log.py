@@ -9,7 +9,7 @@ from .errors import LogError, UnknownFormat
 from .evaluation import evaluation_rows
 from .files import log_files
 from .numbering import numbered
-from .prompts import distinct_prompts, read_prompts
+from .prompts import distinct_prompts, pictured_prompts, read_prompts
 from .reader import LogReader
 from .repetitions import repeated_lines
 from .rewards import read_state, weigh
@@ -87,6 +87,8 @@ def read_log(path, *, fields=None, exclude=None, only_prompts=None, keep_evaluat
         raise problem
     if strangers:
         notes.append(f"{_some(strangers)} not read, as no log ({str(problem).partition(': ')[2]:.80}).")
+    if reader.cut:
+        notes.append(f"The last line of {_some_names(reader.cut)} is not whole and was left out: still being written?")
     return _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_evaluation)
 
 
@@ -96,6 +98,7 @@ class _Columns:
     KINDS = dict(
         prompt="q",
         answer="q",
+        picture="q",
         group="q",
         step="d",
         epoch="d",
@@ -115,7 +118,7 @@ class _Columns:
         self.codes = {}  # of prompts
         self.texts = [] if texts else None  # of prompts
         self.scores = {}  # of each layout, row after row
-        self._names = {"": -1}  # of groups and of answers
+        self._names = {"": -1}  # of groups, answers and pictures
         self._columns = {name: array(kind) for name, kind in self.KINDS.items()}
         self._append = [column.append for column in self._columns.values()]
 
@@ -131,6 +134,7 @@ class _Columns:
         row = (
             code,
             names.setdefault(rollout.answer, len(names)),
+            names.setdefault(rollout.picture, len(names)),
             names.setdefault(rollout.group, len(names)),
             step,
             rollout.epoch,
@@ -170,6 +174,9 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
         raise LogError(
             names[found["file"][row]], found["line"][row], "step is missing; give every rollout a step, or none"
         )
+    found["text"] = found["prompt"]
+    found["prompt"], texts, said = pictured_prompts(found, columns.texts)
+    notes += said
     found["step"] = first_steps(found)
     visit = numbered(found["step"], found["prompt"], found["group"])
     found["reward"], said = _rewards(path, names, reader.layouts, columns.scores, found, visit)
@@ -186,7 +193,7 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
     found = _rows(found, scored)
     found["step"], said = begun_anew(found)
     notes += [said] if said else []
-    prompt, texts, said = distinct_prompts(found, columns.texts)
+    prompt, texts, said = distinct_prompts(found, texts)
     notes += said
     notes += _one_prompt(found, prompt)
     visit = numbered(found["step"], prompt, found["group"])
@@ -249,7 +256,7 @@ def _wanted(found, codes, exclude, only_prompts, keep_evaluation):
         if path is not None:
             keys = read_prompts(path)
             named = np.array([code for key, code in codes.items() if key in keys], np.int64)
-            rows = np.isin(found["prompt"], named) == wanted
+            rows = np.isin(found["text"], named) == wanted
             notes.append(f"{np.count_nonzero(~rows)} rollouts were left out by {option}.")
             found = _rows(found, rows)
     return found, notes
@@ -287,4 +294,8 @@ def _several_runs(folders, file, visit):
 
 def _some(paths):
     """Some of the files in words."""
-    return f"{paths[0]} was" if len(paths) == 1 else f"{len(paths)} files, such as {paths[0]}, were"
+    return f"{_some_names(paths)} was" if len(paths) == 1 else f"{_some_names(paths)}, were"
+
+
+def _some_names(paths):
+    return paths[0] if len(paths) == 1 else f"{len(paths)} files, such as {paths[0]}"

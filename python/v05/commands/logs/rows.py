@@ -7,17 +7,20 @@ from math import expm1, inf, isinf, nan
 from typing import NamedTuple
 
 from .errors import LogError
-from .fields import LENGTHS, LETTERS, WORDS
+from .fields import LENGTHS, LETTERS, MISSING, WORDS
 
 PADDING = re.compile("pad[0-9a-f]{32}")  # the uid of rows with which verl fills a batch up
+STEP = re.compile(r"\D*(\d+)\D*|\D*(\d+)\s*(?:/|of)\s*\d+\D*")  # "step 12", "global_step_12", "12/100"
+MOST_STEPS = 2**53  # from here on two steps may be one and the same number
 PLACE = re.compile(r"(?:_\d+){1,2}$")  # in verl's uid of a rollout: its place in the group and of its part
 
 
 class Rollout(NamedTuple):
     """`times` rollouts of a log; a missing step, epoch, reward, advantage or prior is NaN.
 
-    rewards: of the fields of the layout. answer: to the prompt, as logged. mark: what equal lines have in common; 0:
-    none. squared_norm: of its score, up to a factor: see `squared_norm`.
+    rewards: of the fields of the layout. answer: to the prompt, as logged. picture: of the prompt, what stands for it,
+    "" for none. mark: what equal lines have in common; 0: none. squared_norm: of its score, up to a factor: see
+    `squared_norm`.
     """
 
     line: int
@@ -27,6 +30,7 @@ class Rollout(NamedTuple):
     epoch: float
     group: str
     answer: str
+    picture: str
     rewards: tuple
     advantage: float
     prior: float
@@ -55,10 +59,11 @@ def rollout(path, line, row, layout, mark=0):
         line,
         prompt,
         text,
-        nan if layout.step is None else number(path, line, layout.step, row.get(layout.step), "--step FIELD"),
+        nan if layout.step is None else step_number(path, line, layout.step, row.get(layout.step)),
         nan if layout.epoch is None else number(path, line, layout.epoch, row.get(layout.epoch)),
         "" if layout.group is None else _group(row.get(layout.group), layout),
         "" if layout.answer is None else str(row.get(layout.answer))[:200],
+        "" if layout.picture is None else _picture(row.get(layout.picture)),
         tuple(scores),
         nan if layout.advantage is None else _number_or_nan(row.get(layout.advantage)),
         nan if layout.prior is None else number(path, line, layout.prior, row.get(layout.prior)),
@@ -82,13 +87,31 @@ def pass_counts(path, line, row):
             raise LogError(path, line, f"successes must lie between 0 and {rollouts} rollouts, got {count!r:.60}")
         for reward, times in ((1.0, count), (0.0, rollouts - count)):
             if times:
-                yield Rollout(line, prompt, text, float(visit), nan, "", "", (reward,), nan, nan, times, 0)
+                yield Rollout(line, prompt, text, float(visit), nan, "", "", "", (reward,), nan, nan, times, 0)
+
+
+def step_number(path, line, field, value):
+    """The number of a step: a number, or a text with one, such as "step 12" or "12/100"."""
+    if isinstance(value, str) and (found := STEP.fullmatch(value.strip())):
+        value = found[1] or found[2] if not _is_float(value) else value
+    step = number(path, line, field, value, "--step FIELD")
+    if abs(step) >= MOST_STEPS:
+        raise LogError(path, line, f"{field} must lie below 2^53, got {value!r:.60}; --step FIELD names another field")
+    return step
+
+
+def _is_float(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def number(path, line, field, value, option=None):
-    """A number of a log as a float: None, "" and NaN are NaN; numbers and True, False, pass, fail may be written as
-    text."""
-    if value is None or value == "":
+    """A number of a log as a float: None, "", "NA" and NaN are NaN; numbers and True, False, pass, fail may be written
+    as text."""
+    if value is None or isinstance(value, str) and value.strip().lower() in MISSING:
         return nan
     try:
         result = float(value)
@@ -127,6 +150,15 @@ def squared_norm(field, tokens):
 
 def _are_numbers(values):
     return isinstance(values, list) and all(isinstance(value, (int, float)) and value == value for value in values)
+
+
+def _picture(value):
+    """A short name for the image of a prompt, whatever a log has of it: a path, several, or its bytes."""
+    if value is None or value == "" or value == []:
+        return ""
+    return blake2b(
+        json.dumps(value, sort_keys=True, default=str).encode("utf-8", "surrogatepass"), digest_size=16
+    ).hexdigest()
 
 
 def _group(value, layout):

@@ -1,9 +1,10 @@
 """The bytes of a log file as lines of text, with a bound on what a line may take."""
 
-import gzip
 import io
 import sys
+import zlib
 from contextlib import contextmanager
+from importlib import import_module
 
 from .errors import LogError, UnknownFormat, UnreadableLog
 from .files import STANDARD_INPUT
@@ -11,8 +12,9 @@ from .files import STANDARD_INPUT
 MOST = 2**27  # bytes of a line, unpacked, and of a document that must be read whole
 HEAD = 512
 PARQUET = b"PAR1"
-GZIP = b"\x1f\x8b"
-PACKED = {b"\x28\xb5\x2f\xfd": "zstdcat", b"\xfd7zXZ\0": "xzcat", b"BZh": "bzcat", b"PK\3\4": "unzip -p"}
+PACKED = {b"\x1f\x8b": ("gzip", "zcat"), b"BZh": ("bz2", "bzcat"), b"\xfd7zXZ\0": ("lzma", "xzcat")}
+ZSTANDARD = b"\x28\xb5\x2f\xfd"
+ZIP = b"PK\3\4"
 
 
 @contextmanager
@@ -21,28 +23,51 @@ def opened(path):
     if path == STANDARD_INPUT:
         if sys.stdin is None:
             raise UnreadableLog("standard input", None, "is closed; give a file")
-        yield _rewound(sys.stdin.buffer)
+        with _told("standard input"):
+            yield _rewound(sys.stdin.buffer)
         return
     try:
         raw = open(path, "rb")
     except OSError as error:
         raise UnreadableLog(path, None, f"cannot be read: {error.strerror}") from error
-    with raw:
+    with raw, _told(path):
         yield _rewound(raw)
+
+
+@contextmanager
+def _told(path):
+    """Tells what a device or a damaged compressed file brings about as a `LogError`."""
+    try:
+        yield
+    except Exception as error:
+        # The last is of a module that not every Python has.
+        if not isinstance(error, (OSError, EOFError, zlib.error)) and type(error).__name__ != "LZMAError":
+            raise
+        raise LogError(path, None, f"cannot be read: {error}") from error
 
 
 def unpacked(path, head, stream):
     """The stream of text behind a stream, or an error that says what it is instead."""
-    if head.startswith(GZIP):
-        return gzip.GzipFile(fileobj=stream)
-    for magic, command in PACKED.items():
+    for magic, (module, command) in PACKED.items():
         if head.startswith(magic):
-            raise UnknownFormat(path, None, f"is compressed: {command} FILE | v05 replay -")
+            try:
+                return import_module(module).open(stream, "rb")
+            except ImportError as error:
+                raise _packed(path, command) from error
+    if head.startswith(ZSTANDARD):
+        raise _packed(path, "zstdcat")
+    if head.startswith(ZIP):
+        raise UnknownFormat(path, None, "is a zip archive: unpack it")
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnknownFormat(path, None, "is UTF-16, not UTF-8 text: iconv -f utf-16 -t utf-8 FILE | v05 replay -")
     if b"\0" in head:
         raise UnknownFormat(path, None, "is neither UTF-8 text nor gzip nor parquet")
     return stream
+
+
+def _packed(path, command):
+    """The error for a log that cannot be unpacked on the way: part of a run is never left out for that."""
+    return LogError(path, None, f"is compressed: {command} FILE | v05 replay -, or unpack it")
 
 
 def text_lines(path, stream):
@@ -58,8 +83,15 @@ def text_lines(path, stream):
             try:
                 text = part.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                kind = UnknownFormat if number == 1 else LogError
-                raise kind(path, number, f"is neither UTF-8 text nor gzip nor parquet: {error.reason}") from error
+                if number > 1 and error.end == len(part) and error.reason == "unexpected end of data":
+                    text = part[: error.start].decode("utf-8")  # a last line that is not whole
+                else:
+                    kind = UnknownFormat if number == 1 else LogError
+                    problem = (
+                        f"is neither UTF-8 text nor gzip nor parquet: {error.reason}; text of another encoding can be "
+                        "read by iconv -f latin1 -t utf-8 FILE | v05 replay -"
+                    )
+                    raise kind(path, number, problem) from error
             yield number, text
 
 

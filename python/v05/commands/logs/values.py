@@ -7,13 +7,15 @@ import re
 from .errors import LogError, UnknownFormat
 from .streams import MOST
 
+DECIMAL = re.compile(r"\s*[+-]?\d*,\d+\s*")
 SPACE = re.compile(r"\s*")
 
 
-def json_values(path, lines):
+def json_values(path, lines, cut):
     """Yield (line, text, value) of lines of JSON, or of the documents of a file that has others.
 
-    The text is that of the line, or "" in a document.
+    The text is that of the line, or "" in a document. A last line that is not whole, as of a file that is still being
+    written, is left out, and the path told to the list `cut`.
     """
     first = True
     for number, line in lines:
@@ -22,6 +24,9 @@ def json_values(path, lines):
         try:
             value = json.loads(line)
         except ValueError as error:
+            if not first and not line.endswith(("\n", "\r")):
+                cut.append(path)
+                return
             if not first:
                 raise LogError(path, number, f"is not valid JSON ({error}); mend or delete the line") from error
             yield from _documents(path, number, line, lines)
@@ -63,17 +68,20 @@ def _documents(path, begin, text, lines):
         line, place = line + text.count("\n", place, end), end
 
 
-def csv_rows(path, number, header, lines):
-    """Yield (line, text, row) of comma-, semicolon- or tab-separated text."""
-    delimiter = max(",;\t", key=header.count)
+def csv_rows(path, number, header, lines, cut):
+    """Yield (line, text, row) of text separated by commas, semicolons, tabs or bars. Where semicolons separate, numbers
+    may have a comma in the place of the point. cut: as of `json_values`."""
+    if header[:4].lower() == "sep=":  # Excel tells itself what separates
+        number, header = next(lines, (number, header))
+    delimiter = max(",;\t|", key=header.count)
     limit = csv.field_size_limit(MOST)
-    place = number
+    place, last = number, header
 
     def rest():
-        nonlocal place
+        nonlocal place, last
         yield header
         for number, line in lines:
-            place = number
+            place, last = number, line
             yield line
 
     try:
@@ -84,9 +92,13 @@ def csv_rows(path, number, header, lines):
             raise UnknownFormat(path, number, f"no known log format: two columns are called {twice!r:.60}; rename one")
         for cells in rows:
             if len(cells) != len(names):
-                if cells:
+                if cells and not last.endswith(("\n", "\r")):
+                    cut.append(path)
+                elif cells:
                     raise LogError(path, place, f"has {len(cells)} fields where the header has {len(names)}")
                 continue
+            if delimiter == ";":
+                cells = [cell.replace(",", ".") if DECIMAL.fullmatch(cell) else cell for cell in cells]
             yield place, "\0".join(cells), dict(zip(names, cells))
     except csv.Error as error:
         raise LogError(path, place, f"is no valid CSV: {error}; is a quotation mark left open?") from error

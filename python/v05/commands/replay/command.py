@@ -57,7 +57,7 @@ def run_replay(options):
     from .report_tables import print_report
 
     given = {name: value for name, value in vars(options).items() if name not in ("run", "json", "out", "log")}
-    inputs = [options.log] if options.log else []
+    inputs = [] if options.log is None else [options.log]
     show_result(
         options, inputs, lambda progress: replay(options.log, progress=progress, **given), print_report, draw_report
     )

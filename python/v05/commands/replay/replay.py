@@ -75,7 +75,7 @@ def replay(
     check_sampling(splits, seed)
     quiet = progress or (lambda stage, done, total: None)
     content = read_log(
-        log or shipped_log(),
+        shipped_log() if log is None else log,
         fields=fields_of(reward, prompt, group, step),
         exclude=exclude,
         only_prompts=only_prompts,
@@ -113,7 +113,7 @@ def replay(
     initial, drawn = allocate(visits, setting)
     noise = gradient_noise(visits, setting)
     return Report(
-        log=content.name if log else f"{content.name} (the log that v05 ships)",
+        log=content.name if log is not None else f"{content.name} (the log that v05 ships)",
         formats=content.formats,
         prompts=len(np.unique(visits.prompt[visits.asked])),
         steps=int(np.add.reduceat(visits.asked, visits.batches[:-1]).astype(bool).sum()),
