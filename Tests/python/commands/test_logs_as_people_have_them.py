@@ -548,6 +548,61 @@ def images_that_are_written_anew(folder):
     return lines(folder / "log.jsonl", [row | {"image": f"/tmp/{place}.png"} for place, row in enumerate(plain())])
 
 
+def evaluation_by_a_field(folder):
+    """Rows that say themselves of what they are, by a text and by a flag."""
+    rows = [row | {"split": "train"} for row in plain()]
+    rows += [row | {"split": "validation", "completion": "greedy"} for row in plain()]
+    lines(folder / "a.jsonl", shuffled(rows))
+    return folder / "a.jsonl"
+
+
+def evaluation_by_a_flag(folder):
+    rows = "".join(f"question {p},{r},{s},False\n" for s, p, k, r in RUN)
+    rows += "".join(f"held out {p},1,{s},True\n" for s, p, k, r in RUN)
+    (folder / "log.csv").write_text("prompt,reward,step,is_eval\n" + rows)
+    return folder / "log.csv"
+
+
+def row_a_turn(folder):
+    """Three turns of each rollout, with the reward at all or at the last."""
+    return lines(
+        folder / "log.jsonl",
+        [
+            {"prompt": f"question {p}", "step": s, "trajectory_id": f"{s}.{p}.{k}", "turn": turn}
+            | {"reward": r if p % 2 or turn == 2 else None}
+            for s, p, k, r in RUN
+            for turn in range(3)
+        ],
+    )
+
+
+def group_a_rollout(folder):
+    return lines(folder / "log.jsonl", [row | {"group_id": f"u{place}"} for place, row in enumerate(plain())])
+
+
+def growing_tables(folder):
+    """Tables that hold all that those before held, as W&B keeps them."""
+    for step in range(STEPS):
+        rows = [[s, f"question {p}", f"answer {s} {p} {k}", r] for s, p, k, r in RUN if s <= step]
+        content = {"columns": ["step", "prompt", "completion", "reward"], "data": rows}
+        document(folder / f"completions_{step}_ab{step}c9.table.json", content)
+    return folder
+
+
+def formats_of_the_same(folder):
+    """The same log as lines, as CSV and in a file of another name."""
+    lines(folder / "a.jsonl", plain())
+    lines(folder / "z.jsonl", shuffled([{"question": row["prompt"]} | row for row in plain()]))
+    with open(folder / "b.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["prompt", "reward", "step"], *([f"question {p}", r, s] for s, p, k, r in RUN)])
+    return folder
+
+
+def rows_by_number(folder):
+    """As pandas writes a table by its index."""
+    return document(folder / "log.json", {str(place): row for place, row in enumerate(plain())})
+
+
 def suffixes_of_every_kind(folder):
     """Compressed in any way, in capitals, put aside for a new file."""
     packed = {".JSONL": bytes, ".jsonl.gz": gzip.compress, ".jsonl.BZ2": bz2.compress, ".ndjson.xz": lzma.compress}
@@ -653,6 +708,13 @@ EVERY = [
     some_lines_twice,
     files_beside_the_log,
     marked_steps,
+    evaluation_by_a_field,
+    evaluation_by_a_flag,
+    row_a_turn,
+    group_a_rollout,
+    growing_tables,
+    formats_of_the_same,
+    rows_by_number,
     names_as_people_write_them,
     steps_as_text,
     semicolons,
@@ -1022,7 +1084,8 @@ def test_steps_that_go_backwards_are_told(tmp_path):
 
 def test_several_runs_in_folders_are_told(tmp_path):
     for run in ("a", "b"):
-        lines(tmp_path / run / "log.jsonl", plain(run=[row[:2] + (f"{run}{row[2]}", row[3]) for row in RUN]))
+        rewards = [reward if run == "a" else 1 - reward for _, _, _, reward in RUN]
+        lines(tmp_path / run / "log.jsonl", plain(run=[row[:3] + (reward,) for row, reward in zip(RUN, rewards)]))
     assert any("several folders" in note for note in read_log(tmp_path).notes)
     assert not any("several folders" in note for note in read_log(tmp_path / "a").notes)
 
@@ -1052,6 +1115,68 @@ def test_groups_without_a_prompt_have_no_history(tmp_path):
         and not visits.earlier.any()
         and any("nothing tells which" in note for note in log.notes)
     )
+
+
+def test_several_runs_in_one_file_are_an_error_that_asks(tmp_path):
+    """Also models, and the filters by which a harness scores a completion several times."""
+    for field, values in (("run_id", "ab"), ("filter", ("strict", "flexible"))):
+        rows = [row | {field: value, "completion": value} for value in values for row in plain()]
+        path = lines(tmp_path / "log.jsonl", rows)
+        with pytest.raises(LogError, match=f"several: {field} is .*, .*; --where {field}={values[0]} reads one"):
+            read_log(path)
+        for where in ([f"{field}={values[1]}"], {field: values[1]}):
+            visits = gather_visits(read_log(path, fields=fields_of(where=where)))
+            assert sorted(sums(visits).tolist()) == sorted(SUMS.values())
+    rows = [row | {"model": f"checkpoint-{row['step']}", "run": row["completion"][-1]} for row in plain()]
+    assert len(read_log(lines(tmp_path / "log.jsonl", rows)).reward) == len(RUN)
+
+
+def test_rows_are_chosen_by_a_field(tmp_path):
+    rows = [[{"type": "metrics", "step": s, "reward": 0.3}, *plain(of_step(s))] for s in range(STEPS)]
+    rows = [{"type": "rollout", "of": {"kind": k % 2}} | row for part in rows for k, row in enumerate(part)]
+    path = lines(tmp_path / "log.jsonl", rows)
+    assert len(read_log(path, fields=fields_of(where=["type=rollout"])).reward) == len(RUN)
+    assert len(read_log(path, fields=fields_of(where={"type": "rollout", "of.kind": 1})).reward) == len(RUN) / 2
+    with pytest.raises(LogError, match="no rollouts; --where leaves none"):
+        read_log(path, fields=fields_of(where=["type=x"]))
+    with pytest.raises(InvalidArgument, match="where must be FIELD=VALUE, got 'type'"):
+        fields_of(where=["type"])
+
+
+def test_evaluation_that_says_so_is_kept_on_request(tmp_path):
+    path = evaluation_by_a_field(tmp_path)
+    assert len(read_log(path, keep_evaluation=True).reward) == 2 * len(RUN)
+    assert any("576 rollouts, which the log itself calls so" in note for note in read_log(path).notes)
+    rows = [row | {"split": "test"} for row in plain()]
+    assert len(read_log(lines(path, rows)).reward) == len(RUN)
+
+
+def test_turns_with_several_rewards_are_an_error(tmp_path):
+    rows = [
+        {"prompt": "p", "rollout_id": k, "turn_idx": turn, "reward": float(turn == 1)}
+        for k in range(4)
+        for turn in range(2)
+    ]
+    with pytest.raises(LogError, match="line 2: a turn has the reward 1 and another of its rollout 0; --reward"):
+        read_log(lines(tmp_path / "log.jsonl", rows))
+
+
+def test_a_group_that_names_the_prompt_is_told(tmp_path):
+    rows = [{"prompt": f"question {p}", "group_id": p, "reward": r} for s, p, k, r in RUN]
+    assert any("A prompt has one group" in note for note in read_log(lines(tmp_path / "log.jsonl", rows)).notes)
+    rows = [row | {"step": s} for row, (s, p, k, r) in zip(rows, RUN)]
+    assert not read_log(lines(tmp_path / "log.jsonl", rows)).notes
+
+
+@pytest.mark.parametrize("names", [("part_1.jsonl", "part_2.jsonl"), ("run_1/log.jsonl", "run_2/log.jsonl")])
+def test_a_run_that_goes_on_in_another_file(names, tmp_path):
+    """From a checkpoint, so that two steps are logged twice: what follows counts as later."""
+    for name, steps in zip(names, (range(4), range(2, 6))):
+        lines(tmp_path / name, [row | {"completion": name} for row in plain() if row["step"] in steps])
+    log = read_log(tmp_path)
+    visits = gather_visits(log)
+    assert (visits.count == GROUP).all() and len(visits.batches) == 8 + 1
+    assert any("Steps begin anew 1 time (first at file 2, line 1)" in note for note in log.notes)
 
 
 def test_a_last_line_that_is_cut_is_left_out(tmp_path):

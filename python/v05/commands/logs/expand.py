@@ -29,15 +29,17 @@ def _inside(value, around, depth, fields):
     if depth > DEEPEST:
         return []
     value = _named(value, around, fields)
+    if _is_by_name(value, fields):
+        return _inside(list(value.values()), around, depth + 1, fields)
     if (table := _table(value)) is not None:
         return [(around | row, bool(find_layout(around | row, fields))) for row in table]
-    row = around | {name: item for name, item in value.items() if not _is_rows(item)}
+    row = around | {name: item for name, item in value.items() if not _is_rows(item, fields)}
     if find_layout(row, fields):
         return [(around | value if around else value, True)]
     row = _joined(row)
     if find_layout(row, fields):
         return [(row, True)]
-    inside = [_inside(item, row, depth + 1, fields) for item in value.values() if _is_rows(item)]
+    inside = [_inside(item, row, depth + 1, fields) for item in value.values() if _is_rows(item, fields)]
     return _known(inside, depth, whole=False) or [(row, False)]
 
 
@@ -52,7 +54,7 @@ def _known(parts, depth, whole):
 def _named(value, around, fields):
     """An object with the fields that options name by their path, "object.field" or "list.0"; and with the prompt of a
     chat, what stands before the first answer, or of NeMo-RL, which logs the turns of a chat as a list of texts."""
-    names = [name for name in (fields.prompt, fields.group, fields.step, *fields.reward) if name and "." in name]
+    names = [name for name in fields.names() if "." in name]
     found = {name: item for name in names if name not in value and (item := _at(value, name.split("."))) is not None}
     turns = value.get("content")
     if (
@@ -96,10 +98,21 @@ def _table(value):
     return [dict(zip(names, cells)) for cells in data if isinstance(cells, list) and len(cells) == len(names)]
 
 
-def _is_rows(item):
+def _is_by_name(value, fields):
+    """Whether an object has rollouts by name or number, as pandas writes a table by its index."""
+    parts = list(value.values())
+    return (
+        len(parts) > 1
+        and all(isinstance(part, dict) for part in parts)
+        and bool(find_layout(_joined(parts[0]), fields))
+    )
+
+
+def _is_rows(item, fields):
     """Whether rollouts may stand inside: a list of objects that is no chat, or objects by name."""
     if isinstance(item, dict):
-        return any(_is_rows(part) for part in list(item.values())[:MOST_COLUMNS] if isinstance(part, list))
+        lists = [part for part in list(item.values())[:MOST_COLUMNS] if isinstance(part, list)]
+        return any(_is_rows(part, fields) for part in lists) or _is_by_name(item, fields)
     return isinstance(item, list) and bool(item) and all(isinstance(part, dict) for part in item) and not is_chat(item)
 
 

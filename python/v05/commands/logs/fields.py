@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ...errors import InvalidArgument
 from .errors import UnknownFormat
+from .files import EVALUATION
 
 # The first of these that a row has.
 PROMPTS = (
@@ -111,6 +112,14 @@ PICTURES = (
     "audio_path",
 )
 GROUPS = ("group_id", "group_index", "group_idx", "group_uid", "group")
+# Rows that are of an evaluation by what they say, a text or a flag.
+SPLITS = ("split", "mode", "phase", "stage", "partition")
+EVALUATIONS = ("is_eval", "is_evaluation", "is_validation", "is_val", "is_test", "eval", "evaluation")
+TRAININGS = ("is_train", "is_training", "training")
+# What tells apart several logs in one; and the rows of one rollout, where it has one a turn.
+RUNS = ("run_id", "run_name", "run", "experiment_name", "experiment", "exp_name", "filter", "model_name", "model")
+ROLLOUTS = ("rollout_id", "trajectory_id", "traj_id", "episode_id", "sample_id")
+TURNS = ("turn", "turn_id", "turn_idx", "turn_index")
 ANSWERS = ("gts", "gt", "ground_truth", "reference_answer", "target", "gold", "label")
 ADVANTAGES = ("advantage", "advantages")
 # What tells the squared norm of a rollout's score, up to a factor; log-probabilities tell more than a length.
@@ -163,13 +172,27 @@ OPTIONS = "name the fields by --prompt FIELD --reward FIELD, and --step FIELD if
 class Fields:
     """Names of fields that are to be used in place of those that would be found. None, {}: find them.
 
-    reward: {name: weight}; the reward is the weighted sum of these fields.
+    reward: {name: weight}; the reward is the weighted sum of these fields. where: {name: text}; only rows whose fields
+    are these are read.
     """
 
     prompt: str | None = None
     group: str | None = None
     step: str | None = None
     reward: dict = field(default_factory=dict)
+    where: dict = field(default_factory=dict)
+
+    def names(self):
+        """The names that are given."""
+        names = [self.prompt, self.group, self.step, *self.reward, *self.where]
+        return [name for name in names if name is not None]
+
+    def want(self, row):
+        """Whether a row is to be read."""
+        return all(
+            name in row and str(row[name]).strip().lower() == value.strip().lower()
+            for name, value in self.where.items()
+        )
 
 
 class Layout(NamedTuple):
@@ -178,7 +201,8 @@ class Layout(NamedTuple):
     rewards: candidates for the reward, or the fields of the reward, of which `weights` are then the weights.
     asynchronous: rollouts of one group may be of different steps; the latest counts. Where prompt and group are the
     same field nothing is known of the prompt but that a group has one.
-    tokens: log-probabilities of a rollout's tokens, its tokens, or their number.
+    tokens: log-probabilities of a rollout's tokens, its tokens, or their number. split: whether the row is of an
+    evaluation. run: which of several logs in one it is of. rollout: which rollout, where each turn has a row.
     table: the rows are a batch as its trainer held it, not lines that were written one after the other.
     """
 
@@ -192,6 +216,9 @@ class Layout(NamedTuple):
     prior: str | None = None
     answer: str | None = None
     picture: str | None = None
+    split: str | None = None
+    run: str | None = None
+    rollout: str | None = None
     advantage: str | None = None
     completion: str | None = None
     tokens: str | None = None
@@ -202,9 +229,22 @@ class Layout(NamedTuple):
         return f"{self.name} ({' + '.join(self.rewards)})"
 
 
-def fields_of(reward=(), prompt=None, group=None, step=None):
+def fields_of(reward=(), prompt=None, group=None, step=None, where=()):
     """The `Fields` of options as a command or a caller gives them."""
-    return Fields(prompt, group, step, reward_weights(reward))
+    return Fields(prompt, group, step, reward_weights(reward), _conditions(where))
+
+
+def _conditions(where):
+    """{name: text} of a dict, or a sequence of NAME=VALUE."""
+    if isinstance(where, dict):
+        return {str(name): str(value) for name, value in where.items()}
+    found = {}
+    for text in (where,) if isinstance(where, str) else where or ():
+        name, equals, value = str(text).partition("=")
+        if not equals or not name:
+            raise InvalidArgument(f"where must be FIELD=VALUE, got {text!r}")
+        found[name] = value
+    return found
 
 
 def reward_weights(reward):
@@ -282,6 +322,11 @@ def find_layout(row, fields, *, table=False):
         prior="prior" if "prior" in row else None,
         answer=_first(ANSWERS, row),
         picture=None if fields.prompt else _first(PICTURES, row),
+        split=_split(row),
+        run=next(
+            (name for name in _written(RUNS, row) if isinstance(row[name], str) and not is_number(row[name])), None
+        ),
+        rollout=_first(ROLLOUTS, row) if _first(TURNS, row) else None,
         advantage=advantage,
         completion=completion,
         tokens=_first(LOG_PROBS, row) or _first(LENGTHS, row),
@@ -369,6 +414,26 @@ def _is_float(name, value):
     if isinstance(value, str):
         return name not in TEXTS and is_number(value) and not value.lstrip("-").isdecimal()
     return value is None or isinstance(value, (bool, float))
+
+
+def _split(row):
+    """The field that tells whether a row is of an evaluation."""
+    texts = (name for name in _written(SPLITS, row) if isinstance(row[name], str))
+    flags = (name for name in _written((*EVALUATIONS, *TRAININGS), row) if _flag(row[name]) is not None)
+    return next(texts, next(flags, None))
+
+
+def is_evaluation(name, value):
+    """Whether a row with this in the field of its split is of an evaluation."""
+    if _plain(name) in SPLITS:
+        return isinstance(value, str) and EVALUATION.search(value) is not None
+    return _flag(value) is (_plain(name) in EVALUATIONS)
+
+
+def _flag(value):
+    """True or False as people write it, None for anything else."""
+    text = str(value).strip().lower()
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(text)
 
 
 def _is_step(value):

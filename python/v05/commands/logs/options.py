@@ -1,6 +1,6 @@
 """Options of commands that read a rollout log."""
 
-LOG_OPTIONS = ("reward", "prompt", "group", "step", "exclude", "only_prompts", "keep_evaluation")
+LOG_OPTIONS = ("reward", "prompt", "group", "step", "where", "exclude", "only_prompts", "keep_evaluation")
 
 
 def add_log_options(add):
@@ -14,6 +14,7 @@ def add_log_options(add):
     add("--prompt", metavar="FIELD", help="field that tells prompts apart")
     add("--group", metavar="FIELD", help="field that is equal for the rollouts of one prompt at one step")
     add("--step", metavar="FIELD", help="field of the training step")
+    add("--where", nargs="+", metavar="FIELD=VALUE", help="read only the rows of which this is true")
     add("--exclude", metavar="FILE", help="leave out the prompts of this file: one per line, or rows with a prompt")
     add("--only-prompts", metavar="FILE", help="read only the prompts of this file")
     add(

@@ -67,20 +67,24 @@ class LogReader:
                     kind = UnknownFormat if layout is None else LogError
                     raise kind(path, line, f"must be a JSON object, got {item!r:.40}")
                 mark = hash(text if item is value and text else repr(item)) | 1
-                if layout is None or layout.table or not _is_flat(item, layout):
-                    rows = list(flat_rows(path, line, item, self.fields))
+                if layout is None or layout.table or not self._is_flat(item, layout):
+                    rows = self._parts(path, line, item)
                     if len(rows) != 1:
                         if rows:
                             layout = self._layout(path, line, _sample(rows), layout, table=True)
-                            yield from self._batch(path, line, rows, layout)
+                            yield from self._batch(path, line, rows, layout, "columns" in item)
                         continue
                     item = rows[0]
                     layout = self._layout(path, line, item, layout)
+                elif not self.fields.want(item):
+                    continue
                 yield from self._row(path, line, item, layout, mark)
 
     def _comma_separated(self, path, rows):
         layout = None
         for line, text, row in rows:
+            if not self.fields.want(row):
+                continue
             layout = layout or self._layout(path, line, row, None)
             if layout.name == "pass counts":
                 raise UnknownFormat(path, line, "pass counts are read from JSON lines only")
@@ -99,7 +103,9 @@ class LogReader:
         layout = self._layout(path, None, _sample(known), None, table=True)
 
         def parts(line, row):
-            return [row] if _is_flat(row, layout) else list(flat_rows(path, line, row, self.fields))
+            if not self._is_flat(row, layout):
+                return self._parts(path, line, row)
+            return [row] if self.fields.want(row) else []
 
         if layout.table:
             batch = [part for line, row in enumerate(chain(first, rows), start=1) for part in parts(line, row)]
@@ -110,6 +116,16 @@ class LogReader:
                 known = layout if part is row else self._layout(path, line, part, layout)
                 yield from self._row(path, line, part, known, hash(repr(row)) | 1 if part is row else 0)
 
+    def _parts(self, path, line, item):
+        """The rows in a record that are to be read."""
+        return [row for row in flat_rows(path, line, item, self.fields) if self.fields.want(row)]
+
+    def _is_flat(self, row, layout):
+        """Whether a row holds one rollout, with the fields of the layout."""
+        return layout.prompt in row and not any(
+            isinstance(row.get(name, ()), (list, dict, tuple)) for name in (*layout.rewards, *self.fields.where)
+        )
+
     def _layout(self, path, line, row, known, table=False):
         """The layout of a row; where it has none, that of the rows before, so that the error is about the row."""
         layout = check_layout(path, line, row, self.fields, find_layout(row, self.fields, table=table) or known)
@@ -117,12 +133,14 @@ class LogReader:
             self.layouts.append(layout)
         return layout
 
-    def _batch(self, path, line, rows, layout):
-        """The rows that stand together in a table; of a trainer's batch those that it has not written before."""
+    def _batch(self, path, line, rows, layout, logged_whole=False):
+        """The rows that stand together in a table; of a trainer's batch, and of a table that is logged whole, those that
+        were not written before."""
         table, repeated = -1, 0
         if layout.table:
             table, self.tables = self.tables, self.tables + 1
-            repeated = self._repetitions.count(rows, layout.step)
+        if layout.table or logged_whole:
+            repeated = self._repetitions.count(rows, layout.step, whole=not layout.table)
             self.repeated += repeated
         for place, row in enumerate(rows[repeated:], start=repeated + 1):
             yield from self._row(path, place if line is None else line, row, layout, 0, table)
@@ -136,13 +154,6 @@ class LogReader:
             self.padding += 1
         else:
             yield number, table, found
-
-
-def _is_flat(row, layout):
-    """Whether a row holds one rollout, with the fields of the layout."""
-    return layout.prompt in row and not any(
-        isinstance(row.get(name, ()), (list, dict, tuple)) for name in layout.rewards
-    )
 
 
 def _sample(rows):

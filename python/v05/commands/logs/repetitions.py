@@ -19,10 +19,13 @@ class Repetitions:
     def __init__(self):
         self._last = []
 
-    def count(self, rows, step):
-        """How many leading rows of this table, but for their step, the table before ended with."""
+    def count(self, rows, step, whole):
+        """How many leading rows of this table, but for their step, the table before ended with. whole: only where they
+        are all of that table, as where a table is logged again and again while it grows."""
         digests = [_digest(row, step) for row in rows]
         last, self._last = self._last, digests
+        if whole:
+            return len(last) if len(last) >= ENOUGH and last == digests[: len(last)] else 0
         for start in range(len(last)):
             if last[start:] == digests[: len(last) - start]:
                 return len(last) - start
@@ -52,6 +55,41 @@ def repeated_lines(visit, reward, mark):
     elif np.isin(times, (1, most)).all() and np.count_nonzero(times == most) >= ENOUGH:
         repeated[lines] = copy > 0
     return repeated
+
+
+def copied_files(found, names, without_steps):
+    """((n,) True for the rollouts of files that hold those of a file before, sentences).
+
+    That is so where prompts, steps and rewards of all rollouts are equal, and the rewards of enough prompts differ that
+    this is no chance: a log that is there in two formats, or under two names.
+    """
+    file, prompt, reward = found["file"], found["prompt"], found["reward"]
+    copied = np.zeros(len(file), bool)
+    if file[0] == file[-1]:
+        return copied, []
+    step = np.zeros(len(file)) if without_steps else found["step"]
+    order = np.lexsort((reward, prompt, step, file))
+    begins = np.flatnonzero(np.diff(file[order], prepend=-1))
+    known, notes = {}, []
+    for rows in np.split(order, begins[1:]):
+        content = step[rows].tobytes() + prompt[rows].tobytes() + reward[rows].tobytes()
+        digest = blake2b(content, digest_size=16).digest()
+        earlier = known.setdefault(digest, rows[0])
+        if earlier != rows[0] and _differing(prompt[rows], reward[rows]) >= ENOUGH:
+            copied[rows] = True
+            notes.append(
+                f"{names[file[rows[0]]]} was not counted: it holds the rollouts of {names[file[earlier]]} again."
+            )
+    return copied, notes[:3]
+
+
+def _differing(prompt, reward):
+    """How many prompts have rewards that differ."""
+    _, code = np.unique(prompt, return_inverse=True)
+    low, high = np.full(code.max() + 1, np.inf), np.full(code.max() + 1, -np.inf)
+    np.fmin.at(low, code, reward)
+    np.fmax.at(high, code, reward)
+    return np.count_nonzero(low < high)
 
 
 def _copies(values):

@@ -8,10 +8,11 @@ import numpy as np
 from .errors import LogError, UnknownFormat
 from .evaluation import evaluation_rows
 from .files import log_files
+from .groups import check_one_run, groups_of_several, whole_rollouts
 from .numbering import numbered
 from .prompts import distinct_prompts, pictured_prompts, read_prompts
 from .reader import LogReader
-from .repetitions import repeated_lines
+from .repetitions import copied_files, repeated_lines
 from .rewards import read_state, weigh
 from .steps import begun_anew, first_steps
 
@@ -107,6 +108,9 @@ class _Columns:
         times="q",
         mark="q",
         squared_norm="d",
+        evaluation="i",
+        run="q",
+        rollout="q",
         file="i",
         line="q",
         layout="i",
@@ -118,7 +122,7 @@ class _Columns:
         self.codes = {}  # of prompts
         self.texts = [] if texts else None  # of prompts
         self.scores = {}  # of each layout, row after row
-        self._names = {"": -1}  # of groups, answers and pictures
+        self.names = {"": -1}  # of groups, answers, pictures, runs and rollouts
         self._columns = {name: array(kind) for name, kind in self.KINDS.items()}
         self._append = [column.append for column in self._columns.values()]
 
@@ -130,7 +134,7 @@ class _Columns:
         step = rollout.step
         if step != step or asynchronous and file.step == file.step:
             step = file.step
-        names = self._names
+        names = self.names
         row = (
             code,
             names.setdefault(rollout.answer, len(names)),
@@ -143,6 +147,9 @@ class _Columns:
             rollout.times,
             rollout.mark,
             rollout.squared_norm,
+            rollout.evaluation,
+            names.setdefault(rollout.run, len(names)),
+            names.setdefault(rollout.rollout, len(names)),
             number,
             rollout.line or 0,
             layout,
@@ -164,6 +171,7 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
     names = tuple("standard input" if file.path == "-" else file.path for file in files)
     if not columns.total:
         cure = f"none of its {reader.padding} rows is a rollout" if reader.padding else "is it the right path?"
+        cure = "--where leaves none" if reader.fields.where else cure
         raise LogError(names[0] if len(names) == 1 else path, None, f"the log has no rollouts; {cure}")
     found = columns.arrays()
     found["asynchronous"] = np.array([layout.asynchronous for layout in reader.layouts])[found["layout"]]
@@ -174,6 +182,8 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
         raise LogError(
             names[found["file"][row]], found["line"][row], "step is missing; give every rollout a step, or none"
         )
+    found["group"], said = groups_of_several(found)
+    notes += said
     found["text"] = found["prompt"]
     found["prompt"], texts, said = pictured_prompts(found, columns.texts)
     notes += said
@@ -182,7 +192,12 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
     found["reward"], said = _rewards(path, names, reader.layouts, columns.scores, found, visit)
     notes += said
     repeated = repeated_lines(visit, found["reward"], found["mark"])
+    copies, said = copied_files(found, names, missing.all())
+    notes += said
+    repeated |= copies
     found = _rows(found, ~repeated)
+    found, said = whole_rollouts(found, names)
+    notes += said
     found, said = _wanted(found, columns.codes, exclude, only_prompts, keep_evaluation)
     notes += said
     scored = ~np.isnan(found["reward"])
@@ -191,6 +206,7 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
         problem = f"none of its {unscorable} rollouts has a reward" if unscorable else "no rollout is left"
         raise LogError(path, None, f"the log has no rollouts; {problem}")
     found = _rows(found, scored)
+    check_one_run(path, found, reader.layouts, columns.names, missing.all())
     found["step"], said = begun_anew(found)
     notes += [said] if said else []
     prompt, texts, said = distinct_prompts(found, texts)
@@ -244,6 +260,13 @@ def _rewards(path, names, layouts, scores, found, visit):
 def _wanted(found, codes, exclude, only_prompts, keep_evaluation):
     """(the rows that the options, and an evaluation beside the training, leave, sentences on what was left out)."""
     notes = []
+    rows = found["evaluation"] == 1
+    if rows.any() and not rows.all() and not keep_evaluation:
+        notes.append(
+            f"{np.count_nonzero(rows)} rollouts, which the log itself calls so, were left out as evaluation "
+            "(--keep-evaluation counts them)."
+        )
+        found = _rows(found, ~rows)
     if not keep_evaluation:
         rows = evaluation_rows(found["prompt"], found["table"])
         if rows.any():

@@ -7,7 +7,7 @@ from math import expm1, inf, isinf, nan
 from typing import NamedTuple
 
 from .errors import LogError
-from .fields import LENGTHS, LETTERS, MISSING, WORDS
+from .fields import LENGTHS, LETTERS, MISSING, WORDS, is_evaluation
 
 PADDING = re.compile("pad[0-9a-f]{32}")  # the uid of rows with which verl fills a batch up
 STEP = re.compile(r"\D*(\d+)\D*|\D*(\d+)\s*(?:/|of)\s*\d+\D*")  # "step 12", "global_step_12", "12/100"
@@ -20,7 +20,7 @@ class Rollout(NamedTuple):
 
     rewards: of the fields of the layout. answer: to the prompt, as logged. picture: of the prompt, what stands for it,
     "" for none. mark: what equal lines have in common; 0: none. squared_norm: of its score, up to a factor: see
-    `squared_norm`.
+    `squared_norm`. evaluation, run, rollout: as the fields of the layout say.
     """
 
     line: int
@@ -37,6 +37,9 @@ class Rollout(NamedTuple):
     times: int
     mark: int
     squared_norm: float = nan
+    evaluation: bool = False
+    run: str = ""
+    rollout: str = ""
 
 
 def rollout(path, line, row, layout, mark=0):
@@ -70,6 +73,9 @@ def rollout(path, line, row, layout, mark=0):
         1,
         mark,
         nan if layout.tokens is None else squared_norm(layout.tokens, row.get(layout.tokens)),
+        layout.split is not None and is_evaluation(layout.split, row.get(layout.split)),
+        "" if layout.run is None else str(row.get(layout.run))[:200],
+        "" if layout.rollout is None else str(row.get(layout.rollout))[:200],
     )
 
 

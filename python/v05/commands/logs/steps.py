@@ -32,13 +32,14 @@ def first_steps(found):
 
 
 def begun_anew(found):
-    """((n,) the step of each row, sentence for the reader or None) where steps go backwards within a file.
+    """((n,) the step of each row, sentence for the reader or None) where steps go backwards within a file, or a file
+    goes on before the end of the file before.
 
     A run that was begun anew, or went on from a checkpoint, logs prompts at steps that its log has already: what
     follows is later. Other rows are taken as out of order.
     """
     step, file, line = found["step"], found["file"], found["line"]
-    back = np.flatnonzero((step[1:] < step[:-1]) & (file[1:] == file[:-1])) + 1
+    back = np.flatnonzero(np.where(file[1:] == file[:-1], step[1:] < step[:-1], _goes_on(step, file)[file[1:]])) + 1
     if not back.size:
         return step, None
     where = (
@@ -57,6 +58,16 @@ def begun_anew(found):
         f"Steps go backwards {len(back)} {'time' if len(back) == 1 else 'times'} ({where}): rollouts of one prompt and "
         "step count as one visit wherever they stand."
     )
+
+
+def _goes_on(step, file):
+    """For each file whether its steps begin within those of the file before and end later."""
+    first, last = np.full(file.max() + 1, np.inf), np.full(file.max() + 1, -np.inf)
+    np.minimum.at(first, file, step)
+    np.maximum.at(last, file, step)
+    goes_on = np.zeros(len(first), bool)
+    goes_on[1:] = (first[:-1] < first[1:]) & (first[1:] <= last[:-1]) & (last[:-1] < last[1:])
+    return goes_on
 
 
 def _again(found, run):

@@ -60,6 +60,7 @@ def evaluate(
     prompt=None,
     group=None,
     step=None,
+    where=(),
     exclude=None,
     only_prompts=None,
     keep_evaluation=False,
@@ -84,8 +85,8 @@ def evaluate(
     context, query: files of scores as in v05.v0.scores; each query is predicted from the context of its model and step.
         Without query, `folds` parts of each context are predicted from its rest. prompts: file of the texts.
     score_rollouts: rollouts a score is the mean of; None: the fewest that fit the scores.
-    reward_range: (lo, hi); None: detected in a log, -1 to 1 in files of scores. reward, prompt, group, step, exclude,
-        only_prompts, keep_evaluation: of a log, as for v05.replay.
+    reward_range: (lo, hi); None: detected in a log, -1 to 1 in files of scores. reward, prompt, group, step, where,
+        exclude, only_prompts, keep_evaluation: of a log, as for v05.replay.
     only_visits: (first, last) from 1: judge by these visits of each prompt of a log, earlier ones are known; (1, 1):
         first visits.
     encoder: a sentence-transformers model or a function of prompts, compared with TF-IDF under the first head; None:
@@ -112,7 +113,7 @@ def evaluate(
             context_size=context_size,
             refits=refits,
             progress=progress,
-            fields=fields_of(reward, prompt, group, step),
+            fields=fields_of(reward, prompt, group, step, where),
             exclude=exclude,
             only_prompts=only_prompts,
             keep_evaluation=keep_evaluation,

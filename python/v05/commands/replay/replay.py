@@ -37,6 +37,7 @@ def replay(
     prompt: str | None = None,
     group: str | None = None,
     step: str | None = None,
+    where: Mapping[str, object] | Sequence[str] = (),
     exclude: FilePath | None = None,
     only_prompts: FilePath | None = None,
     keep_evaluation: bool = False,
@@ -63,6 +64,7 @@ def replay(
     reward: fields of the reward, {name: weight} or a sequence of names that are added up; default: found in the log.
     prompt, group, step: fields of the prompt, of what the rollouts of one visit share, of the training step; default:
         found.
+    where: {field: value} or a sequence of "field=value"; only rows of which this is true are read.
     exclude, only_prompts: files of prompts to leave out, or to read alone.
     keep_evaluation: count rollouts of an evaluation that stand between those of the training.
     splits: errors are means over this many random splits of the visits; more splits, less noise, more time.
@@ -76,7 +78,7 @@ def replay(
     quiet = progress or (lambda stage, done, total: None)
     content = read_log(
         shipped_log() if log is None else log,
-        fields=fields_of(reward, prompt, group, step),
+        fields=fields_of(reward, prompt, group, step, where),
         exclude=exclude,
         only_prompts=only_prompts,
         keep_evaluation=keep_evaluation,

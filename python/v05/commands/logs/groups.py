@@ -1,0 +1,85 @@
+"""Which rows belong together: those of a rollout, of a group, of one run."""
+
+import numpy as np
+
+from .errors import LogError
+from .numbering import numbered
+
+SHARED = 0.5  # of the visits may be of several runs, as of one that was resumed under another name
+
+
+def groups_of_several(found):
+    """(group of each row, sentences). A group that each row has alone is the name of the rollout and no group."""
+    group, step, prompt = found["group"], np.nan_to_num(found["step"], nan=-1.0), found["prompt"]
+    known = group >= 0
+    if np.count_nonzero(known) < 2 or len(np.unique(group[known])) < np.count_nonzero(known):
+        return group, _prompts_as_groups(found)
+    visits = numbered(step[known], prompt[known]).max() + 1
+    if visits == np.count_nonzero(known):
+        return group, []
+    return np.full_like(group, -1), ["Every rollout has a group of its own, so that groups were not looked at."]
+
+
+def _prompts_as_groups(found):
+    """A sentence where no step is known, and the group of a prompt is always the same and its rows are apart."""
+    group, prompt = found["group"], found["prompt"]
+    if not np.isnan(found["step"]).all() or (group < 0).any():
+        return []
+    pairs = numbered(prompt, group)
+    runs = np.count_nonzero(np.diff(pairs, prepend=-1))
+    if not pairs.max() == prompt.max() == len(np.unique(group)) - 1 or runs <= pairs.max() + 1:
+        return []
+    return [
+        "A prompt has one group and rollouts in several places, which count as one visit: if they are of several, name "
+        "the field of the step by --step."
+    ]
+
+
+def whole_rollouts(found, names):
+    """(the rows with one for each rollout, sentences) where rollouts have a row a turn. names: of the files.
+
+    The reward is that of the turns that have one. Raises LogError where they have several.
+    """
+    parts = found["rollout"] >= 0
+    if not parts.any():
+        return found, []
+    rollout = numbered(found["step"], found["prompt"], found["group"], found["rollout"])
+    reward = np.where(np.isnan(found["reward"]), np.inf, found["reward"])
+    order = np.lexsort((reward, rollout))  # those with a reward first
+    order = order[parts[order]]
+    same = np.diff(rollout[order], prepend=-1) == 0
+    first = np.maximum.accumulate(np.where(same, 0, np.arange(len(order))))
+    reward = reward[order]
+    differs = np.flatnonzero(np.isfinite(reward) & (reward != reward[first]))
+    if differs.size:
+        row = order[differs[0]]
+        problem = (
+            f"a turn has the reward {reward[differs[0]]:g} and another of its rollout {reward[first[differs[0]]]:g}; "
+            "--reward FIELD names one of the whole rollout, --where FIELD=VALUE reads only some rows"
+        )
+        raise LogError(names[found["file"][row]], found["line"][row], problem)
+    kept = np.ones(len(rollout), bool)
+    kept[order[same]] = False
+    note = f"{np.count_nonzero(~kept)} rows are further turns of a rollout, which counts once."
+    return {name: column[kept] for name, column in found.items()}, [note] if not kept.all() else []
+
+
+def check_one_run(path, found, layouts, names, without_steps):
+    """Raises LogError where visits hold rollouts of several runs, models or filters, which one log holds.
+
+    Without steps the visits of a prompt are told apart by their order, so that a prompt may be of one run only.
+    """
+    run = found["run"]
+    field = next((layout.run for layout in layouts if layout.run is not None), None)
+    if field is None or (run == run[0]).all():
+        return
+    visit = found["prompt"] if without_steps else numbered(found["step"], found["prompt"], found["group"])
+    _, first = np.unique(numbered(visit, run), return_index=True)
+    _, runs = np.unique(visit[first], return_counts=True)
+    if np.count_nonzero(runs > 1) > SHARED * len(runs):
+        text = {code: name for name, code in names.items()}
+        values = [text[code] for code in dict.fromkeys(run.tolist())]
+        shown = ", ".join(value[:60] for value in values[:3]) + f" and {len(values) - 3} more" * (len(values) > 3)
+        raise LogError(
+            path, None, f"its rows are of several: {field} is {shown}; --where {field}={values[0][:60]} reads one"
+        )
