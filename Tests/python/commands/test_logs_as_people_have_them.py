@@ -629,6 +629,14 @@ def shards(folder):
     return folder
 
 
+def files_of_days(folder):
+    """A date is no step."""
+    for day in range(2):
+        rows = [{"prompt": f"question {p}", "reward": r} for s, p, k, r in RUN if s // 3 == day]
+        lines(folder / f"rollouts_2026010{day + 1}.jsonl", rows)
+    return folder
+
+
 def files_of_processes(folder):
     rows = [{"prompt": f"question {p}", "reward": r, "group_id": f"{s}-{p}"} for s, p, k, r in RUN]
     for part in range(4):
@@ -730,6 +738,7 @@ EVERY = [
     suffixes_of_every_kind,
     rotated,
     shards,
+    files_of_days,
     files_of_processes,
     linked_folders,
     zipped_documents,
@@ -1075,6 +1084,13 @@ def test_what_stands_there_twice_is_told(tmp_path):
     assert read_log(some_lines_twice(tmp_path)).repeated == 100
 
 
+def test_a_log_without_steps_has_none_that_go_backwards(tmp_path):
+    for write in (rotated, shards):
+        folder = tmp_path / write.__name__
+        folder.mkdir()
+        assert read_log(write(folder)).notes == ()
+
+
 def test_steps_that_go_backwards_are_told(tmp_path):
     assert any("Steps go backwards" in note for note in read_log(out_of_order(tmp_path)).notes)
     assert any(
@@ -1149,6 +1165,15 @@ def test_evaluation_that_says_so_is_kept_on_request(tmp_path):
     assert any("576 rollouts, which the log itself calls so" in note for note in read_log(path).notes)
     rows = [row | {"split": "test"} for row in plain()]
     assert len(read_log(lines(path, rows)).reward) == len(RUN)
+
+
+def test_files_of_processes_that_tell_no_visit_are_an_error_that_asks(tmp_path):
+    for part in range(4):
+        rows = [{"prompt": f"question {p}", "reward": r, "when": s} for s, p, k, r in RUN if k % 4 == part]
+        lines(tmp_path / f"rollouts_rank{part}.jsonl", rows)
+    with pytest.raises(LogError, match="such as rollouts_rank0.jsonl, and no step or group tells .* by --step FIELD"):
+        read_log(tmp_path)
+    assert (gather_visits(read_log(tmp_path, fields=fields_of(step="when"))).count == GROUP).all()
 
 
 def test_turns_with_several_rewards_are_an_error(tmp_path):

@@ -13,6 +13,7 @@ from v05.commands.replay.allocation import allocate
 from v05.commands.replay.report import compare
 from v05.commands.replay.scoring import RULES, Scores, score
 from v05.commands.replay.visits import Setting, gather_visits, walk
+from v05.commands.tables import error_text
 from v05.errors import InvalidArgument
 
 SHARED_LOG = Path(__file__).resolve().parents[4] / "shared" / "data" / "one-shot-rlvr" / "pass_rates.jsonl"
@@ -274,6 +275,11 @@ def test_rewards_that_are_all_equal_are_one_error(reward, tmp_path):
     for options in ({}, {"reward_range": (-2, 2)}):
         with pytest.raises(LogError, match=f"every reward is {reward:g}: no baseline is better"):
             replay(log, **options)
+
+
+def test_errors_of_any_scale_are_told():
+    values = {0.19775: "0.19775", 0: "0.00000", 2.5e-4: "0.00025", 1.234e-7: "1.23e-07", 4.321e57: "4.32e+57"}
+    assert [error_text(value) for value in values] == list(values.values())
 
 
 def test_a_sentence_rests_on_enough_visits(tmp_path):

@@ -37,6 +37,11 @@ def number_text(value, pattern):
     return pattern.format(value) if isfinite(value) else "∞"
 
 
+def error_text(value):
+    """A squared error, which has the scale of the rewards squared."""
+    return f"{value:.5f}" if value == 0 or 1e-3 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
 def interval_text(value, interval, pattern):
     """A number and its interval where it is known."""
     low, high = (number_text(end, pattern) for end in interval)

@@ -20,9 +20,14 @@ STEP = re.compile(
     r"(?:step|iter|iteration|update|version|epoch|round)s?[_=. -]?(\d+)",
     re.IGNORECASE,
 )
+DATE = 8  # digits
 NO_STEP = re.compile(
     r"\d+[_=. -]?of[_=. -]?\d+|(?:rank|worker|actor|engine|server|thread|replica|job|task|pid|shard|part|chunk|gpu|"
     r"node|device|proc|process|seed|run|exp|host|dp|tp|of)[_=. -]?\d+",
+    re.IGNORECASE,
+)
+PROCESS = re.compile(
+    r"(?:^|[^a-z])(?:rank|worker|actor|engine|server|thread|replica|pid|gpu|device|proc|process|dp|tp)[_=. -]?\d",
     re.IGNORECASE,
 )
 EVALUATION = re.compile(r"(?:^|[^a-z])(?:eval|evaluation|val|valid|validation|test)s?(?:[^a-z]|$)", re.IGNORECASE)
@@ -116,7 +121,7 @@ def _step(parts):
         if folder.isdecimal():
             return float(folder)
     numbers = re.findall(r"\d+", NO_STEP.sub("", stem))
-    return float(numbers[0]) if len(numbers) == 1 else nan
+    return float(numbers[0]) if len(numbers) == 1 and len(numbers[0]) < DATE else nan
 
 
 def _by_number(parts):

@@ -1,8 +1,11 @@
 """Which rows belong together: those of a rollout, of a group, of one run."""
 
+import os
+
 import numpy as np
 
 from .errors import LogError
+from .files import PROCESS
 from .numbering import numbered
 
 SHARED = 0.5  # of the visits may be of several runs, as of one that was resumed under another name
@@ -18,6 +21,27 @@ def groups_of_several(found):
     if visits == np.count_nonzero(known):
         return group, []
     return np.full_like(group, -1), ["Every rollout has a group of its own, so that groups were not looked at."]
+
+
+def check_processes(path, found, names):
+    """Raises LogError where files of several processes hold the same prompts, and neither step nor group tells which
+    rollouts belong together. names: of the files."""
+    if not np.isnan(found["step"]).all() or (found["group"] >= 0).any():
+        return
+    files = [number for number, name in enumerate(names) if PROCESS.search(os.path.basename(name))]
+    rows = np.isin(found["file"], files)
+    if not rows.any():
+        return
+    prompt = found["prompt"][rows]
+    _, first = np.unique(numbered(prompt, found["file"][rows]), return_index=True)
+    _, times = np.unique(prompt[first], return_counts=True)
+    if np.count_nonzero(times > 1) > SHARED * len(times):
+        raise LogError(
+            path,
+            None,
+            f"its files are of several processes, such as {os.path.basename(names[files[0]])}, and no step or group "
+            "tells which of their rollouts belong together; name one by --step FIELD or --group FIELD",
+        )
 
 
 def _prompts_as_groups(found):

@@ -134,7 +134,7 @@ class LogReader:
         return layout
 
     def _batch(self, path, line, rows, layout, logged_whole=False):
-        """The rows that stand together in a table; of a trainer's batch, and of a table that is logged whole, those that
+        """The rows that stand together in a table; of a trainer's batch, and of a table logged whole, those that
         were not written before."""
         table, repeated = -1, 0
         if layout.table:

@@ -8,7 +8,7 @@ import numpy as np
 from .errors import LogError, UnknownFormat
 from .evaluation import evaluation_rows
 from .files import log_files
-from .groups import check_one_run, groups_of_several, whole_rollouts
+from .groups import check_one_run, check_processes, groups_of_several, whole_rollouts
 from .numbering import numbered
 from .prompts import distinct_prompts, pictured_prompts, read_prompts
 from .reader import LogReader
@@ -187,6 +187,7 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
     found["text"] = found["prompt"]
     found["prompt"], texts, said = pictured_prompts(found, columns.texts)
     notes += said
+    check_processes(path, found, names)
     found["step"] = first_steps(found)
     visit = numbered(found["step"], found["prompt"], found["group"])
     found["reward"], said = _rewards(path, names, reader.layouts, columns.scores, found, visit)
@@ -207,8 +208,9 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
         raise LogError(path, None, f"the log has no rollouts; {problem}")
     found = _rows(found, scored)
     check_one_run(path, found, reader.layouts, columns.names, missing.all())
-    found["step"], said = begun_anew(found)
-    notes += [said] if said else []
+    if not missing.all():
+        found["step"], said = begun_anew(found)
+        notes += [said] if said else []
     prompt, texts, said = distinct_prompts(found, texts)
     notes += said
     notes += _one_prompt(found, prompt)

@@ -1,6 +1,6 @@
 """The report as tables for a terminal; needs rich."""
 
-from ..tables import NAMES, check_tables, escape, interval_text, number_text, report_table
+from ..tables import NAMES, check_tables, error_text, escape, interval_text, number_text, report_table
 from .gradient_noise import CONTROL
 from .scoring import RULES
 
@@ -86,7 +86,7 @@ def _allocation_table(report):
         table.add_row(
             f"{row.rule}, {NAMES[row.baseline]}",
             f"{row.rollouts:.2f}",
-            f"{row.error:.5f}",
+            error_text(row.error),
             interval_text(row.worth, row.worth_interval, "{:.1f}"),
             interval_text(row.saved, row.saved_interval, "{:.0%}"),
         )
@@ -106,7 +106,7 @@ def _noise_table(report):
                 relative = interval_text(row.relative, row.relative_interval, "{:.3f}")
                 table.add_row(
                     label + suffix,
-                    f"{row.noise:.4f}",
+                    error_text(row.noise),
                     "1" if row.baseline == CONTROL else relative,
                     style="bold" if row is least else None,
                 )
@@ -126,9 +126,9 @@ def _cells(row):
     if row.applied == 0:
         return "[dim]–[/dim]", "", ""
     if row.rule == "grpo":
-        return f"{row.error:.5f}", "1", number_text(row.worth, "{:.1f}")
+        return error_text(row.error), "1", number_text(row.worth, "{:.1f}")
     return (
-        f"{row.error:.5f}",
+        error_text(row.error),
         interval_text(row.relative, row.relative_interval, "{:.3f}"),
         interval_text(row.worth, row.worth_interval, "{:.1f}"),
     )
