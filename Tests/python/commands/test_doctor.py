@@ -102,8 +102,9 @@ def test_a_line_for_each(found, capsys):
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(TRAINERS) + 1
-    assert "trl       1.16.0: v05 fits" in lines and "areal     9.9: areal.x has no y" in lines
-    assert "slime     not installed" in lines
+    assert "trl             1.16.0: v05 fits" in lines and "areal           9.9: areal.x has no y" in lines
+    assert "slime           not installed" in lines
+    assert {line.index("not installed") for line in lines if "not installed" in line} == {16}, "a column of its own"
 
 
 def test_all_about_one(found, capsys):

@@ -41,7 +41,7 @@ def run_info(options):
     }
     rows |= {name: _version(name) + _tested(name) for name in DEPENDENCIES}
     for name, value in rows.items():
-        print(f"{name:<11} {value}")
+        print(f"{name:<12} {value}")
     if options.trainer:
         report_on([options.trainer])
 

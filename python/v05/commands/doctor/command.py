@@ -28,9 +28,9 @@ def run_doctor(options):
     for name, trainer in TRAINERS.items():
         found = examine(trainer)
         if found.version is None:
-            print(f"{name:<9} not installed")
+            print(f"{name:<15} not installed")
         else:
-            print(f"{name:<9} {found.version}: " + ("; ".join(map(printable, found.problems)) or "v05 fits"))
+            print(f"{name:<15} {found.version}: " + ("; ".join(map(printable, found.problems)) or "v05 fits"))
     print("v05 doctor TRAINER says what to write to turn it on")
 
 
