@@ -101,6 +101,15 @@ def test_the_history_starts_with_the_prediction():
     assert source.context.pairs()[0] == ["a", "b", "text"] and source.context.pairs()[1][2] == 1.0
 
 
+def test_a_prompt_whose_rollout_weighed_little_has_its_own_history():
+    source = HistoryContextPrior(model=Model(0.3, 0.5), minimum=1, discount=0.5)  # a guess worth one reward, the least
+    source.context.add(["a", "b"], [0.0, 1.0], 0)
+    weights = np.array([0.1, 1.4, 1.5])  # of mean 1
+    source.record(["k", "x", "y"], ["text", "first", "second"], [1.0, 0.0, 1.0], None, 1, weights=weights)
+    value, strength = source.predict(["k"], ["text"], 2)
+    assert strength == pytest.approx([0.5 * 1 + 0.1]) and value == pytest.approx([(0.5 * 0.3 + 0.1) / 0.6])
+
+
 def test_prediction_knows_nothing_of_the_step_and_changes_nothing():
     source = trained(HistoryContextPrior(), 10)
     keys, prompts, rewards = batch(10)

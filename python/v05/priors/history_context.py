@@ -109,16 +109,17 @@ class HistoryContextPrior:
         """
         hashes = key_array(keys)
         value, strength = self.history.predict(hashes, step=step)
-        new = self._never_seen(strength)
+        new = self._never_seen(value, strength)
         if len(new) and prompts is not None:
             guess, worth = self._guess([prompts[row] for row in new.tolist()], step)
             said = ~np.isnan(guess)
             value[new[said]], strength[new[said]] = guess[said], worth[said]
         return value, strength
 
-    def _never_seen(self, strength):
-        """Rows whose strength is that of the level of all prompts, or none."""
-        return np.flatnonzero(strength <= self.history.start_strength)
+    def _never_seen(self, value, strength):
+        """Rows without a value, or with the strength of the level of all prompts. One that was seen may have less,
+        where the rollouts of its visits weighed little."""
+        return np.flatnonzero(np.isnan(value) | (strength == self.history.start_strength))
 
     def record(
         self,
@@ -156,7 +157,7 @@ class HistoryContextPrior:
             visited = ~np.isnan(mean)
             distinct, first, mean = distinct[visited], first[visited], mean[visited]
             texts = [prompts[row] for row in first.tolist()]
-            new = self._never_seen(self.history.predict(distinct, step=step)[1])
+            new = self._never_seen(*self.history.predict(distinct, step=step))
             later._visit.starts = distinct[new], *self._guess([texts[row] for row in new], step)
             later.context = self._learn(texts, mean, step)
         return later
