@@ -28,29 +28,44 @@ class Warned(NamedTuple):
 
 @dataclass(frozen=True)
 class PriorHealth:
-    """Health of the prior over one batch of groups. Shares lie in [0, 1]; NaN = unknown.
+    """Health of the prior over one batch of groups (method section 12). NaN: unknown.
 
-    `h` is half the width of the reward range; errors are in units of h^2, so that they can
-    be compared between reward ranges.
+    Shares lie in [0, 1]. h is half the width of the reward range; errors are in units of h^2, so that they can be
+    compared between reward ranges.
+
+    groups: their number. rollouts: mean number per group. rollouts_saved: share of `maximum` rollouts per group that
+        was not needed.
+    singletons: share of groups with one rollout. without_prior: share of groups without a prior.
+    constant: share of groups whose rewards are all equal. constant_with_signal: share of those whose baseline still
+        differs from the mean. constant_advantage: mean size of that difference over those groups, in h.
+    rejected: share of priors that the test rejects. rejected_expected: share that it would reject if every prior were
+        accurate.
+    weight: mean weight of the group mean, of groups with a prior.
+    error: mean squared error of the prior, sampling noise taken off, in h^2; noise can take it below 0. error_limit:
+        error above which rule "v05" is worse than the plain mean, in h^2.
+    explained_variance: share of the differences between prompts that the prior explains; an estimate that noise can
+        take out of [0, 1].
+    slope, intercept: of the line from prior to mean; the slope is 1 where the prior is calibrated, the intercept is in
+        reward units.
+    warnings: what a person should look at.
     """
 
     groups: int
-    rollouts: float  # mean number of rollouts per group
-    rollouts_saved: float  # share of `maximum` rollouts per group that was not needed
-    singletons: float  # share of groups with one rollout
-    without_prior: float  # share of groups without a prior
-    constant: float  # share of groups whose rewards are all equal
-    constant_with_signal: float  # share of those whose baseline still differs from the mean
-    constant_advantage: float  # mean size of that difference over those groups, in h
-    rejected: float  # share of priors that the test rejects
-    rejected_expected: float  # share it would reject if every prior were accurate
-    weight: float  # mean weight of the group mean, of groups with a prior
-    error: float  # mean squared error of the prior, sampling noise taken off, in h^2
-    error_limit: float  # error above which rule "v05" is worse than the plain mean, in h^2
-    explained_variance: float  # share of the differences between prompts that the prior explains; an estimate
-    # that noise can take out of [0, 1]
-    slope: float  # of the line from prior to mean; 1 where the prior is calibrated
-    intercept: float  # of that line, in reward units
+    rollouts: float
+    rollouts_saved: float
+    singletons: float
+    without_prior: float
+    constant: float
+    constant_with_signal: float
+    constant_advantage: float
+    rejected: float
+    rejected_expected: float
+    weight: float
+    error: float
+    error_limit: float
+    explained_variance: float
+    slope: float
+    intercept: float
     warnings: tuple[Warned, ...]
 
     def as_dict(self) -> dict[str, Any]:
