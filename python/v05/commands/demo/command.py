@@ -55,7 +55,7 @@ def add_command(commands):
         type=float,
         metavar="RATE",
         help="of several every arm takes the one with the best mean accuracy over the run on the tuning "
-        "seeds (default: one chosen before for the arm in the short regime; with --full "
+        "seeds (default: one chosen before for the arm; with --full "
         f"{', '.join(f'{rate:g}' for rate in FULL_RATES)})",
     )
     demo.add_argument(
@@ -132,7 +132,7 @@ def _compare(options):
     setting = REGIMES[options.regime]
     setting = replace(full_setting(setting) if full else setting, **{name: n for name, n in sizes.items() if n})
     setting.check(arms)
-    arms = [replace(arm, learning_rate=arm.learning_rate * setting.rate_factor) for arm in arms]
+    arms = [replace(arm, learning_rate=setting.learning_rate(arm)) for arm in arms]
     console = Console()
     figures = Figures(options.json, setting, options.resume)
     run = partial(_run, console, setting, _device(options.device, full), options.processes, figures)

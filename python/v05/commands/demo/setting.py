@@ -31,7 +31,8 @@ class Setting:
     rollouts_a_step: an arm with fewer rollouts a prompt has more prompts a step.
     prompts_a_step: if given, every arm has this many prompts a step, and as many rollouts as that makes.
     evaluations: how often a run is evaluated after the start, evenly spread.
-    rate_factor: for the arms' learning rates, which were chosen in the short regime.
+    rates: (name of an arm, its learning rate) for the arms that it was chosen for in this regime.
+    rate_factor: for the rates of the others, which were chosen in the short regime.
     """
 
     levels: tuple
@@ -53,7 +54,11 @@ class Setting:
     rollouts_a_step: int = 128
     prompts_a_step: int | None = None
     evaluations: int = 16
+    rates: tuple = ()
     rate_factor: float = 1.0
+
+    def learning_rate(self, arm):
+        return dict(self.rates).get(arm.name, arm.learning_rate * self.rate_factor)
 
     def check(self, arms):
         """Raise where an arm could not make whole steps of whole groups."""
@@ -124,6 +129,8 @@ LONG = Setting(
     completion_tokens=96,
     rollouts=12_800,
     evaluations=8,
+    rates=(("batch-mean-1-x4", 5e-5), ("weighted-history-1-x4", 1e-4)),
+    rate_factor=0.5,
 )
 REGIMES = {"short": SHORT, "long": LONG}
 
