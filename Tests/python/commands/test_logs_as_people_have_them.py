@@ -475,6 +475,17 @@ def semicolons(folder):
     return folder / "log.csv"
 
 
+def ids_that_became_floats(folder):
+    """As pandas has it where others of a column are missing."""
+    return lines(
+        folder / "log.jsonl",
+        [
+            {"task_id": float(p) if k % 2 else p, "group": float(s) if k % 3 else s, "step": s, "reward": r}
+            for s, p, k, r in RUN
+        ],
+    )
+
+
 def bars(folder):
     rows = "".join(f"question {p}|{r}|{s}\n" for s, p, k, r in RUN)
     (folder / "log.csv").write_text("prompt|reward|step\n" + rows)
@@ -726,6 +737,7 @@ EVERY = [
     names_as_people_write_them,
     steps_as_text,
     semicolons,
+    ids_that_became_floats,
     bars,
     total_beside_parts,
     mean_beside_rewards,
@@ -988,6 +1000,13 @@ def test_advantages_tell_the_reward(correct, form, scale, words, tmp_path):
         table(tmp_path / f"completions_{step:05d}.parquet", trl(of_step(step), correct, form, scale))
     log = read_log(tmp_path)
     assert any(f"The reward is {words}, as its advantage tell" in note for note in log.notes)
+    path = tmp_path / "log.csv"
+    with open(path, "w", newline="") as file:
+        rows = trl(RUN, correct, form, scale)
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    assert any(f"The reward is {words}, as its advantage tell" in note for note in read_log(path).notes)
     expected = [correct * row[3] + form * (row[2] % 3 == 0) for row in RUN]
     np.testing.assert_allclose(sorted(log.reward), sorted(expected), atol=1e-12)
 

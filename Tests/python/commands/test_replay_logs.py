@@ -3,9 +3,11 @@
 import bz2
 import csv
 import gzip
+import io
 import json
 import lzma
 import os
+import tarfile
 from math import nan
 
 import numpy as np
@@ -227,6 +229,15 @@ def line(**changed):
     return json.dumps({name: value for name, value in row.items() if value != "absent"})
 
 
+def tarred(text):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        entry = tarfile.TarInfo("log.jsonl")
+        entry.size = len(text)
+        archive.addfile(entry, io.BytesIO(text.encode()))
+    return file.getvalue()
+
+
 GOOD = line()
 BAD_LOGS = {
     "empty": ("", "no rollouts"),
@@ -273,6 +284,9 @@ BAD_LOGS = {
     "CSV without header": ("p,1,1\np,1,0\n", "no known log format"),
     "CSV with a short row": ("prompt,step,reward\np,1,0\np,1\n", "line 3: has 2 fields where the header has 3"),
     "not text": (b"\xff\xff\x01", "neither UTF-8 text"),
+    "an archive": (gzip.compress(tarred(GOOD)), "holds no text: unpack it and give what is in it"),
+    "compressed twice": (gzip.compress(bz2.compress(GOOD.encode())), "holds no text: unpack it and give what is in it"),
+    "a zip": (b"PK\3\4\0\0", "is a zip archive: unpack it"),
     "cut gzip": (gzip.compress(GOOD.encode() * 100)[:-12], "cannot be read"),
 }
 

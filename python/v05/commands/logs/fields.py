@@ -27,6 +27,7 @@ PROMPTS = (
     "problem_id",
     "question_id",
     "task_id",
+    "instance_id",
     "example_id",
     "doc_id",
 )

@@ -137,10 +137,16 @@ def prompt_key(path, line, field, value):
     """A short hashable name of a prompt, and its text: text, a number, the messages of a chat, or tokens."""
     if value is None or value == "":
         raise LogError(path, line, f"{field} is empty; every row must name its prompt")
+    value = _whole(value)
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
     if len(text) <= 32:
         return text, text
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), text
+
+
+def _whole(value):
+    """An id that became 3.0, because others of its column are missing, as 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def squared_norm(field, tokens):
@@ -168,7 +174,7 @@ def _picture(value):
 
 
 def _group(value, layout):
-    text = "" if value is None else str(value)
+    text = "" if value is None else str(_whole(value))
     return PLACE.sub("", text) if layout.group == "uid" else text
 
 
@@ -181,5 +187,9 @@ def _candidate(path, line, field, value):
 
 
 def _number_or_nan(value):
-    """An advantage, which is only looked at where it is a number."""
-    return float(value) if isinstance(value, (int, float)) and abs(value) < 1e300 else nan
+    """An advantage or a length, which is only looked at where it is a number."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return nan
+    return result if abs(result) < 1e300 else nan

@@ -51,9 +51,13 @@ def unpacked(path, head, stream):
     for magic, (module, command) in PACKED.items():
         if head.startswith(magic):
             try:
-                return import_module(module).open(stream, "rb")
+                text = import_module(module).open(stream, "rb")
             except ImportError as error:
                 raise _packed(path, command) from error
+            inner = text.peek(HEAD)[:HEAD]
+            if b"\0" in inner or inner.startswith((*PACKED, PARQUET, ZIP)):
+                raise UnknownFormat(path, None, "holds no text: unpack it and give what is in it")
+            return text
     if head.startswith(ZSTANDARD):
         raise _packed(path, "zstdcat")
     if head.startswith(ZIP):
