@@ -1,8 +1,9 @@
 """The settings of TRL's trainers, each trained with TRL's class and with ours in its place: the same weights, bit for
 bit.
 
-TRL's own suites cannot be run: they are in no release, and their models and data come from a hub. These are the
-settings that they go through and that a tiny model on a CPU can have.
+TRL's own suites cannot be a part of this one: they are in no release, and their models and data come from a hub
+(python/docs/README.md says what came of them). These are the settings that they go through and that a tiny model on a
+CPU can have.
 """
 
 import pytest
