@@ -316,3 +316,21 @@ def test_warnings_are_told_once_by_a_copy_too(caplog):
     assert [record.message for record in caplog.records] == [
         "1 of 2 rollouts have no reward (None or NaN): they count nowhere and their advantage is 0"
     ]
+
+
+def test_two_runs_at_one_state_path_are_told(tmp_path, caplog):
+    first, second = StoredEstimator(state_path=tmp_path / "state"), StoredEstimator(state_path=tmp_path / "state")
+    rewards, groups = [1.0, 0.0, 1.0, 1.0], [0, 0, 1, 1]
+    for _ in range(3):
+        first.step(rewards, groups, groups)
+    assert "another run" not in caplog.text
+    second.step(rewards, groups, groups)
+    first.step(rewards, groups, groups)
+    first.step(rewards, groups, groups)
+    assert caplog.text.count(f"another run or process has written {tmp_path / 'state'} since the last step") == 1
+    third = StoredEstimator(state_path=tmp_path / "other")
+    third.step(rewards, groups, groups)
+    (tmp_path / "other").write_bytes((tmp_path / "other").read_bytes())  # the same content is no other run's
+    caplog.clear()
+    third.step(rewards, groups, groups)
+    assert "another run" not in caplog.text

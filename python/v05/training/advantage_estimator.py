@@ -641,7 +641,7 @@ class AdvantageEstimator:
         if self._given_range is not None and about.reward_range not in (None, self._given_range):
             raise CheckpointError(
                 f"the state was saved with reward_range {about.reward_range}, which cannot be used with "
-                f"{self._given_range}"
+                f"{self._given_range}: give that one, or another file to start anew"
             )
         saved_range = about.reward_range or (0.0, 1.0)
         source, calibration = self._nothing_learnt(saved_range)

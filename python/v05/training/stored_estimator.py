@@ -14,7 +14,7 @@ from .._core.prompt_key import prompt_key
 from .._core.types import FilePath, GroupIds, Keys, Numbers, OptionalNumbers
 from ..errors import Error, InvalidArgument
 from .advantage_estimator import AdvantageEstimator, log
-from .estimator_state import STATE_FILE, write_state
+from .estimator_state import STATE_FILE, read_state, write_state
 
 _NEARLY_ALL = 0.95
 
@@ -33,6 +33,8 @@ class StoredEstimator(AdvantageEstimator):
     A file that cannot be written and a `log` that raises give one warning, they do not end a training run. A step that
     is interrupted, while the file is written too, is taken back: it may be tried again.
     """
+
+    _mark: tuple[int, int, int] | None = None  # of the file, as this object wrote it last
 
     def __init__(
         self,
@@ -189,15 +191,43 @@ class StoredEstimator(AdvantageEstimator):
         try:
             if path == self.state_path:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                self._check_own(path, state)
             write_state(path, state)
+            if path == self.state_path:
+                self._mark = _mark(path)
         except (OSError, Error) as error:  # a disk that is full, something else that now stands at the path
             self._tell("state", f"the state could not be written to {path} and will not be resumed: {error}")
+
+    def _check_own(self, path, state):
+        """Tells where another has written the file since the last step, and not the same, as processes in step do."""
+        last, self._mark = self._mark, None  # Ctrl-C while the file is written leaves it unknown
+        if last is None or _mark(path) in (None, last):
+            return
+        try:
+            other = read_state(path) not in (self._written_before, state)
+        except (OSError, Error):
+            other = True
+        if other:
+            self._tell(
+                "shared",
+                f"another run or process has written {path} since the last step, and it is replaced: give each a "
+                "state_path of its own",
+            )
 
     def _resume(self, path):
         if path.exists():
             self.load(path)
         else:
             self._tell("resume", f"there is no state at {path}: training starts with nothing known of its prompts")
+
+
+def _mark(path):
+    """What tells whether a file was replaced; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _log_line(metrics):
