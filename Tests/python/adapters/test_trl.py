@@ -155,7 +155,7 @@ def test_the_history_of_every_prompt_is_the_prior(tmp_path, size):
     trained(
         V05GRPOTrainer,
         tmp_path,
-        V05Config(rule="prior", num_generations=size, reward_range=(0, 1), discount=0.5),
+        V05Config(rule="prior", num_generations=size, reward_range=(0, 1), discount=0.5, weights="none"),
         listen=heard,
         max_steps=4,
         per_device_train_batch_size=16,
