@@ -832,6 +832,14 @@ def test_weights_are_only_a_default_where_they_were_measured_and_can_be(tmp_path
     assert made._weights_in_use == "none"
 
 
+def test_tools_may_return_images_whose_log_probabilities_are_not_at_hand(tmp_path):
+    config = V05Config(rule="prior", num_generations=1, reward_range=(0, 1))
+    made = trainer(V05GRPOTrainer, tmp_path, config, per_device_train_batch_size=16)
+    assert made._weights_to_use(config) == "score"
+    made.tools = [len]
+    assert made._weights_to_use(config) == "none"
+
+
 def test_allocation_knows_the_weights(tmp_path, monkeypatch):
     heard, observe = [], v05.Allocator.observe
 

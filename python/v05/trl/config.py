@@ -38,7 +38,8 @@ class V05Config:
         by the squared norm of its score (method section 13), which its tokens' probabilities tell, or by its length;
         see v05.training.score_weights. "score" takes TRL's own log-probabilities; where it has none (vLLM off, one
         update per batch) it costs a forward pass per generation batch. Not for rules "mixture" and "median". "none":
-        all alike. None: "score" with one rollout per prompt, where it trained better than without, else "none".
+        all alike. None: "score" with one rollout per prompt, where it trained better than without, unless tools or
+        environments may return images; else "none".
     modulation: True or options of v05.modulate_advantages: GRPO's loss weighs the tokens of a rollout as DynaMO does,
         with the log-probabilities and entropies that the loss itself computes; the trainer's own epsilons where
         `clip_low` and `clip_high` are not given.
