@@ -263,7 +263,7 @@ def test_prior_of_masked_rows_is_not_looked_at():
 UIDS = ["a" if group == 7 else "b" for group in GROUPS]
 OWN_IDS = {
     "integers": (np.array(GROUPS), "3"),
-    "unsigned": (np.where(np.array(GROUPS) == 3, 2**64 - 1, 7).astype(np.uint64), "18446744073709551615"),
+    "unsigned": (np.array([2**64 - 1 if group == 3 else 7 for group in GROUPS], np.uint64), "18446744073709551615"),
     "list": (GROUPS, "3"),
     "uids": (UIDS, "'b'"),
     "array of uids": (np.array(UIDS), "'b'"),

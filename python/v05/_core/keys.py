@@ -98,10 +98,11 @@ def _object_keys(objects: list) -> np.ndarray:
 
 
 def _integer_keys(integers: list) -> list[int]:
-    for key in integers:
+    keys = list(map(int, integers))  # numpy 1 compares its own with large integers as floats
+    for key in keys:
         if not -(2**63) <= key < 2**63:
             raise TypeError(f"got {key!r}")
-    return list(map(int, integers))
+    return keys
 
 
 def _text_keys(texts: list) -> np.ndarray:
