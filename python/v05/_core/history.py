@@ -155,8 +155,7 @@ class History(Handle):
 
     def widened(self, reward_range: RewardRange) -> "History":
         """A copy in a reward_range that holds the present one. Exact: the rewards that it saw stay what they were."""
-        options = c.HistoryOptions()
-        self._call("inspect", byref(options))
+        options = self._options()
         wider = History(
             options.discount,
             options.capacity or None,

@@ -61,7 +61,7 @@ class HistoryContextPrior:
     model: with fit(prompts, scores) and predict(prompts) -> (value, standard_deviation), such as v05.v0.V0Prior;
         None: InContextPrior. It is fitted at most once per step.
     context: a ContextBuffer; None: one of 256 prompts.
-    minimum: prompts in the context below which there is no prior.
+    minimum: prompts in the context below which nothing is predicted from it.
     """
 
     takes_hashes = True

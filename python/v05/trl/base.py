@@ -180,10 +180,10 @@ class V05Trainer:
         columns = getattr(self.train_dataset, "column_names", None) or ()
         images = "image" in columns or "images" in columns
         if config.weights is None:
-            images = images or bool(getattr(self, "environment_factories", None) or getattr(self, "tools", None))
-            taken = config.rule != "mixture" and config.test == "bound" and not images  # which tools may return
             single = self.num_generations == 1 and config.allocation == "off"
-            return "score" if single and taken else "none"
+            taken = config.rule != "mixture" and config.test == "bound"
+            tools = getattr(self, "environment_factories", None) or getattr(self, "tools", None)  # may return images
+            return "score" if single and taken and not images and not tools else "none"
         choice("weights", config.weights, dict.fromkeys(KINDS))
         if config.weights == "score" and images:
             raise InvalidArgument(
