@@ -60,13 +60,14 @@ def _prompts_as_groups(found):
 
 
 def whole_rollouts(found, names):
-    """(the rows with one for each rollout, sentences) where rollouts have a row a turn. names: of the files.
+    """((n,) True for one row of each rollout, sentences) where rollouts have a row a turn. names: of the files.
 
     The reward is that of the turns that have one. Raises LogError where they have several.
     """
     parts = found["rollout"] >= 0
+    kept = np.ones(len(parts), bool)
     if not parts.any():
-        return found, []
+        return kept, []
     rollout = numbered(found["step"], found["prompt"], found["group"], found["rollout"])
     reward = np.where(np.isnan(found["reward"]), np.inf, found["reward"])
     order = np.lexsort((reward, rollout))  # those with a reward first
@@ -82,10 +83,9 @@ def whole_rollouts(found, names):
             "--reward FIELD names one of the whole rollout, --where FIELD=VALUE reads only some rows"
         )
         raise LogError(names[found["file"][row]], found["line"][row], problem)
-    kept = np.ones(len(rollout), bool)
     kept[order[same]] = False
     note = f"{np.count_nonzero(~kept)} rows are further turns of a rollout, which counts once."
-    return {name: column[kept] for name, column in found.items()}, [note] if not kept.all() else []
+    return kept, [note] if not kept.all() else []
 
 
 def check_one_run(path, found, layouts, names, without_steps):

@@ -197,8 +197,9 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
     notes += said
     repeated |= copies
     found = _rows(found, ~repeated)
-    found, said = whole_rollouts(found, names)
+    whole, said = whole_rollouts(found, names)
     notes += said
+    found = _rows(found, whole)
     found, said = _wanted(found, columns.codes, exclude, only_prompts, keep_evaluation)
     notes += said
     scored = ~np.isnan(found["reward"])
