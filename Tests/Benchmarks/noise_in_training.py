@@ -3,7 +3,7 @@
     .venv/bin/python Tests/Benchmarks/noise_in_training.py [--regimes short long] [--seed 0]
 
 Trains one rollout per prompt with the batch mean and measures at its start, middle and end as `v05 noise` does: 96
-prompts of 16 rollouts, gradients of all weights. Half an hour on one core. Relative to the batch mean; 95 % intervals
+prompts of 16 rollouts, gradients of all weights. Ten minutes on one core. Relative to the batch mean; 95 % intervals
 by bootstrap over prompts.
 """
 
