@@ -80,3 +80,6 @@ def _rollout(row, sample):
 
 def _removed(sample):
     return bool(getattr(sample, "remove_sample", False))
+
+
+configure = install  # its name in programs of before the first release

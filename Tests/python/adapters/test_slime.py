@@ -76,6 +76,10 @@ def test_what_is_said_when_a_run_starts_or_goes_on(tmp_path, caplog):
         adapter(state_path=path)
 
 
+def test_the_earlier_name_of_install():
+    assert slime.configure is slime.install
+
+
 def test_options_from_the_custom_config(tmp_path):
     arguments = SimpleNamespace(reward_key="score", v05={"rule": "rloo", "state_path": str(tmp_path / "state")})
     found = slime.post_process_rewards(
