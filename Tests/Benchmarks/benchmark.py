@@ -196,14 +196,21 @@ def measure(calls, seconds):
 
 #: Rules that are timed in C beside the plain one, by ids.
 NATIVE = {
-    f"{rule}{', leave-one-out' if leave_one_out else ''}": dict(rule=rule, leave_one_out=leave_one_out)
-    for rule, leave_one_out in [
-        ("grpo", False),
-        ("rloo", False),
-        ("v05", True),
-        ("calibrated", False),
-        ("calibrated", True),
-        ("mixture", True),
+    f"{rule}{', leave-one-out' * leave_one_out}{', weights' * weighted}": dict(
+        rule=rule, leave_one_out=leave_one_out, weighted=weighted
+    )
+    for rule, leave_one_out, weighted in [
+        ("grpo", False, False),
+        ("rloo", False, False),
+        ("rloo", False, True),
+        ("v05", False, True),
+        ("v05", True, False),
+        ("v05", True, True),
+        ("calibrated", False, False),
+        ("calibrated", False, True),
+        ("calibrated", True, False),
+        ("calibrated", True, True),
+        ("mixture", True, False),
     ]
 }
 
@@ -211,6 +218,12 @@ NATIVE = {
 def is_large(batch):
     """Too many rows for what takes seconds then."""
     return len(batch.groups) > 200_000
+
+
+def workspace_size(batch, options):
+    size = ctypes.c_size_t()
+    failed = library.v05_estimation_workspace_size(ctypes.byref(batch), options, ctypes.byref(size), None)
+    return 0 if failed else size.value  # mixture has no weights
 
 
 def native_rules(batch):
@@ -256,9 +269,10 @@ def measure_native(batch, repeats):
     )
     rules = native_rules(batch)
     options = native_options(rules)
-    size = ctypes.c_size_t()
-    library.v05_estimation_workspace_size(ctypes.byref(struct), options[-1], ctypes.byref(size), None)
-    workspace = np.empty(size.value, np.uint8)
+    weights = np.random.default_rng(0).exponential(size=len(groups))
+    struct.weights = weights.ctypes.data
+    workspace = np.empty(max(workspace_size(struct, chosen) for chosen in options), np.uint8)
+    weighted = np.array([chosen["weighted"] for chosen in rules.values()], np.intc)
     seconds = np.empty((repeats, 3 + len(rules)))
     pointers = [ctypes.c_void_p(array.ctypes.data) for array in (batch.rewards, offsets, groups)]
     outputs = [
@@ -270,8 +284,10 @@ def measure_native(batch, repeats):
         ctypes.c_int64(len(groups)),
         ctypes.c_int64(len(batch.sizes)),
         *outputs,
-        size,
+        ctypes.c_size_t(len(workspace)),
+        ctypes.c_void_p(weights.ctypes.data),
         options,
+        ctypes.c_void_p(weighted.ctypes.data),
         ctypes.c_int(len(rules)),
         ctypes.c_int(repeats),
         ctypes.c_void_p(seconds.ctypes.data),

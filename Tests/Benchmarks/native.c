@@ -54,11 +54,12 @@ double time_random_reads(const int64_t *numbers, const int64_t *places, int64_t 
 }
 
 /* Times `repeats` calls of each, turn and turn about. seconds: (repeats, 3 + option_count) plain loop, offsets, ids, and
- * ids with each of the options. */
+ * ids with each of the options, with score weights where `weighted` says so. */
 int time_native(estimate_function estimate, const float *rewards, const int64_t *offsets, const int64_t *ids,
                 int64_t row_count, int64_t group_count, const double *group_prior, const double *row_prior,
                 float *advantages, double *means, void *workspace, size_t workspace_size,
-                const v05_estimation_options *options, int option_count, int repeats, double *seconds) {
+                const double *weights, const v05_estimation_options *options, const int *weighted, int option_count,
+                int repeats, double *seconds) {
     v05_batch by_offsets = {sizeof by_offsets};
     by_offsets.row_count = row_count;
     by_offsets.rewards_f32 = rewards;
@@ -70,6 +71,8 @@ int time_native(estimate_function estimate, const float *rewards, const int64_t 
     by_ids.rewards_f32 = rewards;
     by_ids.group_ids = ids;
     by_ids.prior = row_prior;
+    v05_batch by_ids_weighted = by_ids;
+    by_ids_weighted.weights = weights;
     v05_estimate result = {sizeof result};
     result.advantages_f32 = advantages;
     for (int repeat = 0; repeat < repeats; repeat++) {
@@ -82,7 +85,8 @@ int time_native(estimate_function estimate, const float *rewards, const int64_t 
         failed |= estimate(&by_ids, NULL, NULL, NULL, workspace, workspace_size, &result, NULL) != V05_STATUS_OK;
         after = now(), *spent++ = after - before, before = after;
         for (int option = 0; option < option_count; option++) {
-            failed |= estimate(&by_ids, options + option, NULL, NULL, workspace, workspace_size, &result, NULL) != V05_STATUS_OK;
+            const v05_batch *batch = weighted[option] ? &by_ids_weighted : &by_ids;
+            failed |= estimate(batch, options + option, NULL, NULL, workspace, workspace_size, &result, NULL) != V05_STATUS_OK;
             after = now(), *spent++ = after - before, before = after;
         }
         if (failed) return 1;

@@ -4,13 +4,16 @@ struct WeightedOthers {
     var count: Int
     var mean: Double
     var effectiveCount: Double
-    /// As in GroupSummary, in which `sumOfSquares` over effectiveCount - ddof is a variance.
+    /// As in GroupSummary, in which `sumOfSquares` over effectiveCount - ddof is a variance; 0 where nobody needs it.
     var sumOfSquares: Double
 
     /// Of a row with that reward and weight; a weight of 0 is in no sum. `anew` sums the others up where they are too small
     /// a part of the group.
     @inline(__always)
-    init(of group: GroupSummary, _ sums: GroupWeights, reward: Double, weight: Double, anew: () -> WeightedOthers) {
+    init(
+        of group: GroupSummary, _ sums: GroupWeights, reward: Double, weight: Double, needsSquares: Bool,
+        anew: () -> WeightedOthers
+    ) {
         let scaled = weight * sums.scale
         if weight <= 0 || group.count <= 0 {
             self.init(
@@ -28,16 +31,20 @@ struct WeightedOthers {
         }
         let count = group.count &- 1
         let mean = group.constant ? group.mean : ((group.sumHigh - scaled * reward) + group.sumLow) / sum
-        let deviation = reward - group.mean
-        let own = deviation * deviation * scaled * sums.sum / sum
-        let all = group.sumOfSquares * (sums.squares / sums.sum)
-        if !group.constant && count > 1 && all - own < 1e-3 * all {
-            self = anew()
-            return
+        var sumOfSquares = 0.0
+        if needsSquares && !group.constant && count > 1 {
+            let deviation = reward - group.mean
+            let own = deviation * deviation * scaled * sums.sum / sum
+            let all = group.sumOfSquares * (sums.squares / sums.sum)
+            if all - own < 1e-3 * all {
+                self = anew()
+                return
+            }
+            sumOfSquares = (all - own) * (sum / squares)
         }
         self.init(
             count: count, mean: mean, effectiveCount: max(1, min(sum * sum / squares, Double(count))),
-            sumOfSquares: group.constant || count < 2 ? 0 : (all - own) * (sum / squares))
+            sumOfSquares: sumOfSquares)
     }
 
     @inline(__always)

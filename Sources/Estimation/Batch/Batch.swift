@@ -60,6 +60,7 @@ public struct Batch {
     @_optimize(speed)
     func checkingWeights() throws(Failure) -> Batch {
         guard let weights else { return self }
+        if mask == nil && weights.areDifferentWeights(count: rowCount) { return self }
         var first = -1.0
         var areEqual = true
         var row = 0
@@ -79,5 +80,26 @@ public struct Batch {
         equal.weights = nil
         if first > 0 { equal.commonWeight = first }
         return equal
+    }
+}
+
+extension UnsafePointer<Double> {
+    /// Whether all are finite and not negative, and not all the same. Where not, a slower look says what is wrong.
+    @_optimize(speed)
+    fileprivate func areDifferentWeights(count: Int) -> Bool {
+        if count == 0 { return false }
+        let first = SIMD4(repeating: self[0])
+        var accepted = SIMD4<UInt64>(repeating: .max)
+        var different = SIMD4<UInt64>(repeating: 0)
+        var index = 0
+        while index < count {
+            let weights = index &+ 4 <= count ? four(at: index) : SIMD4(repeating: self[index])
+            accepted &= unsafeBitCast((weights .>= 0) .& (weights .<= .greatestFiniteMagnitude), to: SIMD4<UInt64>.self)
+            different |= unsafeBitCast(weights .!= first, to: SIMD4<UInt64>.self)
+            index &+= index &+ 4 <= count ? 4 : 1
+        }
+        let all = (accepted[0] & accepted[1]) & (accepted[2] & accepted[3])
+        let any = (different[0] | different[1]) | (different[2] | different[3])
+        return all != 0 && any != 0
     }
 }

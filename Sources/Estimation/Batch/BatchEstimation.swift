@@ -201,13 +201,13 @@ public struct BatchEstimation {
             }
         }
         guard let advantages = output.advantages else { return }
-        if let weights = batch.weights, let sums = self.summary.weights {
+        let restsOnOwn = summary.count == 1 && estimator.restsOnOwnRewardAlone(summary)
+        if let weights = batch.weights, let sums = self.summary.weights, options.usesLeaveOneOut || restsOnOwn {
             return writeWeighted(
-                group, summary, estimator, weights, sums[group], baseline: baseline, to: advantages)
+                group, summary, estimator, weights, sums[group], restsOnOwn: restsOnOwn, baseline: baseline,
+                to: advantages)
         }
-        if summary.count == 1 && estimator.restsOnOwnRewardAlone(summary) || baseline.isNaN {
-            return writeSingleton(start, end, to: advantages)
-        }
+        if restsOnOwn || baseline.isNaN { return writeSingleton(start, end, to: advantages) }
         if options.usesLeaveOneOut {
             return writeLeaveOneOut(group, summary, estimator, baseline: baseline, to: advantages)
         }
@@ -314,16 +314,16 @@ public struct BatchEstimation {
         }
     }
 
-    /// Rows that weigh nothing are in no statistic but have an advantage: their baseline is that of the whole group. With
-    /// leave-one-out a row's baseline knows neither its reward nor its weight.
+    /// Where rows of a group differ in more than their rewards. Those that weigh nothing are in no statistic but have an
+    /// advantage: their baseline is that of the whole group. With leave-one-out a row's baseline knows neither its reward nor
+    /// its weight.
     @_optimize(speed)
     private func writeWeighted(
         _ group: Int, _ summary: GroupSummary, _ estimator: BaselineEstimator, _ weights: UnsafePointer<Double>,
-        _ sums: GroupWeights, baseline: Double, to advantages: AdvantageColumn
+        _ sums: GroupWeights, restsOnOwn: Bool, baseline: Double, to advantages: AdvantageColumn
     ) {
         let grouping = self.summary.grouping
         let isLeaveOneOut = options.usesLeaveOneOut
-        let restsOnOwn = summary.count == 1 && estimator.restsOnOwnRewardAlone(summary)
         let divisor = scaling.divisor(of: summary)
         var position = grouping.start(group)
         let end = position &+ grouping.size(group)
@@ -339,7 +339,8 @@ public struct BatchEstimation {
             var ownDivisor = divisor
             if isLeaveOneOut && !value.isNaN {
                 let others = WeightedOthers(
-                    of: summary, sums, reward: reward, weight: weights[row], anew: { weightedOthers(group, row) })
+                    of: summary, sums, reward: reward, weight: weights[row], needsSquares: options.scale == .group,
+                    anew: { weightedOthers(group, row) })
                 if otherGroups == nil {
                     let sample = others.sample(prior: summary.prior)
                     value = estimator.baseline(sample, check: estimator.check(sample)).value

@@ -17,7 +17,16 @@ struct GroupWeights {
         scale = GroupWeights.scale(largest)
         var sum = ReproducibleSum(count: count, largest: 4)
         var squares = ReproducibleSum(count: count, largest: 16)
+        var sums = FourSums(sum)
+        var sumsOfSquares = FourSums(squares)
         var position = 0
+        while position &+ 4 <= count {
+            let four = weights.four(at: position) * scale
+            weights.store(four, at: position)
+            sums.add(four)
+            sumsOfSquares.add(four * four)
+            position &+= 4
+        }
         while position < count {
             let weight = weights[position] * scale
             weights[position] = weight
@@ -25,6 +34,8 @@ struct GroupWeights {
             squares.add(weight * weight)
             position &+= 1
         }
+        sums.add(to: &sum)
+        sumsOfSquares.add(to: &squares)
         sumHigh = sum.high
         sumLow = sum.low
         squaresHigh = squares.high
@@ -58,11 +69,17 @@ extension GroupSummary {
         self = .empty(prior: prior)
         self.count = count
         var products = ReproducibleSum(count: count, largest: 4 * range.largestMagnitude)
+        var sumsOfProducts = FourSums(products)
         var position = 0
+        while position &+ 4 <= count {
+            sumsOfProducts.add(weights.four(at: position) * rewards.four(at: position))
+            position &+= 4
+        }
         while position < count {
             products.add(weights[position] * rewards[position])
             position &+= 1
         }
+        sumsOfProducts.add(to: &products)
         sumHigh = products.high
         sumLow = products.low
         constant = range.smallest == range.largest
@@ -77,6 +94,11 @@ extension GroupSummary {
         _ rewards: UnsafeMutablePointer<Double>, weights: UnsafePointer<Double>, sums: GroupWeights
     ) {
         var position = 0
+        while position &+ 4 <= count {
+            let deviation = rewards.four(at: position) - mean
+            rewards.store(weights.four(at: position) * deviation * deviation, at: position)
+            position &+= 4
+        }
         while position < count {
             let deviation = rewards[position] - mean
             rewards[position] = weights[position] * deviation * deviation

@@ -60,17 +60,59 @@ public struct ReproducibleSum {
     }
 }
 
+/// Four terms of a reproducible sum at a time: the pieces' sums are exact, so that it does not matter which go together.
+struct FourSums {
+    private let firstCut: SIMD4<Double>
+    private let secondCut: SIMD4<Double>
+    private var high = SIMD4<Double>(repeating: 0)
+    private var low = SIMD4<Double>(repeating: 0)
+
+    /// - Parameter sum: takes what was added in the end.
+    @inline(__always)
+    init(_ sum: ReproducibleSum) {
+        firstCut = SIMD4(repeating: sum.firstCut)
+        secondCut = SIMD4(repeating: sum.secondCut)
+    }
+
+    @inline(__always)
+    mutating func add(_ terms: SIMD4<Double>) {
+        let coarse = (terms + firstCut) - firstCut
+        high += coarse
+        low += ((terms - coarse) + secondCut) - secondCut
+    }
+
+    @inline(__always)
+    func add(to sum: inout ReproducibleSum) {
+        sum.add(high: (high[0] + high[1]) + (high[2] + high[3]), low: (low[0] + low[1]) + (low[2] + low[3]))
+    }
+}
+
+extension UnsafePointer<Double> {
+    /// The four numbers from a place on.
+    @inline(__always)
+    func four(at index: Int) -> SIMD4<Double> { UnsafeRawPointer(self + index).loadUnaligned(as: SIMD4<Double>.self) }
+}
+
+extension UnsafeMutablePointer<Double> {
+    @inline(__always)
+    func four(at index: Int) -> SIMD4<Double> { UnsafePointer(self).four(at: index) }
+
+    @inline(__always)
+    func store(_ four: SIMD4<Double>, at index: Int) {
+        UnsafeMutableRawPointer(self + index).storeBytes(of: four, as: SIMD4<Double>.self)
+    }
+}
+
 /// The reproducible sum of an array.
 @_optimize(speed)
 @inline(never)
 public func reproducibleSum(_ terms: UnsafePointer<Double>, count: Int) -> Double {
-    // Four at a time: the pieces' sums are exact, so that it does not matter which go together.
     let fours = count & ~3
     let magnitude = SIMD4<UInt64>(repeating: .max &>> 1)
     var most = SIMD4<Double>(repeating: 0)
     var index = 0
     while index < fours {
-        let four = UnsafeRawPointer(terms + index).loadUnaligned(as: SIMD4<UInt64>.self) & magnitude
+        let four = unsafeBitCast(terms.four(at: index), to: SIMD4<UInt64>.self) & magnitude
         let size = unsafeBitCast(four, to: SIMD4<Double>.self)
         most.replace(with: size, where: most .< size)
         index &+= 4
@@ -81,22 +123,16 @@ public func reproducibleSum(_ terms: UnsafePointer<Double>, count: Int) -> Doubl
         index &+= 1
     }
     var sum = ReproducibleSum(count: count, largest: largest)
-    let firstCut = SIMD4(repeating: sum.firstCut)
-    let secondCut = SIMD4(repeating: sum.secondCut)
-    var high = SIMD4<Double>(repeating: 0)
-    var low = SIMD4<Double>(repeating: 0)
+    var sums = FourSums(sum)
     index = 0
     while index < fours {
-        let four = UnsafeRawPointer(terms + index).loadUnaligned(as: SIMD4<Double>.self)
-        let coarse = (four + firstCut) - firstCut
-        high += coarse
-        low += ((four - coarse) + secondCut) - secondCut
+        sums.add(terms.four(at: index))
         index &+= 4
     }
     while index < count {
         sum.add(terms[index])
         index &+= 1
     }
-    sum.add(high: (high[0] + high[1]) + (high[2] + high[3]), low: (low[0] + low[1]) + (low[2] + low[3]))
+    sums.add(to: &sum)
     return sum.value
 }
