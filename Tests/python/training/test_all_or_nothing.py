@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import v05
-from v05.training import StoredEstimator
+from v05.training import StoredEstimator, StreamingEstimator
 
 PACKAGE = str(Path(v05.__file__).parent)
 NAN, INFINITY = float("nan"), float("inf")
@@ -28,6 +28,11 @@ def estimators(tmp_path):
     yield v05.AdvantageEstimator(rule="prior", scale="batch")
     yield StoredEstimator()
     yield StoredEstimator(state_path=tmp_path / "state")
+
+
+def streams(tmp_path):
+    yield StreamingEstimator(every=5)
+    yield StreamingEstimator(every=2, state_path=tmp_path / "stream")
 
 
 def everything(estimator):
@@ -240,6 +245,33 @@ def test_interrupted_before_any_line(number, tmp_path, caplog):
     assert estimator.state_dict() == control.state_dict()
 
 
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_stream_interrupted_before_any_line(saved, tmp_path):
+    """Reports and writes come every third group: what lies between is neither lost nor counted twice."""
+    told, expected = [], []
+    estimator = StreamingEstimator(
+        every=3, reward_range=(0, 1), log=told.append, state_path=tmp_path / "state" if saved else None
+    )
+    control = StreamingEstimator(every=3, reward_range=(0, 1), log=expected.append)
+    generator = np.random.default_rng(0)
+    with Interruption(0) as whole:
+        for key in range(3):
+            estimator.group([1.0, 0.0, 1.0], key)
+            control.group([1.0, 0.0, 1.0], key)
+    for at in range(1, whole.lines, 2):
+        rewards, key = (generator.random(3) < 0.5).astype(float), int(generator.integers(5))
+        before = everything(estimator), len(estimator._state.window)
+        try:
+            with Interruption(at):
+                found = estimator.group(rewards, key)
+        except KeyboardInterrupt:
+            assert (everything(estimator), len(estimator._state.window)) == before, f"before line {at}"
+            found = estimator.group(rewards, key)
+        np.testing.assert_array_equal(found, control.group(rewards, key))
+    assert estimator.state_dict() == control.state_dict()
+    assert told[-1] == expected[-1] and estimator.metrics == control.metrics
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Ctrl-C in the __del__ of a ZipFile
 def test_interrupted_by_signals(tmp_path, caplog):
     """As Ctrl-C is: at any moment, most of all while the core works and the file is written."""
@@ -282,9 +314,11 @@ def test_interrupted_by_signals(tmp_path, caplog):
 
 
 def test_pickled_and_copied_goes_on_alike(tmp_path):
-    for estimator in estimators(tmp_path):
+    for estimator in (*estimators(tmp_path), *streams(tmp_path)):
         for step in range(3):
             estimator.step(*batch(step))
+            if isinstance(estimator, StreamingEstimator):
+                estimator.group([1.0, 0.0], step)
         estimator.agree = lambda ask: ask()  # of this process
         copies = [pickle.loads(pickle.dumps(estimator, protocol)) for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)]
         copies += [copy.deepcopy(estimator), copy.copy(estimator)]

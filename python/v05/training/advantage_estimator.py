@@ -16,7 +16,7 @@ import numpy as np
 
 from .._core.allocator import Allocator
 from .._core.arguments import choice, number, reward_interval
-from .._core.arrays import Groups, mask_rows, optional_numbers, weight_rows
+from .._core.arrays import Groups, listed, mask_rows, optional_numbers, weight_rows
 from .._core.cached import cached
 from .._core.calibration import RunningCalibration, fit_calibration
 from .._core.estimate import Estimate, advantages, estimate
@@ -73,7 +73,8 @@ class _State:
     steps: int = 0
     told: frozenset = frozenset()  # kinds of warnings
     metrics: dict = dataclasses.field(default_factory=dict)
-    noise: GradientNoise = GradientNoise()  # for the log alone: not saved
+    noise: GradientNoise = GradientNoise()  # this and the next for the log alone: not saved
+    window: tuple = ()  # (_Rollouts, prior) of the groups since the last report, of one that is fed group by group
 
 
 @dataclass(frozen=True)
@@ -229,8 +230,8 @@ class AdvantageEstimator:
 
         `step` does it, too; an adapter that allocates calls it once the first rollouts are scored.
         """
-        rollouts = _scored(rewards, mask)
         with self._lock:
+            rollouts = _scored(rewards, mask, reward_range=self.reward_range)
             said: dict[str, str] = {}
             self._commit(self._ranged(self._state, rollouts, said), said)
 
@@ -273,9 +274,11 @@ class AdvantageEstimator:
         prompts: (n,) texts, for sources that read them.
         column: (n,) values of the dataset's column, for prior "column"; None, NaN: no prior.
         """
+        asked = BatchKeys(keys)
+        prompts = _texts(prompts, len(asked))
         with self._lock:
             said: dict[str, str] = {}
-            found = self._predict(self._state, BatchKeys(keys), prompts, column, said)
+            found = self._predict(self._state, asked, prompts, column, said)
             self._commit(self._state, said)
         return found
 
@@ -330,7 +333,7 @@ class AdvantageEstimator:
             )
         value, strength = self.predict(keys, prompts=prompts, column=column)
         if first is not None:
-            rollouts = _scored(first[0], None)
+            rollouts = _scored(first[0], None, reward_range=self.reward_range)
             prompt = Groups(first[1], len(rollouts.rewards)).ids
             started = value.copy()
             started[prompt] = self._started(self._state, value[prompt], rollouts, prompt)
@@ -381,7 +384,9 @@ class AdvantageEstimator:
 
         Raises InvalidArgument or ArgumentTypeError, and what a source of priors raises; nothing has changed then.
         """
-        rollouts = _scored(rewards, mask, weights, squared_norms)
+        rollouts = _scored(rewards, mask, weights, squared_norms, self.reward_range)
+        asked = BatchKeys(keys)
+        prompts = _texts(prompts, len(asked))
         before = after = None
         try:
             with self._lock:
@@ -389,7 +394,7 @@ class AdvantageEstimator:
                     self._take_back()
                 before = self._state
                 said: dict[str, str] = {}
-                found, after = self._work(before, rollouts, groups, BatchKeys(keys), prompts, column, maximum, said)
+                found, after = self._work(before, rollouts, groups, asked, prompts, column, maximum, said)
                 self._finish(found, after, said)
             return found
         except BaseException:
@@ -718,9 +723,9 @@ def _forget_locks():
 os.register_at_fork(after_in_child=_forget_locks)
 
 
-def _scored(rewards, mask, weights=None, squared_norms=None):
+def _scored(rewards, mask, weights=None, squared_norms=None, reward_range=None):
     """The _Rollouts of rewards, (n,) with NaN or None where unscored, and of arrays (n,) or None."""
-    rewards = optional_numbers(rewards, "rewards", (0.0, 1.0))
+    rewards = optional_numbers(rewards, "rewards", reward_range or (0.0, 1.0))
     if rewards.ndim != 1:
         raise InvalidArgument(f"rewards must have one dimension (rollouts), got shape {rewards.shape}")
     mask = mask_rows(mask, len(rewards))
@@ -737,6 +742,16 @@ def _scored(rewards, mask, weights=None, squared_norms=None):
     weights = _score_weights("weights", weights, counted)
     squared_norms = weights if squared_norms is None else _score_weights("squared_norms", squared_norms, counted)
     return _Rollouts(rewards, counted.astype(np.uint8) if unscored else mask, counted, unscored, weights, squared_norms)
+
+
+def _texts(prompts, count):
+    """The texts of prompts, by position, in a list; or None."""
+    if prompts is None:
+        return None
+    prompts = listed(prompts, "prompts")
+    if len(prompts) != count:
+        raise InvalidArgument(f"prompts must have one entry per key, got {len(prompts)} for {count} keys")
+    return prompts
 
 
 def _score_weights(name, weights, counted):

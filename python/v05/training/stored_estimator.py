@@ -1,6 +1,7 @@
 """An AdvantageEstimator for trainers that call one function and keep nothing for it: it keeps its own state."""
 
 import dataclasses
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from .._core.arrays import listed, mask_rows, optional_numbers, weight_rows
-from .._core.files import check_writable, file_path
+from .._core.files import check_writable, file_path, local_path
 from .._core.prompt_key import prompt_key
 from .._core.types import FilePath, GroupIds, Keys, Numbers, OptionalNumbers
-from ..errors import Error, InvalidArgument
+from ..errors import ArgumentTypeError, Error, InvalidArgument
 from .advantage_estimator import AdvantageEstimator, log
 from .estimator_state import STATE_FILE, read_state, write_state
 
@@ -25,7 +26,7 @@ class StoredEstimator(AdvantageEstimator):
     state_path: file that holds what was learnt. Loaded now (where it does not exist a warning says so), replaced after
         every step, whole or not at all. None: nothing outlives the process, unless `save_in` is called.
     id_field: field of the trainer's records (columns of its dataset) that tells prompts apart; None: the prompt itself.
-    prior_field: field that holds priors, for prior="column".
+    prior_field: field that holds priors, for prior="column"; None: "prior".
     log: called with the metrics of every step, {"v05/...": float}; None: a line of level INFO of the logger "v05".
     writes: whether this process writes the state; where several hold the same, one does.
     options: as in AdvantageEstimator.
@@ -41,15 +42,25 @@ class StoredEstimator(AdvantageEstimator):
         *,
         state_path: FilePath | None = None,
         id_field: str | None = None,
-        prior_field: str = "prior",
+        prior_field: str | None = None,
         log: Callable[[dict[str, float]], object] | None = None,
         writes: bool = True,
         **options: Any,
     ) -> None:
+        _check_names(type(self), options)
         super().__init__(**options)
+        for name, field in (("id_field", id_field), ("prior_field", prior_field)):
+            if not isinstance(field, (str, type(None))):
+                raise ArgumentTypeError(f"{name} must be the name of a field, got {field!r:.100}")
+        if log is not None and not callable(log):
+            raise ArgumentTypeError(f"log must be a function of the metrics of a step, got {log!r:.100}")
+        if prior_field is not None and self.prior != "column":
+            raise InvalidArgument(
+                f'prior_field {prior_field!r} is read with prior="column" only, got prior {self.prior!r:.100}'
+            )
         self.state_path = None if state_path is None else Path(file_path(state_path, "state_path"))
         self.id_field = id_field
-        self.prior_field = prior_field
+        self.prior_field = "prior" if prior_field is None else prior_field
         self._report = log or _log_line
         self.writes = writes
         # What the last step wrote, and the one before: a step that is interrupted in the middle of it is taken back.
@@ -61,6 +72,8 @@ class StoredEstimator(AdvantageEstimator):
     @classmethod
     def check(cls, **options: Any) -> None:
         """Raises for options that cannot be used, before anything else is done with them; looks at no file."""
+        if options.get("state_path") is not None:
+            local_path(options["state_path"], "state_path")
         cls(**options | {"state_path": None})
 
     @property
@@ -83,11 +96,11 @@ class StoredEstimator(AdvantageEstimator):
         """The key of every prompt: the value of id_field in its record, a dict, or the prompt itself."""
         if self.id_field is None:
             return [prompt_key(prompt) for prompt in prompts]
-        missing = next((row for row, record in enumerate(records) if self.id_field not in record), None)
-        if missing is not None:
-            raise InvalidArgument(
-                f"id_field {self.id_field!r} must be in every record, got {sorted(records[missing])} (row {missing})"
-            )
+        for row, record in enumerate(records):
+            value = record.get(self.id_field)
+            if value is None or value != value:  # NaN, as tables have it for none
+                found = f"got {value!r} (row {row})" if self.id_field in record else f"got {sorted(record)} (row {row})"
+                raise InvalidArgument(f"id_field {self.id_field!r} must be in every record, {found}")
         return [prompt_key(record[self.id_field]) for record in records]
 
     def column(self, records: Sequence[Mapping[str, Any]]) -> list | None:
@@ -111,21 +124,26 @@ class StoredEstimator(AdvantageEstimator):
 
         rollouts: (n,) hashables or None, for trainers that cut a rollout into several rows: rows with the same one, of
             the same group and with the same reward count once and share their advantage; their score weights add up.
+            Those that the mask takes out have advantage 0; a rollout counts where one of its rows does.
         """
-        rewards = optional_numbers(rewards, "rewards", (0.0, 1.0))
+        rewards = optional_numbers(rewards, "rewards", self.reward_range or (0.0, 1.0))
+        known: dict[str, Any] = dict(
+            prompts=prompts, column=column, mask=mask, weights=weights, squared_norms=squared_norms
+        )
+        # Here and at the end nothing stands between the step and the answer where Ctrl-C could leave one without the
+        # other.
         if rollouts is None:
-            return self.step(
-                rewards,
-                groups,
-                keys,
-                prompts=prompts,
-                column=column,
-                mask=mask,
-                weights=weights,
-                squared_norms=squared_norms,
-            ).advantages
+            return self.step(rewards, groups, keys, **known).advantages
         groups, rollouts = listed(groups, "groups"), listed(rollouts, "rollouts")
-        first, back = _distinct(zip(groups, rollouts, rewards.tolist()))
+        if rewards.shape != (len(rollouts),) or len(groups) != len(rollouts):
+            raise InvalidArgument(
+                f"rewards, groups and rollouts must have one entry per row, got shape {rewards.shape}, {len(groups)} "
+                f"and {len(rollouts)}"
+            )
+        try:
+            first, back = _distinct(zip(groups, rollouts, rewards.tolist()))
+        except TypeError as error:
+            raise ArgumentTypeError(f"groups and rollouts must be integers or hashables: {error}") from error
         reward_of: dict[Any, float] = {}
         for row in first:
             reward, other = rewards[row], reward_of.setdefault((groups[row], rollouts[row]), rewards[row])
@@ -136,17 +154,16 @@ class StoredEstimator(AdvantageEstimator):
                     f"{reward:g}: each reward counts as a rollout of its own",
                 )
         counted = mask_rows(mask, len(rewards))
-        once = self.step(
-            rewards[first],
-            _rows(groups, first),
-            _rows(keys, first),
-            prompts=_rows(prompts, first),
-            column=_rows(column, first),
+        known = dict(
+            prompts=_rows(prompts, "prompts", first),
+            column=_rows(column, "column", first),
             weights=_sums(weights, "weights", back),
             squared_norms=_sums(squared_norms, "squared_norms", back),
-            mask=None if counted is None else counted[first],
+            mask=None if counted is None else np.bincount(back, counted, len(first)) > 0,
         )
-        return once.advantages[back]
+        groups, keys = _rows(groups, "groups", first), _rows(keys, "keys", first)
+        back = back if counted is None else np.where(counted, back, len(first))
+        return np.append(self.step(rewards[first], groups, keys, **known).advantages, 0.0)[back]
 
     def _finish(self, found, after, said):
         """Reports the metrics, and keeps the state."""
@@ -172,7 +189,8 @@ class StoredEstimator(AdvantageEstimator):
             return before
         self._written = self._written_before
         loaded = self._loaded(self._written, {})
-        return dataclasses.replace(loaded, told=before.told, metrics=before.metrics, noise=before.noise)
+        shown = {name: getattr(before, name) for name in ("told", "metrics", "noise", "window")}
+        return dataclasses.replace(loaded, **shown)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
@@ -221,6 +239,15 @@ class StoredEstimator(AdvantageEstimator):
             self._tell("resume", f"there is no state at {path}: training starts with nothing known of its prompts")
 
 
+def _check_names(kind, options):
+    """Raises for options that no class of `kind` has, as they come from configurations, too."""
+    unknown = sorted(set(options) - set(inspect.signature(AdvantageEstimator).parameters))
+    if unknown:
+        each = [inspect.signature(parent).parameters for parent in reversed(kind.__mro__[:-1])]
+        names = dict.fromkeys(name for parameters in each for name in parameters if name != "options")
+        raise ArgumentTypeError(f"there is no option {unknown[0]!r}; the options are {', '.join(names)}")
+
+
 def _mark(path):
     """What tells whether a file was replaced; None where there is none."""
     try:
@@ -245,8 +272,15 @@ def _distinct(rows):
     return np.array(first, dtype=np.int64), np.array(back, dtype=np.int64)
 
 
-def _rows(values, index):
-    return None if values is None else [values[row] for row in index]
+def _rows(values, name, index):
+    """Those rows of a column, by position, also of a pandas Series, whose labels say nothing of it; None where there
+    is none."""
+    if values is None:
+        return None
+    values = listed(values, name)
+    if len(index) and max(index) >= len(values):
+        raise InvalidArgument(f"{name} must have one entry per reward, got {len(values)}")
+    return [values[row] for row in index]
 
 
 def _sums(weights, name, back):

@@ -14,17 +14,16 @@ from .._core.types import Numbers, OptionalNumbers
 from ..errors import InvalidArgument
 from ..priors.sources import source_after
 from .advantage_estimator import AdvantageEstimator, _Rollouts
+from .estimator_state import read_about
 from .stored_estimator import StoredEstimator
 
 _ONE_GROUP: Any = object()  # in place of the ids of groups: all rollouts of the call are of one
 
 
 class _Group(NamedTuple):
-    """What a call of `group` found; seen: of the groups since the last report; estimate, metrics: of all those, at
-    one."""
+    """What a call of `group` found; estimate, metrics: at a report, of all groups since the last."""
 
     advantages: np.ndarray
-    seen: list
     estimate: object = None
     metrics: dict | None = None
 
@@ -51,7 +50,6 @@ class StreamingEstimator(StoredEstimator):
         if integer("every", every) < 1:
             raise InvalidArgument(f"every must be at least 1, got {every!r}")
         self.every = every
-        self._window: list[Any] = []  # (_Rollouts, prior) of the groups since the last report
         super().__init__(calibration_discount=calibration_discount, **options)
 
     def group(
@@ -81,16 +79,15 @@ class StreamingEstimator(StoredEstimator):
             twin = copy.copy(self)
             twin.state_path, twin._report = None, lambda metrics: None
             return twin.group(rewards, key, prompt=prompt, prior=prior, mask=mask, weights=weights)
-        return self.step(
-            listed(rewards, "rewards"),
-            _ONE_GROUP,
-            [key],
+        known: dict[str, Any] = dict(
             prompts=None if prompt is None else [prompt],
             column=[prior] if self.prior == "column" else None,
             mask=mask,
             weights=weights,
             squared_norms=squared_norms,
-        ).advantages
+        )
+        # Nothing stands between the step and the answer where Ctrl-C could leave one without the other.
+        return self.step(listed(rewards, "rewards"), _ONE_GROUP, [key], **known).advantages
 
     def _work(self, state, rollouts, groups, keys, prompts, column, maximum, said):
         if groups is not _ONE_GROUP:
@@ -117,11 +114,11 @@ class StreamingEstimator(StoredEstimator):
                 rollouts.weights,
             )
         after = dataclasses.replace(state, source=source, calibration=calibration, steps=state.steps + 1)
-        seen = [*self._window, (rollouts, float(value[0]))]
+        seen = (*state.window, (rollouts, float(value[0])))
         if len(seen) < self.every:
-            return _Group(found, seen), after
+            return _Group(found), dataclasses.replace(after, window=seen)
         together, metrics, noise = self._report_of(state, seen, said)
-        return _Group(found, [], together, metrics), dataclasses.replace(after, metrics=metrics, noise=noise)
+        return _Group(found, together, metrics), dataclasses.replace(after, metrics=metrics, noise=noise, window=())
 
     def _prepared(self, state, rollouts, value, strength=None):
         """The rollouts of one group as the core reads them. value, strength: (1,) or None."""
@@ -165,7 +162,12 @@ class StreamingEstimator(StoredEstimator):
             if self.state_path is not None and self.writes:
                 self._written = self._saved(self._state)  # where a write that is interrupted goes back to
             super()._finish(found, after, said)
-        self._window = found.seen
+
+    def _restored(self, before):
+        """Only a group that is written uses the history, and goes back to what was saved just before it."""
+        if read_about(self._written_before).steps != before.steps:
+            return before
+        return super()._restored(before)
 
 
 def _joined(parts):

@@ -1,0 +1,135 @@
+"""Options, records and columns of the estimator that adapters hold: what cannot be meant is an error that says so."""
+
+import numpy as np
+import pytest
+import v05
+from v05.training import StoredEstimator, StreamingEstimator
+
+KINDS = [StoredEstimator, StreamingEstimator]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"reward_rnge": (0, 1)}, "there is no option 'reward_rnge'; the options are rule, prior, .*state_path"),
+        ({"rule": "prior", "weights": "score"}, "there is no option 'weights'"),
+        ({"id_field": 5}, "id_field must be the name of a field, got 5"),
+        ({"prior": "column", "prior_field": ["x"]}, "prior_field must be the name of a field"),
+        ({"log": 5}, "log must be a function of the metrics of a step, got 5"),
+    ],
+)
+def test_options_of_another_kind(kind, options, message):
+    with pytest.raises(v05.ArgumentTypeError, match=message):
+        kind(**options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", [{}, {"prior": "none"}, {"rule": "grpo"}, {"prior": lambda prompts: []}])
+def test_a_field_of_priors_that_nobody_reads_is_no_silent_nothing(kind, options):
+    with pytest.raises(v05.InvalidArgument, match="prior_field 'pass_rate' is read with prior=\"column\" only, got"):
+        kind(prior_field="pass_rate", **options)
+    assert kind(prior="column", prior_field="pass_rate").column([{"pass_rate": 0.5}]) == [0.5]
+    assert kind(prior="column").column([{"prior": 0.25}]) == [0.25]
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/v05.zip", "hdfs://x/y", "", "~nobody-of-this-name/x", "a\0b", 7])
+def test_a_path_that_can_be_none_is_told_before_another_process_starts(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(v05.Error, match="state_path must"):
+        StoredEstimator.check(state_path=path)
+    StoredEstimator.check(state_path="/another/machine/v05.zip")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), np.float64("nan")])
+def test_records_without_an_id_do_not_share_a_history(value):
+    estimator = StoredEstimator(id_field="id")
+    with pytest.raises(v05.InvalidArgument, match=r"id_field 'id' must be in every record, got (None|.*nan.*) .row 1."):
+        estimator.keys([{"id": 1}, {"id": value}], ["a", "b"])
+    assert estimator.keys([{"id": 0}, {"id": ""}, {"id": [1]}], ["a"] * 3) == [0, "", "[1]"]
+
+
+def test_columns_go_by_position():
+    """Also those of a table whose rows were shuffled: the labels of a pandas Series say nothing of it."""
+    pandas = pytest.importorskip("pandas")
+    labels = [3, 1, 9, 0]
+    rewards, groups, keys, prior = [1.0, 0.0, 1.0, 0.0], [0, 0, 1, 1], ["a", "a", "b", "b"], [0.5, 0.5, 0.25, 0.25]
+
+    def found(column):
+        estimator = StoredEstimator(rule="prior", prior="column", reward_range=(0, 1))
+        return estimator.advantages(
+            column(rewards), column(groups), column(keys), column=column(prior), rollouts=column([1, 2, 3, 4])
+        )
+
+    expected = [0.5, -0.5, 0.75, -0.25]
+    for column in (list, np.array, lambda values: pandas.Series(values, index=labels)):
+        np.testing.assert_array_equal(found(column), expected)
+    texts = pandas.Series(["easy", "easy", "hard", "hard"], index=labels)
+    estimator = v05.AdvantageEstimator(
+        rule="prior", reward_range=(0, 1), prior=lambda prompts: [0.5 if text == "easy" else 0.25 for text in prompts]
+    )
+    np.testing.assert_array_equal(estimator.step(rewards, groups, keys, prompts=texts).advantages, expected)
+
+
+@pytest.mark.parametrize("prompts", [["x"], ["x", "y", "z"], "xy", 3])
+def test_prompts_of_another_number(prompts):
+    estimator = v05.AdvantageEstimator(prior=lambda texts: [0.5] * len(texts), reward_range=(0, 1))
+    for ask in (
+        lambda: estimator.step([1.0, 0.0], [0, 1], ["a", "b"], prompts=prompts),
+        lambda: estimator.predict(["a", "b"], prompts=prompts),
+    ):
+        with pytest.raises(v05.Error, match="prompts must have one entry per"):
+            ask()
+    assert estimator.steps == 0
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"rollouts": [1, 2]}, "rewards, groups and rollouts must have one entry per row, got shape .3,., 3 and 2"),
+        ({"groups": [0]}, "rewards, groups and rollouts must have one entry per row"),
+        ({"rewards": [[1.0], [0.0], [1.0]]}, "must have one entry per row, got shape .3, 1."),
+        ({"rollouts": [[1], [2], [3]]}, "groups and rollouts must be integers or hashables"),
+        ({"keys": ["a", "a"]}, "keys must have one entry per reward, got 2"),
+        ({"prompts": ["a"]}, "prompts must have one entry per reward, got 1"),
+        ({"mask": [True]}, "mask must have one entry per reward"),
+        ({"weights": [1.0]}, "weights must have one entry per reward"),
+        ({"weights": [1.0, -1.0, 1.0]}, r"weights\[1\] must be finite and not negative"),
+    ],
+)
+def test_parts_of_rollouts_that_cannot_be(changes, message):
+    estimator = StoredEstimator(rule="rloo", reward_range=(0, 1))
+    given = {"rewards": [1.0, 0.0, 1.0], "groups": [0, 0, 0], "keys": ["a"] * 3, "rollouts": [1, 2, 3]} | changes
+    with pytest.raises(v05.Error, match=message):
+        estimator.advantages(**given)
+    assert estimator.steps == 0 and len(estimator.source.history if hasattr(estimator.source, "history") else ()) == 0
+
+
+def test_a_rollout_counts_where_one_of_its_parts_does():
+    """Whichever part comes first; parts that the mask takes out have no advantage."""
+    rewards, rollouts = [1.0, 1.0, 0.0, 0.0, 1.0], [1, 1, 2, 2, 3]
+    for mask in ([False, True, True, False, False], [True, False, False, True, False]):
+        found = StoredEstimator(rule="rloo", reward_range=(0, 1)).advantages(
+            rewards, [0] * 5, ["a"] * 5, rollouts=rollouts, mask=mask
+        )
+        np.testing.assert_array_equal(found, np.where(mask, [1, 1, -1, -1, 0], 0))
+
+
+def test_half_precision_knows_the_bounds_of_the_range():
+    """0.3 in half precision is more than 0.3, as in v05.advantages."""
+    torch = pytest.importorskip("torch")
+    for rewards in (
+        np.float16([0.3, 0.0]),
+        torch.tensor([0.3, 0.0], dtype=torch.bfloat16),
+        torch.tensor([0.3, 0.0], dtype=torch.float16, requires_grad=True),
+        np.float32([0.3, 0.0]),
+    ):
+        for estimator in (
+            v05.AdvantageEstimator(rule="rloo", reward_range=(0, 0.3)),
+            StreamingEstimator(rule="rloo", reward_range=(0, 0.3)),
+        ):
+            np.testing.assert_allclose(estimator.step(rewards, [0, 0], [0, 0]).advantages, [0.3, -0.3], atol=1e-7)
+        parts = StoredEstimator(rule="rloo", reward_range=(0, 0.3))
+        np.testing.assert_allclose(parts.advantages(rewards, [0, 0], [0, 0], rollouts=[1, 2]), [0.3, -0.3], atol=1e-7)
+        np.testing.assert_allclose(StreamingEstimator(rule="rloo").group(rewards, "a"), [0.3, -0.3], atol=1e-2)
