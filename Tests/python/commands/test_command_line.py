@@ -88,6 +88,8 @@ MISTAKES = [  # arguments, exit status, message
     (["LOG", "--out", "/dev/null.png/report.png"], 2, "no such directory"),
     (["LOG", "--out", "/proc/report.png"], 2, "cannot be written"),
     (["LOG", "--out", "folder.png"], 2, "folder.png is no file that could be replaced"),
+    (["LOG", "--out", ""], 2, "out must be the path of a file, got ''"),
+    (["LOG", "--out", "s3://bucket/report.png"], 2, "out must be the path of a file on this machine"),
 ]
 
 
@@ -106,6 +108,22 @@ def test_mistakes_are_one_line(arguments, status, message, log, capsys, tmp_path
     out, err = capsys.readouterr()
     assert out == "" and message in err and err.startswith("v05: ") and err.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_picture_in_the_home_and_in_capitals(log, capsys, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["replay", log, "--json", "--splits", "1", "--out", "~/report.PNG"]) == 0
+    assert (tmp_path / "report.PNG").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "nonsense"])
+def test_a_terminal_of_no_width(columns, log, capsys, monkeypatch):
+    pytest.importorskip("rich", reason="tables need rich")
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main(["replay", log, "--splits", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "priors rejected" in out and out.count("\n") < 200
 
 
 def test_a_picture_does_not_replace_the_log(log, capsys, tmp_path):

@@ -218,6 +218,8 @@ def test_prompts_by_number_have_no_text(tmp_path):
     found = evaluate(write(tmp_path / "log.jsonl", rows), rollouts=(2,), splits=1)
     assert [quality.prior for quality in found.qualities] == ["history"]
     assert any("by number" in note for note in found.notes)
+    with pytest.raises(v05.InvalidArgument, match="refits must be at least 1, got 0"):
+        evaluate(tmp_path / "log.jsonl", refits=0)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
+from .._core.files import local_path
 from ..errors import Error, InvalidArgument, MissingExtra
 from .outputs import check_output, write_output
 
@@ -22,11 +23,12 @@ MARKERS = {"grpo": "o", "james_stein": "v", "prior": "s", "v05": "D", "calibrate
 
 
 def check_picture(path, inputs=()):
-    """Raises where no picture can be drawn to this path; `inputs` are paths that it must not replace."""
-    path = Path(path)
+    """The path, with ~ resolved. Raises where no picture can be drawn to it; `inputs` are paths that it must not
+    replace."""
+    path = Path(local_path(path, "out"))
     if find_spec("matplotlib") is None:
         raise MissingExtra("drawing the picture", "replay")
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise InvalidArgument(f"a picture ends in {', '.join(SUFFIXES)}, got {path}")
     check_output(path, inputs)
     try:
@@ -35,6 +37,7 @@ def check_picture(path, inputs=()):
         raise Error(
             f"matplotlib cannot be loaded: {error}; unset MPLBACKEND or give it a back end that exists"
         ) from error
+    return path
 
 
 def new_figure(width, height, rows, columns):
@@ -50,5 +53,5 @@ def new_figure(width, height, rows, columns):
 def save_figure(figure, path):
     """Writes the figure; the ending of the path decides the format."""
     data = BytesIO()
-    figure.savefig(data, dpi=150, format=Path(path).suffix[1:])
+    figure.savefig(data, dpi=150, format=Path(path).suffix[1:].lower())
     write_output(path, data.getvalue())

@@ -14,14 +14,13 @@ def show_result(options, inputs, work, show, draw):
     options.out, which must be none of the files `inputs`. What would be missing then is told before the work."""
     if not options.json:
         check_tables()
-    if options.out:
-        check_picture(options.out, inputs)
+    out = None if options.out is None else check_picture(options.out, inputs)
     with progress_bar() as progress:
         found = work(progress)
     if options.json:
         print(json_text(found.as_dict()))
     else:
         show(found)
-    if options.out:
-        draw(found, options.out)
-        print(f"picture: {printable(options.out)}", file=sys.stderr)
+    if out is not None:
+        draw(found, out)
+        print(f"picture: {printable(out)}", file=sys.stderr)

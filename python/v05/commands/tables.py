@@ -6,6 +6,7 @@ from math import isfinite
 from ..errors import MissingExtra
 from .printable import printable
 
+NARROWEST = 60  # columns; a terminal that has fewer wraps lines itself
 NAMES = {
     "grpo": "group mean",
     "james_stein": "James-Stein",
@@ -20,6 +21,14 @@ def check_tables():
     """Raises MissingExtra where tables cannot be printed."""
     if find_spec("rich") is None:
         raise MissingExtra("printing the report as tables (--json does without)", "replay")
+
+
+def new_console():
+    """The console of standard output, never so narrow that a table would be one letter wide, or nothing."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.width >= NARROWEST else Console(width=NARROWEST)
 
 
 def report_table(title):

@@ -93,7 +93,7 @@ def run_demo(options):
         raise MissingExtra(f"v05 demo ({', '.join(missing)})", "demo")
     from ..pictures import check_picture
 
-    check_picture(options.out)
+    options.out = check_picture(options.out)
     for name in ("json", "log"):
         path = getattr(options, name)
         if path and not Path(path).absolute().parent.is_dir():
@@ -120,8 +120,8 @@ def _record(path):
 
 
 def _compare(options):
-    from rich.console import Console
 
+    from ..tables import new_console
     from .plot import draw_report
     from .report import mean_regime, report_arms
     from .table import print_regime, print_report
@@ -133,7 +133,7 @@ def _compare(options):
     setting = replace(full_setting(setting) if full else setting, **{name: n for name, n in sizes.items() if n})
     setting.check(arms)
     arms = [replace(arm, learning_rate=setting.learning_rate(arm)) for arm in arms]
-    console = Console()
+    console = new_console()
     figures = Figures(options.json, setting, options.resume)
     run = partial(_run, console, setting, _device(options.device, full), options.processes, figures)
     if rates := options.learning_rates or (FULL_RATES if full else None):

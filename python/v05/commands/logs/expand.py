@@ -1,12 +1,15 @@
 """Records of a log as rows of one rollout each: tables, groups in a line, documents with rollouts deep inside."""
 
 from .errors import LogError
-from .fields import PROMPTS, REWARDS, find_layout, listing
+from .fields import COMPLETIONS, INNER_STEPS, PROMPTS, REWARDS, STEPS, TRAINERS, find_layout, listing, written
+from .files import STEP
 from .rows import number
+from .words import is_folded, unfolded
 
 DEEPEST = 8
 MOST_COLUMNS = 1000
 CHATS = ("messages", "conversations", "conversation", "chat")
+CONTENTS = ("text", "image", "image_url", "video", "audio")
 ANSWERERS = ("assistant", "gpt", "model", "bot")
 
 
@@ -28,19 +31,40 @@ def _inside(value, around, depth, fields):
         return _known(parts, depth, whole=True)
     if depth > DEEPEST:
         return []
-    value = _named(value, around, fields)
+    value = _named(_unfolded(value, fields), around, fields)
+    if {"instance", "request", "result"} <= value.keys():
+        return []  # HELM's requests, whose success is none of the answer
     if _is_by_name(value, fields):
-        return _inside(list(value.values()), around, depth + 1, fields)
-    if (table := _table(value)) is not None:
+        return _inside([part for part in value.values() if isinstance(part, dict)], around, depth + 1, fields)
+    if (table := _table(value, fields)) is not None:
         return [(around | row, bool(find_layout(around | row, fields))) for row in table]
-    row = around | {name: item for name, item in value.items() if not _is_rows(item, fields)}
-    if find_layout(row, fields):
-        return [(around | value if around else value, True)]
-    row = _joined(row)
-    if find_layout(row, fields):
-        return [(row, True)]
-    inside = [_inside(item, row, depth + 1, fields) for item in value.values() if _is_rows(item, fields)]
+    own = {name: item for name, item in value.items() if not _is_rows(item, fields)}
+    for above in (_without_rewards(around), around) if around else ({},):  # a reward of its own before that of them all
+        if find_layout(above | own, fields):
+            return [(above | value if around else value, True)]
+        row = _joined(above | own)
+        if find_layout(row, fields):
+            return [(row, True)]
+    inside = [
+        _inside(item, row | _step_of(name), depth + 1, fields) for name, item in value.items() if _is_rows(item, fields)
+    ]
     return _known(inside, depth, whole=False) or [(row, False)]
+
+
+def _unfolded(value, fields):
+    """An object whose reward is a list or an object written as text, with what the text says; completions that are
+    texts of lists are left out, as they tell nothing."""
+    names = [name for name in fields.reward or written(REWARDS, value) if is_folded(value.get(name))]
+    found = {name: unfolded(value[name]) for name in names}
+    if not any(isinstance(item, (list, dict)) for item in found.values()):
+        return value
+    lists = [name for name in written(COMPLETIONS, value) if is_folded(value[name]) and name not in found]
+    return {name: item for name, item in (value | found).items() if name not in lists}
+
+
+def _without_rewards(row):
+    rewards = written(REWARDS, row)
+    return {name: item for name, item in row.items() if name not in rewards}
 
 
 def _known(parts, depth, whole):
@@ -66,15 +90,41 @@ def _named(value, around, fields):
     ):
         found["prompt"], found["content"] = "\n".join(turns[:-1] if len(turns) < 4 else turns[:2]), "\n".join(turns)
     elif not fields.prompt and not any(name in value or name in around for name in PROMPTS):
-        asked = next((_question(value[name]) for name in CHATS if is_chat(value.get(name))), None)
-        if asked:
-            found["prompt"] = asked
+        chats = next((chats for name in CHATS if (chats := _chats(value.get(name)))), [])
+        questions = [_question(chat) for chat in chats]
+        if questions and all(questions[0] == question for question in questions):
+            found["prompt"] = questions[0]
+    if not fields.step and not any(written(STEPS, row) for row in (value, around)):
+        found |= _inner_step(value)
     return value | found if found else value
+
+
+def _inner_step(value):
+    """{"object.field": step} of the objects in an object, or {}."""
+    for name, part in value.items():
+        if isinstance(part, dict):
+            names = (*INNER_STEPS, "step") if name in TRAINERS else INNER_STEPS
+            for inner in written(names, part)[:1]:
+                return {f"{name}.{inner}": part[inner]}
+    return {}
+
+
+def _step_of(name):
+    """{"step": number} of rows that stand under a name such as "step_3", or {}."""
+    found = STEP.search(name)
+    return {"step": int(found[1])} if found else {}
+
+
+def _chats(item):
+    """The chat of a field, or those of a group."""
+    if is_chat(item):
+        return [item]
+    return item if isinstance(item, list) and item and all(map(is_chat, item)) else []
 
 
 def _question(chat):
     """The messages before the first answer."""
-    answers = (place for place, turn in enumerate(chat) if turn.get("role", turn.get("from")) in ANSWERERS)
+    answers = (place for place, turn in enumerate(chat) if str(turn.get("role", turn.get("from"))).lower() in ANSWERERS)
     return chat[: next(answers, 0)]
 
 
@@ -89,23 +139,28 @@ def _at(value, path):
     return value
 
 
-def _table(value):
-    """The rows of a table with "columns" and "data", as W&B and pandas write it, or None."""
+def _table(value, fields):
+    """The rows of a table with "columns" and "data", as W&B and pandas write it, or with each column by index, as
+    pandas does too; or None."""
     columns, data = value.get("columns"), value.get("data")
-    if not isinstance(columns, list) or not isinstance(data, list):
+    if isinstance(columns, list) and isinstance(data, list):
+        names = [str(name) for name in columns]
+        return [dict(zip(names, cells)) for cells in data if isinstance(cells, list) and len(cells) == len(names)]
+    parts = list(value.values())
+    if len(parts) < 2 or not all(isinstance(part, dict) and part.keys() == parts[0].keys() for part in parts):
         return None
-    names = [str(name) for name in columns]
-    return [dict(zip(names, cells)) for cells in data if isinstance(cells, list) and len(cells) == len(names)]
+    rows = ({name: part[index] for name, part in value.items()} for index in parts[0])
+    first = next(rows, None)
+    return [first, *rows] if first and find_layout(first, fields) else None
 
 
 def _is_by_name(value, fields):
     """Whether an object has rollouts by name or number, as pandas writes a table by its index."""
-    parts = list(value.values())
-    return (
-        len(parts) > 1
-        and all(isinstance(part, dict) for part in parts)
-        and bool(find_layout(_joined(parts[0]), fields))
-    )
+    parts = [part for part in value.values() if isinstance(part, dict)]
+    if len(parts) < 2 or len(parts) < len(value) / 2:
+        return False
+    first = find_layout(_joined(parts[0]), fields)
+    return first is not None and all(first.prompt in part or first.prompt in _joined(part) for part in parts)
 
 
 def _is_rows(item, fields):
@@ -117,12 +172,13 @@ def _is_rows(item, fields):
 
 
 def is_chat(item):
-    """Whether a list is the messages of a chat."""
+    """Whether a list is the messages of a chat, or the parts of one."""
     return (
         isinstance(item, list)
         and bool(item)
         and all(
-            isinstance(part, dict) and ({"role", "content"} <= part.keys() or {"from", "value"} <= part.keys())
+            isinstance(part, dict)
+            and ("role" in part or {"from", "value"} <= part.keys() or part.get("type") in CONTENTS)
             for part in item
         )
     )

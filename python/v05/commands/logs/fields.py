@@ -1,13 +1,16 @@
 """Which field of a row holds what, whatever the trainer calls its fields."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from ...errors import InvalidArgument
 from .errors import UnknownFormat
 from .files import EVALUATION
+from .words import STATUSES, number_of
 
 # The first of these that a row has.
 PROMPTS = (
@@ -19,7 +22,12 @@ PROMPTS = (
     "input",
     "input_prompt",
     "prompt_text",
+    "prompts",
+    "user_prompt",
+    "full_prompt",
     "question_content",
+    "question_text",
+    "problem_statement",
     "prompt_tokens",
     "prompt_ids",
     "prompt_token_ids",
@@ -38,7 +46,6 @@ STEPS = (
     "train_step",
     "trainer_step",
     "step",
-    "steps",
     "iteration",
     "iter",
     "update",
@@ -47,7 +54,11 @@ STEPS = (
     "policy_step",
     "tail_version",
     "epoch",
+    "steps",  # often how many steps a rollout took
 )
+# Names that mean a step of the training also inside of an object.
+INNER_STEPS = ("global_step", "global_steps", "training_step", "train_step", "trainer_step", "policy_version")
+TRAINERS = ("trainer", "train", "training")  # objects whose "step" is one
 # One of these is the reward; several are candidates.
 REWARDS = (
     "reward",
@@ -92,6 +103,8 @@ COMPLETIONS = (
     "trajectory",
     "messages",
 )
+TOTALS = ("reward", "total_reward", "reward_total")  # of several rewards the first of these is the sum
+AGGREGATES = {"mean", "avg", "average", "std", "max", "min", "best", "baseline", "norm", "normalized", "expected"}
 # Of several fields of a reward's object this is the reward, and the others are parts of it.
 WHOLE = ("reward", "total", "total_reward", "score", "overall", "final", "sum")
 # What belongs to a prompt beside its text.
@@ -112,6 +125,28 @@ PICTURES = (
     "audios",
     "audio_path",
 )
+INPUT = ("input", *PICTURES)  # what belongs to an instruction
+TRAJECTORIES = ("trajectory_id", "traj_id", "episode_id")
+# Which rollout of its prompt a row is.
+SAMPLES = (
+    "sample_idx",
+    "sample_index",
+    "sample_id",
+    "rollout_idx",
+    "rollout_index",
+    "rollout_id",
+    "completion_idx",
+    "completion_index",
+    "completion_id",
+    "generation_idx",
+    "traj_idx",
+    *TRAJECTORIES,
+    "attempt",
+    "trial",
+    "repeat",
+    "repetition",
+    "seed",
+)
 GROUPS = ("group_id", "group_index", "group_idx", "group_uid", "group")
 # Rows that are of an evaluation by what they say, a text or a flag.
 SPLITS = ("split", "mode", "phase", "stage", "partition")
@@ -119,7 +154,7 @@ EVALUATIONS = ("is_eval", "is_evaluation", "is_validation", "is_val", "is_test",
 TRAININGS = ("is_train", "is_training", "training")
 # What tells apart several logs in one; and the rows of one rollout, where it has one a turn.
 RUNS = ("run_id", "run_name", "run", "experiment_name", "experiment", "exp_name", "filter", "model_name", "model")
-ROLLOUTS = ("rollout_id", "trajectory_id", "traj_id", "episode_id", "sample_id")
+ROLLOUTS = ("rollout_id", *TRAJECTORIES, "sample_id")
 TURNS = ("turn", "turn_id", "turn_idx", "turn_index")
 ANSWERS = ("gts", "gt", "ground_truth", "reference_answer", "target", "gold", "label")
 ADVANTAGES = ("advantage", "advantages")
@@ -152,20 +187,7 @@ LENGTHS = (
 )
 TEXTS = {*PROMPTS, *COMPLETIONS, *ANSWERS, "answer"}
 NO_REWARD = {*STEPS, *GROUPS, *ADVANTAGES, *LOG_PROBS, *LENGTHS, "prior"}
-WORDS = {
-    "true": 1.0,
-    "false": 0.0,
-    "pass": 1.0,
-    "fail": 0.0,
-    "passed": 1.0,
-    "failed": 0.0,
-    "correct": 1.0,
-    "incorrect": 0.0,
-    "yes": 1.0,
-    "no": 0.0,
-}
-MISSING = {"", "none", "null", "na", "n/a", "<na>"}
-LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # of the scorers of inspect
+CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # where a word begins in "promptText"
 OPTIONS = "name the fields by --prompt FIELD --reward FIELD, and --step FIELD if there is one"
 
 
@@ -200,10 +222,11 @@ class Layout(NamedTuple):
     """Which fields of a row hold what; None: no field does.
 
     rewards: candidates for the reward, or the fields of the reward, of which `weights` are then the weights.
-    asynchronous: rollouts of one group may be of different steps; the latest counts. Where prompt and group are the
-    same field nothing is known of the prompt but that a group has one.
+    asynchronous: rollouts of one group may be of different steps; the latest counts. nameless: nothing is known of the
+    prompt but that a group has one, so that both are the same field.
     tokens: log-probabilities of a rollout's tokens, its tokens, or their number. split: whether the row is of an
-    evaluation. run: which of several logs in one it is of. rollout: which rollout, where each turn has a row.
+    evaluation. run: which of several logs in one it is of. rollout: which rollout, where each turn has a row. sample:
+    which rollout of its prompt a row is, from some first number on.
     table: the rows are a batch as its trainer held it, not lines that were written one after the other.
     """
 
@@ -220,10 +243,12 @@ class Layout(NamedTuple):
     split: str | None = None
     run: str | None = None
     rollout: str | None = None
+    sample: str | None = None
     advantage: str | None = None
     completion: str | None = None
     tokens: str | None = None
     asynchronous: bool = False
+    nameless: bool = False
     table: bool = False
 
     def in_words(self):
@@ -277,7 +302,8 @@ def find_layout(row, fields, *, table=False):
     if {"prompt", "rollouts", "successes"} <= row.keys() and not fields.reward:
         return Layout("pass counts", "prompt", ("successes",))
     group = fields.group or _first(GROUPS, row)
-    prompt = fields.prompt or _first(PROMPTS, row) or _inner(PROMPTS, row) or group
+    named = fields.prompt or _prompt(row)
+    prompt = named or group
     if any(name is not None and name not in row for name in (fields.group, fields.step)):
         return None
     advantage = _first(ADVANTAGES, row)
@@ -288,7 +314,9 @@ def find_layout(row, fields, *, table=False):
     areal = {"task_id", "sample_idx", "tail_version"} <= row.keys()
     if group is None and (verl or areal):
         group = _first(("uid",) if verl else ("task_id",), row)
-    step = fields.step or next((name for name in _written(STEPS, row) if _is_step(row[name])), None)
+    step = fields.step or next(
+        (name for name in (*written(STEPS, row), *_inner_steps(row)) if _is_step(row[name])), None
+    )
     if fields.reward:
         rewards, weights = tuple(fields.reward), tuple(fields.reward.values())
         if any(name not in row for name in rewards):
@@ -298,8 +326,9 @@ def find_layout(row, fields, *, table=False):
         weights = (1.0,) if len(rewards) == 1 else None
     if not rewards:
         return None
-    if rewards[0].startswith("scores."):  # of inspect, whose epochs are repetitions
-        step = fields.step
+    sample = None if _first(TURNS, row) else _first(SAMPLES, row)
+    if rewards[0].startswith("scores.") and fields.step is None:  # of inspect, whose epochs are repetitions
+        step, sample = None, "epoch" if "epoch" in row else sample
     batch = bool(table and completion and advantage)
     name = (
         "AReaL rollouts"
@@ -322,16 +351,18 @@ def find_layout(row, fields, *, table=False):
         group=group,
         prior="prior" if "prior" in row else None,
         answer=_first(ANSWERS, row),
-        picture=None if fields.prompt else _first(PICTURES, row),
+        picture=None if fields.prompt else _first(INPUT if _plain(prompt) == "instruction" else PICTURES, row),
         split=_split(row),
         run=next(
-            (name for name in _written(RUNS, row) if isinstance(row[name], str) and not is_number(row[name])), None
+            (name for name in written(RUNS, row) if isinstance(row[name], str) and not is_number(row[name])), None
         ),
         rollout=_first(ROLLOUTS, row) if _first(TURNS, row) else None,
+        sample=sample,
         advantage=advantage,
         completion=completion,
         tokens=_first(LOG_PROBS, row) or _first(LENGTHS, row),
         asynchronous=areal and fields.step is None,
+        nameless=named is None,
         table=batch,
     )
 
@@ -345,8 +376,8 @@ def check_layout(path, line, row, fields, layout):
     for option, name in named + [("reward", name) for name in fields.reward]:
         if name is not None and name not in row:
             raise UnknownFormat(path, line, f"no {option} field {name!r}: found {found}")
-    odd = next((name for name in _written(REWARDS, row) if isinstance(row[name], str)), None)
-    if odd is not None and not is_number(row[odd]) and not fields.reward:
+    odd = next((name for name in written((*REWARDS, *STATUSES), row) if isinstance(row[name], str)), None)
+    if odd is not None and not is_number(row[odd], odd) and not fields.reward:
         problem = (
             f"{odd} must be a number, true, false, pass or fail, got {row[odd]!r:.60}; --reward FIELD names another"
         )
@@ -366,7 +397,7 @@ def _rewards(row, verl, batch, others, completion):
     name. Beside the rewards of several completions a single one is their mean."""
     if verl and "score" in row:
         return ("score",)
-    named = tuple(name for name in _written(REWARDS, row) if is_number(row[name]))
+    named = tuple(name for name in written(REWARDS, row) if is_number(row[name]))
     if batch:
         numbers = tuple(
             name
@@ -378,16 +409,31 @@ def _rewards(row, verl, batch, others, completion):
     if several and len(several) < len(named) and not isinstance(completion, str):
         lengths = {len(row[name]) for name in several}
         return several if isinstance(completion, list) and lengths == {len(completion)} else named
-    return tuple(name for name in named if _plain(name) == "reward") or named or _leaves(row)
+    total = next((name for name in named if _plain(name) in TOTALS), None)
+    return (total,) if total else named or _leaves(row) or _parts_of_reward(row) or _statuses(row)
+
+
+def _parts_of_reward(row):
+    """Names such as "raw_reward", "format_reward", of numbers that are no means or the like."""
+    return tuple(
+        name
+        for name, value in row.items()
+        if _plain(name).endswith("_reward")
+        and "." not in name
+        and not AGGREGATES.intersection(_plain(name).split("_"))
+        and value is not None
+        and is_number(value)
+    )
+
+
+def _statuses(row):
+    """Names of fields that say how a program ended."""
+    return tuple(name for name in written(STATUSES, row) if isinstance(row[name], str) and is_number(row[name], name))
 
 
 def _leaves(row):
     """Names of numbers inside of "reward", "scores" and the like: "reward.accuracy", "scores.match.value"."""
-    inner = [
-        name
-        for name, value in row.items()
-        if "." in name and is_number(value, LETTERS if name.endswith(".value") else {})
-    ]
+    inner = [name for name, value in row.items() if "." in name and is_number(value, name)]
     last = tuple(name for name in inner if name.rpartition(".")[2] in REWARDS)
     below = tuple(name for name in inner if name.partition(".")[0] in REWARDS)
     values = tuple(name for name in below if name.endswith(".value"))
@@ -395,18 +441,12 @@ def _leaves(row):
     return values or whole or below or last
 
 
-def is_number(value, words=None):
+def is_number(value, field=""):
     """Whether a value of a row may be a reward: a number, True, a number as text, nothing, or a list of such."""
     if isinstance(value, list):
         return all(is_number(item) for item in value[:8])
     if isinstance(value, str):
-        if value.strip().lower() in {*WORDS, *MISSING} or value in (words or {}):
-            return True
-        try:
-            float(value)
-        except ValueError:
-            return False
-        return True
+        return number_of(value, field) is not None
     return value is None or isinstance(value, (int, float, Decimal))
 
 
@@ -419,8 +459,8 @@ def _is_float(name, value):
 
 def _split(row):
     """The field that tells whether a row is of an evaluation."""
-    texts = (name for name in _written(SPLITS, row) if isinstance(row[name], str))
-    flags = (name for name in _written((*EVALUATIONS, *TRAININGS), row) if _flag(row[name]) is not None)
+    texts = (name for name in written(SPLITS, row) if isinstance(row[name], str))
+    flags = (name for name in written((*EVALUATIONS, *TRAININGS), row) if _flag(row[name]) is not None)
     return next(texts, next(flags, None))
 
 
@@ -444,11 +484,29 @@ def _is_step(value):
     return is_number(value) and not isinstance(value, list) or isinstance(value, date)
 
 
+def _inner_steps(row):
+    """The fields of objects in the row, "object.field", that are a step of the training."""
+    found = (name for name in row if "." in name)
+    return (
+        name
+        for name in found
+        if name.rpartition(".")[2] in INNER_STEPS or name.rpartition(".")[0] in TRAINERS and name.endswith(".step")
+    )
+
+
+def _prompt(row):
+    """The field of the prompt: of those that are called so the first that is not empty."""
+    found = written(PROMPTS, row)
+    return next(
+        (name for name in found if row[name] not in (None, "", [])), _inner(PROMPTS, row) or next(iter(found), None)
+    )
+
+
 def _first(names, row):
-    return next(iter(_written(names, row)), None)
+    return next(iter(written(names, row)), None)
 
 
-def _written(names, row):
+def written(names, row):
     """The fields of a row that are called so: as they are here, else as people write them, "Prompt", "Global step"."""
     if exact := [name for name in names if name in row]:
         return exact
@@ -456,8 +514,10 @@ def _written(names, row):
     return [written[name] for name in names if name in written]
 
 
+@lru_cache(4096)
 def _plain(name):
-    return str(name).strip().lower().replace(" ", "_").replace("-", "_")
+    """A name as it is here: "Global step", "global-step" and "globalStep" are "global_step"."""
+    return CAPITAL.sub("_", str(name).strip()).lower().replace(" ", "_").replace("-", "_")
 
 
 def _inner(names, row):

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from ..._core.files import local_path
 from .errors import LogError, UnreadableLog
 
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+SUFFIXES = (".jsonl", ".ndjson", ".jsonlines", ".json", ".csv", ".tsv", ".parquet", ".pq", ".arrow", ".eval")
 LOG = re.compile(
-    rf"(?:{'|'.join(map(re.escape, SUFFIXES))})(?:\.(?P<turn>\d+))?(?:\.(?:gz|bz2|xz|zst|zstd))?$", re.IGNORECASE
+    rf"(?:{'|'.join(map(re.escape, SUFFIXES))})(?:\.(?P<turn>\d+))?(?:\.(?:gz|bz2|xz|lzma|zst|zstd|lz4|zip))?$",
+    re.IGNORECASE,
 )  # turn: how often a log was put aside for a new one since
 STANDARD_INPUT = "-"
 MOST_FILES = 100_000
@@ -62,11 +63,14 @@ def log_files(path):
     except OSError as error:
         raise UnreadableLog(error.filename or path, None, f"cannot be read: {error.strerror or error}") from error
     if not found:
-        raise UnreadableLog(path, None, f"the directory has no log file ({', '.join(SUFFIXES)}, also compressed)")
+        other = next((name for name in sorted(os.listdir(path)) if not name.startswith(".")), None)
+        cure = f"; {other} may be one: give its own path" if other else ""
+        problem = f"the directory has no log file ({', '.join(SUFFIXES)}, also compressed){cure}"
+        raise UnreadableLog(path, None, problem)
     training = [parts for parts in found if not any(map(EVALUATION.search, parts))] or found
     steps = [_step(parts) for parts in training]
-    if len(set(steps)) < 2 or any(step != step for step in steps):
-        steps = [nan] * len(training)  # a number that all share, or that some lack, is no step
+    if len({step for step in steps if step == step}) < 2:
+        steps = [nan] * len(training)  # a number that all share is no step
     files = [
         LogFile(str(path.joinpath(*parts)), sizes[parts], "/".join(parts[:-1]), step)
         for parts, step in zip(training, steps)

@@ -42,9 +42,10 @@ def _key(path, line, value):
     return prompt_key(path, line, "prompt", value)[0]
 
 
-def pictured_prompts(found, texts):
+def pictured_prompts(found, texts, beside):
     """(prompt of each row, their texts, sentences) where images belong to prompts: the same text with another image is
-    another prompt. Images of which each row has its own, as of a file that is written anew, tell nothing."""
+    another prompt. Images of which each row has its own, as of a file that is written anew, tell nothing. beside: the
+    word for them."""
     prompt, picture = found["prompt"], found["picture"]
     pairs = numbered(prompt, picture)
     if (
@@ -53,7 +54,7 @@ def pictured_prompts(found, texts):
         or len(np.unique(pairs[picture >= 0])) == np.count_nonzero(picture >= 0)
     ):
         return prompt, texts, []
-    return pairs, _texts(texts, prompt, pairs), ["The same text with another image is another prompt."]
+    return pairs, _texts(texts, prompt, pairs), [f"The same text with another {beside} is another prompt."]
 
 
 def distinct_prompts(found, texts):

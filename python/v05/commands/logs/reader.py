@@ -2,17 +2,21 @@
 
 from itertools import chain, islice
 
+from .archives import archived
 from .errors import LogError, UnknownFormat
 from .expand import flat_rows
-from .fields import Fields, check_layout, find_layout
+from .fields import GROUPS, PROMPTS, REWARDS, STEPS, Fields, check_layout, find_layout, written
 from .parquet import open_table, table_rows
 from .repetitions import Repetitions
 from .rows import pass_counts, rollout
-from .streams import PARQUET, opened, text_lines, unpacked, whole
+from .streams import PARQUET, ZIP, opened, text_lines, unpacked, whole
 from .values import csv_rows, json_values
+from .words import is_folded
 
 REPORT_EVERY = 4096  # rollouts
 FIRST_ROWS = 100  # of a parquet file, that its columns are judged by
+MOST_OTHERS = 1000  # records before the first that is a rollout
+VISITS = {*STEPS, *GROUPS}
 
 
 class LogReader:
@@ -27,6 +31,7 @@ class LogReader:
         self.padding = 0  # rows that stand for no rollout
         self.repeated = 0  # rollouts of a batch that its trainer wrote again
         self.tables = 0  # batches that were read
+        self.others = 0  # rows that are no rollouts
         self.cut = []  # paths of files whose last line is not whole
         self._repetitions = Repetitions()
         self._progress = progress or (lambda stage, done, total: None)
@@ -51,6 +56,8 @@ class LogReader:
     def _rollouts(self, path, head, stream):
         if head.startswith(PARQUET):
             return self._parquet(path, stream if stream.seekable() else whole(path, stream))
+        if head.startswith(ZIP):
+            return self._json(path, archived(path, stream if stream.seekable() else whole(path, stream)))
         lines = text_lines(path, unpacked(path, head, stream))
         number, first = next(((number, line) for number, line in lines if not line.isspace()), (0, ""))
         if not first:
@@ -60,35 +67,49 @@ class LogReader:
         return self._comma_separated(path, csv_rows(path, number, first, lines, self.cut))
 
     def _json(self, path, values):
-        layout = None
+        layout, untold, others, problem = None, False, 0, None
         for line, text, value in values:
             for item in value if isinstance(value, list) else [value]:
                 if not isinstance(item, dict):
                     kind = UnknownFormat if layout is None else LogError
                     raise kind(path, line, f"must be a JSON object, got {item!r:.40}")
                 mark = hash(text if item is value and text else repr(item)) | 1
-                if layout is None or layout.table or not self._is_flat(item, layout):
+                late = untold and not VISITS.isdisjoint(item)  # the rows before had neither step nor group
+                if layout is None or layout.table or late or not self._is_flat(item, layout):
                     rows = self._parts(path, line, item)
-                    if len(rows) != 1:
-                        if rows:
-                            layout = self._layout(path, line, _sample(rows), layout, table=True)
-                            yield from self._batch(path, line, rows, layout, "columns" in item)
+                    if not rows:
+                        continue
+                    if len(rows) == 1 and (layout or others < MOST_OTHERS) and self._is_other(rows[0], layout):
+                        others += 1
+                        problem = problem or (line, rows[0])
+                        continue
+                    layout = self._layout(path, line, _sample(rows), layout, table=len(rows) > 1)
+                    if len(rows) > 1:
+                        yield from self._batch(path, line, rows, layout, "columns" in item)
                         continue
                     item = rows[0]
-                    layout = self._layout(path, line, item, layout)
+                    untold = VISITS.isdisjoint(item) and layout.step is None and layout.group is None
                 elif not self.fields.want(item):
                     continue
                 yield from self._row(path, line, item, layout, mark)
+        if layout is None and problem:
+            check_layout(path, *problem, self.fields, None)
+        self.others += others
 
     def _comma_separated(self, path, rows):
         layout = None
         for line, text, row in rows:
-            if not self.fields.want(row):
+            if layout is None or not self._is_flat(row, layout):
+                parts = self._parts(path, line, row)
+            else:
+                parts = [row] if self.fields.want(row) else []
+            if not parts:
                 continue
-            layout = layout or self._layout(path, line, row, None)
+            layout = layout or self._layout(path, line, parts[0], None)
             if layout.name == "pass counts":
                 raise UnknownFormat(path, line, "pass counts are read from JSON lines only")
-            yield from self._row(path, line, row, layout, hash(text) | 1)
+            for part in parts:
+                yield from self._row(path, line, part, layout, hash(text) | 1 if len(parts) == 1 else 0)
 
     def _parquet(self, path, raw):
         rows = table_rows(path, open_table(path, raw))
@@ -122,9 +143,20 @@ class LogReader:
 
     def _is_flat(self, row, layout):
         """Whether a row holds one rollout, with the fields of the layout."""
-        return layout.prompt in row and not any(
-            isinstance(row.get(name, ()), (list, dict, tuple)) for name in (*layout.rewards, *self.fields.where)
-        )
+        if layout.prompt not in row or layout.step is not None and "." in layout.step and layout.step not in row:
+            return False
+        values = [row.get(name, ()) for name in (*layout.rewards, *self.fields.where)]
+        return not any(isinstance(value, (list, dict, tuple)) or is_folded(value) for value in values)
+
+    def _is_other(self, row, known):
+        """Whether a record is something else than a rollout, such as a configuration or an event: it has neither a
+        prompt nor a reward, by any name; known: the layout of the rows before."""
+        if find_layout(row, self.fields) is not None:
+            return False
+        names = {*self.fields.names(), *written((*PROMPTS, *REWARDS), row)}
+        if known is not None:
+            names |= {known.prompt, *known.rewards}
+        return names.isdisjoint(row)
 
     def _layout(self, path, line, row, known, table=False):
         """The layout of a row; where it has none, that of the rows before, so that the error is about the row."""

@@ -61,7 +61,7 @@ def copied_files(found, names, without_steps):
     """((n,) True for the rollouts of files that hold those of a file before, sentences).
 
     That is so where prompts, steps and rewards of all rollouts are equal, and the rewards of enough prompts differ that
-    this is no chance: a log that is there in two formats, or under two names.
+    this is no chance: a log that is there in two formats, or under two names, or whole beside its parts.
     """
     file, prompt, reward = found["file"], found["prompt"], found["reward"]
     copied = np.zeros(len(file), bool)
@@ -72,15 +72,57 @@ def copied_files(found, names, without_steps):
     begins = np.flatnonzero(np.diff(file[order], prepend=-1))
     known, notes = {}, []
     for rows in np.split(order, begins[1:]):
-        content = step[rows].tobytes() + prompt[rows].tobytes() + reward[rows].tobytes()
-        digest = blake2b(content, digest_size=16).digest()
+        digest = _content(step, prompt, reward, rows)
         earlier = known.setdefault(digest, rows[0])
         if earlier != rows[0] and _differing(prompt[rows], reward[rows]) >= ENOUGH:
             copied[rows] = True
             notes.append(
                 f"{names[file[rows[0]]]} was not counted: it holds the rollouts of {names[file[earlier]]} again."
             )
+    whole = _whole_file(file, step, prompt, reward, np.flatnonzero(~copied))
+    if whole is not None:
+        copied |= file == whole
+        notes.insert(0, f"{names[whole]} was not counted: it holds the rollouts of all other files again.")
     return copied, notes[:3]
+
+
+def _whole_file(file, step, prompt, reward, rows):
+    """The file that holds the rollouts of all other files of these rows again, None where there is none."""
+    numbers, sizes = np.unique(file[rows], return_counts=True)
+    for number in numbers[2 * sizes == len(rows)]:
+        halves = [rows[(file[rows] == number) == which] for which in (True, False)]
+        halves = [half[np.lexsort((reward[half], prompt[half], step[half]))] for half in halves]
+        one, others = (_content(step, prompt, reward, half) for half in halves)
+        if len(numbers) > 2 and one == others and _differing(prompt[halves[0]], reward[halves[0]]) >= ENOUGH:
+            return number
+    return None
+
+
+def _content(step, prompt, reward, rows):
+    content = step[rows].tobytes() + prompt[rows].tobytes() + reward[rows].tobytes()
+    return blake2b(content, digest_size=16).digest()
+
+
+def are_copies(found, reward, rows):
+    """Whether each file of the `rows` holds rollouts of the other rows again: all of one file or of all of them, or
+    lines that stand there too, where lines tell more than prompt and reward."""
+    file, prompt, mark = found["file"], found["prompt"], found["mark"]
+
+    def content(places):
+        order = np.lexsort((reward[places], prompt[places]))
+        return prompt[places][order].tobytes() + reward[places][order].tobytes()
+
+    others = np.flatnonzero(~rows)
+    known = {content(others)} | {content(np.flatnonzero(file == number)) for number in np.unique(file[others])}
+    lines = np.unique(mark[others])
+    for number in np.unique(file[rows]):
+        places = np.flatnonzero(file == number)
+        if content(places) in known and _differing(prompt[places], reward[places]) >= ENOUGH:
+            continue
+        told = len(np.unique(_mixed(prompt[places], reward[places].view(np.int64))))
+        if len(np.unique(mark[places])) < 1.2 * told or not np.isin(mark[places], lines).all():
+            return False
+    return True
 
 
 def _differing(prompt, reward):

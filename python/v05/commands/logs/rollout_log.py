@@ -12,9 +12,9 @@ from .groups import check_one_run, check_processes, groups_of_several, whole_rol
 from .numbering import numbered
 from .prompts import distinct_prompts, pictured_prompts, read_prompts
 from .reader import LogReader
-from .repetitions import copied_files, repeated_lines
+from .repetitions import are_copies, copied_files, repeated_lines
 from .rewards import read_state, weigh
-from .steps import begun_anew, first_steps
+from .steps import begun_anew, check_step_field, first_steps, is_out_of_order
 
 MOST_ROLLOUTS = 2**25
 MANY = 32  # rollouts of one prompt at a step are more than is usual
@@ -72,7 +72,7 @@ def read_log(path, *, fields=None, exclude=None, only_prompts=None, keep_evaluat
     notes = [f"{_some(evaluations)} not read, as evaluation."] if evaluations else []
     reader = LogReader(fields, progress, sum(file.size for file in files))
     columns = _Columns(texts)
-    strangers, problem = [], None
+    strangers, problem, largest = [], None, 0
     for number, file in enumerate(files):
         try:
             for layout, table, rollout in reader.read(file):
@@ -83,11 +83,14 @@ def read_log(path, *, fields=None, exclude=None, only_prompts=None, keep_evaluat
                     )
         except UnknownFormat as error:
             strangers.append(file.path)
-            problem = problem or error
+            if problem is None or file.size > largest:  # the largest file is most likely to be the log
+                problem, largest = error, file.size
     if strangers and (len(strangers) == len(files) or not columns.total):
         raise problem
     if strangers:
         notes.append(f"{_some(strangers)} not read, as no log ({str(problem).partition(': ')[2]:.80}).")
+    if reader.others:
+        notes.append(f"Records with neither prompt nor reward are no rollouts: {reader.others}.")
     if reader.cut:
         notes.append(f"The last line of {_some_names(reader.cut)} is not whole and was left out: still being written?")
     return _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_evaluation)
@@ -111,6 +114,8 @@ class _Columns:
         evaluation="i",
         run="q",
         rollout="q",
+        sample="q",
+        by_name="i",
         file="i",
         line="q",
         layout="i",
@@ -121,6 +126,8 @@ class _Columns:
         self.total = 0  # rollouts
         self.codes = {}  # of prompts
         self.texts = [] if texts else None  # of prompts
+        self.spellings = []  # of each prompt the first
+        self.respelt = set()  # prompts that have several
         self.scores = {}  # of each layout, row after row
         self.names = {"": -1}  # of groups, answers, pictures, runs and rollouts
         self._columns = {name: array(kind) for name, kind in self.KINDS.items()}
@@ -131,8 +138,14 @@ class _Columns:
         code = self.codes.setdefault(rollout.prompt, len(self.codes))
         if self.texts is not None and code == len(self.texts):
             self.texts.append(rollout.text)
+        spelling = hash(rollout.text)
+        if code == len(self.spellings):
+            self.spellings.append(spelling)
+        elif self.spellings[code] != spelling:
+            self.respelt.add(code)
         step = rollout.step
-        if step != step or asynchronous and file.step == file.step:
+        by_name = step != step
+        if by_name or asynchronous and file.step == file.step:
             step = file.step
         names = self.names
         row = (
@@ -150,6 +163,8 @@ class _Columns:
             rollout.evaluation,
             names.setdefault(rollout.run, len(names)),
             names.setdefault(rollout.rollout, len(names)),
+            names.setdefault(rollout.sample, len(names)),
+            by_name,
             number,
             rollout.line or 0,
             layout,
@@ -175,19 +190,36 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
         raise LogError(names[0] if len(names) == 1 else path, None, f"the log has no rollouts; {cure}")
     found = columns.arrays()
     found["asynchronous"] = np.array([layout.asynchronous for layout in reader.layouts])[found["layout"]]
-    found["nameless"] = np.array([layout.prompt == layout.group for layout in reader.layouts])[found["layout"]]
-    missing = np.isnan(found["step"])
+    found["nameless"] = np.array([layout.nameless for layout in reader.layouts])[found["layout"]]
+    missing, copied = np.isnan(found["step"]), False
     if missing.any() and not missing.all():
-        row = np.flatnonzero(missing)[0]
-        raise LogError(
-            names[found["file"][row]], found["line"][row], "step is missing; give every rollout a step, or none"
+        if not found["by_name"].all():
+            row = np.flatnonzero(missing)[0]
+            raise LogError(
+                names[found["file"][row]], found["line"][row], "step is missing; give every rollout a step, or none"
+            )
+        found["step"], copied, said = _numbered_files(path, reader, columns, found, names)
+        notes += said
+        missing = np.isnan(found["step"])
+    if columns.respelt:
+        notes.append(
+            f"{len(columns.respelt)} prompts stand there in several spellings (white space at the ends, Unicode) and "
+            "count as one each."
         )
     found["group"], said = groups_of_several(found)
     notes += said
     found["text"] = found["prompt"]
-    found["prompt"], texts, said = pictured_prompts(found, columns.texts)
+    found["prompt"], texts, said = pictured_prompts(found, columns.texts, _beside(reader.layouts))
     notes += said
     check_processes(path, found, names)
+    if missing.all() and is_out_of_order(found["prompt"], found["group"], found["file"]):
+        raise LogError(
+            path,
+            None,
+            "the rollouts of a prompt do not stand together, and no step or group tells which are of one visit; name "
+            "one by --step FIELD or --group FIELD, or, where a prompt has one visit, its own field by "
+            f"--group {reader.layouts[0].prompt}",
+        )
     found["step"] = first_steps(found)
     visit = numbered(found["step"], found["prompt"], found["group"])
     found["reward"], said = _rewards(path, names, reader.layouts, columns.scores, found, visit)
@@ -195,7 +227,7 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
     repeated = repeated_lines(visit, found["reward"], found["mark"])
     copies, said = copied_files(found, names, missing.all())
     notes += said
-    repeated |= copies
+    repeated |= copies | copied
     found = _rows(found, ~repeated)
     whole, said = whole_rollouts(found, names)
     notes += said
@@ -208,6 +240,7 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
         problem = f"none of its {unscorable} rollouts has a reward" if unscorable else "no rollout is left"
         raise LogError(path, None, f"the log has no rollouts; {problem}")
     found = _rows(found, scored)
+    check_step_field(path, found, reader.layouts, reader.fields)
     check_one_run(path, found, reader.layouts, columns.names, missing.all())
     if not missing.all():
         found["step"], said = begun_anew(found)
@@ -232,6 +265,25 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
         texts=None if texts is None else tuple(texts),
         **{name: found[name][order] for name in ("step", "reward", "prior", "squared_norm", "times", "file", "line")},
     )
+
+
+def _numbered_files(path, reader, columns, found, names):
+    """((n,) step, (n,) whether a row is to be left out, sentences) where some files of a log have a step in their name
+    and others have none: those that hold the rollouts of the others again are left out; else no name tells a step."""
+    lacking = np.isnan(found["step"])
+    step = np.where(lacking, np.inf, found["step"])
+    visit = numbered(step, found["prompt"], found["group"])
+    reward, _ = _rewards(path, names, reader.layouts, columns.scores, found, visit)
+    if not are_copies(found, reward, lacking):
+        return np.full(len(step), np.nan), np.zeros(len(step), bool), []
+    files = [names[number] for number in np.unique(found["file"][lacking])]
+    note = "not counted: no step in its name, and the rollouts are those of numbered files."
+    return step, lacking, [f"{_some(files)} {note}"]
+
+
+def _beside(layouts):
+    """What belongs to prompts beside their text, in words."""
+    return "input" if any(layout.picture == "input" for layout in layouts) else "image"
 
 
 def _told_by(layouts):

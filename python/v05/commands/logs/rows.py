@@ -5,9 +5,11 @@ import re
 from hashlib import blake2b
 from math import expm1, inf, isinf, nan
 from typing import NamedTuple
+from unicodedata import normalize
 
 from .errors import LogError
-from .fields import LENGTHS, LETTERS, MISSING, WORDS, is_evaluation
+from .fields import LENGTHS, is_evaluation
+from .words import number_of
 
 PADDING = re.compile("pad[0-9a-f]{32}")  # the uid of rows with which verl fills a batch up
 STEP = re.compile(r"\D*(\d+)\D*|\D*(\d+)\s*(?:/|of)\s*\d+\D*")  # "step 12", "global_step_12", "12/100"
@@ -20,7 +22,7 @@ class Rollout(NamedTuple):
 
     rewards: of the fields of the layout. answer: to the prompt, as logged. picture: of the prompt, what stands for it,
     "" for none. mark: what equal lines have in common; 0: none. squared_norm: of its score, up to a factor: see
-    `squared_norm`. evaluation, run, rollout: as the fields of the layout say.
+    `squared_norm`. evaluation, run, rollout, sample: as the fields of the layout say.
     """
 
     line: int
@@ -40,6 +42,7 @@ class Rollout(NamedTuple):
     evaluation: bool = False
     run: str = ""
     rollout: str = ""
+    sample: str = ""
 
 
 def rollout(path, line, row, layout, mark=0):
@@ -76,6 +79,7 @@ def rollout(path, line, row, layout, mark=0):
         layout.split is not None and is_evaluation(layout.split, row.get(layout.split)),
         "" if layout.run is None else str(row.get(layout.run))[:200],
         "" if layout.rollout is None else str(row.get(layout.rollout))[:200],
+        "" if layout.sample is None else str(row.get(layout.sample))[:200],
     )
 
 
@@ -117,17 +121,15 @@ def _is_float(text):
 def number(path, line, field, value, option=None):
     """A number of a log as a float: None, "", "NA" and NaN are NaN; numbers and True, False, pass, fail may be written
     as text."""
-    if value is None or isinstance(value, str) and value.strip().lower() in MISSING:
+    if value is None:
         return nan
     try:
-        result = float(value)
+        result = number_of(value, field) if isinstance(value, str) else float(value)
     except (TypeError, ValueError, OverflowError):
-        result = WORDS.get(value.strip().lower()) if isinstance(value, str) else None
-        if result is None and isinstance(value, str) and field.endswith(".value"):
-            result = LETTERS.get(value)
-        if result is None:
-            cure = f"; {option} names another field" if option else ""
-            raise LogError(path, line, f"{field} must be a number, got {value!r:.60}{cure}") from None
+        result = None
+    if result is None:
+        cure = f"; {option} names another field" if option else ""
+        raise LogError(path, line, f"{field} must be a number, got {value!r:.60}{cure}")
     if isinf(result):
         raise LogError(path, line, f"{field} must be finite, got {value!r:.60}")
     return result
@@ -137,11 +139,25 @@ def prompt_key(path, line, field, value):
     """A short hashable name of a prompt, and its text: text, a number, the messages of a chat, or tokens."""
     if value is None or value == "":
         raise LogError(path, line, f"{field} is empty; every row must name its prompt")
-    value = _whole(value)
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-    if len(text) <= 32:
-        return text, text
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), text
+    if isinstance(value, str):
+        key, text = _settled(value), value
+    else:
+        key = text = json.dumps(_settled(_whole(value)), sort_keys=True, default=str)
+    return key if len(key) <= 32 else blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest(), text
+
+
+def _settled(value):
+    """A prompt without what tells no prompts apart: white space at its ends, how a line ends, the Unicode form of a
+    letter, and of messages what is not said in them."""
+    if isinstance(value, str):
+        value = value.strip().replace("\r\n", "\n") or value
+        return value if value.isascii() else normalize("NFC", value)
+    if isinstance(value, dict):
+        ids = ("id",) if "role" in value else ()
+        return {name: _settled(part) for name, part in value.items() if part is not None and name not in ids}
+    if isinstance(value, list) and value and not isinstance(value[0], (int, float)):
+        return [_settled(part) for part in value]
+    return value
 
 
 def _whole(value):

@@ -2,21 +2,24 @@
 
 import numpy as np
 
+from .errors import LogError
+from .fields import TRAJECTORIES
 from .numbering import earlier_occurrences, numbered
 
+FEW = 10  # prompts, of which no order can be told
 MOST_RUNS = 20  # a log whose steps go backwards more often is out of order, not begun anew
 
 
 def first_steps(found):
     """(n,) the step of each row, before it is known whether the log was begun anew.
 
-    found: the columns of a log in the order of its lines. Without steps the n-th run of lines of a prompt, or its n-th
-    group, is its n-th visit. Of an asynchronous trainer's group the latest step counts. Where the steps of an epoch
-    begin anew with each, epoch and step count.
+    found: the columns of a log in the order of its lines. Without steps the n-th run of lines of a prompt, its n-th
+    group, or the n-th row of each of its samples, is its n-th visit. Of an asynchronous trainer's group the latest step
+    counts. Where the steps of an epoch begin anew with each, epoch and step count.
     """
     step, epoch, prompt, group = (found[name] for name in ("step", "epoch", "prompt", "group"))
     if np.isnan(step).all():
-        return _visit_numbers(prompt, group).astype(float)
+        return _visit_numbers(prompt, group, found["sample"]).astype(float)
     waiting = found["asynchronous"] & (group >= 0)
     if waiting.any():
         latest = np.full(group.max() + 1, -np.inf)
@@ -60,6 +63,25 @@ def begun_anew(found):
     )
 
 
+def check_step_field(path, found, layouts, fields):
+    """Raises LogError where a field "steps" goes up and down, as the number of steps that each rollout took, or where
+    "step" differs between the rows of one trajectory, as its turns."""
+    layout = next((layout for layout in layouts if layout.step is not None), None)
+    if fields.step is not None or layout is None:
+        return
+    step, file, sample = found["step"], found["file"], found["sample"]
+    problem = None
+    if layout.step.lower() == "steps":
+        if np.count_nonzero((step[1:] < step[:-1]) & (file[1:] == file[:-1])) > MOST_RUNS:
+            problem = "goes up and down, as the steps that a rollout took"
+    elif layout.step.lower() == "step" and layout.sample in TRAJECTORIES:
+        rows, steps = numbered(found["prompt"], sample), numbered(found["prompt"], sample, step)
+        if rows.max() + 1 == len(np.unique(sample)) and steps.max() > 1.5 * (rows.max() + 1):
+            problem = f"differs between the rows of one {layout.sample}, as its turns"
+    if problem:
+        raise LogError(path, None, f"{layout.step} {problem}; --step FIELD names the step of the training")
+
+
 def _goes_on(step, file):
     """For each file whether its steps begin within those of the file before and end later."""
     first, last = np.full(file.max() + 1, np.inf), np.full(file.max() + 1, -np.inf)
@@ -88,8 +110,9 @@ def _again(found, run):
     return later > 0 and 2 * alike >= later
 
 
-def _visit_numbers(prompt, group):
-    """For each row how many earlier runs of consecutive rows, or groups, its prompt had."""
+def _visit_numbers(prompt, group, sample):
+    """For each row how many earlier groups, or runs of consecutive rows, its prompt had; or, where all prompts have the
+    same samples, how many earlier rows its sample had."""
     if (group >= 0).all():
         pair = numbered(prompt, group)
         _, first, which = np.unique(pair, return_index=True, return_inverse=True)
@@ -97,5 +120,27 @@ def _visit_numbers(prompt, group):
         number = np.empty(len(first), np.int64)
         number[order] = earlier_occurrences(prompt[first[order]])
         return number[which]
+    samples = len(np.unique(sample)) if (sample >= 0).all() else 0
+    if samples > 1:
+        pair = numbered(prompt, sample)
+        if pair.max() + 1 == samples * len(np.unique(prompt)):
+            return earlier_occurrences(pair)
     first = np.flatnonzero(np.diff(prompt, prepend=-1))
     return np.repeat(earlier_occurrences(prompt[first]), np.diff(first, append=len(prompt)))
+
+
+def is_out_of_order(prompt, group, file):
+    """Whether, in a file, the rows of prompts stand together no more often than by chance, and not never either, as
+    they would where each sample of all prompts follows the one before: so that runs of lines are no visits."""
+    if (group >= 0).all():
+        return False
+    return any(map(_is_mixed, np.split(prompt, np.flatnonzero(np.diff(file)) + 1)))
+
+
+def _is_mixed(prompt):
+    _, times = np.unique(prompt, return_counts=True)
+    if len(times) < FEW or len(prompt) < 3 * len(times):
+        return False
+    together = np.count_nonzero(np.diff(prompt) == 0)
+    chance = (times * (times - 1.0)).sum() / len(prompt)
+    return 0 < together <= chance + 3 * chance**0.5

@@ -11,9 +11,30 @@ from .files import STANDARD_INPUT
 
 MOST = 2**27  # bytes of a line, unpacked, and of a document that must be read whole
 HEAD = 512
+MARK = b"\xef\xbb\xbf"  # of UTF-8, at the beginning of each file that was joined into one
 PARQUET = b"PAR1"
-PACKED = {b"\x1f\x8b": ("gzip", "zcat"), b"BZh": ("bz2", "bzcat"), b"\xfd7zXZ\0": ("lzma", "xzcat")}
-ZSTANDARD = b"\x28\xb5\x2f\xfd"
+PACKED = {
+    b"\x1f\x8b": ("gzip", "zcat"),
+    b"BZh": ("bz2", "bzcat"),
+    b"\xfd7zXZ\0": ("lzma", "xzcat"),
+    b"\x5d\0\0": ("lzma", "xzcat"),
+}
+COMMANDS = {b"\x28\xb5\x2f\xfd": "zstdcat", b"\x04\x22\x4d\x18": "lz4cat"}  # what Python does not unpack
+UTF_32 = b"\xff\xfe\0\0"
+PICKLE = "a pickle, which may run code when it is loaded: write a line per rollout of it, see docs/logs.md"
+ARROW = "is an Arrow file: datasets.load_from_disk(FOLDER).to_parquet(FILE), or pyarrow, writes it as parquet"
+OTHERS = {
+    b"\x80\2": f"is {PICKLE}",
+    b"\x80\3": f"is {PICKLE}",
+    b"\x80\4": f"is {PICKLE}",
+    b"\x80\5": f"is {PICKLE}",
+    b"ARROW1": ARROW,
+    b"\xff\xff\xff\xff": ARROW,
+    b"\x93NUMPY": "is an array of numpy: write a line per rollout of it",
+    b"SQLite format 3": "is a database of SQLite: sqlite3 -csv -header FILE 'select * from TABLE' | v05 replay -",
+    b"version https://git-lfs": "is a pointer of Git LFS in place of the file: git lfs pull",
+    b"\x89HDF": "is HDF5: write a line per rollout of it",
+}
 ZIP = b"PK\3\4"
 
 
@@ -58,12 +79,14 @@ def unpacked(path, head, stream):
             if b"\0" in inner or inner.startswith((*PACKED, PARQUET, ZIP)):
                 raise UnknownFormat(path, None, "holds no text: unpack it and give what is in it")
             return text
-    if head.startswith(ZSTANDARD):
-        raise _packed(path, "zstdcat")
-    if head.startswith(ZIP):
-        raise UnknownFormat(path, None, "is a zip archive: unpack it")
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    for magic, command in COMMANDS.items():
+        if head.startswith(magic):
+            raise _packed(path, command)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) and not head.startswith(UTF_32):
         raise UnknownFormat(path, None, "is UTF-16, not UTF-8 text: iconv -f utf-16 -t utf-8 FILE | v05 replay -")
+    for magic, problem in OTHERS.items():
+        if head.startswith(magic):
+            raise UnknownFormat(path, None, problem)
     if b"\0" in head:
         raise UnknownFormat(path, None, "is neither UTF-8 text nor gzip nor parquet")
     return stream
@@ -85,7 +108,7 @@ def text_lines(path, stream):
         for part in piece.splitlines(keepends=True) if b"\r" in piece else (piece,):
             number += 1
             try:
-                text = part.decode("utf-8-sig" if number == 1 else "utf-8")
+                text = part.decode("utf-8-sig" if part.startswith(MARK) else "utf-8")
             except UnicodeDecodeError as error:
                 if number > 1 and error.end == len(part) and error.reason == "unexpected end of data":
                     text = part[: error.start].decode("utf-8")  # a last line that is not whole

@@ -6,8 +6,8 @@ import re
 
 from .errors import LogError, UnknownFormat
 from .streams import MOST
+from .words import DECIMAL
 
-DECIMAL = re.compile(r"\s*[+-]?\d*,\d+\s*")
 SPACE = re.compile(r"\s*")
 
 

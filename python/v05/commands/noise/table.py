@@ -1,6 +1,6 @@
 """A NoiseReport as a table for a terminal; needs rich."""
 
-from ..tables import check_tables, interval_text, number_text, report_table
+from ..tables import check_tables, interval_text, new_console, number_text, report_table
 
 HOW = (
     "How: within is E[W (r - b)^2] of one rollout less the squared norm of its prompt's mean gradient, W the squared "
@@ -12,10 +12,9 @@ HOW = (
 def print_noise(report, console=None):
     """Prints a NoiseReport for people, to a rich.console.Console or to standard output."""
     check_tables()
-    from rich.console import Console
     from rich.padding import Padding
 
-    console = console or Console()
+    console = console or new_console()
     console.print(
         f"\n{report.prompts} prompts, {report.rollouts} rollouts of {report.tokens:.1f} tokens each; mean reward "
         f"{report.success:.3f}; a perfect prior explains {report.spread:.0%} of the rewards' variance",

@@ -41,6 +41,8 @@ def cases_of_log(log, *, reward_range=None, only_visits=None, context_size=256, 
 
     The context is renewed at most `refits` times, at steps that are evenly spread. reading: arguments of `read_log`.
     """
+    if refits < 1:
+        raise InvalidArgument(f"refits must be at least 1, got {refits}")
     content = read_log(log, progress=progress, texts=True, **reading)
     visits = gather_visits(content, only_visits)
     reward_range = detect_reward_range(content, reward_range)

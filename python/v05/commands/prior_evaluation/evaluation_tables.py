@@ -1,6 +1,6 @@
 """An Evaluation as tables for a terminal; needs rich."""
 
-from ..tables import NAMES, check_tables, escape, interval_text, number_text, report_table
+from ..tables import NAMES, check_tables, escape, interval_text, new_console, number_text, report_table
 
 HOW = (
     "How: AUC is the share of pairs of a prompt solved at least half of the time and another that are put in the right "
@@ -13,10 +13,9 @@ HOW = (
 def print_evaluation(evaluation, console=None):
     """Print an Evaluation for people, to a `rich.console.Console` or to standard output."""
     check_tables()
-    from rich.console import Console
     from rich.padding import Padding
 
-    console = console or Console()
+    console = console or new_console()
     low, high = evaluation.reward_range
     console.print(f"\n[bold]{escape(evaluation.name)}[/bold]", soft_wrap=True)
     console.print(

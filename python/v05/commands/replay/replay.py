@@ -152,6 +152,11 @@ def _prior_source(visits, prior):
     return "logged" if logged and prior != "history" else "history"
 
 
+def _one_visit(content):
+    """What may be meant where a log without steps has no rows of one prompt together."""
+    return "" if content.has_steps else "; --group with the field of the prompt takes all its rollouts for one visit"
+
+
 def _sizes(content, visits, rollouts):
     """Numbers of rollouts to estimate with; two more must be there to score with."""
     most = int(visits.count[visits.asked].max()) - 2
@@ -159,7 +164,7 @@ def _sizes(content, visits, rollouts):
         problem = (
             f"no prompt has more than {most + 2} rollouts at one step; a replay needs 3, one to estimate with and two "
             "to score with; where the rollouts of a prompt differ in prompt or step, name the right fields by "
-            "--prompt, --group, --step"
+            f"--prompt, --group, --step{_one_visit(content)}"
         )
         raise LogError(content.name, None, problem)
     if rollouts is None:

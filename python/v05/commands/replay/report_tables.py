@@ -1,6 +1,6 @@
 """The report as tables for a terminal; needs rich."""
 
-from ..tables import NAMES, check_tables, error_text, escape, interval_text, number_text, report_table
+from ..tables import NAMES, check_tables, error_text, escape, interval_text, new_console, number_text, report_table
 from .gradient_noise import CONTROL
 from .scoring import RULES
 
@@ -15,10 +15,9 @@ HOW = (
 def print_report(report, console=None):
     """Prints a `Report` for people, to a `rich.console.Console` or to standard output."""
     check_tables()
-    from rich.console import Console
     from rich.padding import Padding
 
-    console = console or Console()
+    console = console or new_console()
     console.print()
     console.print(f"[bold]{escape(report.log)}[/bold]", soft_wrap=True)
     for line in _facts(report):
