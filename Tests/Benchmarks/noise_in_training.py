@@ -51,12 +51,16 @@ def points(regime, seed, console):
     bench = experiment.prepare(setting, seed)
     bench.model.load_state_dict(start.weights)
     yield "start", measured(bench, setting, seed)
-    for name, rollouts in (("middle", setting.rollouts // 2), ("end", setting.rollouts)):
-        console.print(f"{regime}: training to {rollouts:,} rollouts")
-        bench = experiment.prepare(setting, seed)
-        shorter = replace(setting, rollouts=rollouts)
-        experiment.train(BATCH_MEAN, start, shorter, seed, "cpu", lambda rollouts, accuracy: None, bench=bench)
-        yield f"{name}, {rollouts:,} rollouts", measured(bench, setting, seed)
+    console.print(f"{regime}: training to {setting.rollouts:,} rollouts")
+    bench, middle = experiment.prepare(setting, seed), []
+
+    def measure_halfway(rollouts, accuracy):
+        if rollouts >= setting.rollouts // 2 and not middle:
+            middle.append((f"middle, {rollouts:,} rollouts", measured(bench, setting, seed)))
+
+    experiment.train(BATCH_MEAN, start, setting, seed, "cpu", measure_halfway, bench=bench)
+    yield from middle
+    yield f"end, {setting.rollouts:,} rollouts", measured(bench, setting, seed)
 
 
 def table(regime, found):

@@ -5,6 +5,7 @@ trainer_cls: v05.axolotl.V05AxolotlGRPOTrainer
 v05: {rule: calibrated, reward_range: [0, 1]}
 """
 
+from dataclasses import fields
 from typing import Any
 
 from axolotl.core.trainers.grpo.trainer import AxolotlGRPOTrainer
@@ -33,11 +34,12 @@ class V05Plugin(BasePlugin):
         given = cfg.get("v05") or {}
         if not isinstance(given, dict):
             raise ArgumentTypeError(f"v05 in the YAML must be options of V05Config, got {given!r}")
-        unknown = set(given) - set(V05Config.__dataclass_fields__)
+        known = [field.name for field in fields(V05Config)]
+        unknown = set(given) - set(known)
         if unknown:
             raise InvalidArgument(
-                f"v05 in the YAML must hold options of V05Config, which are "
-                f"{', '.join(V05Config.__dataclass_fields__)}, got {', '.join(sorted(unknown))}"
+                f"v05 in the YAML must hold options of V05Config, which are {', '.join(known)}, got "
+                f"{', '.join(sorted(unknown))}"
             )
         _options.clear()
         _options.update(given)

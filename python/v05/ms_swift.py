@@ -34,7 +34,7 @@ class V05GRPOTrainer(GRPOTrainer):
         super().__init__(*arguments, **others)
         if self.kl_in_reward and self.beta != 0.0:
             raise InvalidArgument("kl_in_reward must be false for v05: the penalty takes rewards out of their range")
-        self.v05_estimator = StoredEstimator(**self.options | {"log": lambda metrics: None})
+        self.v05_estimator = StoredEstimator(**self.options | {"log": _in_the_trainers_log})
 
     def _add_prompt_id_to_inputs(self, samples):
         """The prompt id that groups go by is made of the prompt, so that it is the same in every batch."""
@@ -89,6 +89,10 @@ class V05GRPOTrainer(GRPOTrainer):
         super()._load_optimizer_and_scheduler(checkpoint, *arguments, **others)
         if checkpoint is not None and not self.args.resume_only_model:
             self.v05_estimator.resume_from(checkpoint)
+
+
+def _in_the_trainers_log(metrics):
+    """Where the trainer has put them already."""
 
 
 def install(**options: Any) -> None:

@@ -7,6 +7,7 @@ import importlib
 import sys
 from typing import Any
 
+from ._core.arrays import like
 from ._core.prompt_key import token_key
 from ._core.types import Tensor
 from .errors import InvalidArgument
@@ -61,7 +62,7 @@ class V05AdvantageEstimator:
             column=self.v05_estimator.column(records),
             mask=None if valid_mask is None else valid_mask.cpu().numpy() != 0,
         )
-        return rewards.new_tensor(found).unsqueeze(-1).expand(mask.shape)
+        return like(rewards, found).unsqueeze(-1).expand(mask.shape)
 
     def _prompts(self, prompt_ids, lengths):
         """The key of the tokens of every prompt, without padding."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker, apply_length_penalties
 
+from ._core.arrays import like
 from ._core.prompt_key import prompt_key
 from .errors import InvalidArgument
 from .training.stored_estimator import StoredEstimator
@@ -55,8 +56,8 @@ class V05ExperienceMaker(RemoteExperienceMaker):
         acted = torch.cat([experience.action_mask.any(-1) for experience in experiences])
         found = self.v05_estimator.step(rewards, keys, keys, prompts=prompts, mask=acted)
         sizes = [len(part) for part in penalised]
-        advantages = rewards.new_tensor(found.advantages).split(sizes)
-        spreads = rewards.new_tensor(_spread(rewards, acted, found)).split(sizes)
+        advantages = like(rewards, found.advantages).split(sizes)
+        spreads = like(rewards, _spread(rewards, acted, found)).split(sizes)
         for experience, shaped, spread in zip(experiences, advantages, spreads):
             experience.rewards = shaped
             experience.info["group_reward_std"] = spread

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from rllm.trainer.algorithms.advantage import RLLM_ADV_ESTIMATOR_REGISTRY, register_rllm_adv_estimator
 
+from ._core.arrays import optional_numbers
+from ._core.files import file_path
 from .errors import InvalidArgument
 from .training.stored_estimator import StoredEstimator
 
@@ -40,16 +42,24 @@ def compute_advantages(
     """
     if traj_groups is None or len(traj_groups) != len(rewards):
         raise InvalidArgument("traj_groups must hold the group of each of the rewards: they tell the prompts apart")
-    role = traj_groups[0].group_role if len(traj_groups) else ""
+    roles = list(dict.fromkeys(group.group_role for group in traj_groups))
+    if len(roles) > 1:
+        return _by_role(roles, rewards, algorithm_config, traj_groups)
+    role = roles[0] if roles else ""
     estimator = _estimators.get(role)
     if estimator is None:
         estimator = _estimators[role] = StoredEstimator(**_options | _state_of(role))
-    sizes = [len(group) for group in rewards]
+    interval = estimator.reward_range or (0.0, 1.0)
+    rows = [optional_numbers(group, f"rewards[{number}]", interval) for number, group in enumerate(rewards)]
+    for number, group in enumerate(rows):
+        if group.ndim != 1:
+            raise InvalidArgument(f"rewards[{number}] must have one dimension (rollouts), got shape {group.shape}")
+    sizes = [len(group) for group in rows]
     tasks = [_task(group) for group in traj_groups]
     records = [_record(task) for task in tasks]
     column = estimator.column(records)
     advantages = estimator.advantages(
-        np.concatenate([np.asarray(group, dtype=np.float64) for group in rewards]) if rewards else np.zeros(0),
+        np.concatenate(rows) if rows else np.zeros(0),
         np.repeat(np.arange(len(sizes)), sizes),
         _repeated(estimator.keys(records, [_content(task) for task in tasks]), sizes),
         prompts=_repeated([str(_content(task)) for task in tasks], sizes) if estimator.reads_texts else None,
@@ -59,12 +69,23 @@ def compute_advantages(
     return advantages, advantages
 
 
+def _by_role(roles, rewards, algorithm_config, traj_groups):
+    """The answer for groups of several roles in one call, each role by itself."""
+    found: list = [None] * len(rewards)
+    for role in roles:
+        places = [place for place, group in enumerate(traj_groups) if group.group_role == role]
+        own, groups = ([values[place] for place in places] for values in (rewards, traj_groups))
+        for place, advantages in zip(places, compute_advantages(own, algorithm_config, groups)[0]):
+            found[place] = advantages
+    return found, found
+
+
 def _state_of(role):
     """A file of its own for every role."""
     path = _options.get("state_path")
     if path is None or not role:
         return {}
-    path = Path(path)
+    path = Path(file_path(path, "state_path"))
     return {"state_path": path.with_name(f"{path.stem}-{role}{path.suffix}")}
 
 
@@ -93,6 +114,8 @@ def _content(task):
 def _repeated(values, sizes):
     return [value for value, size in zip(values, sizes) for _ in range(size)]
 
+
+configure = install  # its name in programs of before the first release
 
 register_rllm_adv_estimator("v05")(compute_advantages)
 if "other" in RLLM_ADV_ESTIMATOR_REGISTRY:

@@ -12,6 +12,7 @@ import numpy as np
 from skyrl.backends.skyrl_train.utils.ppo_utils import AdvantageEstimatorRegistry
 from skyrl.train.utils.callbacks import TrainingCallback
 
+from ._core.arrays import like
 from ._core.types import Tensor
 from .errors import InvalidArgument
 from .training.stored_estimator import StoredEstimator
@@ -51,15 +52,17 @@ class SkyRLEstimator:
     ) -> tuple[Tensor, Tensor]:
         """(advantages, returns), both (n, tokens): the same for all tokens of a response, whose rewards are summed.
 
-        token_level_rewards, response_mask: (n, tokens) tensors. index: (n,) uids.
+        token_level_rewards, response_mask: (n, tokens) tensors. index: (n,) uids. A response without a token that is
+        trained counts nowhere.
         """
         if getattr(config, "use_kl_in_reward", False):
             raise InvalidArgument("use_kl_in_reward must be false: the penalty takes rewards out of their range")
         rewards = token_level_rewards.sum(dim=-1)
         uids = [str(uid) for uid in index]
         counts = np.array([_PADDING.fullmatch(uid) is None for uid in uids], dtype=bool)
+        counts &= (response_mask != 0).any(dim=-1).cpu().numpy()
         found = self.v05_estimator.advantages(rewards, uids, uids, mask=counts)
-        advantages = rewards.new_tensor(found).unsqueeze(-1) * response_mask
+        advantages = like(rewards, found).unsqueeze(-1) * response_mask
         return advantages, advantages
 
 
@@ -80,6 +83,9 @@ class Callback(TrainingCallback):
         given = settings.resume_mode == "from_path"
         folder = settings.resume_path if given else f"{settings.ckpt_path}/global_step_{callback_input.global_step}"
         _of(trainer).resume_from(folder)
+
+
+register = install  # its name in programs of before the first release
 
 
 def _of(trainer):

@@ -41,6 +41,14 @@ def post_process_rewards(args: Any, samples: list[Any]) -> tuple[list[float], li
     first: dict[Any, Any] = {}
     for group, sample in zip(groups, samples):
         first.setdefault(group, sample)
+    for row, (group, sample) in enumerate(zip(groups, samples)):
+        whole = getattr(sample, "rollout_id", None) is None and getattr(first[group], "rollout_id", None) is None
+        if whole and prompt_key(sample.prompt) != prompt_key(first[group].prompt):
+            estimator.tell(
+                "prompts",
+                f"the samples of group_index {group!r} have different prompts, {first[group].prompt!r:.60} and "
+                f"{sample.prompt!r:.60} (samples[{row}]): they count as rollouts of the first",
+            )
     records = [sample.metadata or {} for sample in first.values()]
     prompts = [sample.prompt for sample in first.values()]
     key_of = dict(zip(first, estimator.keys(records, prompts)))

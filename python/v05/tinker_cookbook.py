@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from tinker_cookbook.rl import data_processing, train
 
+from ._core.prompt_key import content_key
+from .errors import InvalidArgument
 from .training.streaming_estimator import StreamingEstimator
 
 # Options with which tinker-cookbook's own numbers come out.
@@ -28,11 +30,10 @@ def install(**options: Any) -> StreamingEstimator:
 
     def compute_advantages(trajectory_groups_P):
         """Advantages of each group, (G,) float32 tensors, group after group in their order."""
+        known = [(group.get_total_rewards(), _key(group)) for group in trajectory_groups_P]  # before any is learnt
         return [
-            torch.tensor(
-                estimator.group(group.get_total_rewards(), _key(group), learn=not _displaying), dtype=torch.float32
-            )
-            for group in trajectory_groups_P
+            torch.tensor(estimator.group(rewards, key, learn=not _displaying), dtype=torch.float32)
+            for rewards, key in known
         ]
 
     for module in (data_processing, train):
@@ -57,8 +58,14 @@ def _display(print_group):
 
 def _key(group):
     """What tells the prompt of a group apart: the first observation of its first trajectory."""
-    first = next(trajectory.transitions[0].ob for trajectory in group.trajectories_G if trajectory.transitions)
+    observed = [trajectory.transitions[0].ob for trajectory in group.trajectories_G if trajectory.transitions]
+    if not observed:
+        raise InvalidArgument(
+            f"a group must have a trajectory with a transition, which tells its prompt, got "
+            f"{len(group.trajectories_G)} trajectories without any"
+        )
+    (first, *_) = observed
     digest = hashlib.blake2b(digest_size=16)
     for chunk in first.chunks:
-        digest.update(repr(list(chunk.tokens) if hasattr(chunk, "tokens") else chunk).encode())
+        digest.update(repr(list(chunk.tokens) if hasattr(chunk, "tokens") else content_key(chunk)).encode())
     return digest.hexdigest()

@@ -69,6 +69,15 @@ def test_rows_that_are_not_valid_count_nowhere():
     np.testing.assert_allclose(found, [1 - 3, 0, 3 - 1, 4 - 5.5, 0, 6 - 4.5])
 
 
+@pytest.mark.parametrize("dtype", ["int64", "bool", "bfloat16", "float64"])
+def test_rewards_of_any_kind(dtype):
+    """Advantages of whole numbers are none."""
+    estimator = nemo_rl.V05AdvantageEstimator(rule="rloo", reward_range=(0, 1), pad_token_id=PADDING)
+    rewards = torch.tensor([1, 0, 1]).to(getattr(torch, dtype))
+    found = estimator.compute_advantage(torch.ones(3, 2, dtype=torch.int64), rewards, torch.ones(3, 4))
+    assert found[:, 3].tolist() == [0.5, -1.0, 0.5]
+
+
 def test_resume(tmp_path):
     check_resume(lambda name: adapter(state_path=tmp_path / name / "v05.zip"))
 

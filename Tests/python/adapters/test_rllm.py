@@ -155,6 +155,61 @@ def test_prompts_that_cannot_be_told_apart_are_an_error(rllm):
         rllm.compute_advantages([np.ones(2)], None, traj_groups=[group("", None)])
 
 
+def test_groups_of_several_roles_in_one_call(rllm):
+    given = [("solver", "1:x", [1.0, 0.0]), ("judge", "1:x", [1.0, 1.0]), ("solver", "2:x", [0.0, 0.0])]
+    rewards = [np.array(each) for _, _, each in given]
+    groups = [group(name, {"q": name}, role) for role, name, _ in given]
+
+    def by_itself(role):
+        return [row for row, (other, _, _) in enumerate(given) if other == role]
+
+    expected = [None] * 3
+    for _ in range(2):
+        rllm.install(reward_range=(0, 1))
+        for role in ("solver", "judge"):
+            own = by_itself(role)
+            found, _ = rllm.compute_advantages([rewards[row] for row in own], None, [groups[row] for row in own])
+            for row, part in zip(own, found):
+                expected[row] = part
+    rllm.install(reward_range=(0, 1))
+    found, returns = rllm.compute_advantages(rewards, None, groups)
+    for ours, same, theirs in zip(found, returns, expected):
+        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(same, theirs)
+
+
+@pytest.mark.parametrize(
+    "rewards",
+    [
+        np.ma.masked_array([1.0, 0.0], [True, False]),
+        ["1", "0"],
+        np.array([["1"], ["0"]]),
+        np.ones((2, 1)),
+        np.array(1.0),
+        [{"score": 1}],
+    ],
+)
+def test_rewards_that_are_no_list_of_numbers(rllm, rewards):
+    rllm.install(rule="rloo", reward_range=(0, 1))
+    with pytest.raises(v05.Error, match=r"rewards\[1\] must"):
+        rllm.compute_advantages([np.ones(2), rewards], None, [group(f"{n}:x", {"q": n}) for n in range(2)])
+    assert rllm._estimators["agent"].steps == 0
+    found, _ = rllm.compute_advantages([[1.0, None, 0.0]], None, [group("1:x", {"q": 1})])
+    assert found[0].tolist() == [1.0, 0.0, -1.0]
+
+
+def test_state_paths_of_roles(rllm, tmp_path):
+    rllm.install(rule="rloo", reward_range=(0, 1), state_path=bytes(tmp_path / "v05.zip"))
+    rllm.compute_advantages([np.ones(2)], None, traj_groups=[group("1:x", {"q": 1})])
+    assert (tmp_path / "v05-agent.zip").exists()
+    with pytest.raises(v05.InvalidArgument, match="state_path must be the path of a file on this machine"):
+        rllm.install(state_path="s3://bucket/v05.zip")
+
+
+def test_the_earlier_name_of_install(rllm):
+    assert rllm.configure is rllm.install
+
+
 def test_groups_of_one_warn_once(rllm, caplog):
     rllm.install(reward_range=(0, 1))
     for _ in range(2):

@@ -92,6 +92,26 @@ def test_padding_counts_nowhere(skyrl):
         assert not found[-3:].any()
 
 
+def test_responses_without_a_trained_token_count_nowhere(skyrl):
+    estimator = skyrl.install(rule="rloo", reward_range=(0, 1))
+    rewards, mask = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]), torch.tensor([[1, 0], [1, 1], [0, 0]])
+    found, _ = estimator(rewards, mask, ["a"] * 3)
+    assert found.tolist() == [[1.0, 0.0], [-1.0, -1.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "bool", "bfloat16", "float64"])
+def test_rewards_of_any_kind(skyrl, dtype):
+    """Advantages of whole numbers are none."""
+    estimator = skyrl.install(rule="rloo", reward_range=(0, 1))
+    rewards = torch.tensor([[0, 1], [0, 0], [0, 1]]).to(getattr(torch, dtype))
+    found, _ = estimator(rewards, torch.ones(3, 2), ["a"] * 3)
+    assert found[:, 0].tolist() == [0.5, -1.0, 0.5] and not found.requires_grad
+
+
+def test_the_earlier_name_of_install(skyrl):
+    assert skyrl.register is skyrl.install
+
+
 def test_resume(skyrl, tmp_path):
     check_resume(lambda name: adapter(skyrl, state_path=tmp_path / name / "v05.zip"))
 

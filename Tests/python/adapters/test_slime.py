@@ -80,6 +80,28 @@ def test_the_earlier_name_of_install():
     assert slime.configure is slime.install
 
 
+def test_prompts_of_one_group_that_differ_are_told(caplog):
+    """group_index is wrong there; parts of an agent's rollout, which have a rollout_id, may have any prompt."""
+    slime.install(rule="rloo", reward_range=(0, 1))
+
+    def step(**fields):
+        samples = [sample(group_index=0, prompt=f"question {row}", reward=row, **fields) for row in (0, 1)]
+        return slime.post_process_rewards(SimpleNamespace(), samples)[1]
+
+    assert step(rollout_id=7) and not warnings(caplog, "different prompts")
+    for _ in range(2):
+        assert step() == [-1.0, 1.0]
+    assert warnings(caplog, "different prompts") == [
+        "the samples of group_index 0 have different prompts, 'question 0' and 'question 1' (samples[1]): they count "
+        "as rollouts of the first"
+    ]
+
+
+def test_options_that_there_are_not():
+    with pytest.raises(v05.ArgumentTypeError, match="there is no option 'reward_rnge'; the options are rule"):
+        slime.post_process_rewards(SimpleNamespace(v05={"reward_rnge": [0, 1]}), [sample(reward=1.0)])
+
+
 def test_options_from_the_custom_config(tmp_path):
     arguments = SimpleNamespace(reward_key="score", v05={"rule": "rloo", "state_path": str(tmp_path / "state")})
     found = slime.post_process_rewards(

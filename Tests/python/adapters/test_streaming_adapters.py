@@ -170,6 +170,12 @@ def test_tinker_cookbook(request, monkeypatch, tmp_path):
     assert sys.modules["tinker_cookbook.rl.data_processing"].compute_advantages is not theirs.compute_advantages
     with pytest.raises(v05.InvalidArgument, match="tinker-cookbook does not hand over"):
         adapter.install(prior="column")
+    estimator = adapter.install(reward_range=(0, 1))
+    silent = group(0, [1.0])
+    silent.trajectories_G[0].transitions.clear()
+    with pytest.raises(v05.InvalidArgument, match="a group must have a trajectory with a transition"):
+        train.compute_advantages([group(0, [1.0, 0.0]), silent])
+    assert estimator.steps == 0
 
 
 def test_trls_asynchronous_grpo(monkeypatch, tmp_path):

@@ -639,11 +639,26 @@ def test_no_reward_at_all(tmp_path):
         (dict(allocation="osla", wave=0), "wave"),
         (dict(rule="best"), "rule must be one of"),
         (dict(prior=3), "prior must be one of"),
+        (dict(prior_field="name"), "prior_field 'name' is read with prior=\"column\" only, got prior 'history'"),
     ],
 )
 def test_wrong_options(tmp_path, options, message):
     with pytest.raises(v05.Error, match=message):
         trainer(V05GRPOTrainer, tmp_path, V05Config(**options))
+
+
+def test_the_earlier_names_of_columns(tmp_path):
+    config = V05Config(prior="column", key_column="name", prior_column="pass_rate")
+    assert config == V05Config(prior="column", id_field="name", prior_field="pass_rate")
+    assert dataclasses.replace(config, rule="v05").id_field == "name"
+    assert not {"key_column", "prior_column"} & dataclasses.asdict(config).keys()
+    with pytest.raises(v05.InvalidArgument, match="key_column is the earlier name of id_field: both were given"):
+        V05Config(id_field="name", key_column="uid")
+
+
+def test_options_of_allocation_without_it_are_told(tmp_path, caplog):
+    trainer(V05GRPOTrainer, tmp_path, V05Config(budget=64, wave=2))
+    assert "budget, wave of V05Config change nothing with allocation 'off'" in caplog.text
 
 
 def test_ids_that_are_none_or_not_of_one_prompt(tmp_path, caplog):
@@ -655,6 +670,8 @@ def test_ids_that_are_none_or_not_of_one_prompt(tmp_path, caplog):
     assert "id_field 'name' has 8 ids for 16 different prompts" in caplog.text
     with pytest.raises(v05.ArgumentTypeError, match="id_field 'name': keys must be .* got None"):
         trained(V05GRPOTrainer, tmp_path, config, train_dataset=with_ids([None] * 16))
+    with pytest.raises(v05.ArgumentTypeError, match="id_field 'name': keys must be"):
+        trained(V05GRPOTrainer, tmp_path, config, train_dataset=with_ids([[1, 2]] * 16))
 
 
 def test_unsupported_set_ups(tmp_path):

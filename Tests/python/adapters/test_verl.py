@@ -273,6 +273,10 @@ def test_a_rollout_that_is_not_in_the_queue_is_an_error(queue):
         ({"prior": "no_such_module.function"}, "cannot be imported"),
         ({"prior": "column"}, "needs algorithm.v05.prior_field"),
         ({"reward_range": [1, 0]}, "reward_range"),
+        ({"log_every": "two"}, "algorithm.v05.log_every must be an integer, got 'two'"),
+        ({"log_every": -1}, "algorithm.v05.log_every must be at least 1, or 0 for never, got -1"),
+        ({"id_field": 5}, "algorithm.v05.id_field must be the name of a field, got 5"),
+        ({"prior": "none", "prior_field": "x"}, "prior_field 'x' is read with prior column only, got prior 'none'"),
     ],
 )
 def test_wrong_options_are_told_at_once(options, message):
@@ -285,6 +289,17 @@ def test_penalty_in_the_reward_needs_a_range():
     with pytest.raises(v05.InvalidArgument, match="use_kl_in_reward"):
         training.training_of(config.algorithm)
     training.training_of(trainer_config({"rule": "grpo"}, use_kl_in_reward=True).algorithm)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "bool", "bfloat16"])
+def test_rewards_of_any_kind(dtype):
+    """Advantages of whole numbers are none, and half precision knows the bounds of the range."""
+    whole = torch.tensor([[0, 1], [0, 0], [0, 1]]).to(getattr(torch, dtype))
+    given = torch.ones(3, 2), np.array(["a"] * 3, object)
+    assert estimate((whole, *given), RLOO)[:, 0].tolist() == [0.5, -1.0, 0.5]
+    part = torch.tensor([[0.0, 0.3], [0.0, 0.0]], dtype=torch.bfloat16)
+    found = estimate((part, torch.ones(2, 2), np.array(["a"] * 2, object)), {"rule": "rloo", "reward_range": [0, 0.3]})
+    assert found[:, 0].tolist() == pytest.approx([0.3, -0.3], abs=2e-3)
 
 
 def test_without_uids():

@@ -96,7 +96,7 @@ def test_scores_are_those_of_autograd(model):
 
 
 def test_a_model_from_rollouts_to_report(model):
-    stages = []
+    stages, generator = [], torch.random.get_rng_state()
     report = measure_noise(
         model,
         tiny_trl.tokenizer(),
@@ -109,6 +109,7 @@ def test_a_model_from_rollouts_to_report(model):
     )
     assert report.prompts == 6 and report.rollouts == 4 and 1 <= report.tokens <= 3
     assert set(stages) == {"rollouts", "gradients"} and model.training is False
+    assert torch.equal(torch.random.get_rng_state(), generator)  # in the middle of training it changes nothing
     for row in report.rows:
         assert np.isfinite(row.noise)
     for wrong, message in (

@@ -495,6 +495,34 @@ def test_keys_of_prompts():
     first, same, other = (prompt_key([{"role": "user", "content": [{"image": image}]}]) for image in images)
     assert first == same != other
     assert isinstance(prompt_key(None), str) and isinstance(prompt_key(True), str)
+    # What a dataset gives as numpy's own once and as Python's another time is one prompt.
+    assert prompt_key(np.int64(7)) == 7 and prompt_key(np.str_("a")) == "a"
+    assert prompt_key([np.int64(7), np.float64(0.5)]) == prompt_key([7, 0.5])
+
+
+def test_pictures_are_told_apart_by_what_is_in_them():
+    from v05._core.prompt_key import prompt_key
+
+    class Picture:  # one that shows neither its repr nor its bytes
+        pass
+
+    zeros = np.zeros(16, np.uint8)
+    pictures = [zeros.reshape(4, 4), zeros.reshape(2, 8), zeros.view(np.int32), b"", b"\0", bytes(16), {"bytes": b"a"}]
+    assert len({prompt_key(["look", picture]) for picture in pictures}) == len(pictures)
+    with pytest.raises(
+        v05.ArgumentTypeError, match="must be told apart by what is in it, got <.*Picture.*: give id_field"
+    ):
+        prompt_key(["look", Picture()])
+
+
+def test_tensors_are_told_apart_by_what_is_in_them():
+    torch = pytest.importorskip("torch")
+    from v05._core.prompt_key import prompt_key
+
+    first, second = torch.zeros(3, 64, 64), torch.zeros(3, 64, 64)
+    second[1, 30, 30] = 1.0  # where the repr of a large tensor shows nothing
+    assert prompt_key(["look", first]) == prompt_key(["look", first.clone()]) != prompt_key(["look", second])
+    assert prompt_key(["look", first.bfloat16()]) != prompt_key(["look", second.bfloat16()])
 
 
 def test_nothing_is_told_above_the_level_of_a_warning(generator, caplog):

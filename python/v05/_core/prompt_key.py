@@ -6,16 +6,23 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ArgumentTypeError
+from .arrays import is_tensor, to_numpy
+
 
 def prompt_key(prompt: Any) -> int | str:
-    """The key of a prompt: integers and strings are their own; chat messages and other JSON values become their
-    canonical text. Whoever keeps keys hashes the text to 64 bits (v05.History does).
+    """The key of a prompt: integers and strings are their own, also numpy's; chat messages and other JSON values
+    become their canonical text, in which images and arrays stand by what is in them. Whoever keeps keys hashes the text
+    to 64 bits (v05.History does). Raises ArgumentTypeError for an object that nothing tells from others at its next
+    visit.
 
     A dataset with an id column needs no such key: ids are shorter, and tell apart equal texts with different answers.
     """
+    if isinstance(prompt, np.generic):
+        prompt = prompt.item()
     if isinstance(prompt, (int, str)) and not isinstance(prompt, bool):
         return prompt
-    return json.dumps(prompt, sort_keys=True, ensure_ascii=False, default=_content)
+    return json.dumps(prompt, sort_keys=True, ensure_ascii=False, default=content_key)
 
 
 def token_key(tokens: Any) -> str:
@@ -24,8 +31,20 @@ def token_key(tokens: Any) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _content(value):
-    """What tells an image or an array from others, at every visit: the repr of most holds an address."""
-    if hasattr(value, "tobytes"):
-        return hashlib.blake2b(value.tobytes(), digest_size=16).hexdigest()
-    return repr(value)
+def content_key(value: Any) -> Any:
+    """What tells an image or an array from others, at every visit."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if is_tensor(value):
+        value = to_numpy(value, "a prompt")  # the repr of a large one leaves most of it out
+    if isinstance(value, (bytes, bytearray, memoryview)) or hasattr(value, "tobytes"):
+        data = value if isinstance(value, (bytes, bytearray)) else value.tobytes()
+        form = [str(getattr(value, name, "")) for name in ("shape", "dtype", "size", "mode")]
+        return hashlib.blake2b(data, digest_size=16).hexdigest() + " ".join(form).rstrip()
+    found = repr(value)
+    if f" at {id(value):#x}" in found:
+        raise ArgumentTypeError(
+            f"a prompt must be told apart by what is in it, got {found:.100}, of which nothing is the same at its next "
+            "visit: give id_field, or an object with tobytes"
+        )
+    return found

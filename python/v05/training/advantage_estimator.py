@@ -615,8 +615,8 @@ class AdvantageEstimator:
             figures["fit_refused"] = found.refused_groups / int(seen.sum())
         return {f"v05/{name}": float(figure) for name, figure in figures.items() if not np.isnan(figure)}
 
-    def _tell(self, kind, message):
-        """A warning, once of each kind."""
+    def tell(self, kind: str, message: str) -> None:
+        """For adapters: a warning, once of each kind."""
         with self._lock:
             self._commit(self._state, {kind: message})
 

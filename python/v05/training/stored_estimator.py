@@ -148,7 +148,7 @@ class StoredEstimator(AdvantageEstimator):
         for row in first:
             reward, other = rewards[row], reward_of.setdefault((groups[row], rollouts[row]), rewards[row])
             if reward != other and not np.isnan([reward, other]).all():
-                self._tell(
+                self.tell(
                     "disagree",
                     f"the rows of rollout {rollouts[row]!r:.100} have different rewards, {other:g} and "
                     f"{reward:g}: each reward counts as a rollout of its own",
@@ -214,7 +214,7 @@ class StoredEstimator(AdvantageEstimator):
             if path == self.state_path:
                 self._mark = _mark(path)
         except (OSError, Error) as error:  # a disk that is full, something else that now stands at the path
-            self._tell("state", f"the state could not be written to {path} and will not be resumed: {error}")
+            self.tell("state", f"the state could not be written to {path} and will not be resumed: {error}")
 
     def _check_own(self, path, state):
         """Tells where another has written the file since the last step, and not the same, as processes in step do."""
@@ -226,7 +226,7 @@ class StoredEstimator(AdvantageEstimator):
         except (OSError, Error):
             other = True
         if other:
-            self._tell(
+            self.tell(
                 "shared",
                 f"another run or process has written {path} since the last step, and it is replaced: give each a "
                 "state_path of its own",
@@ -236,7 +236,7 @@ class StoredEstimator(AdvantageEstimator):
         if path.exists():
             self.load(path)
         else:
-            self._tell("resume", f"there is no state at {path}: training starts with nothing known of its prompts")
+            self.tell("resume", f"there is no state at {path}: training starts with nothing known of its prompts")
 
 
 def _check_names(kind, options):

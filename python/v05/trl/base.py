@@ -79,6 +79,8 @@ class V05Trainer:
         self._check_columns()
         if config.allocation != "off":
             self._check_allocation(config)
+        else:
+            self._check_unused(config)
         self._weights_in_use = self._weights_to_use(config)
         self._modulation = self._modulation_options(config) if config.modulation is not False else None
 
@@ -122,6 +124,11 @@ class V05Trainer:
         columns = {"id_field": self.v05_config.id_field}
         if self.v05_estimator.prior == "column":
             columns["prior_field"] = self.v05_config.prior_field
+        elif self.v05_config.prior_field != V05Config.prior_field:
+            raise InvalidArgument(
+                f'prior_field {self.v05_config.prior_field!r} is read with prior="column" only, got prior '
+                f"{self.v05_estimator.prior!r:.100}"
+            )
         return {option: name for option, name in columns.items() if name is not None}
 
     def _check_columns(self):
@@ -138,7 +145,7 @@ class V05Trainer:
 
     def _check_keys(self, dataset):
         name = self.v05_config.id_field
-        keys = len(set(dataset[name]))
+        keys = len({prompt_key(each) for each in dataset[name]})
         if keys < len(dataset):
             prompts = len({prompt_key(prompt) for prompt in dataset["prompt"]})
             if keys < prompts:
@@ -174,6 +181,13 @@ class V05Trainer:
                 rows,
                 self.args.per_device_train_batch_size,
             )
+
+    def _check_unused(self, config):
+        """Tells of options that say how to allocate, while nothing is allocated."""
+        names = ("maximum", "maximum_without_prior", "budget", "wave", "weigh")
+        unused = [name for name in names if getattr(config, name) != getattr(V05Config, name)]
+        if unused and self.accelerator.is_main_process:
+            _log.warning("%s of V05Config change nothing with allocation 'off'", ", ".join(unused))
 
     def _weights_to_use(self, config):
         """Of KINDS: the one asked for, else the one that trains best."""

@@ -1,9 +1,10 @@
 """The options of the trainers."""
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Any, Literal
 
 from .._core.types import RewardRange, RuleName, ScaleName, TestName
+from ..errors import InvalidArgument
 from ..priors.sources import Prior
 
 
@@ -66,3 +67,18 @@ class V05Config:
     weigh: Literal["prompts", "rollouts"] = "prompts"
     weights: Literal["none", "length", "score"] | None = None
     modulation: bool | dict[str, Any] = False
+    key_column: InitVar[str | None] = None  # id_field and prior_field in programs of before the first release
+    prior_column: InitVar[str | None] = None
+
+    def __post_init__(self, key_column: str | None, prior_column: str | None) -> None:
+        for name, earlier, given in (
+            ("id_field", "key_column", key_column),
+            ("prior_field", "prior_column", prior_column),
+        ):
+            if given is None:
+                continue
+            if getattr(self, name) not in (getattr(type(self), name), given):
+                raise InvalidArgument(
+                    f"{earlier} is the earlier name of {name}: both were given, {given!r} and {getattr(self, name)!r}"
+                )
+            setattr(self, name, given)

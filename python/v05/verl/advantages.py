@@ -5,6 +5,7 @@ from typing import Any
 
 from verl.trainer.ppo.core_algos import register_adv_est
 
+from .._core.arrays import like
 from .._core.types import Tensor
 from ..errors import InvalidArgument
 from .training import training_of
@@ -36,7 +37,7 @@ def compute_v05_advantage(
     length = (response_mask > 0).sum(dim=-1)
     column = None if reward_baselines is None else reward_baselines.detach().double().cpu().numpy()
     found = training_of(config, column is not None).step(
-        rewards.double().cpu().numpy(), [str(uid) for uid in index], length.cpu().numpy(), column
+        rewards, [str(uid) for uid in index], length.cpu().numpy(), column
     )
-    advantages = rewards.new_tensor(found.advantages).unsqueeze(-1) * response_mask
+    advantages = like(rewards, found.advantages).unsqueeze(-1) * response_mask
     return advantages, advantages

@@ -13,8 +13,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError
 
 from .._core.allocator import Allocator
-from .._core.arguments import choice
+from .._core.arguments import choice, integer
 from .._core.rules import RULES
+from .._core.types import OptionalNumbers
 from ..errors import ArgumentTypeError, InvalidArgument
 from ..training import AdvantageEstimator, Step
 from .prompts import field_values, final_outputs, prompt_keys, prompt_text, read_prompts, stored_rollouts
@@ -96,6 +97,16 @@ class Training:
         #: Whether the loss divides the terms of a rollout by its length.
         self.per_token = aggregation == "seq-mean-token-mean"
         self.log_every = options.get("log_every")
+        if self.log_every is not None and integer("algorithm.v05.log_every", self.log_every) < 0:
+            raise InvalidArgument(f"algorithm.v05.log_every must be at least 1, or 0 for never, got {self.log_every!r}")
+        for name, field in (("prior_field", self.prior_field), ("id_field", self.id_field)):
+            if not isinstance(field, (str, type(None))):
+                raise ArgumentTypeError(f"algorithm.v05.{name} must be the name of a field, got {field!r:.100}")
+        if self.prior_field is not None and options.get("prior") not in (None, "column"):
+            raise InvalidArgument(
+                f"algorithm.v05.prior_field {self.prior_field!r} is read with prior column only, got prior "
+                f"{options['prior']!r:.100}"
+            )
         self.rollouts = _trainer_option(algorithm, "actor_rollout_ref.rollout.n")
         self.metrics: dict[str, float] = {}
         self.score: np.ndarray | None = (
@@ -148,7 +159,9 @@ class Training:
         """The options of a prompt's v05.Allocator, as they are now."""
         return {"reward_range": self.v05_estimator.reward_range} | self.v05_estimator.learnt() | self.allocation
 
-    def step(self, rewards: np.ndarray, uids: list[str], length: np.ndarray, column: np.ndarray | None = None) -> Step:
+    def step(
+        self, rewards: OptionalNumbers, uids: list[str], length: np.ndarray, column: np.ndarray | None = None
+    ) -> Step:
         """The v05 Step of n rollouts.
 
         rewards: (n,). uids: n strings. length: (n,) response tokens of each row; one without any, as verl's padding,
@@ -200,7 +213,7 @@ class Training:
             self._tell(
                 "score",
                 "weights are the lengths of rollouts: the probabilities of their tokens reach v05 only with "
-                "trainer.v1.trainer_mode=v05_sync (see docs/verl.md)",
+                "trainer.v1.trainer_mode=v05_sync (v05 doctor verl says how)",
             )
         weight = score
         if score is None:
@@ -234,7 +247,7 @@ class Training:
             self._tell(
                 "outputs",
                 "agent loops give several outputs a rollout: each counts as a rollout in the mean of its "
-                "group, unless trainer.v1.trainer_mode=v05_sync (see docs/verl.md)",
+                "group, unless trainer.v1.trainer_mode=v05_sync (v05 doctor verl says how)",
             )
 
     def _tell(self, kind, message):

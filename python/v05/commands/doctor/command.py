@@ -41,7 +41,7 @@ def report_on(names):
     if unknown:
         raise Error(
             f"no adapter for {', '.join(unknown)}; there is one for {', '.join(TRAINERS)}. Your own loop: "
-            "docs/others.md"
+            "docs/others.md in the source of v05"
         )
     problems = []
     for name in names:
@@ -53,7 +53,7 @@ def report_on(names):
             "v05 fits": "unknown" if found.version is None else "no" if found.problems else "yes",
             **{f"problem {number}": printable(problem) for number, problem in enumerate(found.problems, start=1)},
             **{f"write {number}": line for number, line in enumerate(trainer.turn_on, start=1)},
-            "page": f"docs/{trainer.page}",
+            "page": f"docs/{trainer.page} in the source of v05",
         }
         for label, value in rows.items():
             print(f"{label:<11} {value}")

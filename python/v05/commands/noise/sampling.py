@@ -45,10 +45,10 @@ def sample_rollouts(
     maximum_tokens: of a completion. temperature: at which it is sampled. batch_size: completions generated at a time.
     progress: called as progress(stage, done, total).
 
-    Raises InvalidArgument for rewards that are no finite numbers, one per completion.
+    Torch's generators stay as they were. Raises InvalidArgument for rewards that are no finite numbers, one per
+    completion.
     """
     quiet = progress or (lambda stage, done, total: None)
-    torch.manual_seed(seed)
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
@@ -57,23 +57,26 @@ def sample_rollouts(
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     completion_ids = []
     order = [number for number in range(len(rows)) for _ in range(rollouts)]
-    for start in range(0, len(order), batch_size):
-        quiet("rollouts", start, len(order))
-        given = [prompt_ids[number] for number in order[start : start + batch_size]]
-        longest = max(map(len, given))
-        ids = torch.tensor([[pad] * (longest - len(each)) + each for each in given], device=device)
-        mask = torch.tensor([[0] * (longest - len(each)) + [1] * len(each) for each in given], device=device)
-        made = model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            do_sample=True,
-            temperature=temperature,
-            top_k=0,
-            top_p=1.0,
-            max_new_tokens=maximum_tokens,
-            pad_token_id=pad,
-        )
-        completion_ids += [_until_end(each, ends) for each in made[:, longest:].tolist()]
+    # Torch's generators stay as they were: a caller may be in the middle of training.
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        for start in range(0, len(order), batch_size):
+            quiet("rollouts", start, len(order))
+            given = [prompt_ids[number] for number in order[start : start + batch_size]]
+            longest = max(map(len, given))
+            ids = torch.tensor([[pad] * (longest - len(each)) + each for each in given], device=device)
+            mask = torch.tensor([[0] * (longest - len(each)) + [1] * len(each) for each in given], device=device)
+            made = model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                do_sample=True,
+                temperature=temperature,
+                top_k=0,
+                top_p=1.0,
+                max_new_tokens=maximum_tokens,
+                pad_token_id=pad,
+            )
+            completion_ids += [_until_end(each, ends) for each in made[:, longest:].tolist()]
     model.train(was_training)
     quiet("rollouts", len(order), len(order))
     return Rollouts(prompt_ids, completion_ids, _rewards(tokenizer, rows, order, completion_ids, reward, rollouts))

@@ -17,7 +17,7 @@ def add_command(commands):
         "reward and optionally step and prior, one rollout or one group per row; lines with prompt, rollouts, "
         "successes; what "
         "the rollout logs of TRL, verl, ms-swift, AReaL, prime-rl, open-instruct and evaluation harnesses look like. "
-        "Any text also with gzip. docs/logs.md says which log of which trainer.",
+        "Any text also with gzip. docs/logs.md in the source of v05 says which log of which trainer.",
     )
     replay.add_argument(
         "log",

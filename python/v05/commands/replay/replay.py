@@ -53,7 +53,7 @@ def replay(
     `v05.commands.replay.allocation.allocate`.
 
     log: path of a file or directory, or "-" for standard input; default: the log that the package ships. Formats are
-        recognised by content; docs/logs.md has them.
+        recognised by content; docs/logs.md in the source of v05 has them.
     rollouts: how many rollouts per visit to estimate with, a sequence; default: 1, 2, 4, 8 ... as far as the log has
         two more.
     reward_range: (lo, hi) of the rewards; default: detected.
