@@ -157,6 +157,25 @@ def test_a_look_learns_nothing():
     assert estimator.state_dict() == other.state_dict()
 
 
+@pytest.mark.parametrize("prior", ["history", "column", "tracker"])
+def test_a_look_tells_nothing_and_asks_a_source_of_the_user_only(caplog, prior):
+    estimator = quiet(prior=prior)
+    given = {"prior": 0.25} if prior == "column" else {}
+    for _ in range(2):
+        before = estimator.state_dict()
+        look = estimator.group([1.0, None, 0.0], "a", learn=False, mask=[1, 1, 1], weights=[1, 1, 2], **given)
+        assert not caplog.records and estimator.state_dict() == before
+    np.testing.assert_array_equal(look, estimator.group([1.0, None, 0.0], "a", weights=[1, 1, 2], **given))
+
+
+def test_a_prior_that_nobody_reads_is_refused():
+    for prior in ("history", "none", "tracker"):
+        with pytest.raises(
+            v05.InvalidArgument, match=f"prior 0.5 is read with prior=\"column\" only, got prior '{prior}'"
+        ):
+            quiet(prior=prior).group([1.0, 0.0], "a", prior=0.5)
+
+
 def test_a_refused_group_changes_nothing(caplog):
     estimator, other = quiet(), quiet()
     for number, (key, rewards) in enumerate(groups(9, count=100)):

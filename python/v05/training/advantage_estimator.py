@@ -385,6 +385,8 @@ class AdvantageEstimator:
         Raises InvalidArgument or ArgumentTypeError, and what a source of priors raises; nothing has changed then.
         """
         rollouts = _scored(rewards, mask, weights, squared_norms, self.reward_range)
+        if maximum is not None and not 0 < number("maximum", maximum) < np.inf:
+            raise InvalidArgument(f"maximum must be finite and positive, got {maximum!r}")
         asked = BatchKeys(keys)
         prompts = _texts(prompts, len(asked))
         before = after = None

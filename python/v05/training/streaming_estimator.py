@@ -10,10 +10,11 @@ from .._core.arguments import integer
 from .._core.arrays import listed
 from .._core.batch import PreparedBatch
 from .._core.estimate import advantages_of, estimate
+from .._core.keys import BatchKeys
 from .._core.types import Numbers, OptionalNumbers
 from ..errors import InvalidArgument
 from ..priors.sources import source_after
-from .advantage_estimator import AdvantageEstimator, _Rollouts
+from .advantage_estimator import AdvantageEstimator, _Rollouts, _scored
 from .estimator_state import read_about
 from .stored_estimator import StoredEstimator
 
@@ -71,23 +72,30 @@ class StreamingEstimator(StoredEstimator):
         prompt: its text, for sources that read it. prior: its value in the dataset, for prior="column".
         mask: (k,) booleans, False: the rollout does not count.
         weights, squared_norms: (k,) as in AdvantageEstimator.step.
-        learn: False: only a look, nothing is learnt.
+        learn: False: only a look, nothing is learnt and no warning given.
 
         All or nothing, as AdvantageEstimator.step.
         """
+        if prior is not None and self.prior != "column":
+            raise InvalidArgument(
+                f'prior {prior!r:.100} is read with prior="column" only, got prior {self.prior!r:.100}'
+            )
+        prompts, column = None if prompt is None else [prompt], [prior] if self.prior == "column" else None
         if not learn:
-            twin = copy.copy(self)
-            twin.state_path, twin._report = None, lambda metrics: None
-            return twin.group(rewards, key, prompt=prompt, prior=prior, mask=mask, weights=weights)
+            return self._look(listed(rewards, "rewards"), key, prompts, column, mask, weights)
         known: dict[str, Any] = dict(
-            prompts=None if prompt is None else [prompt],
-            column=[prior] if self.prior == "column" else None,
-            mask=mask,
-            weights=weights,
-            squared_norms=squared_norms,
+            prompts=prompts, column=column, mask=mask, weights=weights, squared_norms=squared_norms
         )
         # Nothing stands between the step and the answer where Ctrl-C could leave one without the other.
         return self.step(listed(rewards, "rewards"), _ONE_GROUP, [key], **known).advantages
+
+    def _look(self, rewards, key, prompts, column, mask, weights):
+        """The advantages of a group that nothing is learnt from, and nothing told."""
+        with self._lock:
+            rollouts = _scored(rewards, mask, weights, reward_range=self.reward_range)
+            state = self._ranged(self._state, rollouts, {})
+            value, strength = self._predict(state, BatchKeys([key]), prompts, column, {})
+            return self._advantages(state, rollouts, self._prepared(state, rollouts, value), value, strength)
 
     def _work(self, state, rollouts, groups, keys, prompts, column, maximum, said):
         if groups is not _ONE_GROUP:
