@@ -391,14 +391,21 @@ def history_calls(count=1_000_000):
 
 def measure_imports(rounds=7):
     """Seconds of `import numpy` and of `import v05` on top of it, each time in a new process: (2, 2, rounds), by the
-    clock and of the processor."""
+    clock and of the processor. With compiled files, as an installed package has them."""
     program = (
         "import time; now = lambda: (time.perf_counter(), time.process_time()); start = now(); import numpy; "
         "between = now(); import v05; end = now(); "
         "print(*(b - a for at in zip(start, between, end) for a, b in zip(at, at[1:])))"
     )
-    runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, check=True) for _ in range(rounds)]
-    return np.array([list(map(float, run.stdout.split())) for run in runs]).T.reshape(2, 2, rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"PYTHONPYCACHEPREFIX": folder}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        command = [sys.executable, "-c", program]
+        runs = [
+            subprocess.run(command, env=environment, capture_output=True, check=True)
+            for _ in range(rounds + 1)  # the first compiles
+        ]
+    return np.array([list(map(float, run.stdout.split())) for run in runs[1:]]).T.reshape(2, 2, rounds)
 
 
 def show(name, times, reference, unit="x"):

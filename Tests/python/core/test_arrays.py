@@ -179,6 +179,24 @@ def test_arrays_of_hashables(dtype):
     assert estimate.groups.tolist() == [ids[0], ids[1]]
 
 
+@pytest.mark.parametrize("kind", [np.ndarray.tolist, np.ndarray.copy, lambda labels: labels.astype(str)])
+@pytest.mark.parametrize("sizes", [[3, 3, 3], [1, 1, 1], [2, 2, 1], [1, 2, 2], [2, 1, 3], [4], [1]])
+def test_runs_of_the_same_string(sizes, kind):
+    labels = np.array([f"uid {run}" for run in range(len(sizes))], object)
+    found = v05.estimate(np.zeros(sum(sizes)), kind(labels.repeat(sizes)))
+    assert found.groups.tolist() == labels.tolist() and found.count.tolist() == sizes
+    assert found.row_group.tolist() == np.repeat(np.arange(len(sizes)), sizes).tolist()
+
+
+@pytest.mark.parametrize("sizes", [[2, 2, 2], [1, 3, 2]])
+def test_equal_strings_are_a_group_wherever_they_lie(sizes):
+    first, again = ("".join(["uid ", number]) for number in "77")
+    assert first is not again
+    found = v05.estimate(np.zeros(6), np.array([first, "uid 8", again], object).repeat(sizes))
+    assert found.groups.tolist() == ["uid 7", "uid 8"]
+    assert found.row_group.tolist() == np.repeat([0, 1, 0], sizes).tolist()
+
+
 def test_integers_of_python_are_int64():
     estimate = v05.estimate(np.array(REWARDS), GROUPS, PRIOR)
     assert estimate.groups.dtype == np.int64 and estimate.groups.tolist() == [7, 3]
@@ -200,6 +218,7 @@ WRONG_GROUPS = {
     "2-D": np.array([GROUPS]),
     "0-D": np.array(7),
     "2-D strings": np.array([["a"]] * 8),
+    "a float behind strings": ["", "a", "b", 3.0] * 2,
     "unhashable": [[7], [3]] * 4,
     "string": "73737373",
     "dict": dict.fromkeys(range(8)),

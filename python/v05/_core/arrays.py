@@ -4,8 +4,10 @@ The core reads contiguous float32 or float64 rewards, int64 group ids, float64 p
 that are that already are passed as they are; everything else is converted once.
 """
 
+import itertools
 import numbers as abstract
 import sys
+from collections import defaultdict
 from ctypes import addressof, c_char
 from typing import Any
 
@@ -154,22 +156,21 @@ class Groups:
             if len(set(objects)) == len(objects):
                 labels, ids = objects, np.arange(len(objects))
             else:
-                labels = list(dict.fromkeys(objects))
-                number = {label: row for row, label in enumerate(labels)}
-                ids = np.fromiter(map(number.__getitem__, objects), np.int64, len(objects))
+                number_of: defaultdict[Any, int] = defaultdict(itertools.count().__next__)
+                ids = np.fromiter(map(number_of.__getitem__, objects), np.int64, len(objects))
+                labels = list(number_of)
         except Exception as error:  # no hash, or one that raises
             raise ArgumentTypeError(f"groups must be integers or hashables: {error}") from error
         self._check_kinds(objects)
         self.named = labels
-        return np.repeat(ids, lengths)
+        return ids.repeat(lengths)
 
     @staticmethod
     def _check_kinds(groups):
         """NaN and tensors equal nothing, so that each row would be a group of its own; True and 1.0 equal 1."""
-        kind_of_each = list(map(type, groups))
-        if kind_of_each.count(str) == len(groups):
+        if _are_texts(groups):
             return
-        kinds = set(kind_of_each)
+        kinds = set(map(type, groups))
         integers = {kind for kind in kinds if issubclass(kind, _INTEGER) and not issubclass(kind, _BOOLEAN)}
         booleans = {kind for kind in kinds if issubclass(kind, _BOOLEAN)}
         numbers = {kind for kind in kinds if issubclass(kind, _NUMBER)}
@@ -201,6 +202,14 @@ class Groups:
             return self.named, self.ids
         ids, rows = np.unique(self.ids, return_inverse=True)
         return self.labels(ids).tolist(), rows
+
+
+def _are_texts(values):
+    try:
+        "".startswith(tuple(values), 1)  # Python's quickest look at the kind of each: nothing starts behind the end
+    except TypeError:
+        return False
+    return True
 
 
 def _is_int64(label):

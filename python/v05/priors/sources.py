@@ -18,6 +18,7 @@ A source with a `calibration` (a v05.Calibration) says itself what its values ar
 """
 
 import copy
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -261,11 +262,22 @@ def source_after(
     """The source with what the rewards of a step say; one that only has `record` changes, which is why it comes
     last."""
     learn = getattr(source, "after", source.record)
-    if weights is not None and "weights" in inspect.signature(learn).parameters:
+    if weights is not None and _takes_weights(learn):
         later = learn(keys, prompts, rewards, mask, step, weights=weights)
     else:
         later = learn(keys, prompts, rewards, mask, step)
     return later if hasattr(source, "after") else source
+
+
+def _takes_weights(learn: Callable[..., Any]) -> bool:
+    function = getattr(learn, "__func__", None)
+    known = inspect.isfunction(function)  # a method of a class, whose signature stays as it is
+    return "weights" in (_parameters(function) if known else inspect.signature(learn).parameters)
+
+
+@functools.lru_cache
+def _parameters(function: Callable[..., Any]) -> Mapping[str, Any]:
+    return inspect.signature(function).parameters
 
 
 def prior_source(

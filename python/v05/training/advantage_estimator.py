@@ -426,7 +426,8 @@ class AdvantageEstimator:
         if self._options["scale"] != "none":
             scaled = self._estimate(state, advantages, rollouts, groups, prior, strength)
         self._check_signal(found, rollouts, unscaled, said)
-        baseline = np.where(rollouts.counted, rollouts.rewards - unscaled, np.nan)
+        baseline = rollouts.rewards - unscaled
+        baseline[~rollouts.counted] = np.nan
         metrics = self._metrics(state, found, rollouts, value, maximum, said)
         noise = self._noise_after(state, found.row_group, rollouts, prior, baseline, keys)
         metrics |= {f"v05/{name}": figure for name, figure in noise.metrics().items()}
@@ -610,7 +611,8 @@ class AdvantageEstimator:
                 if warning.kind == "error":
                     said["error"] = warning.message
         applied = found.rule == self.rule and self._rule.learns is not None and self._rule.uses_prior
-        zero = np.mean(np.asarray(found.advantages)[rollouts.counted] == 0)
+        counted = np.count_nonzero(rollouts.counted)
+        zero = (counted - np.count_nonzero(found.advantages)) / counted  # rows that do not count have 0
         figures = health.as_dict() | {"calibrated": float(applied), "zero_advantages": float(zero)}
         del figures["warnings"]
         if self._rule.learns is not None and state.calibration.updates:

@@ -17,6 +17,7 @@ from .._core.types import Numbers, RewardRange
 _LIMIT_ROLLOUTS = (4.0, 8.0, 16.0)
 _LIMIT_TIMES_ROLLOUTS = (4 * 0.13, 8 * 0.06, 16 * 0.03)
 _NEARLY_ALL = 0.95
+_CHANCES_AT_ONCE = 1 << 16
 
 
 class Warned(NamedTuple):
@@ -149,16 +150,23 @@ def rejection_probability(prior: Numbers, count: Numbers, reward_range: RewardRa
     (m - prior)^2 > h^2 / k for the mean m = lo + (hi - lo) s / k. `prior` and `count` are
     (g,); returns (g,).
     """
-    low, high = reward_range
     prior, count = np.asarray(prior, dtype=np.float64), np.asarray(count, dtype=np.int64)
     probability = np.zeros(prior.shape)
-    for k in np.unique(count):
-        rows = count == k
-        mean = low + (high - low) * np.arange(k + 1)[:, None] / k
-        rejected = (mean - prior[rows]) ** 2 > ((high - low) / 2) ** 2 / k
-        chance = _binomial(k, np.clip((prior[rows] - low) / (high - low), 0.0, 1.0))
-        probability[rows] = (chance * rejected).sum(axis=0)
+    for k in np.unique(count).tolist():
+        rows = np.flatnonzero(count == k)
+        # Few enough at a time that their chances lie in memory that is not fresh.
+        for part in np.array_split(rows, 1 + len(rows) * k // _CHANCES_AT_ONCE):
+            probability[part] = _rejection_probability(prior[part], k, *reward_range)
     return probability
+
+
+def _rejection_probability(prior, k, low, high):
+    """(n,) for as many priors, all of k rollouts."""
+    chance = _binomial(k, np.clip((prior - low) / (high - low), 0.0, 1.0))
+    error = low + (high - low) * np.arange(k + 1)[:, None] / k - prior
+    error *= error
+    chance *= error > ((high - low) / 2) ** 2 / k
+    return chance.sum(axis=0)
 
 
 def _binomial(k, p):
@@ -167,7 +175,10 @@ def _binomial(k, p):
     factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, k + 1)))])
     ways = factorials[k] - factorials - factorials[::-1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        chance = np.exp(ways[:, None] + successes * np.log(p) + (k - successes) * np.log1p(-p))
+        chance = successes * np.log(p)
+        chance += ways[:, None]
+        chance += (k - successes) * np.log1p(-p)
+    np.exp(chance, out=chance)
     # There 0 log 0 came in, which counts as 0.
     chance[:, p == 0] = successes == 0
     chance[:, p == 1] = successes == k
