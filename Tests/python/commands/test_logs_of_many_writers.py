@@ -247,6 +247,30 @@ def a_table_with_steps_beside_numbered(folder):
     return spreadsheet(numbered(folder) / "all.csv", plain()).parent
 
 
+def files_that_grow(folder):
+    """Each holds all that the one before holds, and a step more."""
+    for step in range(STEPS):
+        rows = [{"prompt": row["prompt"], "reward": row["reward"]} for row in plain() if row["step"] <= step]
+        lines(folder / f"rollouts_{step}.jsonl", rows)
+    return folder
+
+
+def tables_that_grow(folder):
+    for step in range(STEPS):
+        spreadsheet(folder / f"rollouts_{step}.csv", [row for row in plain() if row["step"] <= step])
+    return folder
+
+
+def lists_in_a_table(folder):
+    rows = group_rows(rewards=str)
+    return document(folder / "t.table.json", {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]})
+
+
+def step_inside_of_parquet(folder):
+    rows = [{"prompt": f"question {p}", "meta": {"global_step": s}, "reward": r} for s, p, k, r in shuffled(RUN)]
+    return table(folder / "log.parquet", rows)
+
+
 def tinker(folder):
     for step in range(STEPS):
         rows = [
@@ -302,6 +326,10 @@ EVERY = [
     part_beside_numbered,
     a_table_beside_numbered,
     a_table_with_steps_beside_numbered,
+    files_that_grow,
+    tables_that_grow,
+    lists_in_a_table,
+    step_inside_of_parquet,
     tinker,
     atropos,
 ]
@@ -333,9 +361,10 @@ def inspect(folder):
     return document(folder / "log.json", {"version": 2, "eval": {"task": "t"}, "samples": evaluated(inspect_sample)})
 
 
-def inspect_archive(folder):
+def inspect_archive(folder, model="m"):
+    folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(folder / "log.eval", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("header.json", json.dumps({"version": 2, "status": "success"}))
+        archive.writestr("header.json", json.dumps({"version": 2, "eval": {"model": model}}))
         archive.writestr("summaries.json", json.dumps([{"id": 0, "epoch": 1, "input": "x", "scores": {}}]))
         for sample in evaluated(inspect_sample):
             archive.writestr(f"samples/{sample['id']}_epoch_{sample['epoch']}.json", json.dumps(sample))
@@ -393,6 +422,19 @@ def test_harnesses_write_one_visit_per_question(write, options, tmp_path):
 def test_two_endings_of_a_program_are_an_error_that_asks(tmp_path):
     with pytest.raises(LogError, match="several fields may be the reward: base_status, plus_status; name it by"):
         read_log(eval_plus(tmp_path))
+
+
+def test_evaluations_of_two_models_are_an_error_that_asks(tmp_path):
+    for model in ("a", "b"):
+        content = {"version": 2, "eval": {"task": "t", "model": model}, "samples": evaluated(inspect_sample)}
+        document(tmp_path / f"{model}.json", content)
+    with pytest.raises(LogError, match="several: model is a, b; --where model=a reads one"):
+        read_log(tmp_path)
+    assert (gather_visits(read_log(tmp_path, fields=fields_of(where=["model=b"]))).count == GROUP).all()
+    for model in ("a", "b"):
+        inspect_archive(tmp_path / "archives" / model, model)
+    with pytest.raises(LogError, match="several: model is a, b"):
+        read_log(tmp_path / "archives")
 
 
 def test_requests_of_helm_hold_no_scores(tmp_path):

@@ -8,6 +8,7 @@ import zlib
 from .errors import LogError, UnknownFormat
 from .streams import MOST, PICKLE
 
+HEADERS = ("header.json", "_journal/start.json")  # the second of a log that is still being written
 SAMPLES = re.compile(r"samples/[^/]*\.json")
 
 
@@ -21,10 +22,12 @@ def archived(path, stream):
             )
             if not samples:
                 raise UnknownFormat(path, None, _other([member.filename for member in members]))
+            model = _model(archive)
             for name, member in samples:
                 if member.file_size > MOST:
                     raise LogError(path, None, f"{name} has more than {MOST >> 20} MiB")
-                yield None, "", json.loads(archive.read(member))
+                sample = json.loads(archive.read(member))
+                yield None, "", model | sample if isinstance(sample, dict) else sample
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, ValueError) as error:
         if isinstance(error, (LogError, RecursionError)):
             raise
@@ -34,6 +37,16 @@ def archived(path, stream):
                 "is a zip archive that is packed in another way; inspect log convert --to json writes a log of text"
             )
         raise UnknownFormat(path, None, problem) from error
+
+
+def _model(archive):
+    """{"model": name} of the evaluation, or {} where the archive has no header."""
+    for name in HEADERS:
+        if name in archive.namelist() and archive.getinfo(name).file_size <= MOST:
+            header = json.loads(archive.read(name))
+            run = header.get("eval") if isinstance(header, dict) else None
+            return {"model": run["model"]} if isinstance(run, dict) and "model" in run else {}
+    return {}
 
 
 def _other(names):

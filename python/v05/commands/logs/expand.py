@@ -37,7 +37,8 @@ def _inside(value, around, depth, fields):
     if _is_by_name(value, fields):
         return _inside([part for part in value.values() if isinstance(part, dict)], around, depth + 1, fields)
     if (table := _table(value, fields)) is not None:
-        return [(around | row, bool(find_layout(around | row, fields))) for row in table]
+        rows = [around | _unfolded(row, fields) for row in table]
+        return [(row, bool(find_layout(row, fields))) for row in rows]
     own = {name: item for name, item in value.items() if not _is_rows(item, fields)}
     for above in (_without_rewards(around), around) if around else ({},):  # a reward of its own before that of them all
         if find_layout(above | own, fields):
@@ -94,6 +95,9 @@ def _named(value, around, fields):
         questions = [_question(chat) for chat in chats]
         if questions and all(questions[0] == question for question in questions):
             found["prompt"] = questions[0]
+    run = value.get("eval")
+    if "samples" in value and isinstance(run, dict) and "model" in run:  # of inspect
+        found["model"] = run["model"]
     if not fields.step and not any(written(STEPS, row) for row in (value, around)):
         found |= _inner_step(value)
     return value | found if found else value

@@ -117,7 +117,9 @@ class LogReader:
         if not first:
             return
         known = first
-        if find_layout(_sample(first), self.fields, table=True) is None:  # a reward inside of an object
+        sample = _sample(first)
+        inside = any(isinstance(value, dict) for value in sample.values())  # an object may hold reward or step
+        if inside or find_layout(sample, self.fields, table=True) is None:
             known = [
                 part for line, row in enumerate(first, start=1) for part in flat_rows(path, line, row, self.fields)
             ]

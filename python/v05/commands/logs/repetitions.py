@@ -79,11 +79,40 @@ def copied_files(found, names, without_steps):
             notes.append(
                 f"{names[file[rows[0]]]} was not counted: it holds the rollouts of {names[file[earlier]]} again."
             )
+    again = grown_files(found, without_steps) & ~copied
+    if again.any():
+        copied |= again
+        notes.insert(
+            0, "Files that begin with all that the file before holds count once, as those of a log that grows."
+        )
     whole = _whole_file(file, step, prompt, reward, np.flatnonzero(~copied))
     if whole is not None:
         copied |= file == whole
         notes.insert(0, f"{names[whole]} was not counted: it holds the rollouts of all other files again.")
     return copied, notes[:3]
+
+
+def grown_files(found, without_steps):
+    """(n,) True for the rollouts at the beginning of a file that are all those of the file before.
+
+    That is no chance where it is so of one file in which the rewards of enough prompts differ.
+    """
+    file, again, most = found["file"], np.zeros(len(found["file"]), bool), 0
+    columns = [found[name] for name in ("prompt", "reward")]
+    if not without_steps and not found["by_name"].all():
+        columns.append(found["step"])
+    begins = np.flatnonzero(np.diff(file, prepend=-1))
+    ends = np.append(begins[1:], len(file))
+    for before, begin, end in zip(begins, ends, ends[1:]):
+        size = begin - before
+        if size < end - begin and all(_equal(values[before:begin], values[begin : begin + size]) for values in columns):
+            again[begin : begin + size] = True
+            most = max(most, _differing(found["prompt"][before:begin], found["reward"][before:begin]))
+    return again & (most >= ENOUGH)
+
+
+def _equal(one, other):
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
 def _whole_file(file, step, prompt, reward, rows):
