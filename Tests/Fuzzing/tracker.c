@@ -36,7 +36,8 @@ void call_tracker(Reader *r, uint8_t which, v05_tracker *tracker, v05_tracker *o
         int32_t one_out = chance(r, 8) ? (int32_t)any_integer(r) : byte(r) & 1;
         v05_error *error = error_argument(r);
         begin(r, "v05_tracker_fuse");
-        if (ended(v05_tracker_fuse(given, batch.argument, one_out, baselines, error)))
+        /* A batch of no rows, such as one whose struct is too short to name any, needs no array. */
+        if (ended(v05_tracker_fuse(given, batch.argument, one_out, baselines, error)) && baselines)
             for (int64_t i = 0; i < rows; i++) CHECK(isnan(baselines[i]) || isfinite(baselines[i]), "baseline %g", baselines[i]);
     } else if (which == 3) {
         v05_error *error = error_argument(r);
