@@ -145,7 +145,8 @@ typedef struct v05_error {
  * V05_RULE_MIXTURE, V05_RULE_MEDIAN and V05_TEST_EXACT refuse them. The scale of the weights does not matter, and
  * weights that are all equal give what none give, bit for bit. A row of weight 0 is in no statistic, k, mean and
  * constant included, but has an advantage; with leave_one_out the baseline of a row depends neither on its reward nor
- * on its weight. In a group without a positive weight the rule holds for k = 0, and rows without a baseline have the
+ * on its weight. Where one row carries all but a millionth of a group's weight, k_e is 1 and the group is in no s2 and
+ * has no standard deviation. In a group without a positive weight the rule holds for k = 0, and rows without a baseline have the
  * advantage of v05_singleton. A running calibration takes them divided by the mean weight of the batch, a history by a
  * running mean of it. Standard deviations of v05_scale are weighted likewise: sum W (r - m)^2 / (sum W - ddof sum W^2 /
  * sum W). */

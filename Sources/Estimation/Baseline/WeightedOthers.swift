@@ -31,8 +31,9 @@ struct WeightedOthers {
         }
         let count = group.count &- 1
         let mean = group.constant ? group.mean : ((group.sumHigh - scaled * reward) + group.sumLow) / sum
+        let effectiveCount = GroupWeights.effectiveCount(sum: sum, squares: squares, count: count)
         var sumOfSquares = 0.0
-        if needsSquares && !group.constant && count > 1 {
+        if needsSquares && !group.constant && effectiveCount > 1 {
             let deviation = reward - group.mean
             let own = deviation * deviation * scaled * sums.sum / sum
             let all = group.sumOfSquares * (sums.squares / sums.sum)
@@ -42,9 +43,7 @@ struct WeightedOthers {
             }
             sumOfSquares = (all - own) * (sum / squares)
         }
-        self.init(
-            count: count, mean: mean, effectiveCount: max(1, min(sum * sum / squares, Double(count))),
-            sumOfSquares: sumOfSquares)
+        self.init(count: count, mean: mean, effectiveCount: effectiveCount, sumOfSquares: sumOfSquares)
     }
 
     @inline(__always)

@@ -51,6 +51,14 @@ struct GroupWeights {
         return (others, (squaresHigh - weight * weight) + squaresLow)
     }
 
+    /// What a mean is worth in rewards of equal weight, (sum W)^2 / sum W^2. Where one row carries all but a millionth of the
+    /// weight it is 1: too few digits of what it is beyond are left, and nothing is known of a spread.
+    @inline(__always)
+    static func effectiveCount(sum: Double, squares: Double, count: Int) -> Double {
+        let found = sum * sum / squares
+        return found < 1 + 0x1p-20 ? 1 : min(found, Double(count))
+    }
+
     /// The power of two that brings a weight to 1 ..< 2, as far as there is one.
     static func scale(_ weight: Double) -> Double {
         let exponent = Int(truncatingIfNeeded: weight.bitPattern >> 52)
@@ -84,7 +92,7 @@ extension GroupSummary {
         sumLow = products.low
         constant = range.smallest == range.largest
         mean = range.clamp(products.value / sums.sum)
-        effectiveCount = max(1, min(sums.sum * sums.sum / sums.squares, Double(count)))
+        effectiveCount = GroupWeights.effectiveCount(sum: sums.sum, squares: sums.squares, count: count)
         unit = min(sums.squares / sums.sum / sums.scale, .greatestFiniteMagnitude)
     }
 
@@ -93,6 +101,7 @@ extension GroupSummary {
     mutating func addSquares(
         _ rewards: UnsafeMutablePointer<Double>, weights: UnsafePointer<Double>, sums: GroupWeights
     ) {
+        if effectiveCount == 1 { return }
         var position = 0
         while position &+ 4 <= count {
             let deviation = rewards.four(at: position) - mean

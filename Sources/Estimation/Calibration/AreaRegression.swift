@@ -58,7 +58,8 @@ struct AreaRegression {
         let first = equallyWeighted(variance: 0)
         let meanVariance = rewardVariance * first.moments.inverseCount / first.moments.groups
         let start = max(0, squaredResiduals(first.line, variance: 0, isWeighted: false) / freedom - meanVariance)
-        if rewardVariance <= 0 || allCountsEqual {
+        // A sampling variance beside which the common one is without end makes no difference between the groups either.
+        if rewardVariance <= 0x1p-100 * start || rewardVariance <= 0 || allCountsEqual {
             return Fit(line: first.line, variance: start, moments: first.moments)
         }
         return weighted(variance: root(start: start, freedom: freedom, scale: meanVariance))
@@ -158,9 +159,11 @@ struct AreaRegression {
     @inline(never)
     private func weigh(variance: Double) {
         let (weights, inverseCounts, terms, rewardVariance) = (weights, inverseCounts, terms, rewardVariance)
+        // A power of two, so that nothing overflows where variances are tiny.
+        let unit = 1 / GroupWeights.scale(variance + rewardVariance)
         var index = 0
         while index < count {
-            terms[index] = 1 / (variance + rewardVariance * inverseCounts[index])
+            terms[index] = unit / (variance + rewardVariance * inverseCounts[index])
             index &+= 1
         }
         let scale = Double(count) / reproducibleSum(terms, count: count)

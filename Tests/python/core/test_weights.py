@@ -344,6 +344,38 @@ def test_a_calibration_is_that_of_its_formulas():
 # What is promised.
 
 
+@pytest.mark.parametrize("spread", [30, 80, 300, 900])
+def test_weights_of_any_spread_leave_every_variance_within_the_range(spread):
+    """No weighted variance of rewards in [0, 1] can be above 1/2, that of two; one row may outweigh all others."""
+    random = np.random.default_rng(spread)
+    for _ in range(30):
+        groups = np.repeat(np.arange(20), random.integers(2, 9, 20))
+        rewards, prior = random.random(len(groups)), random.random(20)[groups]
+        weights = 2.0 ** random.uniform(-spread, spread, len(groups))
+        calibration = v05.fit_calibration(rewards, groups, prior, weights=weights, reward_range=(0, 1))
+        assert 0 <= calibration.reward_variance <= 0.5 + 1e-6
+        assert 0 <= calibration.prior_variance <= 1 and 0 <= calibration.between_variance <= 1
+        for scale in ("none", "group", "batch"):
+            found = v05.advantages(
+                rewards, groups, prior, rule="calibrated", weights=weights, scale=scale, reward_range=(0, 1)
+            )
+            assert np.isfinite(found).all()
+
+
+def test_a_group_of_which_one_row_has_all_the_weight_says_nothing_of_a_spread():
+    rewards, groups = [1.0, 0.0, 0.0, 1.0, 0.0, 1.0], [0, 0, 0, 1, 1, 1]
+    alone = v05.fit_calibration(rewards[3:], groups[3:], [0.5] * 3, weights=[2.0, 1.0, 1.0], reward_range=(0, 1))
+    both = v05.fit_calibration(
+        rewards, groups, [0.5] * 6, weights=[1e7, 0.5, 0.25, 2.0, 1.0, 1.0], reward_range=(0, 1)
+    )
+    assert both.reward_variance == alone.reward_variance
+    found = v05.estimate(
+        rewards, groups, rule="grpo", weights=[1e7, 0.5, 0.25, 2.0, 1.0, 1.0], scale="group", reward_range=(0, 1)
+    )
+    assert found.effective_count[0] == 1 and found.effective_count[1] > 2
+    np.testing.assert_allclose(found.advantages[:3], np.array(rewards[:3]) - found.mean[0], rtol=1e-15)
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_equal_weights_are_as_none_bit_for_bit(rule):
     generator = np.random.default_rng(5)
