@@ -71,7 +71,7 @@ def compute_advantages(
 
 def _by_role(roles, rewards, algorithm_config, traj_groups):
     """The answer for groups of several roles in one call, each role by itself."""
-    found: list = [None] * len(rewards)
+    found = [None] * len(rewards)
     for role in roles:
         places = [place for place, group in enumerate(traj_groups) if group.group_role == role]
         own, groups = ([values[place] for place in places] for values in (rewards, traj_groups))
