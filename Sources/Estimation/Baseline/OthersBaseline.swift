@@ -22,6 +22,12 @@ struct OthersBaseline {
             withoutFailure = .nan
             return
         }
+        if estimator.rule == .mixture, let weights = estimator.weights {
+            (withoutSuccess, withoutFailure) = mixtureValuesOfOthers(
+                successes: summary.successes, count: summary.count, prior: summary.prior.value,
+                estimator.calibration, weights, interval: estimator.options.interval)
+            return
+        }
         let failure = estimator.options.interval.low
         withoutSuccess = OthersBaseline.value(
             estimator, summary, middle, without: success, successes: summary.successes &- 1)

@@ -49,53 +49,117 @@ struct MixtureComponents {
         scales.withMutablePairs { likelihoods(successes, failures, result, $0) }
     }
 
+    /// The likelihoods of a group's others, without one of its successes and without one of its failures: most factors are
+    /// the same. What the group has none of gives numbers without meaning.
+    fileprivate func likelihoodsOfOthers(
+        successes: Int, failures: Int, withoutSuccess: UnsafeMutablePointer<SIMD2<Double>>,
+        withoutFailure: UnsafeMutablePointer<SIMD2<Double>>
+    ) {
+        var scales = MixtureNumbers()
+        var otherScales = MixtureNumbers()
+        scales.withMutablePairs { scales in
+            otherScales.withMutablePairs {
+                likelihoodsOfOthers(successes, failures, withoutSuccess, withoutFailure, scales, $0)
+            }
+        }
+    }
+
     @inline(never)
     @_optimize(speed)
     private func likelihoods(
         _ successes: Int, _ failures: Int, _ result: UnsafeMutablePointer<SIMD2<Double>>,
         _ scales: UnsafeMutablePointer<SIMD2<Double>>
     ) {
-        var largest = -Double.infinity
         var pair = firstPair
         while pair < MixtureComponents.withPrior {
             let (a, b) = shape(pair)
-            var value = SIMD2<Double>(repeating: 1)
-            var scale = SIMD2<Double>(repeating: 0)
-            MixtureComponents.multiply(&value, &scale, from: a, over: a + b, count: successes)
-            MixtureComponents.multiply(&value, &scale, from: b, over: a + b + Double(successes), count: failures)
-            result[pair] = value
-            scales[pair] = scale
-            largest = max(largest, max(scale[0], scale[1]))
+            var product = ScaledProduct()
+            product.multiply(a, over: a + b, from: 0, to: successes)
+            product.multiply(b, over: a + b + Double(successes), from: 0, to: failures)
+            result[pair] = product.value
+            scales[pair] = product.scale
             pair &+= 1
         }
+        bringToOneScale(result, scales)
+    }
+
+    @inline(never)
+    @_optimize(speed)
+    private func likelihoodsOfOthers(
+        _ successes: Int, _ failures: Int, _ withoutSuccess: UnsafeMutablePointer<SIMD2<Double>>,
+        _ withoutFailure: UnsafeMutablePointer<SIMD2<Double>>, _ scales: UnsafeMutablePointer<SIMD2<Double>>,
+        _ otherScales: UnsafeMutablePointer<SIMD2<Double>>
+    ) {
+        var pair = firstPair
+        while pair < MixtureComponents.withPrior {
+            let (a, b) = shape(pair)
+            var product = ScaledProduct()
+            product.multiply(a, over: a + b, from: 0, to: successes &- 1)
+            if successes > 0 {
+                var others = product
+                others.multiply(b, over: a + b + Double(successes &- 1), from: 0, to: failures)
+                withoutSuccess[pair] = others.value
+                scales[pair] = others.scale
+                product.multiply(a, over: a + b, from: successes &- 1, to: successes)
+            }
+            product.multiply(b, over: a + b + Double(successes), from: 0, to: failures &- 1)
+            withoutFailure[pair] = product.value
+            otherScales[pair] = product.scale
+            pair &+= 1
+        }
+        bringToOneScale(withoutSuccess, scales)
+        bringToOneScale(withoutFailure, otherScales)
+    }
+
+    /// Makes plain numbers of products, up to a common factor.
+    @inline(never)
+    private func bringToOneScale(
+        _ values: UnsafeMutablePointer<SIMD2<Double>>, _ scales: UnsafePointer<SIMD2<Double>>
+    ) {
+        var largest = -Double.infinity
+        var smallest = 0.0
+        var pair = firstPair
+        while pair < MixtureComponents.withPrior {
+            largest = max(largest, max(scales[pair][0], scales[pair][1]))
+            smallest = min(smallest, min(scales[pair][0], scales[pair][1]))
+            pair &+= 1
+        }
+        if smallest == largest { return }
         pair = firstPair
         while pair < MixtureComponents.withPrior {
             let behind = scales[pair] - largest
             var factor = SIMD2<Double>(repeating: 0)
             factor.replace(with: 0x1p-500, where: behind .== -1)
             factor.replace(with: 1, where: behind .== 0)
-            result[pair] *= factor
+            values[pair] *= factor
             pair &+= 1
         }
     }
 
-    /// value 2^(500 scale) times start (start + 1) ... over as many factors from `divisor` on.
-    @inline(__always)
-    private static func multiply(
-        _ value: inout SIMD2<Double>, _ scale: inout SIMD2<Double>, from start: SIMD2<Double>,
-        over divisor: SIMD2<Double>, count: Int
-    ) {
-        var step = 0
-        while step < count {
-            let done = Double(step)
-            value *= (start + done) / (divisor + done)
-            // A factor is at least 2^-40, so that nothing is lost before this sees it.
-            let tiny = value .< 0x1p-500
-            if value[0] < 0x1p-500 || value[1] < 0x1p-500 {
-                value.replace(with: value * 0x1p500, where: tiny)
-                scale.replace(with: scale - 1, where: tiny)
+    /// value 2^(500 scale), both at most 1 and 0.
+    private struct ScaledProduct {
+        var value = SIMD2<Double>(repeating: 1)
+        var scale = SIMD2<Double>(repeating: 0)
+
+        /// The factors (start + step) / (divisor + step), each at most 1 and at least 2^-40: so twelve of them lose nothing
+        /// before they are looked at.
+        @inline(never)
+        @_optimize(speed)
+        mutating func multiply(_ start: SIMD2<Double>, over divisor: SIMD2<Double>, from first: Int, to end: Int) {
+            var step = first
+            while step < end {
+                let next = min(step &+ 12, end)
+                while step < next {
+                    let done = Double(step)
+                    value *= (start + done) / (divisor + done)
+                    step &+= 1
+                }
+                if value[0] < 0x1p-500 || value[1] < 0x1p-500 {
+                    let tiny = value .< 0x1p-500
+                    value.replace(with: value * 0x1p500, where: tiny)
+                    scale.replace(with: scale - 1, where: tiny)
+                }
             }
-            step &+= 1
         }
     }
 
@@ -108,12 +172,14 @@ struct MixtureComponents {
         return (a * failures - b * successes) / (k * (a + b + k))
     }
 
+    /// Makes of likelihoods what each component accounts for; the sum of that, the posterior mean as a probability and the
+    /// expected value of k / (q + k).
     @inline(never)
     @_optimize(speed)
-    fileprivate func baseline(
+    private func posterior(
         _ successes: Int, _ count: Int, _ likelihood: UnsafeMutablePointer<SIMD2<Double>>,
-        _ weights: UnsafePointer<SIMD2<Double>>, _ interval: Interval
-    ) -> Baseline {
+        _ weights: UnsafePointer<SIMD2<Double>>
+    ) -> (sum: Double, mean: Double, weight: Double) {
         let k = Double(count)
         var total = SIMD2<Double>(repeating: 0)
         var first = SIMD2<Double>(repeating: 0)
@@ -130,14 +196,37 @@ struct MixtureComponents {
             pair &+= 1
         }
         let sum = total[0] + total[1]
-        let mean = (first[0] + first[1]) / sum
+        return (sum, (first[0] + first[1]) / sum, (ofMean[0] + ofMean[1]) / sum)
+    }
+
+    @inline(__always)
+    fileprivate func value(
+        _ successes: Int, _ count: Int, _ likelihood: UnsafeMutablePointer<SIMD2<Double>>,
+        _ weights: UnsafePointer<SIMD2<Double>>, _ interval: Interval
+    ) -> Double {
+        MixtureComponents.value(posterior(successes, count, likelihood, weights).mean, interval)
+    }
+
+    @inline(__always)
+    private static func value(_ probability: Double, _ interval: Interval) -> Double {
+        interval.clamp(interval.low + (interval.high - interval.low) * probability)
+    }
+
+    @inline(never)
+    @_optimize(speed)
+    fileprivate func baseline(
+        _ successes: Int, _ count: Int, _ likelihood: UnsafeMutablePointer<SIMD2<Double>>,
+        _ weights: UnsafePointer<SIMD2<Double>>, _ interval: Interval
+    ) -> Baseline {
+        let k = Double(count)
+        let (sum, mean, weight) = posterior(successes, count, likelihood, weights)
         // With many rewards all centers lie close to the observed share s / k. What they are off is
         //     (a + s) / (q + k) - s / k = (a f - b s) / (k (q + k)),
         // which loses nothing to cancellation, as their own differences would.
         let s = Double(successes)
         let f = Double(count &- successes)
         var offset = SIMD2<Double>(repeating: 0)
-        pair = firstPair
+        var pair = firstPair
         while pair < MixtureComponents.withPrior {
             offset += likelihood[pair] * offShare(pair, s, f)
             pair &+= 1
@@ -155,7 +244,7 @@ struct MixtureComponents {
         }
         let width = interval.high - interval.low
         return Baseline(
-            weight: (ofMean[0] + ofMean[1]) / sum, value: interval.clamp(interval.low + width * mean),
+            weight: weight, value: MixtureComponents.value(mean, interval),
             mse: width * width * max(0, (second[0] + second[1]) / sum))
     }
 }
@@ -173,5 +262,29 @@ func mixtureBaseline(
         components.likelihoods(successes: successes, failures: count &- successes, into: pairs)
         return components.baseline(
             successes, count, pairs, UnsafeRawPointer(weights).assumingMemoryBound(to: SIMD2<Double>.self), interval)
+    }
+}
+
+/// The value alone for the others of a row: of those without one of the group's successes and of those without one of its
+/// failures. What the group has none of gives a number without meaning.
+@inline(never)
+func mixtureValuesOfOthers(
+    successes: Int, count: Int, prior: Double, _ calibration: Calibration, _ weights: UnsafePointer<MixtureNumbers>,
+    interval: Interval
+) -> (withoutSuccess: Double, withoutFailure: Double) {
+    let components = MixtureComponents(calibration, prior: prior, interval: interval)
+    let weights = UnsafeRawPointer(weights).assumingMemoryBound(to: SIMD2<Double>.self)
+    var withoutSuccess = MixtureNumbers()
+    var withoutFailure = MixtureNumbers()
+    return withoutSuccess.withMutablePairs { ofSuccess in
+        withoutFailure.withMutablePairs { ofFailure in
+            components.likelihoodsOfOthers(
+                successes: successes, failures: count &- successes, withoutSuccess: ofSuccess,
+                withoutFailure: ofFailure)
+            return (
+                components.value(successes &- 1, count &- 1, ofSuccess, weights, interval),
+                components.value(successes, count &- 1, ofFailure, weights, interval)
+            )
+        }
     }
 }

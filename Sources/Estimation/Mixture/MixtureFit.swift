@@ -2,6 +2,10 @@
 /// the likelihood is concave in the weights, so that there is one optimum.
 struct MixtureFit {
     private static var iterations: Int { 40 }
+    /// Groups at a time: their likelihoods stay in the first cache, and a component's sums in registers meanwhile.
+    private static var block: Int { 32 }
+    /// Weights, sums of the coarse and of the fine pieces, and a number for each group of a block.
+    private static var scratchCount: Int { 3 &* MixtureComponents.withPrior &+ block }
 
     private let summaries: UnsafePointer<GroupSummary>
     private let groupCount: Int
@@ -11,7 +15,7 @@ struct MixtureFit {
 
     static func workspaceSize(groupCount: Int) -> Int {
         Workspace.size(of: SIMD2<Double>.self, count: MixtureComponents.withPrior &* groupCount)
-            &+ Workspace.size(of: SIMD2<Double>.self, count: 3 &* MixtureComponents.withPrior)
+            &+ Workspace.size(of: SIMD2<Double>.self, count: scratchCount)
     }
 
     init(_ summary: BatchSummary, workspace: inout Workspace) throws(Failure) {
@@ -19,7 +23,7 @@ struct MixtureFit {
         groupCount = summary.grouping.groupCount
         interval = summary.options.interval
         likelihoods = try workspace.take(SIMD2<Double>.self, count: MixtureComponents.withPrior &* groupCount)
-        scratch = try workspace.take(SIMD2<Double>.self, count: 3 &* MixtureComponents.withPrior)
+        scratch = try workspace.take(SIMD2<Double>.self, count: MixtureFit.scratchCount)
     }
 
     func mixture(_ calibration: Calibration) -> Mixture {
@@ -72,6 +76,7 @@ struct MixtureFit {
         let high = UnsafeMutableRawPointer(scratch + MixtureComponents.withPrior).assumingMemoryBound(
             to: SIMD2<UInt64>.self)
         let low = high + MixtureComponents.withPrior
+        let scales = scratch + 3 &* MixtureComponents.withPrior
         let cuts = ReproducibleSum(count: groups, largest: 2)
         let firstCut = SIMD2(repeating: cuts.firstCut)
         let secondCut = SIMD2(repeating: cuts.secondCut)
@@ -92,27 +97,44 @@ struct MixtureFit {
                 pair &+= 1
             }
             if iteration == MixtureFit.iterations { return }
-            var likelihood = likelihoods
-            var group = 0
-            while group < groups {
-                var total = SIMD2<Double>(repeating: 0)
+            var start = 0
+            while start < groups {
+                let block = min(MixtureFit.block, groups &- start)
+                let first = likelihoods + start &* MixtureComponents.withPrior
+                var likelihood = first
+                var group = 0
+                while group < block {
+                    var total = SIMD2<Double>(repeating: 0)
+                    pair = 0
+                    while pair < pairs {
+                        total += weights[pair] * likelihood[pair]
+                        pair &+= 1
+                    }
+                    scales[group] = SIMD2(repeating: 1 / (total[0] + total[1]))
+                    likelihood += MixtureComponents.withPrior
+                    group &+= 1
+                }
                 pair = 0
                 while pair < pairs {
-                    total += weights[pair] * likelihood[pair]
+                    let weight = weights[pair]
+                    var coarseSum = high[pair]
+                    var fineSum = low[pair]
+                    likelihood = first + pair
+                    group = 0
+                    while group < block {
+                        let share = weight * likelihood.pointee * scales[group]
+                        let coarse = share + firstCut
+                        let fine = (share - (coarse - firstCut)) + secondCut
+                        coarseSum &+= unsafeBitCast(coarse, to: SIMD2<UInt64>.self)
+                        fineSum &+= unsafeBitCast(fine, to: SIMD2<UInt64>.self)
+                        likelihood += MixtureComponents.withPrior
+                        group &+= 1
+                    }
+                    high[pair] = coarseSum
+                    low[pair] = fineSum
                     pair &+= 1
                 }
-                let scale = 1 / (total[0] + total[1])
-                pair = 0
-                while pair < pairs {
-                    let share = weights[pair] * likelihood[pair] * scale
-                    let coarse = share + firstCut
-                    let fine = (share - (coarse - firstCut)) + secondCut
-                    high[pair] &+= unsafeBitCast(coarse, to: SIMD2<UInt64>.self)
-                    low[pair] &+= unsafeBitCast(fine, to: SIMD2<UInt64>.self)
-                    pair &+= 1
-                }
-                likelihood += MixtureComponents.withPrior
-                group &+= 1
+                start &+= block
             }
             iteration &+= 1
         }

@@ -99,6 +99,23 @@ def test_equals_scipy(reward_range, seed, most):
         assert others[row] == pytest.approx(rewards[row] - left, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.parametrize("wins, count", [(1, 1), (0, 1), (0, 5), (5, 5), (1, 2), (3, 16), (15, 16), (700, 3000)])
+@pytest.mark.parametrize("prior", [0.3, np.nan])
+def test_leaving_a_reward_out_is_the_group_without_it_bit_for_bit(wins, count, prior):
+    mixture = v05.fit_mixture(*batch(14))
+    rewards = (np.arange(count) < wins).astype(float)
+
+    def estimate(counted, **options):
+        groups = np.zeros(count, dtype=np.int64)
+        chosen = dict(rule="mixture", mixture=mixture, mask=counted, **options)
+        return v05.estimate(rewards, groups, np.full(count, prior), **chosen)
+
+    found = estimate(np.full(count, True), leave_one_out=True).advantages
+    for row in {0, count - 1}:
+        alone = estimate(np.arange(count) != row).baseline[0]
+        assert found[row] == rewards[row] - alone
+
+
 def test_a_million_rewards_of_one_prompt():
     rewards, groups, prior = batch(3)
     many = np.arange(1_000_000) % 4 == 0
