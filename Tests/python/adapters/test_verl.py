@@ -163,7 +163,9 @@ def formula_of_history(visits, discount=0.8):
 
 def test_history_of_the_prompts_in_transfer_queue(queue):
     """Each visit has new uids; the prompt is told by its text, and the baseline is the prior of the visits before."""
-    algorithm = trainer_config({"rule": "prior", "reward_range": [0, 1], "singleton": "raw", "start_strength": 0}).algorithm
+    algorithm = trainer_config(
+        {"rule": "prior", "reward_range": [0, 1], "singleton": "raw", "start_strength": 0}
+    ).algorithm
     visits = {}
     for step in range(3):
         rewards, mask, uids = given = batch(step, sizes=[4] * 8)

@@ -365,9 +365,7 @@ def test_weights_of_any_spread_leave_every_variance_within_the_range(spread):
 def test_a_group_of_which_one_row_has_all_the_weight_says_nothing_of_a_spread():
     rewards, groups = [1.0, 0.0, 0.0, 1.0, 0.0, 1.0], [0, 0, 0, 1, 1, 1]
     alone = v05.fit_calibration(rewards[3:], groups[3:], [0.5] * 3, weights=[2.0, 1.0, 1.0], reward_range=(0, 1))
-    both = v05.fit_calibration(
-        rewards, groups, [0.5] * 6, weights=[1e7, 0.5, 0.25, 2.0, 1.0, 1.0], reward_range=(0, 1)
-    )
+    both = v05.fit_calibration(rewards, groups, [0.5] * 6, weights=[1e7, 0.5, 0.25, 2.0, 1.0, 1.0], reward_range=(0, 1))
     assert both.reward_variance == alone.reward_variance
     found = v05.estimate(
         rewards, groups, rule="grpo", weights=[1e7, 0.5, 0.25, 2.0, 1.0, 1.0], scale="group", reward_range=(0, 1)
