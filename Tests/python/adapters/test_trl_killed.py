@@ -1,6 +1,8 @@
 """TRL training killed at any moment: checkpoints are whole, nothing stays beside, a resumed run has the same bits."""
 
+import contextlib
 import hashlib
+import json
 import random
 import sys
 import time
@@ -60,8 +62,12 @@ def finished(process, receiver):
 
 
 def whole_checkpoints(folder):
-    """Those that a user can resume from: the trainer writes its own state last."""
-    made = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    """Those that a user can resume from: the trainer writes its own state last, and may be killed in the middle of it."""
+    made = []
+    for path in folder.glob("checkpoint-*/trainer_state.json"):
+        with contextlib.suppress(json.JSONDecodeError):
+            json.loads(path.read_text())
+            made.append(path.parent)
     return sorted(made, key=lambda path: int(path.name.split("-")[1]))
 
 
