@@ -62,7 +62,7 @@ def finished(process, receiver):
 
 
 def whole_checkpoints(folder):
-    """Those that a user can resume from: the trainer writes its own state last, and may be killed in the middle of it."""
+    """Those that a user can resume from: the trainer writes its own state last, and may be killed while it does."""
     made = []
     for path in folder.glob("checkpoint-*/trainer_state.json"):
         with contextlib.suppress(json.JSONDecodeError):
