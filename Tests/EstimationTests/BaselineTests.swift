@@ -22,7 +22,7 @@ struct BaselineTests {
         options.rule = rule
         options.interval = interval
         options.test = test
-        return BaselineEstimator(options: options, rule: rule, calibration: .empty, weights: nil)
+        return BaselineEstimator(options: options, rule: rule, calibration: .empty)
     }
 
     private func forAll(test: PriorTestKind = .bound, _ body: (Case) -> Void) {

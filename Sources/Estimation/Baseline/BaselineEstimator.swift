@@ -6,17 +6,19 @@ struct BaselineEstimator {
     let calibration: Calibration
     /// Of the mixture, for that rule.
     let weights: UnsafePointer<MixtureNumbers>?
+    let likelihoods: SharedLikelihoods?
     /// Of JSPO, one group's: where its mean is shrunk to.
     private(set) var shrinkage: Shrinkage?
 
     init(
         options: EstimationOptions, rule: BaselineRule, calibration: Calibration,
-        weights: UnsafePointer<MixtureNumbers>?
+        weights: UnsafePointer<MixtureNumbers>? = nil, likelihoods: SharedLikelihoods? = nil
     ) {
         self.options = options
         self.rule = rule
         self.calibration = calibration
         self.weights = weights
+        self.likelihoods = likelihoods
     }
 
     /// For a group whose mean is shrunk to the other groups; without any it is left as it is.
@@ -88,7 +90,7 @@ struct BaselineEstimator {
             guard let weights else { return .none }
             return mixtureBaseline(
                 successes: sample.successes, count: sample.count, prior: sample.prior.value, calibration, weights,
-                interval: options.interval)
+                interval: options.interval, shared: likelihoods)
         }
     }
 
@@ -112,7 +114,7 @@ public func baselineOfGroup(
     calibration: Calibration?
 ) -> (value: Double, mse: Double) {
     let estimator = BaselineEstimator(
-        options: options, rule: options.rule, calibration: calibration ?? .empty, weights: nil)
+        options: options, rule: options.rule, calibration: calibration ?? .empty)
     let sample = Sample(count: count, effectiveCount: effectiveCount, center: mean, successes: 0, prior: prior)
     let baseline = estimator.baseline(sample, check: estimator.check(sample))
     return (baseline.value, baseline.mse)

@@ -25,7 +25,8 @@ struct OthersBaseline {
         if estimator.rule == .mixture, let weights = estimator.weights {
             (withoutSuccess, withoutFailure) = mixtureValuesOfOthers(
                 successes: summary.successes, count: summary.count, prior: summary.prior.value,
-                estimator.calibration, weights, interval: estimator.options.interval)
+                estimator.calibration, weights, interval: estimator.options.interval,
+                shared: estimator.likelihoods)
             return
         }
         let failure = estimator.options.interval.low

@@ -22,7 +22,7 @@ public struct BatchEstimation {
                 ? CalibrationFit.workspaceSize(groupCount: groupCount ?? rowCount) : 0)
             &+ (options.rule == .mixture
                 ? MixtureFit.workspaceSize(groupCount: groupCount ?? rowCount)
-                    &+ Workspace.size(of: MixtureNumbers.self, count: 1) : 0)
+                    &+ Workspace.size(of: MixtureNumbers.self, count: 1) &+ SharedLikelihoods.workspaceSize : 0)
             &+ (options.rule == .jspo || options.checksFit && options.rule.needsCalibration
                 ? OtherPrompts.workspaceSize(groupCount: groupCount ?? rowCount) : 0)
             &+ (options.checksFit && options.rule.needsCalibration
@@ -88,6 +88,7 @@ public struct BatchEstimation {
             appliedCalibration = used
         }
         var weights: UnsafeMutablePointer<MixtureNumbers>?
+        var likelihoods: SharedLikelihoods?
         if isMixture, let used {
             let kept = try workspace.take(MixtureNumbers.self, count: 1)
             if fits {
@@ -96,10 +97,11 @@ public struct BatchEstimation {
                 kept.pointee = mixture.pointee.weights
             }
             weights = kept
+            likelihoods = try SharedLikelihoods(workspace: &workspace)
         }
         estimator = BaselineEstimator(
             options: options, rule: used == nil ? options.rule.withoutCalibration : options.rule,
-            calibration: used ?? .empty, weights: UnsafePointer(weights))
+            calibration: used ?? .empty, weights: UnsafePointer(weights), likelihoods: likelihoods)
         check = checks ? try FitCheck(summary, estimator, workspace: &workspace) : nil
         otherPrompts =
             checks || options.rule == .jspo

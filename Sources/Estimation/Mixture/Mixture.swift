@@ -88,7 +88,8 @@ public struct Mixture: Sendable {
     ) -> (value: Double, mse: Double) {
         let baseline = withUnsafePointer(to: weights) { weights in
             mixtureBaseline(
-                successes: successes, count: count, prior: prior, calibration, weights, interval: interval)
+                successes: successes, count: count, prior: prior, calibration, weights, interval: interval,
+                shared: nil)
         }
         return (baseline.value, baseline.mse)
     }

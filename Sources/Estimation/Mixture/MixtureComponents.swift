@@ -44,34 +44,59 @@ struct MixtureComponents {
     ///     a (a+1) ... (a+s-1)  b (b+1) ... (b+f-1)  /  (q (q+1) ... (q+s+f-1)),   q = a + b,
     ///
     /// so that no gamma function is needed. Powers of 2^500 are counted apart. Time is linear in the rewards.
-    func likelihoods(successes: Int, failures: Int, into result: UnsafeMutablePointer<SIMD2<Double>>) {
+    func likelihoods(
+        successes: Int, failures: Int, into result: UnsafeMutablePointer<SIMD2<Double>>, shared: SharedLikelihoods?
+    ) {
         var scales = MixtureNumbers()
-        scales.withMutablePairs { likelihoods(successes, failures, result, $0) }
+        scales.withMutablePairs { scales in
+            multiply(successes, failures, result, scales, pairs: firstPair..<firstSharedPair)
+            multiplyShared(successes, failures, result, scales, shared)
+            bringToOneScale(result, scales)
+        }
     }
 
     /// The likelihoods of a group's others, without one of its successes and without one of its failures: most factors are
     /// the same. What the group has none of gives numbers without meaning.
     fileprivate func likelihoodsOfOthers(
         successes: Int, failures: Int, withoutSuccess: UnsafeMutablePointer<SIMD2<Double>>,
-        withoutFailure: UnsafeMutablePointer<SIMD2<Double>>
+        withoutFailure: UnsafeMutablePointer<SIMD2<Double>>, shared: SharedLikelihoods?
     ) {
         var scales = MixtureNumbers()
         var otherScales = MixtureNumbers()
         scales.withMutablePairs { scales in
-            otherScales.withMutablePairs {
-                likelihoodsOfOthers(successes, failures, withoutSuccess, withoutFailure, scales, $0)
+            otherScales.withMutablePairs { otherScales in
+                multiplyOthers(successes, failures, withoutSuccess, withoutFailure, scales, otherScales)
+                if successes > 0 { multiplyShared(successes &- 1, failures, withoutSuccess, scales, shared) }
+                if failures > 0 { multiplyShared(successes, failures &- 1, withoutFailure, otherScales, shared) }
+                bringToOneScale(withoutSuccess, scales)
+                bringToOneScale(withoutFailure, otherScales)
             }
+        }
+    }
+
+    /// The pairs around the mean of the batch.
+    private var firstSharedPair: Int { MixtureComponents.withPrior &- MixtureComponents.pairs }
+
+    @inline(never)
+    private func multiplyShared(
+        _ successes: Int, _ failures: Int, _ result: UnsafeMutablePointer<SIMD2<Double>>,
+        _ scales: UnsafeMutablePointer<SIMD2<Double>>, _ shared: SharedLikelihoods?
+    ) {
+        let pairs = firstSharedPair..<MixtureComponents.withPrior
+        guard let shared else { return multiply(successes, failures, result, scales, pairs: pairs) }
+        shared.write(successes, failures, to: result + firstSharedPair, scales + firstSharedPair) {
+            multiply(successes, failures, result, scales, pairs: pairs)
         }
     }
 
     @inline(never)
     @_optimize(speed)
-    private func likelihoods(
+    private func multiply(
         _ successes: Int, _ failures: Int, _ result: UnsafeMutablePointer<SIMD2<Double>>,
-        _ scales: UnsafeMutablePointer<SIMD2<Double>>
+        _ scales: UnsafeMutablePointer<SIMD2<Double>>, pairs: Range<Int>
     ) {
-        var pair = firstPair
-        while pair < MixtureComponents.withPrior {
+        var pair = pairs.lowerBound
+        while pair < pairs.upperBound {
             let (a, b) = shape(pair)
             var product = ScaledProduct()
             product.multiply(a, over: a + b, from: 0, to: successes)
@@ -80,18 +105,18 @@ struct MixtureComponents {
             scales[pair] = product.scale
             pair &+= 1
         }
-        bringToOneScale(result, scales)
     }
 
+    /// Of the pairs that are a prompt's own.
     @inline(never)
     @_optimize(speed)
-    private func likelihoodsOfOthers(
+    private func multiplyOthers(
         _ successes: Int, _ failures: Int, _ withoutSuccess: UnsafeMutablePointer<SIMD2<Double>>,
         _ withoutFailure: UnsafeMutablePointer<SIMD2<Double>>, _ scales: UnsafeMutablePointer<SIMD2<Double>>,
         _ otherScales: UnsafeMutablePointer<SIMD2<Double>>
     ) {
         var pair = firstPair
-        while pair < MixtureComponents.withPrior {
+        while pair < firstSharedPair {
             let (a, b) = shape(pair)
             var product = ScaledProduct()
             product.multiply(a, over: a + b, from: 0, to: successes &- 1)
@@ -107,8 +132,6 @@ struct MixtureComponents {
             otherScales[pair] = product.scale
             pair &+= 1
         }
-        bringToOneScale(withoutSuccess, scales)
-        bringToOneScale(withoutFailure, otherScales)
     }
 
     /// Makes plain numbers of products, up to a common factor.
@@ -254,12 +277,13 @@ struct MixtureComponents {
 @inline(never)
 func mixtureBaseline(
     successes: Int, count: Int, prior: Double, _ calibration: Calibration, _ weights: UnsafePointer<MixtureNumbers>,
-    interval: Interval
+    interval: Interval, shared: SharedLikelihoods?
 ) -> Baseline {
     let components = MixtureComponents(calibration, prior: prior, interval: interval)
     var likelihood = MixtureNumbers()
     return likelihood.withMutablePairs { pairs in
-        components.likelihoods(successes: successes, failures: count &- successes, into: pairs)
+        components.likelihoods(
+            successes: successes, failures: count &- successes, into: pairs, shared: shared)
         return components.baseline(
             successes, count, pairs, UnsafeRawPointer(weights).assumingMemoryBound(to: SIMD2<Double>.self), interval)
     }
@@ -270,7 +294,7 @@ func mixtureBaseline(
 @inline(never)
 func mixtureValuesOfOthers(
     successes: Int, count: Int, prior: Double, _ calibration: Calibration, _ weights: UnsafePointer<MixtureNumbers>,
-    interval: Interval
+    interval: Interval, shared: SharedLikelihoods?
 ) -> (withoutSuccess: Double, withoutFailure: Double) {
     let components = MixtureComponents(calibration, prior: prior, interval: interval)
     let weights = UnsafeRawPointer(weights).assumingMemoryBound(to: SIMD2<Double>.self)
@@ -280,7 +304,7 @@ func mixtureValuesOfOthers(
         withoutFailure.withMutablePairs { ofFailure in
             components.likelihoodsOfOthers(
                 successes: successes, failures: count &- successes, withoutSuccess: ofSuccess,
-                withoutFailure: ofFailure)
+                withoutFailure: ofFailure, shared: shared)
             return (
                 components.value(successes &- 1, count &- 1, ofSuccess, weights, interval),
                 components.value(successes, count &- 1, ofFailure, weights, interval)

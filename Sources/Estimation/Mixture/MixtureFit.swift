@@ -12,10 +12,12 @@ struct MixtureFit {
     private let interval: Interval
     private let likelihoods: UnsafeMutablePointer<SIMD2<Double>>
     private let scratch: UnsafeMutablePointer<SIMD2<Double>>
+    private let shared: SharedLikelihoods
 
     static func workspaceSize(groupCount: Int) -> Int {
         Workspace.size(of: SIMD2<Double>.self, count: MixtureComponents.withPrior &* groupCount)
             &+ Workspace.size(of: SIMD2<Double>.self, count: scratchCount)
+            &+ SharedLikelihoods.workspaceSize
     }
 
     init(_ summary: BatchSummary, workspace: inout Workspace) throws(Failure) {
@@ -24,6 +26,7 @@ struct MixtureFit {
         interval = summary.options.interval
         likelihoods = try workspace.take(SIMD2<Double>.self, count: MixtureComponents.withPrior &* groupCount)
         scratch = try workspace.take(SIMD2<Double>.self, count: MixtureFit.scratchCount)
+        shared = try SharedLikelihoods(workspace: &workspace)
     }
 
     func mixture(_ calibration: Calibration) -> Mixture {
@@ -54,7 +57,7 @@ struct MixtureFit {
             if summary.count > 0 && summary.prior.value.isNaN != withPrior {
                 MixtureComponents(calibration, prior: summary.prior.value, interval: interval).likelihoods(
                     successes: summary.successes, failures: summary.count &- summary.successes,
-                    into: likelihoods + used &* MixtureComponents.withPrior)
+                    into: likelihoods + used &* MixtureComponents.withPrior, shared: shared)
                 used &+= 1
             }
             group &+= 1
@@ -101,19 +104,25 @@ struct MixtureFit {
             while start < groups {
                 let block = min(MixtureFit.block, groups &- start)
                 let first = likelihoods + start &* MixtureComponents.withPrior
-                var likelihood = first
+                // Two groups at a time: a division for both, and neither waits for the other's sum.
                 var group = 0
                 while group < block {
+                    let likelihood = first + group &* MixtureComponents.withPrior
+                    let next = group &+ 1 < block ? likelihood + MixtureComponents.withPrior : likelihood
                     var total = SIMD2<Double>(repeating: 0)
+                    var nextTotal = SIMD2<Double>(repeating: 0)
                     pair = 0
                     while pair < pairs {
                         total += weights[pair] * likelihood[pair]
+                        nextTotal += weights[pair] * next[pair]
                         pair &+= 1
                     }
-                    scales[group] = SIMD2(repeating: 1 / (total[0] + total[1]))
-                    likelihood += MixtureComponents.withPrior
-                    group &+= 1
+                    let scale = 1 / SIMD2(total[0] + total[1], nextTotal[0] + nextTotal[1])
+                    scales[group] = SIMD2(repeating: scale[0])
+                    scales[group &+ 1] = SIMD2(repeating: scale[1])
+                    group &+= 2
                 }
+                var likelihood = first
                 pair = 0
                 while pair < pairs {
                     let weight = weights[pair]
