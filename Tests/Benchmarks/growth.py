@@ -2,8 +2,8 @@
 
     python Tests/Benchmarks/growth.py      # also the last part of benchmark.py
 
-1 is linear. Between 1e5 and 1e6 rows memory leaves the caches, and fresh pages of it cost more than the work: exponents
-up to 1.6 there are of the memory.
+1 is linear. What memory alone costs, once it leaves the caches and pages are fresh, say the rows "for comparison":
+numpy copies the same arrays, and reads numbers at random places.
 """
 
 import time
@@ -35,6 +35,17 @@ def estimation(size, order=None, keys=False, **options):
         return lambda: v05.advantages(rewards, ids, prior, **options)
 
     return make
+
+
+def copies(count):
+    arguments = rows(count, 16)
+    return lambda: [array.copy() for array in arguments]
+
+
+def random_reads(count):
+    random = np.random.default_rng(0)
+    numbers, places = random.random(count), random.permutation(count)
+    return lambda: numbers[places]
 
 
 def whole_estimate(count):
@@ -102,6 +113,8 @@ def wave(rule):
 
 #: name: (sizes, what makes the call of a size).
 GROWING = {
+    "for comparison: copies of rewards, ids and priors": (DECADES, copies),
+    "for comparison: reads at random places": (DECADES, random_reads),
     "rows: v05, ascending ids, groups of 16": (DECADES, estimation(16)),
     "rows: v05, groups of 4": (DECADES, estimation(4)),
     "rows: v05, one group": (DECADES, estimation(10**9)),
