@@ -979,7 +979,8 @@ def test_fields_by_name(options, tmp_path):
 
 def test_weights_of_rewards_as_text():
     assert reward_weights(["a", "b=0.5", "c=d=-1"]) == {"a": 1.0, "b": 0.5, "c=d": -1.0}
-    for wrong in (["a=b"], ["a=nan"], ["a=1e31"], ["a", "a=2"]):
+    assert reward_weights({"a": 2, "b=c": 0}) == {"a": 2.0, "b=c": 0.0}
+    for wrong in (["a=b"], ["a=nan"], ["a=1e31"], ["a", "a=2"], ["a=0", "b=0"], {"a": 0}):
         with pytest.raises(InvalidArgument, match="reward must"):
             reward_weights(wrong)
 
@@ -1117,6 +1118,15 @@ def test_steps_that_go_backwards_are_told(tmp_path):
     )
 
 
+def test_a_step_that_goes_on_in_the_next_file_is_none_back(tmp_path):
+    """As in the shards of a data set, which end anywhere."""
+    rows = plain()
+    for part, first in enumerate(range(0, len(rows), 70)):
+        lines(tmp_path / f"train-{part:05d}-of-00009.jsonl", rows[first : first + 70])
+    log = read_log(tmp_path)
+    assert log.notes == () and sorted(sums(gather_visits(log)).tolist()) == sorted(SUMS.values())
+
+
 def test_several_runs_in_folders_are_told(tmp_path):
     for run in ("a", "b"):
         rewards = [reward if run == "a" else 1 - reward for _, _, _, reward in RUN]
@@ -1174,8 +1184,18 @@ def test_rows_are_chosen_by_a_field(tmp_path):
     assert len(read_log(path, fields=fields_of(where={"type": "rollout", "of.kind": 1})).reward) == len(RUN) / 2
     with pytest.raises(LogError, match="no rollouts; --where leaves none"):
         read_log(path, fields=fields_of(where=["type=x"]))
+    for where in (["typ=rollout"], ["type=rollout", "typ=x"]):
+        with pytest.raises(LogError, match="no row has the field 'typ' of --where: found type, "):
+            read_log(path, fields=fields_of(where=where))
     with pytest.raises(InvalidArgument, match="where must be FIELD=VALUE, got 'type'"):
         fields_of(where=["type"])
+
+
+def test_rows_are_chosen_by_a_number_however_it_is_written(tmp_path):
+    """A table of floats has 3.0 for the step 3."""
+    path = lines(tmp_path / "log.jsonl", [row | {"step": float(row["step"])} for row in plain()])
+    for text in ("3", "3.0", " 3 ", "03"):
+        assert len(read_log(path, fields=fields_of(where={"step": text})).reward) == PROMPTS * GROUP
 
 
 def test_evaluation_that_says_so_is_kept_on_request(tmp_path):
@@ -1240,6 +1260,9 @@ def test_fields_by_name_that_are_missing(tmp_path):
     for option in ("prompt", "group", "step"):
         with pytest.raises(LogError, match=f"no {option} field 'when': found prompt, completion, reward, step"):
             read_log(path, fields=fields_of(**{option: "when"}))
+        for empty in ("", " "):  # as of a variable of the shell that is not set
+            with pytest.raises(InvalidArgument, match=f"{option} must name a field, got '{empty}'"):
+                fields_of(**{option: empty})
 
 
 def test_prompts_with_images_are_left_out_by_their_text(tmp_path):

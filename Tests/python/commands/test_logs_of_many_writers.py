@@ -70,6 +70,24 @@ def numpy_scalars_in_cells(folder):
     )
 
 
+def scalars_of_numpy_and_pytorch(folder):
+    """As str() of a reward that is no plain number: of json.dumps(row, default=str), or in a cell."""
+    forms = ["np.float32({})", "tensor({})", "tensor({}, device='cuda:0', grad_fn=<MeanBackward0>)", "array({})"]
+    rows = [row | {"reward": forms[n % 4].format(row["reward"])} for n, row in enumerate(plain())]
+    return lines(folder / "log.jsonl", [row | {"reward": "np.True_"} if row["reward"] == 1 else row for row in rows])
+
+
+def tensors_in_cells(folder):
+    return spreadsheet(folder / "log.csv", group_rows(rewards=lambda rewards: f"tensor({rewards}, device='cuda:0')"))
+
+
+def lists_of_tensors_in_cells(folder):
+    return spreadsheet(
+        folder / "log.csv",
+        group_rows(rewards=lambda rewards: f"[{', '.join(f'tensor({r}, dtype=torch.bfloat16)' for r in rewards)}]"),
+    )
+
+
 def lists_as_text(folder):
     return lines(folder / "log.jsonl", group_rows(rewards=json.dumps))
 
@@ -94,6 +112,32 @@ def columns_by_index(folder):
     """As pandas writes a table unless it is told otherwise."""
     rows = plain()
     return document(folder / "log.json", {name: {str(n): row[name] for n, row in enumerate(rows)} for name in rows[0]})
+
+
+def tables_joined_with_their_headers(folder):
+    """cat step_*.csv > log.csv"""
+    parts = [spreadsheet(folder / "part.csv", plain(of_step(step))).read_text() for step in range(STEPS)]
+    (folder / "log.csv").write_text("".join(parts))
+    return folder / "log.csv"
+
+
+def comments_before_a_table(folder):
+    path = spreadsheet(folder / "log.csv", plain())
+    path.write_text("# run 7\n\n# lr = 1e-6, kl = 0\n" + path.read_text())
+    return path
+
+
+def comments_before_a_header_that_is_one(folder):
+    path = spreadsheet(folder / "log.csv", plain())
+    path.write_text("# run 7\n# " + path.read_text())
+    return path
+
+
+def comments_between_lines(folder):
+    text = [json.dumps(row) + "\n" for row in plain()]
+    path = folder / "log.jsonl"
+    path.write_text("".join(["# run 7\n", "// lr, kl\n", *text[:300], "# resumed\n", *text[300:]]))
+    return path
 
 
 def joined_files_with_marks(folder):
@@ -301,6 +345,13 @@ EVERY = [
     lists_and_completions_in_cells,
     arrays_in_cells,
     numpy_scalars_in_cells,
+    scalars_of_numpy_and_pytorch,
+    tensors_in_cells,
+    lists_of_tensors_in_cells,
+    tables_joined_with_their_headers,
+    comments_before_a_table,
+    comments_before_a_header_that_is_one,
+    comments_between_lines,
     lists_as_text,
     objects_in_cells,
     prompts_like_lists,

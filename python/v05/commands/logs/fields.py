@@ -212,10 +212,18 @@ class Fields:
 
     def want(self, row):
         """Whether a row is to be read."""
-        return all(
-            name in row and str(row[name]).strip().lower() == value.strip().lower()
-            for name, value in self.where.items()
-        )
+        return all(name in row and _is_alike(str(row[name]), value) for name, value in self.where.items())
+
+
+def _is_alike(value, wanted):
+    """Whether two texts are the same word, or the same number: a table of floats has 3.0 for the step 3."""
+    value, wanted = value.strip().lower(), wanted.strip().lower()
+    if value == wanted:
+        return True
+    try:
+        return float(value) == float(wanted)
+    except ValueError:
+        return False
 
 
 class Layout(NamedTuple):
@@ -257,6 +265,9 @@ class Layout(NamedTuple):
 
 def fields_of(reward=(), prompt=None, group=None, step=None, where=()):
     """The `Fields` of options as a command or a caller gives them."""
+    for option, name in (("prompt", prompt), ("group", group), ("step", step)):
+        if name is not None and not str(name).strip():  # as of a variable of the shell that is not set
+            raise InvalidArgument(f"{option} must name a field, got {name!r}")
     return Fields(prompt, group, step, reward_weights(reward), _conditions(where))
 
 
@@ -276,7 +287,7 @@ def _conditions(where):
 def reward_weights(reward):
     """{name: weight} of a dict, a name, or a sequence of names that may be written NAME=WEIGHT."""
     if isinstance(reward, dict):
-        return {str(name): _weight(name, weight) for name, weight in reward.items()}
+        reward = [f"{name}={_weight(name, weight)!r}" for name, weight in reward.items()]
     weights = {}
     for text in (reward,) if isinstance(reward, str) else reward or ():
         name, equals, weight = str(text).rpartition("=")
@@ -284,6 +295,8 @@ def reward_weights(reward):
         if name in weights:
             raise InvalidArgument(f"reward must name each field once, got {name} twice")
         weights[name] = weight
+    if weights and not any(weights.values()):
+        raise InvalidArgument("reward must have a field whose weight is not 0, got none")
     return weights
 
 

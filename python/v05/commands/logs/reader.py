@@ -10,7 +10,7 @@ from .parquet import open_table, table_rows
 from .repetitions import Repetitions
 from .rows import pass_counts, rollout
 from .streams import PARQUET, ZIP, opened, text_lines, unpacked, whole
-from .values import csv_rows, json_values
+from .values import COMMENTS, csv_rows, has_as_many_cells, json_values
 from .words import is_folded
 
 REPORT_EVERY = 4096  # rollouts
@@ -33,6 +33,8 @@ class LogReader:
         self.tables = 0  # batches that were read
         self.others = 0  # rows that are no rollouts
         self.cut = []  # paths of files whose last line is not whole
+        self.unmet = set(self.fields.where)  # fields that rows are chosen by and that none had so far
+        self.unwanted = None  # the first row that was left out
         self._repetitions = Repetitions()
         self._progress = progress or (lambda stage, done, total: None)
         self._total = total
@@ -59,11 +61,20 @@ class LogReader:
         if head.startswith(ZIP):
             return self._json(path, archived(path, stream if stream.seekable() else whole(path, stream)))
         lines = text_lines(path, unpacked(path, head, stream))
-        number, first = next(((number, line) for number, line in lines if not line.isspace()), (0, ""))
-        if not first:
+        comments, number, first = [], 0, ""
+        for number, first in lines:
+            if first.isspace():
+                continue
+            if not first.startswith(COMMENTS):
+                break
+            comments.append((number, first))
+        if not first or first.isspace():
             return iter(())
         if first.lstrip().startswith(("{", "[")):
             return self._json(path, json_values(path, chain([(number, first)], lines), self.cut))
+        if comments and has_as_many_cells(comments[-1][1], first):  # "#step,prompt,reward" is the header
+            lines = chain([(number, first)], lines)
+            number, first = comments[-1][0], comments[-1][1].lstrip("#/ ")
         return self._comma_separated(path, csv_rows(path, number, first, lines, self.cut))
 
     def _json(self, path, values):
@@ -89,7 +100,7 @@ class LogReader:
                         continue
                     item = rows[0]
                     untold = VISITS.isdisjoint(item) and layout.step is None and layout.group is None
-                elif not self.fields.want(item):
+                elif not self._wants(item):
                     continue
                 yield from self._row(path, line, item, layout, mark)
         if layout is None and problem:
@@ -102,7 +113,7 @@ class LogReader:
             if layout is None or not self._is_flat(row, layout):
                 parts = self._parts(path, line, row)
             else:
-                parts = [row] if self.fields.want(row) else []
+                parts = [row] if self._wants(row) else []
             if not parts:
                 continue
             layout = layout or self._layout(path, line, parts[0], None)
@@ -128,7 +139,7 @@ class LogReader:
         def parts(line, row):
             if not self._is_flat(row, layout):
                 return self._parts(path, line, row)
-            return [row] if self.fields.want(row) else []
+            return [row] if self._wants(row) else []
 
         if layout.table:
             batch = [part for line, row in enumerate(chain(first, rows), start=1) for part in parts(line, row)]
@@ -141,7 +152,15 @@ class LogReader:
 
     def _parts(self, path, line, item):
         """The rows in a record that are to be read."""
-        return [row for row in flat_rows(path, line, item, self.fields) if self.fields.want(row)]
+        return [row for row in flat_rows(path, line, item, self.fields) if self._wants(row)]
+
+    def _wants(self, row):
+        """Whether a row is to be read."""
+        self.unmet.difference_update(row)
+        wanted = self.fields.want(row)
+        if not wanted and self.unwanted is None:
+            self.unwanted = row
+        return wanted
 
     def _is_flat(self, row, layout):
         """Whether a row holds one rollout, with the fields of the layout."""

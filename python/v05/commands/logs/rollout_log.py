@@ -7,6 +7,7 @@ import numpy as np
 
 from .errors import LogError, UnknownFormat
 from .evaluation import evaluation_rows
+from .fields import listing
 from .files import log_files
 from .groups import check_one_run, check_processes, groups_of_several, whole_rollouts
 from .numbering import numbered
@@ -187,6 +188,8 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
     if not columns.total:
         cure = f"none of its {reader.padding} rows is a rollout" if reader.padding else "is it the right path?"
         cure = "--where leaves none" if reader.fields.where else cure
+        if reader.unmet and reader.unwanted is not None:
+            cure = f"no row has the field {min(reader.unmet)!r} of --where: found {listing(reader.unwanted)}"
         raise LogError(names[0] if len(names) == 1 else path, None, f"the log has no rollouts; {cure}")
     found = columns.arrays()
     found["asynchronous"] = np.array([layout.asynchronous for layout in reader.layouts])[found["layout"]]

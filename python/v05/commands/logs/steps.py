@@ -45,22 +45,28 @@ def begun_anew(found):
     back = np.flatnonzero(np.where(file[1:] == file[:-1], step[1:] < step[:-1], _goes_on(step, file)[file[1:]])) + 1
     if not back.size:
         return step, None
-    where = (
-        f"first at file {file[back[0]] + 1}, line {line[back[0]]}" if file.max() else f"first at line {line[back[0]]}"
-    )
     run = np.zeros(len(step), np.int64)
     run[back] = 1
     run = np.cumsum(run)
     forth = np.count_nonzero((step[1:] > step[:-1]) & (file[1:] == file[:-1]))
     if len(back) <= MOST_RUNS and len(back) < forth and _again(found, run):
         return numbered(run, step).astype(float), (
-            f"Steps begin anew {len(back)} {'time' if len(back) == 1 else 'times'} ({where}), with prompts at steps "
+            f"Steps begin anew {_times(back, file, line)}, with prompts at steps "
             f"that were logged before: the run was begun anew, and what follows counts as later."
         )
+    back = back[step[back] < step[back - 1]]  # a step that is cut in two goes on in the next file
+    if not back.size:
+        return step, None
     return step, (
-        f"Steps go backwards {len(back)} {'time' if len(back) == 1 else 'times'} ({where}): rollouts of one prompt and "
-        "step count as one visit wherever they stand."
+        f"Steps go backwards {_times(back, file, line)}: rollouts of one prompt and step count as one visit wherever "
+        "they stand."
     )
+
+
+def _times(back, file, line):
+    """How many rows these are, and where the first one stands."""
+    place = f"file {file[back[0]] + 1}, line {line[back[0]]}" if file.max() else f"line {line[back[0]]}"
+    return f"{len(back)} {'time' if len(back) == 1 else 'times'} (first at {place})"
 
 
 def check_step_field(path, found, layouts, fields):

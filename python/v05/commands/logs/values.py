@@ -9,6 +9,8 @@ from .streams import MOST
 from .words import DECIMAL
 
 SPACE = re.compile(r"\s*")
+COMMENTS = ("#", "//")  # what people write before a table, and between lines of JSON
+DELIMITERS = ",;\t|"
 
 
 def json_values(path, lines, cut):
@@ -19,7 +21,7 @@ def json_values(path, lines, cut):
     """
     first = True
     for number, line in lines:
-        if line.isspace():
+        if line.isspace() or line.startswith(COMMENTS):
             continue
         try:
             value = json.loads(line)
@@ -68,12 +70,18 @@ def _documents(path, begin, text, lines):
         line, place = line + text.count("\n", place, end), end
 
 
+def has_as_many_cells(line, other):
+    """Whether a line separates as many cells, several, as another line does."""
+    delimiter = max(DELIMITERS, key=other.count)
+    return line.count(delimiter) == other.count(delimiter) > 0
+
+
 def csv_rows(path, number, header, lines, cut):
     """Yield (line, text, row) of text separated by commas, semicolons, tabs or bars. Where semicolons separate, numbers
     may have a comma in the place of the point. cut: as of `json_values`."""
     if header[:4].lower() == "sep=":  # Excel tells itself what separates
         number, header = next(lines, (number, header))
-    delimiter = max(",;\t|", key=header.count)
+    delimiter = max(DELIMITERS, key=header.count)
     limit = csv.field_size_limit(MOST)
     place, last = number, header
 
@@ -96,6 +104,8 @@ def csv_rows(path, number, header, lines, cut):
                     cut.append(path)
                 elif cells:
                     raise LogError(path, place, f"has {len(cells)} fields where the header has {len(names)}")
+                continue
+            if cells == names:  # files that were joined, each with its header
                 continue
             if delimiter == ";":
                 cells = [cell.replace(",", ".") if DECIMAL.fullmatch(cell) else cell for cell in cells]

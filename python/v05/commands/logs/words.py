@@ -15,6 +15,8 @@ WORDS = {
     "incorrect": 0.0,
     "yes": 1.0,
     "no": 0.0,
+    "np.true_": 1.0,
+    "np.false_": 0.0,
 }
 MISSING = {"", "none", "null", "na", "n/a", "nan", "<na>"}
 LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # of the scorers of inspect
@@ -23,7 +25,9 @@ STATUSES = ("base_status", "plus_status", "status")
 ENDINGS = {"ok": 1.0, "timeout": 0.0, "exception": 0.0, "syntaxerror": 0.0}
 DECIMAL = re.compile(r"\s*[+-]?\d*,\d+\s*")
 THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*")  # "1,000" may be one or a thousand
-NUMPY = re.compile(r"np\.\w+\(([^()]*)\)")
+# A number, and a list, as str() and repr() write those of numpy and PyTorch: "np.float32(1.0)", "tensor([1., 0.])".
+SCALAR = re.compile(r"(?:np\.\w+|tensor|array)\(([^()\[\],]*)(?:,[^()]*)?\)")
+ARRAY = re.compile(r"(?:tensor|array)\((\[.*\])(?:,[^()]*)?\)", re.DOTALL)
 MOST = 2**16  # characters of an object in a cell
 
 
@@ -45,22 +49,27 @@ def number_of(text, field=""):
     if DECIMAL.fullmatch(text) and not THOUSANDS.fullmatch(text):
         text = text.replace(",", ".")
     try:
-        return None if "_" in text else float(text)
+        if "_" not in text:
+            return float(text)
     except ValueError:
-        return None
+        pass
+    found = SCALAR.fullmatch(word)
+    return number_of(found[1], field) if found else None
 
 
 def is_folded(value):
     """Whether a value is a text that may hold a list or an object."""
-    return isinstance(value, str) and value.lstrip()[:1] in ("[", "{")
+    return isinstance(value, str) and value.lstrip().startswith(("[", "{", "tensor([", "array(["))
 
 
 def unfolded(text):
     """The numbers of a list in one cell, "[0, 1, 1]", as JSON, Python or numpy write them, or the object of a cell;
     the text itself where it is neither."""
     text = text.strip()
+    if found := ARRAY.fullmatch(text):
+        text = found[1]
     if text.startswith("[") and text.endswith("]"):
-        parts = re.split(r"[,\s]+", NUMPY.sub(r"\1", text[1:-1]).strip())
+        parts = re.split(r"[,\s]+", SCALAR.sub(r"\1", text[1:-1]).strip())
         parts = [part.strip("'\"") for part in parts if part]
         return parts if all(number_of(part) is not None for part in parts) else text
     if len(text) <= MOST:
