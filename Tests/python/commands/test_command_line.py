@@ -126,6 +126,20 @@ def test_a_terminal_of_no_width(columns, log, capsys, monkeypatch):
     assert "priors rejected" in out and out.count("\n") < 200
 
 
+def test_a_picture_that_cannot_be_written_whole_leaves_the_one_before(log, capsys, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    path = tmp_path / "report.svg"
+    path.write_text("of yesterday")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(["replay", log, "--json", "--splits", "1", "--out", str(path)]) == 2
+    assert f"{path}: No space left on device; free some space" in capsys.readouterr().err
+    assert path.read_text() == "of yesterday" and len(list(tmp_path.iterdir())) == 2  # the log, too
+
+
 def test_a_picture_does_not_replace_the_log(log, capsys, tmp_path):
     pytest.importorskip("matplotlib", reason="pictures need matplotlib")
     picture = tmp_path / "log.png"
@@ -202,6 +216,7 @@ ENDINGS = [  # what ends a command, exit status, part of the line
         "/root/x: Permission denied; check the permissions",
     ),
     (OSError(errno.ENOSPC, "No space left on device"), 2, "standard output: No space left on device; free some space"),
+    (OSError("nowhere/model is no model on the hub"), 2, "v05: nowhere/model is no model on the hub\n"),
     (UnicodeEncodeError("ascii", "\xb2", 0, 1, "ordinal not in range"), 2, "report it"),
     (ZeroDivisionError("float division by zero"), 2, "a fault of v05: report it"),
     (v05.Error("two\nlines \x1b]0;title\x07"), 2, r"two\nlines \x1b]0;title\x07"),

@@ -178,6 +178,17 @@ def test_figures_go_on_from_their_file(tmp_path):
     assert Figures(path, SHORT, resume=False).runs == []
 
 
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"setting": null, "runs": []}', '{"setting": {}, "runs": 5}']
+)
+def test_a_file_of_something_else_is_none_to_go_on_from(content, tmp_path):
+    path = tmp_path / "figures.json"
+    path.write_text(content)
+    with pytest.raises(InvalidArgument, match="json must be a file that v05 demo --json wrote, got .*figures.json: "):
+        Figures(path, SHORT, resume=True)
+    assert path.read_text() == content
+
+
 def test_known_runs_are_not_done_again():
     def never(*_):
         raise AssertionError("nothing is left to do")
@@ -230,6 +241,12 @@ def test_arms_share_what_they_must():
         (["--tuning-seeds", "0"], "tuning_seeds must be at least 1"),
         (["--out", "/nowhere/demo.png"], "no such directory"),
         (["--out", "demo.txt"], "ends in .png"),
+        (["--json", "/"], "/ is no file that could be replaced"),
+        (["--json", "/nowhere/demo.json"], "no such directory"),
+        (["--json", ""], "json must be the path of a file, got ''"),
+        (["--log", "s3://bucket/demo.jsonl"], "log must be the path of a file on this machine"),
+        (["--learning-rates", "1e-4", "0"], "learning_rates must be finite and above 0, got 0.0"),
+        (["--learning-rates", "nan"], "learning_rates must be finite and above 0, got nan"),
     ],
 )
 def test_wrong_arguments(arguments, message, capsys, monkeypatch):

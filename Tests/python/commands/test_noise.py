@@ -162,10 +162,17 @@ def test_the_command(model, tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     assert main(["noise", "noise.json", "--out", "noise.png"]) == 0
     assert "Noise of the gradient" in capsys.readouterr().out and (tmp_path / "noise.png").stat().st_size > 1000
+    (tmp_path / "broken_reward.py").write_text("def reward(:\n")
     for change, message in (
         ({"rollouts": 2}, "rollouts must be at least 4"),
         ({"rolouts": 4}, "knows no rolouts"),
         ({"reward": "nowhere:reward"}, "cannot be imported"),
+        ({"reward": "broken_reward:reward"}, "cannot be imported: SyntaxError: "),
+        ({"reward": "..:reward"}, 'reward must be "module:function", got'),
+        ({"reward": ":"}, 'reward must be "module:function", got'),
+        ({"reward": None}, "reward in wrong.json must be a text, got None"),
+        ({"dataset": 0}, "dataset in wrong.json must be a text, got 0"),
+        ({"model": ""}, "model in wrong.json must be a text, got ''"),
         ({"reward": "noise"}, "module:function"),
     ):
         (tmp_path / "wrong.json").write_text(json.dumps(settings | change))

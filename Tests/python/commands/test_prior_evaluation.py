@@ -231,12 +231,23 @@ def test_prompts_by_number_have_no_text(tmp_path):
         ({"folds": 1}, "folds must lie between 2 and the 150 prompts"),
         ({"score_rollouts": 7}, "rollouts must be what the scores are means of, got 7"),
         ({"prompts": "missing.jsonl"}, "cannot be read"),
+        ({"rollouts": (2, 0)}, r"rollouts must be one or more numbers of at least 1, got \[2, 0\]"),
+        ({"rollouts": ()}, "rollouts must be one or more numbers"),
+        ({"step": "when"}, "step is an option for a log, not a context of scores, got 'when'"),
+        ({"where": ["a=b"]}, "where is an option for a log, not a context"),
+        ({"only_visits": (1, 1)}, "only_visits is an option for a log"),
     ],
 )
 def test_bad_options(files, options, message):
     given = {} if not options else {"context": files / "context.jsonl"} | options
     with pytest.raises(v05.InvalidArgument, match=message):
         evaluate(**given)
+
+
+@pytest.mark.parametrize("options", [{"query": "q.jsonl"}, {"prompts": "p.jsonl"}, {"score_rollouts": 8}])
+def test_options_of_scores_are_none_of_a_log(options):
+    with pytest.raises(v05.InvalidArgument, match=f"{next(iter(options))} is an option for a context of scores, not a"):
+        evaluate("log.jsonl", **options)
 
 
 def test_bad_files(tmp_path, files):

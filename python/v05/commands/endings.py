@@ -35,6 +35,8 @@ def ending(error):
         return "the memory is not enough for this; take less data or a machine with more memory", FAILED
     if isinstance(error, RecursionError):
         return "the data is nested too deep to be read; flatten it", BAD_DATA
+    if isinstance(error, OSError) and error.errno is None:  # a library's own, such as a model that is not found
+        return str(error), FAILED
     if isinstance(error, OSError):
         where = "standard output" if error.filename is None else error.filename
         cure = CURES.get(error.errno, "check the path and the device")

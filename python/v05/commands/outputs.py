@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from .._core.files import whole_file
 from ..errors import InvalidArgument
 
 
@@ -19,6 +20,8 @@ def check_output(path, inputs=()):
     for other in inputs:
         if path.exists() and os.path.exists(other) and path.samefile(other):
             raise InvalidArgument(f"{path} is what is read; give another path")
+    if not os.access(path.resolve().parent, os.W_OK):
+        raise InvalidArgument(f"{path} cannot be written: Permission denied for its directory; give another path")
     existed = path.exists()
     try:
         open(path, "ab").close()
@@ -29,11 +32,11 @@ def check_output(path, inputs=()):
 
 
 def write_output(path, data):
-    """Writes the bytes; of a file that could not be written whole nothing is left."""
+    """Writes the bytes, all or none: where that fails a file that stands there stays as it is."""
     try:
-        Path(path).write_bytes(data)
+        with whole_file(path) as file:
+            file.write(data)
     except OSError as error:
         if not error.filename:  # a full disk says no name
             error.filename = str(path)
-        Path(path).unlink(missing_ok=True)
         raise

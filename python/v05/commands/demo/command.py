@@ -4,9 +4,11 @@ import os
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
+from math import inf
 
+from ..._core.files import local_path
 from ...errors import InvalidArgument, MissingExtra
+from ..outputs import check_output
 from .arms import ARMS, QUICK, find_arms
 from .figures import Figures
 from .setting import REGIMES, full_setting
@@ -95,12 +97,15 @@ def run_demo(options):
 
     options.out = check_picture(options.out)
     for name in ("json", "log"):
-        path = getattr(options, name)
-        if path and not Path(path).absolute().parent.is_dir():
-            raise InvalidArgument(f"{name}: no such directory: {Path(path).parent}")
+        if getattr(options, name) is not None:
+            setattr(options, name, local_path(getattr(options, name), name))
+            check_output(getattr(options, name))
     for name in ("seeds", "tuning_seeds", "rollouts", "rollouts_a_step", "prompts_a_step", "processes"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise InvalidArgument(f"{name} must be at least 1, got {getattr(options, name)}")
+    for rate in options.learning_rates or ():
+        if not 0 < rate < inf:
+            raise InvalidArgument(f"learning_rates must be finite and above 0, got {rate}")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     if options.log:
         _record(options.log)

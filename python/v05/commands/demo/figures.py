@@ -44,11 +44,17 @@ class Figures:
             raise InvalidArgument("resume must come with json, the file to go on from")
         if not self.path.exists():
             return []
-        found = json.loads(self.path.read_text())
-        if found["setting"] != self.setting:
-            differing = [name for name, value in self.setting.items() if found["setting"].get(name) != value]
+        try:
+            found = json.loads(self.path.read_bytes())
+            setting, runs = found["setting"], [_run(run) for run in found["runs"]]
+            differing = [name for name, value in self.setting.items() if setting.get(name) != value]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise InvalidArgument(
+                f"json must be a file that v05 demo --json wrote, got {self.path}: {type(error).__name__}: {error}"
+            ) from error
+        if setting != self.setting:
             raise InvalidArgument(f"resume must go on with the setting of {self.path}: {', '.join(differing)} differ")
-        return [_run(run) for run in found["runs"]]
+        return runs
 
 
 def _run(found):

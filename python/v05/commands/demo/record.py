@@ -2,8 +2,8 @@
 
 import gzip
 import json
-from pathlib import Path
 
+from ..outputs import write_output
 from .arms import Arm
 from .setting import RECORDED
 
@@ -32,4 +32,4 @@ def record_log(path, progress):
     )
     text = "".join(json.dumps(row) + "\n" for row in rows)
     # mtime=0: the time of the recording would change the bytes.
-    Path(path).write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
+    write_output(path, gzip.compress(text.encode(), compresslevel=9, mtime=0))

@@ -84,6 +84,9 @@ def read_settings(path):
     if unknown or missing:
         what = f"knows no {', '.join(unknown)}" if unknown else f"lacks {', '.join(missing)}"
         raise InvalidArgument(f"{path} {what}; it may hold {', '.join(sorted(known))}")
+    for name in settings.keys() & set(_OWN):
+        if not isinstance(settings[name], str) or not settings[name]:  # 0 would be read as standard input
+            raise InvalidArgument(f"{name} in {path} must be a text, got {settings[name]!r:.100}")
     return settings
 
 
@@ -101,14 +104,15 @@ def find_function(path):
     """The function that "module:function" names, with the working directory on the path."""
     import sys
 
-    module, colon, name = str(path).partition(":")
-    if not colon:
+    module, _, name = str(path).partition(":")
+    if not module.strip(".") or not name:
         raise InvalidArgument(f'reward must be "module:function", got {path!r}')
     sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise InvalidArgument(f"reward names a function that cannot be imported: {error}") from error
+    except Exception as error:  # whatever the user's module raises
+        kind = "" if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: "
+        raise InvalidArgument(f"reward names a function that cannot be imported: {kind}{error}") from error
     finally:
         sys.path.pop(0)
     if not callable(found):

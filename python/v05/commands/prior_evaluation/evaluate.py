@@ -102,6 +102,15 @@ def evaluate(
     progress = progress or (lambda stage, done, total: None)
     if (log is None) == (context is None):
         raise InvalidArgument(f"give either a log or a context, got log={log!r}, context={context!r}")
+    of_scores = {"query": query, "prompts": prompts, "score_rollouts": score_rollouts}
+    of_log = {"reward": reward, "prompt": prompt, "group": group, "step": step, "where": where, "exclude": exclude}
+    of_log |= {"only_prompts": only_prompts, "keep_evaluation": keep_evaluation, "only_visits": only_visits}
+    for name, value in (of_scores if log is not None else of_log).items():
+        if value not in (None, False, (), [], {}):  # it would be passed over in silence
+            needed = "a context of scores, not a log" if log is not None else "a log, not a context of scores"
+            raise InvalidArgument(f"{name} is an option for {needed}, got {value!r:.100}")
+    if not rollouts or min(rollouts) < 1:
+        raise InvalidArgument(f"rollouts must be one or more numbers of at least 1, got {list(rollouts)!r:.100}")
     unknown = [head for head in heads if head not in HEADS]
     if unknown or not heads:
         raise InvalidArgument(f"heads must be one or more of {', '.join(HEADS)}, got {', '.join(unknown) or 'none'}")
