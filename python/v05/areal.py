@@ -40,8 +40,8 @@ class RewardNormalization:
 
     def __call__(self, rewards: torch.Tensor, loss_mask: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
         """(n,) float32 advantages of (n,) rewards. `batch` holds the rollouts they belong to: input_ids, attention_mask
-        and loss_mask, (n, tokens). Rollouts with the same prompt, the tokens before the first that is trained, are a
-        group."""
+        and loss_mask, (n, tokens). Rollouts with the same prompt, the tokens before the first that is trained and the
+        images (multi_modal_input), are a group."""
         if self.batch is None:
             raise InvalidArgument("reward_norm of v05 needs a V05PPOActor around it, which tells it the prompts")
         keys, trained = self._keys()
@@ -76,7 +76,16 @@ class RewardNormalization:
         present = self.batch["attention_mask"].bool().cpu().numpy()
         first = np.where(trained.any(axis=1), trained.argmax(axis=1), tokens.shape[1])
         prompts = (tokens[row, : first[row]][present[row, : first[row]]] for row in range(len(tokens)))
-        return [token_key(prompt) for prompt in prompts], trained.any(axis=1).tolist()
+        keys = [token_key(prompt) for prompt in prompts]
+        pictures = self.batch.get("multi_modal_input")  # of which the tokens tell no more than the size
+        if pictures:
+            if len(pictures) != len(keys):
+                raise InvalidArgument(
+                    f"multi_modal_input must have one entry per row, got {len(pictures)} for {len(keys)} rows; give "
+                    "id_field"
+                )
+            keys = [prompt_key([key, picture]) if picture else key for key, picture in zip(keys, pictures)]
+        return keys, trained.any(axis=1).tolist()
 
     def _column(self):
         values = self.batch.get(self.v05_estimator.prior_field) if self.v05_estimator.prior == "column" else None

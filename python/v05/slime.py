@@ -30,14 +30,14 @@ def post_process_rewards(args: Any, samples: list[Any]) -> tuple[list[float], li
 
     Samples with one group_index are rollouts of one prompt, in any number; without it, those of the same prompt are.
     Samples with one rollout_id are parts of one rollout: they count once and share its advantage. The prompt is known
-    by the field `id_field` of Sample.metadata, else by Sample.prompt. A reward of None or NaN counts nowhere, and so
+    by the field `id_field` of Sample.metadata, else by Sample.prompt and its images and the like. A reward of None or NaN counts nowhere, and so
     does a sample with remove_sample, which slime does not train on: its reward says nothing of the policy. Aborted and
     truncated samples count as slime trains them, by their reward.
     """
     estimator = _estimator or install(**(getattr(args, "v05", None) or {}))
     rewards = [_reward(row, sample, getattr(args, "reward_key", None)) for row, sample in enumerate(samples)]
     # The parts of an agent's rollout can have prompts of their own; the first sample's is that of the group.
-    groups = [prompt_key(sample.prompt) if sample.group_index is None else sample.group_index for sample in samples]
+    groups = [prompt_key(_prompt(sample)) if sample.group_index is None else sample.group_index for sample in samples]
     first: dict[Any, Any] = {}
     for group, sample in zip(groups, samples):
         first.setdefault(group, sample)
@@ -50,7 +50,7 @@ def post_process_rewards(args: Any, samples: list[Any]) -> tuple[list[float], li
                 f"{sample.prompt!r:.60} (samples[{row}]): they count as rollouts of the first",
             )
     records = [sample.metadata or {} for sample in first.values()]
-    prompts = [sample.prompt for sample in first.values()]
+    prompts = [_prompt(sample) for sample in first.values()]
     key_of = dict(zip(first, estimator.keys(records, prompts)))
     prior_of = dict(zip(first, estimator.column(records) or ()))
     advantages = estimator.advantages(
@@ -66,10 +66,23 @@ def post_process_rewards(args: Any, samples: list[Any]) -> tuple[list[float], li
     return [0.0 if reward is None else reward for reward in rewards], advantages.tolist()
 
 
+def _prompt(sample):
+    """What tells the prompt of a sample apart: of images, videos and sound the text holds but a mark."""
+    beside = getattr(sample, "multimodal_inputs", None)
+    return [sample.prompt, beside] if beside else sample.prompt
+
+
 def _reward(row, sample, name):
     """The reward of a sample; where rewards are dicts that of the key `name`, and None where it has no reward at
     all."""
-    if name is None or sample.reward is None:
+    if sample.reward is None:
+        return None
+    if not name:  # slime takes "" for none, too
+        if isinstance(sample.reward, dict):
+            raise InvalidArgument(
+                f"reward_key must name one of {sorted(map(str, sample.reward))}, as the reward of samples[{row}] is a "
+                f"dict, got {name!r}"
+            )
         return sample.reward
     try:
         return sample.reward[name]

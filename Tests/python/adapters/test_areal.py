@@ -164,6 +164,16 @@ def test_ids_of_the_workflow(areal):
         advantages_of(batch)
 
 
+def test_the_same_text_with_another_image_is_another_prompt(areal):
+    advantages_of = adapter(areal, rule="rloo", prior="none")
+    batch = Batch([1.0, 0.0, 0.0, 0.0], [], ["p 1"] * 4)
+    pictures = [{"pixel_values": torch.full((2, 3), float(row // 2))} for row in range(4)]
+    assert advantages_of(batch, multi_modal_input=pictures).tolist() == [1.0, -1.0, 0.0, 0.0]
+    assert advantages_of(batch, multi_modal_input=[{}] * 4).tolist() == advantages_of(batch).tolist()
+    with pytest.raises(v05.InvalidArgument, match="multi_modal_input must have one entry per row, got 3 for 4 rows"):
+        advantages_of(batch, multi_modal_input=pictures[:3])
+
+
 def test_rows_without_a_trained_token_count_nowhere(areal):
     advantages_of = adapter(areal, rule="rloo")
     batch = Batch([1.0, 0.0, 0.5], [], ["p 1"] * 3)

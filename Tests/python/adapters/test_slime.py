@@ -132,6 +132,24 @@ def test_id_and_prior_from_the_metadata(caplog):
         slime.post_process_rewards(SimpleNamespace(), [samples[0], sample(group_index=1, reward=1.0)])
 
 
+def test_the_same_text_with_another_image_is_another_prompt():
+    estimator = slime.install(rule="prior", reward_range=(0, 1), start_strength=0)
+    images = [np.zeros((4, 4), np.uint8), np.ones((4, 4), np.uint8)]
+
+    def step(rewards, **fields):
+        samples = [
+            sample(reward=reward, prompt="How many?", multimodal_inputs={"images": [images[row].copy()]}, **fields)
+            for row, reward in enumerate(rewards)
+        ]
+        return slime.post_process_rewards(SimpleNamespace(), samples)[1]
+
+    step([1.0, 0.0])
+    assert step([1.0, 1.0]) == [0.0, 1.0]  # each had its own history, and was a group of its own
+    text = sample(reward=1.0, prompt="How many?", multimodal_inputs=None)
+    slime.post_process_rewards(SimpleNamespace(), [text])
+    assert estimator.source.history.predict(["How many?"])[1][0] == 1  # text alone is known as before
+
+
 def test_warnings_once(caplog):
     slime.install(reward_range=(0, 1))
     for step in range(2):
@@ -191,3 +209,13 @@ def test_a_reward_without_the_key_is_named(reward, held):
     samples = [sample(group_index=0, prompt="q", reward=value) for value in ({"acc": 1.0}, reward, {"acc": 0.0})]
     with pytest.raises(v05.InvalidArgument, match=rf"samples\[1\] must be a dict with reward_key 'acc', got {held}"):
         slime.post_process_rewards(SimpleNamespace(reward_key="acc"), samples)
+
+
+def test_a_reward_of_several_without_a_key_is_named():
+    slime.install(rule="rloo", reward_range=(0, 1))
+    samples = [sample(group_index=0, reward=value) for value in (1.0, {"acc": 1.0, "form": 0.0})]
+    for name in (None, ""):
+        with pytest.raises(v05.InvalidArgument, match=r"reward_key must name one of \['acc', 'form'\], .*samples\[1\]"):
+            slime.post_process_rewards(SimpleNamespace(reward_key=name), samples)
+    samples = [sample(group_index=0, reward=value) for value in (1.0, 0.0)]
+    assert slime.post_process_rewards(SimpleNamespace(reward_key=""), samples)[1] == [1.0, -1.0]
