@@ -19,13 +19,15 @@ from .training.stored_estimator import StoredEstimator
 # Options with which ms-swift's own numbers come out (advantage_estimator grpo, scale_rewards group).
 STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-4)
 
+_MEDIA = ("images", "videos", "audios")
+
 
 class V05GRPOTrainer(GRPOTrainer):
     """GRPOTrainer whose training advantages are those of v05; evaluation stays ms-swift's and teaches nothing.
 
-    The rollouts of a prompt are a group, of any size. A prompt is known by its messages, or by the dataset's column
-    `id_field`; the column `prior_field` holds its prior for prior="column". The parts of a rollout of several turns
-    count once. The state is in the trainer's checkpoints.
+    The rollouts of a prompt are a group, of any size. A prompt is known by its messages with their images, videos and
+    audio, or by the dataset's column `id_field`; the column `prior_field` holds its prior for prior="column". The parts
+    of a rollout of several turns count once. The state is in the trainer's checkpoints.
     """
 
     options: dict[str, Any] = {}
@@ -40,7 +42,10 @@ class V05GRPOTrainer(GRPOTrainer):
         """The prompt id that groups go by is made of the prompt, so that it is the same in every batch."""
         samples = super()._add_prompt_id_to_inputs(samples)
         for sample in samples:
-            text = str(prompt_key(sample.messages)).encode("utf-8", "surrogatepass")
+            # Images and the like tell prompts apart, too; where the dataset has ids of its own they need not.
+            media = () if self.v05_estimator.id_field else [getattr(sample, name, None) or [] for name in _MEDIA]
+            known = [sample.messages, *media] if any(media) else sample.messages
+            text = str(prompt_key(known)).encode("utf-8", "surrogatepass")
             sample.prompt_id = "prompt_" + hashlib.blake2b(text, digest_size=16).hexdigest()
         return samples
 

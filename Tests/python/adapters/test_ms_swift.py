@@ -243,3 +243,23 @@ def test_the_released_methods_are_those_of_the_contract(source):
     for name, parameters in contract("ms_swift")["methods"].items():
         assert defined[name][: len(parameters)] == parameters
     assert "'grpo': 'swift.rlhf_trainers.GRPOTrainer'" in source("trainers/trainer_factory.py")
+
+
+def test_the_same_text_with_another_image_is_another_prompt(ms_swift):
+    images = [[{"bytes": b"cat", "path": None}], [{"bytes": b"dog", "path": None}], ["cat.png"], []]
+
+    def ids(options=(), **media):
+        ms_swift.install(**dict(options))
+        samples = [
+            SimpleNamespace(messages=[{"role": "user", "content": "How many?"}], extra={"id": 1}, **{name: value})
+            for name, values in media.items()
+            for value in values
+        ]
+        return [sample.prompt_id for sample in ms_swift.V05GRPOTrainer()._add_prompt_id_to_inputs(samples)]
+
+    found = ids(images=images, videos=[["cat.png"]])
+    assert len(set(found)) == 5 and found == ids(images=images, videos=[["cat.png"]])
+    assert found[3:4] == ids(audios=[None])  # text alone is known as before
+    with pytest.raises(v05.ArgumentTypeError, match="give id_field"):
+        ids(images=[[object()]])
+    assert len(set(ids({"id_field": "id"}, images=[[object()], [object()]]))) == 1
