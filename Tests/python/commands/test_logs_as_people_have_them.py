@@ -1172,6 +1172,12 @@ def test_several_runs_in_one_file_are_an_error_that_asks(tmp_path):
         for where in ([f"{field}={values[1]}"], {field: values[1]}):
             visits = gather_visits(read_log(path, fields=fields_of(where=where)))
             assert sorted(sums(visits).tolist()) == sorted(SUMS.values())
+    for field, values in (("seed", (0, 1)), ("learning_rate", (1e-6, 1e-5)), ("run", (1, 2)), ("algorithm", "ab")):
+        rows = [row | {field: value, "completion": str(value)} for value in values for row in plain()]
+        with pytest.raises(LogError, match=f"several: {field} is .*, .*; --where {field}={values[0]} reads one"):
+            read_log(lines(tmp_path / "log.jsonl", rows))
+    rows = [row | {"seed": 7 * n} for n, row in enumerate(plain())]  # of the sampling: each rollout has its own
+    assert len(read_log(lines(tmp_path / "log.jsonl", rows)).reward) == len(RUN)
     rows = [row | {"model": f"checkpoint-{row['step']}", "run": row["completion"][-1]} for row in plain()]
     assert len(read_log(lines(tmp_path / "log.jsonl", rows)).reward) == len(RUN)
 

@@ -454,12 +454,31 @@ def eval_plus(folder):
     )
 
 
+def terminal_bench(folder):
+    """The document's own accuracy is the reward of none of its trials."""
+    rows = [
+        {"trial_name": f"t{p}.{k}", "task_id": f"t{p}", "instruction": f"question {p}", "is_resolved": bool(r)}
+        for s, p, k, r in of_step(0)
+    ]
+    return document(folder / "results.json", {"accuracy": 0.4, "results": rows})
+
+
+def ifeval(folder):
+    rows = [
+        {"prompt": f"question {p}", "follow_all_instructions": bool(r), "follow_instruction_list": [bool(r), True]}
+        for s, p, k, r in of_step(0)
+    ]
+    return lines(folder / "results.jsonl", rows)
+
+
 HARNESSES = [
     (inspect, {}),
     (inspect_archive, {}),
     (opencompass, {"group": "prompt"}),
     (multipl_e, {}),
     (eval_plus, {"reward": "plus_status"}),
+    (terminal_bench, {}),
+    (ifeval, {}),
 ]
 
 
@@ -468,6 +487,21 @@ def test_harnesses_write_one_visit_per_question(write, options, tmp_path):
     visits = gather_visits(read_log(write(tmp_path), fields=fields_of(**options)))
     assert (visits.count == GROUP).all() and not visits.earlier.any()
     assert sorted(sums(visits).tolist()) == sorted(SUMS[0, prompt] for prompt in range(PROMPTS))
+
+
+def test_what_stands_around_rollouts_is_the_reward_of_none(tmp_path):
+    """A document whose rollouts have no reward by a known name is asked about, not read with its mean."""
+    rows = [{"prompt": f"question {p}", "grade": r} for s, p, k, r in of_step(0)]
+    path = document(tmp_path / "results.json", {"score": 0.4, "results": rows})
+    with pytest.raises(LogError, match="no known log format: found score, prompt, grade|found prompt, grade"):
+        read_log(path)
+    assert sum(read_log(path, fields=fields_of(reward="grade")).reward) == sum(row["grade"] for row in rows)
+
+
+def test_rewards_that_are_fewer_than_completions_are_an_error(tmp_path):
+    row = {"step": 1, "prompt": "q", "rewards": [1, 0, 1], "completions": ["a", "b", "c", "d"]}
+    with pytest.raises(LogError, match="line 1: completions has 4 entries where rewards has 3"):
+        read_log(lines(tmp_path / "log.jsonl", [row]))
 
 
 def test_two_endings_of_a_program_are_an_error_that_asks(tmp_path):

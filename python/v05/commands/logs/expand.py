@@ -27,7 +27,10 @@ def flat_rows(path, line, value, fields):
 def _inside(value, around, depth, fields):
     """[(row, whether it is known to be a rollout)]: all rows where one is known, else an example of what is there."""
     if isinstance(value, list):
-        parts = [_inside(item, around, depth + 1, fields) for item in value if isinstance(item, (dict, list))]
+        parts = [item for item in value if isinstance(item, (dict, list))]
+        if len(parts) > 1 and not fields.reward:
+            around = _without_rewards(around)  # such as the accuracy of all of them
+        parts = [_inside(item, around, depth + 1, fields) for item in parts]
         return _known(parts, depth, whole=True)
     if depth > DEEPEST:
         return []
@@ -231,9 +234,10 @@ def _split(path, line, row, fields):
             f"{next(iter(lists))} is a list of {length} beside one {layout.completion}; write one number per rollout"
         )
         raise LogError(path, line, problem)
-    prompts = row[layout.prompt]
-    if isinstance(prompts, list) and len(prompts) != length and prompts and isinstance(prompts[0], str):
-        raise LogError(path, line, f"{layout.prompt} has {len(prompts)} entries where {next(iter(lists))} has {length}")
+    for name in (layout.prompt, layout.completion):
+        texts = row.get(name)
+        if isinstance(texts, list) and len(texts) != length and texts and isinstance(texts[0], str):
+            raise LogError(path, line, f"{name} has {len(texts)} entries where {next(iter(lists))} has {length}")
     split = {
         name
         for name, item in row.items()

@@ -82,6 +82,8 @@ REWARDS = (
     "graded_list",
     "success",
     "resolved",
+    "is_resolved",
+    "follow_all_instructions",
 )
 COMPLETIONS = (
     "completion",
@@ -153,7 +155,20 @@ SPLITS = ("split", "mode", "phase", "stage", "partition")
 EVALUATIONS = ("is_eval", "is_evaluation", "is_validation", "is_val", "is_test", "eval", "evaluation")
 TRAININGS = ("is_train", "is_training", "training")
 # What tells apart several logs in one; and the rows of one rollout, where it has one a turn.
-RUNS = ("run_id", "run_name", "run", "experiment_name", "experiment", "exp_name", "filter", "model_name", "model")
+RUNS = (
+    "run_id",
+    "run_name",
+    "run",
+    "experiment_name",
+    "experiment",
+    "exp_name",
+    "filter",
+    "model_name",
+    "model",
+    "algorithm",
+    "method",
+)
+NUMBERED_RUNS = ("run_id", "run", "seed", "random_seed", "learning_rate", "lr")
 ROLLOUTS = ("rollout_id", *TRAJECTORIES, "sample_id")
 TURNS = ("turn", "turn_id", "turn_idx", "turn_index")
 ANSWERS = ("gts", "gt", "ground_truth", "reference_answer", "target", "gold", "label")
@@ -366,9 +381,7 @@ def find_layout(row, fields, *, table=False):
         answer=_first(ANSWERS, row),
         picture=None if fields.prompt else _first(INPUT if _plain(prompt) == "instruction" else PICTURES, row),
         split=_split(row),
-        run=next(
-            (name for name in written(RUNS, row) if isinstance(row[name], str) and not is_number(row[name])), None
-        ),
+        run=_run(row),
         rollout=_first(ROLLOUTS, row) if _first(TURNS, row) else None,
         sample=sample,
         advantage=advantage,
@@ -482,6 +495,13 @@ def is_evaluation(name, value):
     if _plain(name) in SPLITS:
         return isinstance(value, str) and EVALUATION.search(value) is not None
     return _flag(value) is (_plain(name) in EVALUATIONS)
+
+
+def _run(row):
+    """The field that tells which run a row is of: a name, else a number."""
+    names = (name for name in written(RUNS, row) if isinstance(row[name], str) and not is_number(row[name]))
+    numbers = (name for name in written(NUMBERED_RUNS, row) if isinstance(row[name], (int, float, str)))
+    return next(names, next(numbers, None))
 
 
 def _flag(value):

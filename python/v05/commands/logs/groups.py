@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from .errors import LogError
+from .fields import is_number
 from .files import PROCESS
 from .numbering import numbered
 
@@ -98,10 +99,12 @@ def check_one_run(path, found, layouts, names, without_steps):
     if field is None or (run == run[0]).all():
         return
     visit = found["prompt"] if without_steps else numbered(found["step"], found["prompt"], found["group"])
-    _, first = np.unique(numbered(visit, run), return_index=True)
+    _, first, size = np.unique(numbered(visit, run), return_index=True, return_counts=True)
+    text = {code: name for name, code in names.items()}
+    if is_number(text[run[0]]) and np.median(size) < 2:  # such as the seed that each rollout was sampled with
+        return
     _, runs = np.unique(visit[first], return_counts=True)
     if np.count_nonzero(runs > 1) > SHARED * len(runs):
-        text = {code: name for name, code in names.items()}
         values = [text[code] for code in dict.fromkeys(run.tolist())]
         shown = ", ".join(value[:60] for value in values[:3]) + f" and {len(values) - 3} more" * (len(values) > 3)
         raise LogError(
