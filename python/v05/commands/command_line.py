@@ -1,6 +1,7 @@
 """The command `v05`."""
 
 import argparse
+import re
 import sys
 
 import v05
@@ -48,7 +49,11 @@ def _check_output():
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells a wrong option in one line."""
+    """Tells a wrong option in one line, and takes every negative number for one, -1e3 and -1. too."""
+
+    def __init__(self, *arguments, **others):
+        super().__init__(*arguments, **others)
+        self._negative_number_matcher = re.compile(r"-(\d|\.\d|inf|nan)")
 
     def error(self, message):
         self.exit(2, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
