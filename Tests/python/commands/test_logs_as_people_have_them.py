@@ -1176,8 +1176,12 @@ def test_several_runs_in_one_file_are_an_error_that_asks(tmp_path):
         rows = [row | {field: value, "completion": str(value)} for value in values for row in plain()]
         with pytest.raises(LogError, match=f"several: {field} is .*, .*; --where {field}={values[0]} reads one"):
             read_log(lines(tmp_path / "log.jsonl", rows))
-    rows = [row | {"seed": 7 * n} for n, row in enumerate(plain())]  # of the sampling: each rollout has its own
-    assert len(read_log(lines(tmp_path / "log.jsonl", rows)).reward) == len(RUN)
+    for seed in (lambda n: 7 * n, lambda n: n % 8, lambda n: n % 8 // 4):  # of the sampling: rollouts have their own
+        rows = [row | {"seed": seed(n)} for n, row in enumerate(plain())]
+        rows.sort(key=lambda row: (row["step"], row["seed"]))
+        assert sorted(sums(gather_visits(read_log(lines(tmp_path / "log.jsonl", rows)))).tolist()) == sorted(
+            SUMS.values()
+        )
     rows = [row | {"model": f"checkpoint-{row['step']}", "run": row["completion"][-1]} for row in plain()]
     assert len(read_log(lines(tmp_path / "log.jsonl", rows)).reward) == len(RUN)
 

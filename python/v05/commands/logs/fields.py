@@ -166,7 +166,6 @@ RUNS = (
     "model_name",
     "model",
     "algorithm",
-    "method",
 )
 NUMBERED_RUNS = ("run_id", "run", "seed", "random_seed", "learning_rate", "lr")
 ROLLOUTS = ("rollout_id", *TRAJECTORIES, "sample_id")

@@ -100,10 +100,13 @@ def check_one_run(path, found, layouts, names, without_steps):
         return
     visit = found["prompt"] if without_steps else numbered(found["step"], found["prompt"], found["group"])
     _, first, size = np.unique(numbered(visit, run), return_index=True, return_counts=True)
-    text = {code: name for name, code in names.items()}
-    if is_number(text[run[0]]) and np.median(size) < 2:  # such as the seed that each rollout was sampled with
-        return
     _, runs = np.unique(visit[first], return_counts=True)
+    text = {code: name for name, code in names.items()}
+    # Runs follow one another, each with several rollouts a visit; another number is of the rollouts, such as the seed
+    # that each was sampled with.
+    comes_back = np.count_nonzero(run[1:] != run[:-1]) >= len(np.unique(run))
+    if is_number(text[run[0]]) and (np.median(size) < 2 or comes_back):
+        return
     if np.count_nonzero(runs > 1) > SHARED * len(runs):
         values = [text[code] for code in dict.fromkeys(run.tolist())]
         shown = ", ".join(value[:60] for value in values[:3]) + f" and {len(values) - 3} more" * (len(values) > 3)
