@@ -133,3 +133,15 @@ def test_half_precision_knows_the_bounds_of_the_range():
         parts = StoredEstimator(rule="rloo", reward_range=(0, 0.3))
         np.testing.assert_allclose(parts.advantages(rewards, [0, 0], [0, 0], rollouts=[1, 2]), [0.3, -0.3], atol=1e-7)
         np.testing.assert_allclose(StreamingEstimator(rule="rloo").group(rewards, "a"), [0.3, -0.3], atol=1e-2)
+
+
+def test_rollouts_that_are_tensors_are_refused():
+    """Equal tensors have hashes of their own: each row would count as a rollout."""
+    torch = pytest.importorskip("torch")
+    estimator = StoredEstimator(reward_range=(0, 1))
+    rollouts = torch.tensor([0, 0, 1, 2])
+    with pytest.raises(v05.ArgumentTypeError, match=r"rollouts must be integers or hashables, not tensors, got tensor"):
+        estimator.advantages([1.0, 1.0, 0.0, 0.0], ["g"] * 4, ["k"] * 4, rollouts=list(rollouts))
+    assert estimator.steps == 0
+    found = estimator.advantages([1.0, 1.0, 0.0, 0.0], ["g"] * 4, ["k"] * 4, rollouts=rollouts)
+    assert found[0] == found[1] and estimator.metrics["v05/rollouts"] == 3

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core.arrays import listed, mask_rows, optional_numbers, weight_rows
+from .._core.arrays import is_tensor, listed, mask_rows, optional_numbers, weight_rows
 from .._core.files import check_writable, file_path, local_path
 from .._core.prompt_key import prompt_key
 from .._core.types import FilePath, GroupIds, Keys, Numbers, OptionalNumbers
@@ -140,6 +140,9 @@ class StoredEstimator(AdvantageEstimator):
                 f"rewards, groups and rollouts must have one entry per row, got shape {rewards.shape}, {len(groups)} "
                 f"and {len(rollouts)}"
             )
+        tensor = next((rollout for rollout in rollouts if is_tensor(rollout)), None)
+        if tensor is not None:  # equal ones have hashes of their own, so that each would be another rollout
+            raise ArgumentTypeError(f"rollouts must be integers or hashables, not tensors, got {tensor!r:.100}")
         try:
             first, back = _distinct(zip(groups, rollouts, rewards.tolist()))
         except TypeError as error:
