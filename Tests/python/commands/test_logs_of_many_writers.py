@@ -616,6 +616,7 @@ def test_a_step_that_the_first_rows_lack(tmp_path):
         ("[1, x]", "reward must be a number"),
         ("[" * 1000, "reward must be a number"),
         ("{" * 100_000, "reward must be a number"),
+        ("tensor([" + "]," * 500_000, "reward must be a number"),
         ("1e400", "reward must be finite"),
     ],
 )

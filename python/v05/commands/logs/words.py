@@ -27,7 +27,7 @@ DECIMAL = re.compile(r"\s*[+-]?\d*,\d+\s*")
 THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*")  # "1,000" may be one or a thousand
 # A number, and a list, as str() and repr() write those of numpy and PyTorch: "np.float32(1.0)", "tensor([1., 0.])".
 SCALAR = re.compile(r"(?:np\.\w+|tensor|array)\(([^()\[\],]*)(?:,[^()]*)?\)")
-ARRAY = re.compile(r"(?:tensor|array)\((\[.*\])(?:,[^()]*)?\)", re.DOTALL)
+ARRAY_END = re.compile(r"(?:,[^()]*)?\)")  # behind the last bracket
 MOST = 2**16  # characters of an object in a cell
 
 
@@ -66,8 +66,9 @@ def unfolded(text):
     """The numbers of a list in one cell, "[0, 1, 1]", as JSON, Python or numpy write them, or the object of a cell;
     the text itself where it is neither."""
     text = text.strip()
-    if found := ARRAY.fullmatch(text):
-        text = found[1]
+    end = text.rfind("]") + 1
+    if text.startswith(("tensor([", "array([")) and ARRAY_END.fullmatch(text, end):
+        text = text[text.index("[") : end]
     if text.startswith("[") and text.endswith("]"):
         parts = re.split(r"[,\s]+", SCALAR.sub(r"\1", text[1:-1]).strip())
         parts = [part.strip("'\"") for part in parts if part]
