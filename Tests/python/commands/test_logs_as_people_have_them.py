@@ -1182,6 +1182,9 @@ def test_several_runs_in_one_file_are_an_error_that_asks(tmp_path):
         assert sorted(sums(gather_visits(read_log(lines(tmp_path / "log.jsonl", rows)))).tolist()) == sorted(
             SUMS.values()
         )
+    rows = [row | {"learning_rate": 1e-6 / (1 + n // GROUP)} for n, row in enumerate(plain())]  # one that falls
+    rows = [{name: value for name, value in row.items() if name != "step"} for row in rows]
+    assert len(read_log(lines(tmp_path / "log.jsonl", rows)).reward) == len(RUN)
     rows = [row | {"model": f"checkpoint-{row['step']}", "run": row["completion"][-1]} for row in plain()]
     assert len(read_log(lines(tmp_path / "log.jsonl", rows)).reward) == len(RUN)
 

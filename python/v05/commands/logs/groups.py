@@ -8,6 +8,7 @@ from .errors import LogError
 from .fields import is_number
 from .files import PROCESS
 from .numbering import numbered
+from .steps import MOST_RUNS
 
 SHARED = 0.5  # of the visits may be of several runs, as of one that was resumed under another name
 
@@ -102,10 +103,11 @@ def check_one_run(path, found, layouts, names, without_steps):
     _, first, size = np.unique(numbered(visit, run), return_index=True, return_counts=True)
     _, runs = np.unique(visit[first], return_counts=True)
     text = {code: name for name, code in names.items()}
-    # Runs follow one another, each with several rollouts a visit; another number is of the rollouts, such as the seed
-    # that each was sampled with.
-    comes_back = np.count_nonzero(run[1:] != run[:-1]) >= len(np.unique(run))
-    if is_number(text[run[0]]) and (np.median(size) < 2 or comes_back):
+    # Runs are few and follow one another, each with several rollouts a visit; other numbers are of rollouts, such as
+    # the seed that each was sampled with, or of steps, such as a learning rate that falls.
+    count = len(np.unique(run))
+    comes_back = np.count_nonzero(run[1:] != run[:-1]) >= count
+    if is_number(text[run[0]]) and (np.median(size) < 2 or comes_back or count > MOST_RUNS):
         return
     if np.count_nonzero(runs > 1) > SHARED * len(runs):
         values = [text[code] for code in dict.fromkeys(run.tolist())]

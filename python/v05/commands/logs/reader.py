@@ -61,20 +61,20 @@ class LogReader:
         if head.startswith(ZIP):
             return self._json(path, archived(path, stream if stream.seekable() else whole(path, stream)))
         lines = text_lines(path, unpacked(path, head, stream))
-        comments, number, first = [], 0, ""
+        comment, number, first = None, 0, ""
         for number, first in lines:
             if first.isspace():
                 continue
             if not first.startswith(COMMENTS):
                 break
-            comments.append((number, first))
+            comment = number, first
         if not first or first.isspace():
             return iter(())
         if first.lstrip().startswith(("{", "[")):
             return self._json(path, json_values(path, chain([(number, first)], lines), self.cut))
-        if comments and has_as_many_cells(comments[-1][1], first):  # "#step,prompt,reward" is the header
+        if comment and has_as_many_cells(comment[1], first):  # "#step,prompt,reward" is the header
             lines = chain([(number, first)], lines)
-            number, first = comments[-1][0], comments[-1][1].lstrip("#/ ")
+            number, first = comment[0], comment[1].lstrip("#/ ")
         return self._comma_separated(path, csv_rows(path, number, first, lines, self.cut))
 
     def _json(self, path, values):
