@@ -62,6 +62,7 @@ struct BudgetShares {
     }
 
     /// Of a prompt that was updated.
+    @inline(never)
     mutating func weigh(_ prompt: Int) {
         next.set(prompt, gain(prompt, self[prompt]))
         last.set(count &- 1 &- prompt, lastKey(prompt))
@@ -130,6 +131,7 @@ struct BudgetShares {
     }
 
     /// Of the rollout after `given` ones of its share. What gains nothing comes after all that gains, by rollouts.
+    @inline(never)
     private func gain(_ prompt: Int, _ given: Int) -> Double {
         let rollouts = Int(starts[prompt]) &+ given
         if given >= Int(rooms[prompt]) { return WinnerTree.absent }

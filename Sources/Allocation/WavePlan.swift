@@ -38,6 +38,7 @@ struct WavePlan {
     }
 
     /// Something happened to a prompt; `settle` looks at it.
+    @inline(never)
     mutating func note(_ prompt: Int) {
         if prompts[prompt].isChanged { return }
         prompts[prompt].isChanged = true
@@ -155,6 +156,7 @@ struct WavePlan {
         prompts[prompt].lacking > 0 ? asked(prompt) : min(asked(prompt), left)
     }
 
+    @inline(never)
     private mutating func start(_ prompt: Int, _ counts: UnsafeMutablePointer<Int64>) -> Int {
         let granted = wanted(prompt)
         if granted == 0 { return 0 }
@@ -167,6 +169,7 @@ struct WavePlan {
         return granted
     }
 
+    @inline(never)
     private func key(_ prompt: Int) -> Double {
         let state = prompts[prompt]
         if state.lacking > 0 { return .infinity }

@@ -1,6 +1,7 @@
 import Estimation
 
 /// A number of rows, prompts or keys.
+@inline(never)
 func checkedCount(_ count: Int64, _ argument: Text) throws(Failure) -> Int {
     guard count >= 0 && count <= Int64(largestRowCount) else {
         throw Failure(.invalidSize, "@ must lie in 0 to 2147483647", naming: argument, integer: Int(count))
@@ -42,22 +43,18 @@ extension Failure {
 func withWorkspace(
     _ base: UnsafeMutableRawPointer?, _ size: Int, _ body: (inout Workspace) throws(Failure) -> Void
 ) throws(Failure) {
-    guard let base else {
-        var workspace = Workspace()
-        do {
-            try body(&workspace)
-        } catch {
-            workspace.release()
-            throw error
-        }
-        workspace.release()
-        return
-    }
-    guard size >= 0 else {
+    if base != nil && size < 0 {
         throw Failure(.invalidSize, "workspace_size must not be negative", integer: size)
     }
-    var workspace = Workspace(base: base, size: size)
-    try body(&workspace)
+    var workspace = Workspace()
+    if let base { workspace = Workspace(base: base, size: size) }
+    do {
+        try body(&workspace)
+    } catch {
+        workspace.release()
+        throw error
+    }
+    workspace.release()
 }
 
 /// A literal as C reads it.

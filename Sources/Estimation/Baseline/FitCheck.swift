@@ -19,7 +19,7 @@ struct FitCheck {
     static func workspaceSize(groupCount: Int) -> Int { 3 &* Workspace.size(of: Double.self, count: groupCount) }
 
     init(
-        _ summary: BatchSummary, _ estimator: BaselineEstimator, workspace: inout Workspace
+        _ summary: BatchSummary, _ estimator: UnsafePointer<BaselineEstimator>, workspace: inout Workspace
     ) throws(Failure) {
         let groupCount = summary.grouping.groupCount
         differences = try workspace.take(Double.self, count: groupCount)
@@ -33,7 +33,7 @@ struct FitCheck {
                 differences[group] = FitCheck.difference(summary.groups[group], estimator)
                 // One reward unlike the others gives the mean (width / k)^2 k / (k - 1) of error; that is rare where the
                 // mean is good, and a batch without any must not be taken for proof.
-                expected[group] = estimator.calibration.rewardVariance * width * width / (k * (k - 1) * (k - 1))
+                expected[group] = estimator.pointee.calibration.rewardVariance * width * width / (k * (k - 1) * (k - 1))
                 count += 1
             } else {
                 differences[group] = .nan
@@ -65,16 +65,16 @@ struct FitCheck {
 
     /// Mean over the rows of (r - b)^2 - (r - m)^2, with the fitted baseline b and the mean m of the other rewards of the group.
     @inline(__always)
-    private static func difference(_ group: GroupSummary, _ estimator: BaselineEstimator) -> Double {
+    private static func difference(_ group: GroupSummary, _ estimator: UnsafePointer<BaselineEstimator>) -> Double {
         let others = group.effectiveCount - 1
-        if estimator.rule == .mixture {
+        if estimator.pointee.rule == .mixture {
             // Two kinds of rows, and so two baselines.
-            let interval = estimator.options.interval
+            let interval = estimator.pointee.options.interval
             let mean = Double(group.successes) / Double(group.count)
             func squares(_ success: Double, _ successes: Int) -> Double {
                 let sample = Sample(
                     count: group.count &- 1, center: .nan, successes: successes, prior: group.prior)
-                let baseline = interval.probability(of: estimator.baseline(sample, check: .none).value)
+                let baseline = interval.probability(of: estimator.baseline(sample).value)
                 let ofOthers = Double(successes) / others
                 return (success - baseline) * (success - baseline) - (success - ofOthers) * (success - ofOthers)
             }
@@ -88,8 +88,8 @@ struct FitCheck {
         let some = Sample(
             count: group.count &- 1, effectiveCount: others, center: group.mean, successes: 0, prior: group.prior)
         let none = Sample(count: 0, center: .nan, successes: 0, prior: group.prior)
-        let weight = estimator.baseline(some, check: .none).weight
-        let deviation = group.mean - estimator.baseline(none, check: .none).value
+        let weight = estimator.baseline(some).weight
+        let deviation = group.mean - estimator.baseline(none).value
         return (1 - weight) * (1 - weight) * (deviation * deviation - variance / group.effectiveCount)
             - (1 - weight * weight) * variance / others
     }

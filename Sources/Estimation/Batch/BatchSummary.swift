@@ -109,6 +109,7 @@ struct BatchSummary {
     }
 
     /// For a fit, which needs all that there is to know of the groups.
+    @inline(never)
     init(
         fitting batch: Batch, for rule: BaselineRule, _ interval: Interval, workspace: inout Workspace
     ) throws(Failure) {
@@ -308,7 +309,7 @@ struct BatchSummary {
     }
 
     /// The prior of a group: that of its counted rows, which must agree, or of its first row where no row counts.
-    @inline(__always)
+    @inline(never)
     private func prior(of group: Int) throws(Failure) -> Prior {
         guard let priors = batch.priors else { return Prior(value: .nan) }
         if case .offsets = batch.groups { return try checkedPrior(at: group) }
