@@ -38,16 +38,21 @@ extension Failure {
     }
 }
 
+@inline(never)
+private func workspace(_ base: UnsafeMutableRawPointer?, _ size: Int) throws(Failure) -> Workspace {
+    guard let base else { return Workspace() }
+    guard size >= 0 else {
+        throw Failure(.invalidSize, "workspace_size must not be negative", integer: size)
+    }
+    return Workspace(base: base, size: size)
+}
+
 /// The caller's workspace, or one from malloc that is given back.
 @inline(__always)
 func withWorkspace(
     _ base: UnsafeMutableRawPointer?, _ size: Int, _ body: (inout Workspace) throws(Failure) -> Void
 ) throws(Failure) {
-    if base != nil && size < 0 {
-        throw Failure(.invalidSize, "workspace_size must not be negative", integer: size)
-    }
-    var workspace = Workspace()
-    if let base { workspace = Workspace(base: base, size: size) }
+    var workspace = try workspace(base, size)
     do {
         try body(&workspace)
     } catch {

@@ -63,14 +63,9 @@ struct BatchSummary {
         var patience = ends.low.isNaN ? 0 : 16
         var group = 0
         while group < grouping.groupCount {
-            if patience == 0 {
-                try summarize(group)
-            } else if try summarizeByEnds(group) {
-                patience = 16
-            } else {
-                patience &-= 1
-                try summarize(group)
-            }
+            let isByEnds = patience > 0 ? try summarizeByEnds(group) : false
+            if !isByEnds { try summarize(group) }
+            patience = isByEnds ? 16 : max(0, patience &- 1)
             group &+= 1
         }
         if batch.weights != nil { scaleUnits() }

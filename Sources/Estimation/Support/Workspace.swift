@@ -62,6 +62,7 @@ public struct Workspace {
         self = earlier
     }
 
+    @inline(never)
     public mutating func release() {
         while let piece = lastPiece {
             lastPiece = UnsafeMutableRawPointer(bitPattern: piece.load(as: UInt.self))
