@@ -3,7 +3,6 @@ import CV05
 import Estimation
 
 /// Runs the body of an exported function in the library's mode of arithmetic: a failure becomes a status and a message.
-@_optimize(none)
 @inline(never)
 func reporting(
     to target: UnsafeMutablePointer<v05_error>?, _ body: () throws(Failure) -> Void

@@ -19,21 +19,21 @@ struct FitCheck {
     static func workspaceSize(groupCount: Int) -> Int { 3 &* Workspace.size(of: Double.self, count: groupCount) }
 
     init(
-        _ summary: BatchSummary, _ estimator: UnsafePointer<BaselineEstimator>, workspace: inout Workspace
+        _ groups: UnsafePointer<GroupSummary>, groupCount: Int, _ estimator: BaselineEstimator,
+        workspace: inout Workspace
     ) throws(Failure) {
-        let groupCount = summary.grouping.groupCount
         differences = try workspace.take(Double.self, count: groupCount)
         expected = try workspace.take(Double.self, count: groupCount)
         let terms = try workspace.take(Double.self, count: groupCount)
-        let width = summary.options.interval.high - summary.options.interval.low
+        let width = estimator.options.interval.high - estimator.options.interval.low
         var group = 0
         while group < groupCount {
-            let k = summary.groups[group].effectiveCount
+            let k = groups[group].effectiveCount
             if k >= 2 {
-                differences[group] = FitCheck.difference(summary.groups[group], estimator)
+                differences[group] = withUnsafePointer(to: estimator) { FitCheck.difference(groups[group], $0) }
                 // One reward unlike the others gives the mean (width / k)^2 k / (k - 1) of error; that is rare where the
                 // mean is good, and a batch without any must not be taken for proof.
-                expected[group] = estimator.pointee.calibration.rewardVariance * width * width / (k * (k - 1) * (k - 1))
+                expected[group] = estimator.calibration.rewardVariance * width * width / (k * (k - 1) * (k - 1))
                 count += 1
             } else {
                 differences[group] = .nan

@@ -16,9 +16,11 @@ struct OtherPrompts {
 
     static func workspaceSize(groupCount: Int) -> Int { Workspace.size(of: Double.self, count: groupCount) }
 
-    init(_ summary: BatchSummary, epsilon: Double, workspace: inout Workspace) throws(Failure) {
-        groups = UnsafePointer(summary.groups)
-        groupCount = summary.grouping.groupCount
+    init(
+        _ groups: UnsafePointer<GroupSummary>, groupCount: Int, epsilon: Double, workspace: inout Workspace
+    ) throws(Failure) {
+        self.groups = groups
+        self.groupCount = groupCount
         self.epsilon = epsilon
         terms = try workspace.take(Double.self, count: groupCount)
         count = sum(.one)

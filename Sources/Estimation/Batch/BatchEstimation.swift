@@ -3,7 +3,7 @@ public struct BatchEstimation {
     private let summary: BatchSummary
     private let estimator: BaselineEstimator
     private let scaling: AdvantageScaling
-    private let appliedCalibration: Calibration?
+    private let isCalibrated: Bool
     private let otherGroups: OtherGroups?
     /// Of JSPO, and where the fit is refused.
     private let otherPrompts: OtherPrompts?
@@ -54,7 +54,7 @@ public struct BatchEstimation {
         try estimation.write(to: output)
         return AppliedEstimation(
             groupCount: estimation.groupCount, rule: estimation.estimator.rule,
-            calibration: estimation.appliedCalibration, weights: estimation.estimator.weights,
+            calibration: estimation.isCalibrated ? estimation.estimator.calibration : nil, weights: estimation.estimator.weights,
             interval: options.interval, refusedGroups: estimation.refusedGroups)
     }
 
@@ -68,10 +68,9 @@ public struct BatchEstimation {
         let given = isMixture ? mixture?.pointee.calibration : calibration
         let fits = options.rule.needsCalibration && !(given?.supports(options.rule) ?? false)
         let checks = options.rule.needsCalibration && !fits && options.checksFit
-        let summary = try BatchSummary(
+        summary = try BatchSummary(
             batch, options: options,
             needsSquares: fits || checks || options.scale != .none || options.rule == .jspo, workspace: &workspace)
-        self.summary = summary
 
         var used: Calibration?
         if options.rule.needsCalibration {
@@ -79,13 +78,15 @@ public struct BatchEstimation {
             if let candidate, candidate.supports(options.rule) { used = candidate }
         }
         if options.rule == .batchMean {
-            let others = OtherGroups(summary, earlier: calibration?.grandMean)
+            let others = OtherGroups(
+                summary.groups, groupCount: summary.grouping.groupCount, isWeighted: batch.weights != nil,
+                earlier: calibration?.grandMean)
             otherGroups = others
-            appliedCalibration = others.usesEarlier ? calibration : nil
+            if others.usesEarlier { used = calibration }
         } else {
             otherGroups = nil
-            appliedCalibration = used
         }
+        isCalibrated = used != nil
         var weights: UnsafeMutablePointer<MixtureNumbers>?
         if isMixture, let used {
             let kept = try workspace.take(MixtureNumbers.self, count: 1)
@@ -101,12 +102,13 @@ public struct BatchEstimation {
             calibration: used ?? .empty, weights: UnsafePointer(weights))
         check =
             checks
-            ? try withUnsafePointer(to: estimator) { (estimator) throws(Failure) in
-                try FitCheck(summary, estimator, workspace: &workspace)
-            } : nil
+            ? try FitCheck(
+                summary.groups, groupCount: summary.grouping.groupCount, estimator, workspace: &workspace) : nil
         otherPrompts =
             checks || options.rule == .jspo
-            ? try OtherPrompts(summary, epsilon: checks ? 0 : options.epsilon, workspace: &workspace) : nil
+            ? try OtherPrompts(
+                summary.groups, groupCount: summary.grouping.groupCount, epsilon: checks ? 0 : options.epsilon,
+                workspace: &workspace) : nil
         scaling = try AdvantageScaling(
             options: options, summaries: summary.groups, groupCount: summary.grouping.groupCount,
             isWeighted: batch.weights != nil, workspace: &workspace)
