@@ -25,15 +25,38 @@ struct FitCheck {
         differences = try workspace.take(Double.self, count: groupCount)
         expected = try workspace.take(Double.self, count: groupCount)
         let terms = try workspace.take(Double.self, count: groupCount)
-        let width = estimator.options.interval.high - estimator.options.interval.low
+        count = withUnsafePointer(to: estimator) { [differences, expected] estimator in
+            FitCheck.measure(groups, groupCount, estimator, differences, expected, terms)
+        }
+        sum = reproducibleSum(terms, count: groupCount)
+        expectedSquares = reproducibleSum(expected, count: groupCount)
+        var group = 0
+        while group < groupCount {
+            terms[group] *= terms[group]
+            group &+= 1
+        }
+        squares = reproducibleSum(terms, count: groupCount)
+    }
+
+    /// Returns how many groups have a difference; `terms` become the differences, 0 for the other groups.
+    @inline(never)
+    private static func measure(
+        _ groups: UnsafePointer<GroupSummary>, _ groupCount: Int, _ estimator: UnsafePointer<BaselineEstimator>,
+        _ differences: UnsafeMutablePointer<Double>, _ expected: UnsafeMutablePointer<Double>,
+        _ terms: UnsafeMutablePointer<Double>
+    ) -> Double {
+        let interval = estimator.pointee.options.interval
+        let width = interval.high - interval.low
+        let variance = estimator.pointee.calibration.rewardVariance
+        var count = 0.0
         var group = 0
         while group < groupCount {
             let k = groups[group].effectiveCount
             if k >= 2 {
-                differences[group] = withUnsafePointer(to: estimator) { FitCheck.difference(groups[group], $0) }
+                differences[group] = difference(groups[group], estimator)
                 // One reward unlike the others gives the mean (width / k)^2 k / (k - 1) of error; that is rare where the
                 // mean is good, and a batch without any must not be taken for proof.
-                expected[group] = estimator.calibration.rewardVariance * width * width / (k * (k - 1) * (k - 1))
+                expected[group] = variance * width * width / (k * (k - 1) * (k - 1))
                 count += 1
             } else {
                 differences[group] = .nan
@@ -42,14 +65,7 @@ struct FitCheck {
             terms[group] = k >= 2 ? differences[group] : 0
             group &+= 1
         }
-        sum = reproducibleSum(terms, count: groupCount)
-        expectedSquares = reproducibleSum(expected, count: groupCount)
-        group = 0
-        while group < groupCount {
-            terms[group] *= terms[group]
-            group &+= 1
-        }
-        squares = reproducibleSum(terms, count: groupCount)
+        return count
     }
 
     /// Whether the fit loses against the mean on all groups but this one, which must have two rewards.

@@ -307,13 +307,20 @@ struct BatchSummary {
     @inline(never)
     private func prior(of group: Int) throws(Failure) -> Prior {
         guard let priors = batch.priors else { return Prior(value: .nan) }
-        if case .offsets = batch.groups { return try checkedPrior(at: group) }
+        var first = group
+        if case .ids = batch.groups { first = try firstCounted(group, priors) }
+        return try checkedPrior(at: first)
+    }
+
+    /// The first counted row of a group, with whose prior all others agree; the first of all where none counts.
+    @inline(__always)
+    private func firstCounted(_ group: Int, _ priors: UnsafePointer<Double>) throws(Failure) -> Int {
         let start = grouping.start(group)
         let end = start &+ grouping.size(group)
         if grouping.rows == nil && batch.mask == nil && batch.strengths == nil && start < end
             && priors.areSame(from: start, to: end)
         {
-            return try checkedPrior(at: start)
+            return start
         }
         var position = start
         while position < end && !batch.isCounted(grouping.row(at: position)) { position &+= 1 }
@@ -328,7 +335,7 @@ struct BatchSummary {
             }
             position &+= 1
         }
-        return try checkedPrior(at: first)
+        return first
     }
 
     @inline(__always)

@@ -25,6 +25,7 @@ struct AreaRegression {
 
     /// - Parameter hasSlope: whether the prior explains the means (only groups with a prior take part then),
     ///   or nothing does (all groups with rewards take part).
+    @inline(never)
     init(
         summaries: UnsafePointer<GroupSummary>, groupCount: Int, rewardVariance: Double, ridge: Double,
         hasSlope: Bool, workspace: inout Workspace
