@@ -101,6 +101,7 @@ struct BaselineEstimator {
 extension UnsafePointer<BaselineEstimator> {
     /// Check and baseline in one. The estimator is too large to be copied for a call, and what it does too large to be
     /// compiled into many places.
+    @_optimize(speed)
     @inline(never)
     func baseline(_ sample: Sample) -> Baseline { pointee.baseline(sample, check: pointee.check(sample)) }
 }

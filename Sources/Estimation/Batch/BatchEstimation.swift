@@ -54,7 +54,8 @@ public struct BatchEstimation {
         try estimation.write(to: output)
         return AppliedEstimation(
             groupCount: estimation.groupCount, rule: estimation.estimator.rule,
-            calibration: estimation.isCalibrated ? estimation.estimator.calibration : nil, weights: estimation.estimator.weights,
+            calibration: estimation.isCalibrated ? estimation.estimator.calibration : nil,
+            weights: estimation.estimator.weights,
             interval: options.interval, refusedGroups: estimation.refusedGroups)
     }
 
@@ -308,7 +309,8 @@ public struct BatchEstimation {
             let (low, high) = self.summary.ends
             let start = grouping.start(group)
             return writeEnds(
-                start, start &+ grouping.size(group), low: advantage(low, summary.pointee.successes < summary.pointee.count),
+                start, start &+ grouping.size(group),
+                low: advantage(low, summary.pointee.successes < summary.pointee.count),
                 high: advantage(high, summary.pointee.successes > 0), to: advantages)
         }
         var position = grouping.start(group)
@@ -320,7 +322,8 @@ public struct BatchEstimation {
                 let reward = batch.rewards[row]
                 let divisor =
                     options.scale == .group
-                    ? scaling.divisorOfOthers(summary.pointee, reward: reward, exactSquares: { squaresOfOthers(group, row) })
+                    ? scaling.divisorOfOthers(
+                        summary.pointee, reward: reward, exactSquares: { squaresOfOthers(group, row) })
                     : scaling.divisor(of: summary.pointee)
                 advantage = (reward - (otherGroups == nil ? others.value(without: reward) : baseline)) / divisor
             }
@@ -335,7 +338,8 @@ public struct BatchEstimation {
     @_optimize(speed)
     private func writeWeighted(
         _ group: Int, _ summary: UnsafePointer<GroupSummary>, _ estimator: UnsafePointer<BaselineEstimator>,
-        _ weights: UnsafePointer<Double>, _ sums: GroupWeights, restsOnOwn: Bool, baseline: Double, to advantages: AdvantageColumn
+        _ weights: UnsafePointer<Double>, _ sums: GroupWeights, restsOnOwn: Bool, baseline: Double,
+        to advantages: AdvantageColumn
     ) {
         let grouping = self.summary.grouping
         let isLeaveOneOut = options.usesLeaveOneOut
@@ -354,7 +358,8 @@ public struct BatchEstimation {
             var ownDivisor = divisor
             if isLeaveOneOut && !value.isNaN {
                 let others = WeightedOthers(
-                    of: summary.pointee, sums, reward: reward, weight: weights[row], needsSquares: options.scale == .group,
+                    of: summary.pointee, sums, reward: reward, weight: weights[row],
+                    needsSquares: options.scale == .group,
                     anew: { weightedOthers(group, row) })
                 if otherGroups == nil {
                     value = estimator.baseline(others.sample(prior: summary.pointee.prior)).value
