@@ -7,9 +7,6 @@ struct CallMemory {
     private var count = 0
 
     @inline(never)
-    init() {}
-
-    @inline(never)
     mutating func reads(_ array: UnsafeRawPointer?, bytes: Int) {
         guard let array, bytes > 0, count < 32 else { return }
         starts[unchecked: count] = UInt(bitPattern: array)

@@ -36,7 +36,7 @@ struct FloatGridSum: GridSum {
     private var high = Four(repeating: -.infinity)
 
     /// R is a power of two that both ends of the interval keep within, 16 or more.
-    @inline(never)
+    @inline(__always)
     init(_ interval: Interval) {
         let end = max(interval.low.magnitude, interval.high.magnitude)
         var limit: Float = 16

@@ -19,7 +19,7 @@ public struct ReproducibleSum {
     /// - Parameters:
     ///   - count: the number of terms that will be added, or more.
     ///   - largest: the largest absolute value among the terms, or more.
-    @inline(never)
+    @inline(__always)
     public init(count: Int, largest: Double) {
         // The bits above a first cut: enough for the largest term and for every carry of the sum.
         let carryBits = Int(truncatingIfNeeded: 64 &- max(count, 1).leadingZeroBitCount)
