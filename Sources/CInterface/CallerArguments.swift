@@ -22,6 +22,7 @@ func checkedArray<Element>(
 }
 
 extension Interval {
+    @inline(never)
     init(checking low: Double, _ high: Double) throws(Failure) {
         guard low < high && low >= -largestReward && high <= largestReward else {
             throw Failure(

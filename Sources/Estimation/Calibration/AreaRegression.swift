@@ -77,6 +77,7 @@ struct AreaRegression {
 
     /// The common variance, by false position with the Illinois rule (Dowell and Jarratt 1971) in a bracket.
     private func root(start: Double, freedom: Double, scale: Double) -> Double {
+        @inline(never)
         func excess(_ variance: Double) -> Double {
             weigh(variance: variance)
             let line = lineMoments().line(ridge: ridge, hasSlope: hasSlope)
