@@ -115,8 +115,9 @@ public struct BatchEstimation {
             isWeighted: batch.weights != nil, workspace: &workspace)
     }
 
-    /// Makes a copy of the estimator that of a group: the rule is that of the call, unless what was fitted on earlier batches
-    /// loses against the mean here. Then the mean is shrunk to the other groups, where these are enough to say by how much.
+    /// Turns `chosen`, a copy of the estimator, into that of a group: the rule is that of the call, unless what was fitted on
+    /// earlier batches loses against the mean here. Then the mean is shrunk to the other groups, where these are enough to say
+    /// by how much. (By pointer, as it is too large to be copied for every group.)
     @inline(never)
     private func choose(_ chosen: UnsafeMutablePointer<BaselineEstimator>, of group: Int) {
         guard let otherPrompts else { return }
