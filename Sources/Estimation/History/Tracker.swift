@@ -52,7 +52,7 @@ public struct Tracker {
     }
 
     /// - Parameters: `prior` as a fraction of the interval, or NaN; `level` of the batches so far.
-    @inline(never)
+    @inline(__always)
     func foretell(_ entry: HistoryTable.Entry, prior: Double, level: Double) -> Foretold {
         if entry.strength <= 0 && entry.slowStrength <= 0 && prior.isNaN {
             let value = level.isNaN ? level : TrackerRegression.possible(level)
@@ -62,7 +62,7 @@ public struct Tracker {
         return Foretold(value: regression.value(features), features: features, isKnown: true)
     }
 
-    @inline(never)
+    @inline(__always)
     func entry(of key: UInt64) -> HistoryTable.Entry {
         let entry = table.find(key)
         return entry < 0 ? HistoryTable.Entry(key: key, successes: 0, strength: 0, step: 0) : table[entry]
