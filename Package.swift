@@ -5,7 +5,8 @@ import PackageDescription
 // The trait Embedded is what ships: no Swift runtime, no signal handlers, libc and nothing else.
 //
 //     swift build -c release --product v05 --traits Embedded --scratch-path .build-embedded
-// It is compiled for size; the loops over rollouts, all in Estimation, are marked @_optimize(speed).
+// It is compiled for size; the loops over rollouts, all in Estimation, are marked @_optimize(speed), and what several
+// callers need but not in a loop @inline(never), which keeps the compiler from copying it into each.
 let shipped: [SwiftSetting] = [
     .enableExperimentalFeature("Embedded", .when(traits: ["Embedded"])),
     .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"], .when(traits: ["Embedded"])),

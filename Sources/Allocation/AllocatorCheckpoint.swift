@@ -106,11 +106,14 @@ extension SequentialAllocator {
             rewards[row] = reader.readDouble()
             row &+= 1
         }
-        var mixture = Mixture.empty
-        mixture.calibration = calibration
+        var mixture: UnsafeMutablePointer<Mixture>?
         if model == 2 {
-            mixture.weights = reader.readMixtureNumbers()
-            try mixture.check()
+            let read = try workspace.take(Mixture.self, count: 1)
+            read.initialize(to: .empty)
+            read.pointee.calibration = calibration
+            read.pointee.weights = reader.readMixtureNumbers()
+            try read.pointee.check()
+            mixture = read
         }
         let weights = hasWeights ? try workspace.take(Double.self, count: observationCount) : nil
         row = 0
@@ -119,11 +122,9 @@ extension SequentialAllocator {
             row &+= 1
         }
         try reader.finish()
-        self = try withUnsafePointer(to: mixture) { (mixture) throws(Failure) in
-            try SequentialAllocator(
-                options: options, calibration: model == 1 ? calibration : nil, mixture: model == 2 ? mixture : nil,
-                count: promptCount, priors: priors, initials: initials, maxima: maxima)
-        }
+        try self.init(
+            options: options, calibration: model == 1 ? calibration : nil, mixture: mixture.map { UnsafePointer($0) },
+            count: promptCount, priors: priors, initials: initials, maxima: maxima)
         do {
             try restore(
                 inFlight: inFlight, indices, rewards, weights: weights.map { UnsafePointer($0) },

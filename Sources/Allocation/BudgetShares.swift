@@ -7,13 +7,28 @@ import Estimation
 /// What seems to gain nothing anywhere is spent all the same where there is no cost: on the prompts with the fewest
 /// rollouts, ties by index.
 struct BudgetShares {
+    /// What is known of the prompts.
+    private struct Known {
+        /// Gain that a rollout must exceed.
+        let cost: Double
+        let variances: UnsafeMutablePointer<Double>
+        let rooms: UnsafeMutablePointer<Int32>
+        /// Rollouts that a prompt has before its share.
+        let starts: UnsafeMutablePointer<Int32>
+
+        /// Of the rollout after `given` ones of its share. What gains nothing comes after all that gains, by rollouts.
+        @inline(never)
+        func gain(_ prompt: Int, _ given: Int) -> Double {
+            let rollouts = Int(starts[prompt]) &+ given
+            if given >= Int(rooms[prompt]) { return WinnerTree.absent }
+            let gain = noiseDrop(variance: variances[prompt], after: rollouts)
+            if gain > cost { return gain }
+            return cost == 0 ? -1 - Double(rollouts) : WinnerTree.absent
+        }
+    }
+
     private let count: Int
-    /// Gain that a rollout must exceed.
-    private let cost: Double
-    private let variances: UnsafeMutablePointer<Double>
-    private let rooms: UnsafeMutablePointer<Int32>
-    /// Rollouts that a prompt has before its share.
-    private let starts: UnsafeMutablePointer<Int32>
+    private let known: Known
     private let shares: UnsafeMutablePointer<Int32>
     private var spent = 0
     private var fill: ConcaveFill
@@ -24,10 +39,9 @@ struct BudgetShares {
 
     init(count: Int, cost: Double, workspace: inout Workspace) throws(Failure) {
         self.count = count
-        self.cost = cost
-        variances = try workspace.take(Double.self, count: count)
-        rooms = try workspace.take(Int32.self, count: count)
-        starts = try workspace.take(Int32.self, count: count)
+        known = Known(
+            cost: cost, variances: try workspace.take(Double.self, count: count),
+            rooms: try workspace.take(Int32.self, count: count), starts: try workspace.take(Int32.self, count: count))
         shares = try workspace.take(Int32.self, count: count)
         fill = try ConcaveFill(count: count, workspace: &workspace)
         next = try WinnerTree(count: count, workspace: &workspace)
@@ -43,9 +57,9 @@ struct BudgetShares {
 
     /// What is known of a prompt. It keeps its share, as far as there is room, until `balance`.
     mutating func update(_ prompt: Int, variance: Double, start: Int, maximum: Int) {
-        variances[prompt] = variance
-        starts[prompt] = Int32(truncatingIfNeeded: start)
-        rooms[prompt] = Int32(truncatingIfNeeded: maximum &- start)
+        known.variances[prompt] = variance
+        known.starts[prompt] = Int32(truncatingIfNeeded: start)
+        known.rooms[prompt] = Int32(truncatingIfNeeded: maximum &- start)
         let kept = min(self[prompt], maximum &- start)
         spent &+= kept &- self[prompt]
         shares[prompt] = Int32(truncatingIfNeeded: kept)
@@ -54,16 +68,17 @@ struct BudgetShares {
     /// Rollouts of the share that were started: they are no longer of the budget, and nothing else changes.
     mutating func start(_ prompt: Int, _ rollouts: Int) {
         let started = Int32(truncatingIfNeeded: rollouts)
-        starts[prompt] &+= started
-        rooms[prompt] &-= started
+        known.starts[prompt] &+= started
+        known.rooms[prompt] &-= started
         shares[prompt] &-= started
         spent &-= rollouts
         weigh(prompt)
     }
 
     /// Of a prompt that was updated.
+    @inline(never)
     mutating func weigh(_ prompt: Int) {
-        next.set(prompt, gain(prompt, self[prompt]))
+        next.set(prompt, known.gain(prompt, self[prompt]))
         last.set(count &- 1 &- prompt, lastKey(prompt))
     }
 
@@ -97,7 +112,7 @@ struct BudgetShares {
 
     /// Spreads `budget` over prompts that were updated, weighed or not.
     mutating func planAnew(_ budget: Int) {
-        let known = self
+        let known = known
         let given = fill.given
         let left = fill.spend(
             budget,
@@ -107,7 +122,7 @@ struct BudgetShares {
                     most: Int(known.rooms[prompt]))
             },
             gain: { max(0, known.gain($0, $1)) })
-        if cost == 0 {
+        if known.cost == 0 {
             _ = fillByLevel(
                 left, promptCount: count, highest: Int(Int32.max),
                 amount: { prompt, level in
@@ -121,7 +136,7 @@ struct BudgetShares {
         while prompt < count {
             shares[prompt] = Int32(truncatingIfNeeded: given[prompt])
             spent &+= self[prompt]
-            next.put(prompt, gain(prompt, self[prompt]))
+            next.put(prompt, known.gain(prompt, self[prompt]))
             last.put(count &- 1 &- prompt, lastKey(prompt))
             prompt &+= 1
         }
@@ -129,17 +144,8 @@ struct BudgetShares {
         last.rebuild()
     }
 
-    /// Of the rollout after `given` ones of its share. What gains nothing comes after all that gains, by rollouts.
-    private func gain(_ prompt: Int, _ given: Int) -> Double {
-        let rollouts = Int(starts[prompt]) &+ given
-        if given >= Int(rooms[prompt]) { return WinnerTree.absent }
-        let gain = noiseDrop(variance: variances[prompt], after: rollouts)
-        if gain > cost { return gain }
-        return cost == 0 ? -1 - Double(rollouts) : WinnerTree.absent
-    }
-
     private func lastKey(_ prompt: Int) -> Double {
-        shares[prompt] > 0 ? -gain(prompt, self[prompt] &- 1) : WinnerTree.absent
+        shares[prompt] > 0 ? -known.gain(prompt, self[prompt] &- 1) : WinnerTree.absent
     }
 
     private func precedes(_ taker: Int, _ giver: Int) -> Bool {

@@ -65,6 +65,7 @@ struct ExpectedGain {
         return chance * (1 - chance) * difference * difference
     }
 
+    @inline(never)
     private func posterior(_ progress: Progress, _ successes: Int) -> (value: Double, mse: Double) {
         mixture?.pointee.posterior(
             successes: successes, count: progress.count, prior: progress.prior, interval: interval)

@@ -25,6 +25,7 @@ struct HitGains {
         }
     }
 
+    @inline(never)
     func after(_ rollouts: Int, of prompt: Int) -> Double {
         if rollouts <= HitGains.knee { return oneByOne(rollouts, of: prompt) }
         let start = atKnee[prompt]

@@ -5,8 +5,7 @@ func noiseDrop(variance: Double, after rollouts: Int) -> Double {
 }
 
 /// Rollouts beyond `from` whose noise drop exceeds a threshold, at most `most`.
-@inline(never) @_optimize(speed)
-func noiseDropsAbove(_ threshold: Double, variance: Double, from: Int, most: Int) -> Int {
+@inline(never) func noiseDropsAbove(_ threshold: Double, variance: Double, from: Int, most: Int) -> Int {
     if most <= 0 || variance <= 0 { return 0 }
     // k (k + 1) < variance / threshold: exact but for rounding.
     let bound = (variance / threshold).squareRoot() - Double(from)

@@ -1,4 +1,5 @@
 /// base^exponent by squaring.
+@inline(never)
 func power(_ base: Double, _ exponent: Int) -> Double {
     var result = 1.0
     var factor = base

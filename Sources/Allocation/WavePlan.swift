@@ -15,7 +15,7 @@ struct WavePlan {
     /// Prompts that ask for more: infinity where initial rollouts are owed, else what the next one gains.
     private var waiting: WinnerTree
     /// With a budget, neyman goes by shares of it: a prompt goes on only where it has one.
-    private var shares: BudgetShares?
+    private var shares: UnsafeMutablePointer<BudgetShares>?
     private let changed: UnsafeMutablePointer<Int32>
     private var changedCount = 0
 
@@ -32,12 +32,15 @@ struct WavePlan {
         waiting = try WinnerTree(count: count, workspace: &workspace)
         changed = try workspace.take(Int32.self, count: count)
         if options.sharesBudget {
-            shares = try BudgetShares(count: count, cost: cost, workspace: &workspace)
+            let kept = try workspace.take(BudgetShares.self, count: 1)
+            kept.initialize(to: try BudgetShares(count: count, cost: cost, workspace: &workspace))
+            shares = kept
         }
         restart()
     }
 
     /// Something happened to a prompt; `settle` looks at it.
+    @inline(never)
     mutating func note(_ prompt: Int) {
         if prompts[prompt].isChanged { return }
         prompts[prompt].isChanged = true
@@ -147,7 +150,7 @@ struct WavePlan {
         if !(waiting[prompt] > WinnerTree.absent) { return 0 }
         let state = prompts[prompt]
         if state.lacking > 0 { return state.lacking }
-        return min(min(wave, state.room), shares.map { $0[prompt] } ?? Int.max)
+        return min(min(wave, state.room), shares?.pointee[prompt] ?? Int.max)
     }
 
     /// Initial rollouts are within the budget in any case.
@@ -155,6 +158,7 @@ struct WavePlan {
         prompts[prompt].lacking > 0 ? asked(prompt) : min(asked(prompt), left)
     }
 
+    @inline(never)
     private mutating func start(_ prompt: Int, _ counts: UnsafeMutablePointer<Int64>) -> Int {
         let granted = wanted(prompt)
         if granted == 0 { return 0 }
@@ -162,34 +166,34 @@ struct WavePlan {
         prompts[prompt].inFlight &+= Int32(truncatingIfNeeded: granted)
         let added = prompts[prompt].committed &- before
         committed &+= added
-        if added > 0 { shares?.start(prompt, added) }
+        if added > 0 { shares?.pointee.start(prompt, added) }
         counts[prompt] = Int64(truncatingIfNeeded: granted)
         return granted
     }
 
+    @inline(never)
     private func key(_ prompt: Int) -> Double {
         let state = prompts[prompt]
         if state.lacking > 0 { return .infinity }
         guard state.isReady else { return WinnerTree.absent }
-        if let shares { return shares[prompt] > 0 ? 1 : WinnerTree.absent }
+        if let shares { return shares.pointee[prompt] > 0 ? 1 : WinnerTree.absent }
         let gain = expected.next(state.progress)
         return gain > cost ? gain : WinnerTree.absent
     }
 
     private mutating func share(_ prompt: Int, weighed: Bool) {
         let state = prompts[prompt]
-        shares?.update(
+        shares?.pointee.update(
             prompt, variance: state.count > 0 ? expected.varianceByCount(state.progress) : expected.largestVariance,
             start: state.committed, maximum: Int(state.maximum))
-        if weighed { shares?.weigh(prompt) }
+        if weighed { shares?.pointee.weigh(prompt) }
     }
 
     /// Returns whether all shares may be others.
     private mutating func balance(_ isAnew: Bool) -> Bool {
-        guard var balanced = shares else { return false }
-        var isAnew = isAnew
-        if isAnew { balanced.planAnew(left) } else { isAnew = balanced.balance(left) { note($0) } }
-        shares = balanced
-        return isAnew
+        guard let shares else { return false }
+        if !isAnew { return shares.pointee.balance(left) { note($0) } }
+        shares.pointee.planAnew(left)
+        return true
     }
 }

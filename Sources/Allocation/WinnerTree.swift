@@ -25,6 +25,7 @@ struct WinnerTree {
 
     subscript(prompt: Int) -> Double { keys[prompt] }
 
+    @inline(never)
     mutating func set(_ prompt: Int, _ key: Double) {
         put(prompt, key)
         var node = (prompt &+ count) / 2
@@ -35,6 +36,7 @@ struct WinnerTree {
     }
 
     /// Many keys at once: `put` each, then `rebuild`.
+    @inline(never)
     mutating func put(_ prompt: Int, _ key: Double) {
         if keys[prompt] > WinnerTree.absent { entries &-= 1 }
         if key > WinnerTree.absent { entries &+= 1 }

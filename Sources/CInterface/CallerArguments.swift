@@ -1,6 +1,7 @@
 import Estimation
 
 /// A number of rows, prompts or keys.
+@inline(never)
 func checkedCount(_ count: Int64, _ argument: Text) throws(Failure) -> Int {
     guard count >= 0 && count <= Int64(largestRowCount) else {
         throw Failure(.invalidSize, "@ must lie in 0 to 2147483647", naming: argument, integer: Int(count))
@@ -21,6 +22,7 @@ func checkedArray<Element>(
 }
 
 extension Interval {
+    @inline(never)
     init(checking low: Double, _ high: Double) throws(Failure) {
         guard low < high && low >= -largestReward && high <= largestReward else {
             throw Failure(
@@ -37,27 +39,28 @@ extension Failure {
     }
 }
 
+@inline(never)
+private func workspace(_ base: UnsafeMutableRawPointer?, _ size: Int) throws(Failure) -> Workspace {
+    guard let base else { return Workspace() }
+    guard size >= 0 else {
+        throw Failure(.invalidSize, "workspace_size must not be negative", integer: size)
+    }
+    return Workspace(base: base, size: size)
+}
+
 /// The caller's workspace, or one from malloc that is given back.
 @inline(__always)
 func withWorkspace(
     _ base: UnsafeMutableRawPointer?, _ size: Int, _ body: (inout Workspace) throws(Failure) -> Void
 ) throws(Failure) {
-    guard let base else {
-        var workspace = Workspace()
-        do {
-            try body(&workspace)
-        } catch {
-            workspace.release()
-            throw error
-        }
+    var workspace = try workspace(base, size)
+    do {
+        try body(&workspace)
+    } catch {
         workspace.release()
-        return
+        throw error
     }
-    guard size >= 0 else {
-        throw Failure(.invalidSize, "workspace_size must not be negative", integer: size)
-    }
-    var workspace = Workspace(base: base, size: size)
-    try body(&workspace)
+    workspace.release()
 }
 
 /// A literal as C reads it.

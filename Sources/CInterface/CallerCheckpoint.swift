@@ -7,26 +7,36 @@ func save(
     to bytes: UnsafeMutablePointer<UInt8>?, capacity: Int, size: UnsafeMutablePointer<Int>?,
     payload: (inout CheckpointWriter) -> Void
 ) throws(Failure) {
+    var memory = memory
+    guard var writer = try begin(kind, payloadSize, &memory, bytes, capacity, size) else { return }
+    payload(&writer)
+    writer.finish()
+}
+
+/// nil where there is no buffer.
+@inline(never)
+private func begin(
+    _ kind: CheckpointKind, _ payloadSize: Int, _ memory: inout CallMemory, _ bytes: UnsafeMutablePointer<UInt8>?,
+    _ capacity: Int, _ size: UnsafeMutablePointer<Int>?
+) throws(Failure) -> CheckpointWriter? {
     guard let size else { throw Failure(.nullPointer, "size must not be NULL") }
     let needed = CheckpointWriter.size(payload: payloadSize)
-    var memory = memory
     try memory.writes(size, 1, "size")
     guard let bytes else {
         if capacity != 0 { throw Failure(.nullPointer, "bytes must not be NULL unless capacity is 0") }
         size.pointee = needed
-        return
+        return nil
     }
     guard capacity >= needed else {
         throw Failure(
             .capacityTooSmall, "capacity must be at least the size of the checkpoint", integers: capacity, needed)
     }
     try memory.writes(bytes, needed, "bytes")
-    var writer = CheckpointWriter(kind, payloadSize: payloadSize, to: bytes)
-    payload(&writer)
-    writer.finish()
     size.pointee = needed
+    return CheckpointWriter(kind, payloadSize: payloadSize, to: bytes)
 }
 
+@inline(never)
 private func open(
     _ kind: CheckpointKind, _ bytes: UnsafePointer<UInt8>?, _ size: Int
 ) throws(Failure) -> CheckpointReader {
@@ -46,7 +56,12 @@ func load(
     do {
         try body(&reader)
     } catch {
-        if error.kind == .outOfMemory { throw error }
-        throw Failure(.checkpointCorrupted, "checkpoint must hold a possible state of its object")
+        throw refusal(error)
     }
+}
+
+@inline(never)
+private func refusal(_ error: Failure) -> Failure {
+    error.kind == .outOfMemory
+        ? error : Failure(.checkpointCorrupted, "checkpoint must hold a possible state of its object")
 }

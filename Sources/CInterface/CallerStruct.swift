@@ -33,6 +33,7 @@ private struct CallerBytes {
     /// Bytes that both sides know.
     let knownSize: Int
 
+    @inline(never)
     init(_ caller: UnsafeRawPointer?, known: Int, _ argument: Text) throws(Failure) {
         guard let caller else { throw Failure(.nullPointer, "@ must not be NULL", naming: argument) }
         pointer = UnsafeMutableRawPointer(mutating: caller)
@@ -55,6 +56,7 @@ private struct CallerBytes {
 }
 
 /// More than 4096 is not a newer header but a size that was never set.
+@inline(never)
 func isStructSize(_ size: Int) -> Bool { size >= 8 && size <= 4096 && size & 7 == 0 }
 
 /// Fills in a struct of the caller: as much of it as both sides know, zero in what only the caller knows.
@@ -66,6 +68,7 @@ func initialize<Value>(
     }
 }
 
+@inline(never)
 private func initialize(
     _ pointer: UnsafeMutableRawPointer?, _ size: Int, _ argument: Text, _ source: UnsafeRawPointer, _ known: Int
 ) throws(Failure) {

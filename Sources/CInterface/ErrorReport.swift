@@ -3,7 +3,7 @@ import CV05
 import Estimation
 
 /// Runs the body of an exported function in the library's mode of arithmetic: a failure becomes a status and a message.
-@inline(__always)
+@inline(never)
 func reporting(
     to target: UnsafeMutablePointer<v05_error>?, _ body: () throws(Failure) -> Void
 ) -> v05_status {
@@ -85,6 +85,7 @@ private struct MessageWriter {
         append(Int(truncatingIfNeeded: integer))
     }
 
+    @inline(never)
     private mutating func append(_ text: Text, real: UInt64) {
         append(text)
         append(Double(bitPattern: real))
@@ -100,6 +101,7 @@ private struct MessageWriter {
         }
     }
 
+    @inline(never)
     private mutating func append(byte: UInt8) {
         if length &+ 1 >= buffer.count { return }
         buffer[length] = byte
@@ -123,6 +125,7 @@ private struct MessageWriter {
     }
 
     /// The shortest of 6, 9 and 17 digits that says the number, as a float where it is one.
+    @inline(never)
     private mutating func append(_ number: Double, isFloat: Bool = false) {
         withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { text in
             guard let start = text.baseAddress?.assumingMemoryBound(to: CChar.self) else { return }

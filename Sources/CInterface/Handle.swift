@@ -12,6 +12,7 @@ func newHandle<Value>(_ value: Value, release: (Value) -> Void) throws(Failure) 
     return OpaquePointer(memory)
 }
 
+@inline(never)
 func opened<Value>(_ pointer: OpaquePointer?, _ argument: Text) throws(Failure) -> UnsafeMutablePointer<Value> {
     guard let pointer else { throw Failure(.nullPointer, "@ must not be NULL", naming: argument) }
     return UnsafeMutablePointer(pointer)

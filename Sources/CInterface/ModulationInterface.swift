@@ -46,19 +46,47 @@ private func modulate<Scalar: TokenScalar>(
     _ error: UnsafeMutablePointer<v05_error>?
 ) -> v05_status {
     reporting(to: error) { () throws(Failure) in
-        let choices = try ModulationOptions(checking: options)
-        let sequences = try checkedCount(sequence_count, "sequence_count")
-        let length = try checkedCount(token_count, "token_count")
-        let output = try statistics.map { (caller) throws(Failure) in
+        let call = try CheckedModulation(
+            options, sequence_count, token_count, isPerToken: per_token, elementSize: MemoryLayout<Scalar>.size,
+            advantages, entropy, log_prob, old_log_prob, mask, modulated, statistics)
+        guard let advantages, let entropy, let log_prob, let old_log_prob, let mask, let modulated, !call.isEmpty else {
+            return call.write(ModulationStatistics())
+        }
+        let modulation = TokenModulation(
+            options: call.choices, sequences: call.sequences, length: call.length, advantages: advantages,
+            isPerToken: per_token == 1, entropy: entropy, logProbabilities: log_prob, oldLogProbabilities: old_log_prob,
+            mask: mask)
+        call.write(try modulation.run(to: modulated))
+    }
+}
+
+/// What is checked of a call whatever the type of its numbers.
+private struct CheckedModulation {
+    let choices: ModulationOptions
+    let sequences: Int
+    let length: Int
+    private let statistics: CallerStruct<v05_modulation_statistics>?
+
+    /// No array is looked at then.
+    var isEmpty: Bool { sequences == 0 || length == 0 }
+
+    @inline(never)
+    init(
+        _ options: UnsafePointer<v05_modulation_options>?, _ sequence_count: Int64, _ token_count: Int64,
+        isPerToken: Int32, elementSize: Int, _ advantages: UnsafeRawPointer?, _ entropy: UnsafeRawPointer?,
+        _ log_prob: UnsafeRawPointer?, _ old_log_prob: UnsafeRawPointer?, _ mask: UnsafePointer<UInt8>?,
+        _ modulated: UnsafeMutableRawPointer?, _ statistics: UnsafeMutablePointer<v05_modulation_statistics>?
+    ) throws(Failure) {
+        choices = try ModulationOptions(checking: options)
+        sequences = try checkedCount(sequence_count, "sequence_count")
+        length = try checkedCount(token_count, "token_count")
+        self.statistics = try statistics.map { (caller) throws(Failure) in
             try CallerStruct(UnsafePointer(caller), "statistics")
         }
-        guard per_token == 0 || per_token == 1 else {
-            throw Failure.option("per_token must be 0 or 1", Int(per_token))
+        guard isPerToken == 0 || isPerToken == 1 else {
+            throw Failure.option("per_token must be 0 or 1", Int(isPerToken))
         }
-        if sequences == 0 || length == 0 {
-            output?.write(v05_modulation_statistics(ModulationStatistics()))
-            return
-        }
+        if isEmpty { return }
         guard let advantages else { throw Failure(.nullPointer, "advantages must not be NULL") }
         guard let entropy else { throw Failure(.nullPointer, "entropy must not be NULL") }
         guard let log_prob else { throw Failure(.nullPointer, "log_prob must not be NULL") }
@@ -67,19 +95,17 @@ private func modulate<Scalar: TokenScalar>(
         guard let modulated else { throw Failure(.nullPointer, "modulated must not be NULL") }
         let tokens = sequences &* length
         var memory = CallMemory()
-        memory.reads(advantages, per_token == 1 ? tokens : sequences)
-        memory.reads(entropy, tokens)
-        memory.reads(log_prob, tokens)
-        memory.reads(old_log_prob, tokens)
+        memory.reads(advantages, bytes: (isPerToken == 1 ? tokens : sequences) &* elementSize)
+        memory.reads(entropy, bytes: tokens &* elementSize)
+        memory.reads(log_prob, bytes: tokens &* elementSize)
+        memory.reads(old_log_prob, bytes: tokens &* elementSize)
         memory.reads(mask, tokens)
-        try output?.claim(in: &memory, "statistics")
-        try memory.writes(modulated, tokens, "modulated")
-        let modulation = TokenModulation(
-            options: choices, sequences: sequences, length: length, advantages: advantages, isPerToken: per_token == 1,
-            entropy: entropy, logProbabilities: log_prob, oldLogProbabilities: old_log_prob, mask: mask)
-        let found = try modulation.run(to: modulated)
-        output?.write(v05_modulation_statistics(found))
+        try self.statistics?.claim(in: &memory, "statistics")
+        try memory.writes(modulated, bytes: tokens &* elementSize, "modulated")
     }
+
+    @inline(never)
+    func write(_ found: ModulationStatistics) { statistics?.write(v05_modulation_statistics(found)) }
 }
 
 extension v05_modulation_options {

@@ -96,7 +96,7 @@ extension RunningCalibration {
         totalGroups = value.total_groups
         regression = RegressionMoments(value.regression)
         grand = RegressionMoments(value.grand)
-        self = try checked()
+        try check()
     }
 }
 

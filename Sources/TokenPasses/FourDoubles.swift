@@ -58,7 +58,7 @@ struct FourDoubles: TokenVector {
     }
 
     /// As for floats, with the Taylor series of e^r.
-    @inline(__always)
+    @inline(never)
     static func exponential(_ x: FourDoubles) -> FourDoubles {
         let within = x.atLeast(FourDoubles(smallestExponent)).atMost(FourDoubles(-smallestExponent)).four
         let shift = Four(repeating: 0x1.8p52)

@@ -20,8 +20,10 @@ void call_allocation(Reader *r) {
         (o.objective == V05_OBJECTIVE_HIT || o.objective == V05_OBJECTIVE_V0)) return;
     int64_t there = n < 0 || n > 300 ? 0 : n;
     if (n > 300 && n <= 2147483647) n = there = 300;
-    /* What is solved rollout by rollout stays small; what is refused may be of any size. */
-    if (total > 20000 && (__int128)n * o.minimum <= total && total <= (__int128)n * o.maximum) total = 20000;
+    /* What is solved rollout by rollout stays small, and smaller where time is quadratic in the total; what is refused may be
+     * of any size. */
+    const int64_t most = o.objective == V05_OBJECTIVE_V0 ? 2000 : 20000;
+    if (total > most && (__int128)n * o.minimum <= total && total <= (__int128)n * o.maximum) total = most;
     double probability[300], strength[300];
     int64_t seen[300];
     for (int64_t i = 0; i < there; i++) {

@@ -75,7 +75,7 @@ struct AdvantageScaling {
         return divisor(sumOfSquares: sumOfSquares, count: rewardCount, freedom: freedom, epsilon: epsilon)
     }
 
-    @inline(__always)
+    @inline(never)
     private static func divisor(sumOfSquares: Double, count: Int, freedom: Double, epsilon: Double) -> Double {
         if count < 2 || sumOfSquares <= 0 || freedom <= 0 { return 1 }
         return (sumOfSquares / freedom).squareRoot() + epsilon

@@ -48,7 +48,7 @@ struct Baseline {
     }
 
     /// from + weight (to - from), kept between both against rounding.
-    @inline(__always)
+    @inline(never)
     static func between(_ from: Double, _ to: Double, at weight: Double) -> Double {
         let value = from + weight * (to - from)
         return max(min(from, to), min(value, max(from, to)))

@@ -2,13 +2,13 @@
 struct BaselineEstimator {
     let options: EstimationOptions
     /// The rule that is applied: `options.rule`, or another where there is too little to calibrate.
-    private(set) var rule: BaselineRule
+    var rule: BaselineRule
     let calibration: Calibration
     /// Of the mixture, for that rule.
     let weights: UnsafePointer<MixtureNumbers>?
     let likelihoods: SharedLikelihoods?
-    /// Of JSPO, one group's: where its mean is shrunk to.
-    private(set) var shrinkage: Shrinkage?
+    /// Of JSPO, one group's: where its mean is shrunk to; without any it is left as it is.
+    var shrinkage: Shrinkage?
 
     init(
         options: EstimationOptions, rule: BaselineRule, calibration: Calibration,
@@ -19,14 +19,6 @@ struct BaselineEstimator {
         self.calibration = calibration
         self.weights = weights
         self.likelihoods = likelihoods
-    }
-
-    /// For a group whose mean is shrunk to the other groups; without any it is left as it is.
-    func shrinking(by shrinkage: Shrinkage?) -> BaselineEstimator {
-        var estimator = self
-        estimator.rule = .jspo
-        estimator.shrinkage = shrinkage
-        return estimator
     }
 
     /// Method section 4: where a group of one has nothing but its own reward, a convention takes the place
@@ -108,6 +100,14 @@ struct BaselineEstimator {
     }
 }
 
+extension UnsafePointer<BaselineEstimator> {
+    /// Check and baseline in one. The estimator is too large to be copied for a call, and what it does too large to be
+    /// compiled into many places.
+    @_optimize(speed)
+    @inline(never)
+    func baseline(_ sample: Sample) -> Baseline { pointee.baseline(sample, check: pointee.check(sample)) }
+}
+
 /// Baseline and estimated error of one group by its mean, for rules that need no more than that.
 public func baselineOfGroup(
     mean: Double, count: Int, effectiveCount: Double, prior: Prior, options: EstimationOptions,
@@ -116,6 +116,6 @@ public func baselineOfGroup(
     let estimator = BaselineEstimator(
         options: options, rule: options.rule, calibration: calibration ?? .empty)
     let sample = Sample(count: count, effectiveCount: effectiveCount, center: mean, successes: 0, prior: prior)
-    let baseline = estimator.baseline(sample, check: estimator.check(sample))
+    let baseline = withUnsafePointer(to: estimator) { $0.baseline(sample) }
     return (baseline.value, baseline.mse)
 }

@@ -19,21 +19,44 @@ struct FitCheck {
     static func workspaceSize(groupCount: Int) -> Int { 3 &* Workspace.size(of: Double.self, count: groupCount) }
 
     init(
-        _ summary: BatchSummary, _ estimator: BaselineEstimator, workspace: inout Workspace
+        _ groups: UnsafePointer<GroupSummary>, groupCount: Int, _ estimator: BaselineEstimator,
+        workspace: inout Workspace
     ) throws(Failure) {
-        let groupCount = summary.grouping.groupCount
         differences = try workspace.take(Double.self, count: groupCount)
         expected = try workspace.take(Double.self, count: groupCount)
         let terms = try workspace.take(Double.self, count: groupCount)
-        let width = summary.options.interval.high - summary.options.interval.low
+        count = withUnsafePointer(to: estimator) { [differences, expected] estimator in
+            FitCheck.measure(groups, groupCount, estimator, differences, expected, terms)
+        }
+        sum = reproducibleSum(terms, count: groupCount)
+        expectedSquares = reproducibleSum(expected, count: groupCount)
         var group = 0
         while group < groupCount {
-            let k = summary.groups[group].effectiveCount
+            terms[group] *= terms[group]
+            group &+= 1
+        }
+        squares = reproducibleSum(terms, count: groupCount)
+    }
+
+    /// Returns how many groups have a difference; `terms` become the differences, 0 for the other groups.
+    @inline(never)
+    private static func measure(
+        _ groups: UnsafePointer<GroupSummary>, _ groupCount: Int, _ estimator: UnsafePointer<BaselineEstimator>,
+        _ differences: UnsafeMutablePointer<Double>, _ expected: UnsafeMutablePointer<Double>,
+        _ terms: UnsafeMutablePointer<Double>
+    ) -> Double {
+        let interval = estimator.pointee.options.interval
+        let width = interval.high - interval.low
+        let variance = estimator.pointee.calibration.rewardVariance
+        var count = 0.0
+        var group = 0
+        while group < groupCount {
+            let k = groups[group].effectiveCount
             if k >= 2 {
-                differences[group] = FitCheck.difference(summary.groups[group], estimator)
+                differences[group] = difference(groups[group], estimator)
                 // One reward unlike the others gives the mean (width / k)^2 k / (k - 1) of error; that is rare where the
                 // mean is good, and a batch without any must not be taken for proof.
-                expected[group] = estimator.calibration.rewardVariance * width * width / (k * (k - 1) * (k - 1))
+                expected[group] = variance * width * width / (k * (k - 1) * (k - 1))
                 count += 1
             } else {
                 differences[group] = .nan
@@ -42,14 +65,7 @@ struct FitCheck {
             terms[group] = k >= 2 ? differences[group] : 0
             group &+= 1
         }
-        sum = reproducibleSum(terms, count: groupCount)
-        expectedSquares = reproducibleSum(expected, count: groupCount)
-        group = 0
-        while group < groupCount {
-            terms[group] *= terms[group]
-            group &+= 1
-        }
-        squares = reproducibleSum(terms, count: groupCount)
+        return count
     }
 
     /// Whether the fit loses against the mean on all groups but this one, which must have two rewards.
@@ -65,16 +81,16 @@ struct FitCheck {
 
     /// Mean over the rows of (r - b)^2 - (r - m)^2, with the fitted baseline b and the mean m of the other rewards of the group.
     @inline(__always)
-    private static func difference(_ group: GroupSummary, _ estimator: BaselineEstimator) -> Double {
+    private static func difference(_ group: GroupSummary, _ estimator: UnsafePointer<BaselineEstimator>) -> Double {
         let others = group.effectiveCount - 1
-        if estimator.rule == .mixture {
+        if estimator.pointee.rule == .mixture {
             // Two kinds of rows, and so two baselines.
-            let interval = estimator.options.interval
+            let interval = estimator.pointee.options.interval
             let mean = Double(group.successes) / Double(group.count)
             func squares(_ success: Double, _ successes: Int) -> Double {
                 let sample = Sample(
                     count: group.count &- 1, center: .nan, successes: successes, prior: group.prior)
-                let baseline = interval.probability(of: estimator.baseline(sample, check: .none).value)
+                let baseline = interval.probability(of: estimator.baseline(sample).value)
                 let ofOthers = Double(successes) / others
                 return (success - baseline) * (success - baseline) - (success - ofOthers) * (success - ofOthers)
             }
@@ -88,8 +104,8 @@ struct FitCheck {
         let some = Sample(
             count: group.count &- 1, effectiveCount: others, center: group.mean, successes: 0, prior: group.prior)
         let none = Sample(count: 0, center: .nan, successes: 0, prior: group.prior)
-        let weight = estimator.baseline(some, check: .none).weight
-        let deviation = group.mean - estimator.baseline(none, check: .none).value
+        let weight = estimator.baseline(some).weight
+        let deviation = group.mean - estimator.baseline(none).value
         return (1 - weight) * (1 - weight) * (deviation * deviation - variance / group.effectiveCount)
             - (1 - weight * weight) * variance / others
     }

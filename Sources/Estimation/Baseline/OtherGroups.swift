@@ -15,10 +15,10 @@ struct OtherGroups {
     private var heaviest = -1
 
     /// - Parameter earlier: the mean of earlier batches.
-    init(_ summary: BatchSummary, earlier: Double?) {
-        groups = UnsafePointer(summary.groups)
-        groupCount = summary.grouping.groupCount
-        isWeighted = summary.batch.weights != nil
+    init(_ groups: UnsafePointer<GroupSummary>, groupCount: Int, isWeighted: Bool, earlier: Double?) {
+        self.groups = groups
+        self.groupCount = groupCount
+        self.isWeighted = isWeighted
         self.earlier = earlier
         var group = 0
         while group < groupCount {

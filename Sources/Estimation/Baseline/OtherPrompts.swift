@@ -16,18 +16,19 @@ struct OtherPrompts {
 
     static func workspaceSize(groupCount: Int) -> Int { Workspace.size(of: Double.self, count: groupCount) }
 
-    init(_ summary: BatchSummary, epsilon: Double, workspace: inout Workspace) throws(Failure) {
-        groups = UnsafePointer(summary.groups)
-        groupCount = summary.grouping.groupCount
+    init(
+        _ groups: UnsafePointer<GroupSummary>, groupCount: Int, epsilon: Double, workspace: inout Workspace
+    ) throws(Failure) {
+        self.groups = groups
+        self.groupCount = groupCount
         self.epsilon = epsilon
         terms = try workspace.take(Double.self, count: groupCount)
-        count = sum { _ in 1 }
-        means = sum { $0.mean }
-        magnitudes = sum { $0.mean.magnitude }
-        variances = sum { OtherPrompts.variance($0) }
-        let center = count > 0 ? means / count : 0
-        mean = center
-        squares = sum { OtherPrompts.squared($0.mean - center) }
+        count = sum(.one)
+        means = sum(.mean)
+        magnitudes = sum(.magnitude)
+        variances = sum(.variance)
+        mean = count > 0 ? means / count : 0
+        squares = sum(.squaredDeviation(from: mean))
     }
 
     /// How many other groups there are.
@@ -46,13 +47,13 @@ struct OtherPrompts {
         // one such group.
         let center =
             (OtherPrompts.dominates(summary.mean.magnitude, magnitudes)
-                ? sum(without: group) { $0.mean } : means - summary.mean) / others
+                ? sum(.mean, without: group) : means - summary.mean) / others
         return shrinkage(
             center,
             OtherPrompts.dominates(variance, variances)
-                ? sum(without: group) { OtherPrompts.variance($0) } : variances - variance,
+                ? sum(.variance, without: group) : variances - variance,
             OtherPrompts.dominates(deviation, squares)
-                ? sum(without: group) { OtherPrompts.squared($0.mean - center) } : squares - deviation,
+                ? sum(.squaredDeviation(from: center), without: group) : squares - deviation,
             others)
     }
 
@@ -71,10 +72,31 @@ struct OtherPrompts {
         group.sumOfSquares / (group.effectiveCount - 1) / group.effectiveCount
     }
 
-    private func sum(without excluded: Int = -1, _ term: (GroupSummary) -> Double) -> Double {
+    /// What is summed up over groups.
+    private enum Term {
+        case one
+        case mean
+        case magnitude
+        case variance
+        case squaredDeviation(from: Double)
+    }
+
+    @inline(never)
+    private func sum(_ term: Term, without excluded: Int = -1) -> Double {
         var group = 0
         while group < groupCount {
-            terms[group] = group != excluded && takesPart(group) ? term(groups[group]) : 0
+            let mean = groups[group].mean
+            var value = 0.0
+            if group != excluded && takesPart(group) {
+                switch term {
+                case .one: value = 1
+                case .mean: value = mean
+                case .magnitude: value = mean.magnitude
+                case .variance: value = OtherPrompts.variance(groups[group])
+                case .squaredDeviation(let center): value = OtherPrompts.squared(mean - center)
+                }
+            }
+            terms[group] = value
             group &+= 1
         }
         return reproducibleSum(terms, count: groupCount)

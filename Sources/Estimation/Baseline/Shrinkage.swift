@@ -18,7 +18,7 @@ struct Shrinkage {
         share = all > 0 ? variance / all : 0
     }
 
-    @inline(__always)
+    @inline(never)
     func baseline(_ sample: Sample) -> Baseline {
         let between = max(0, spread - variance)
         if sample.count == 0 { return Baseline(weight: 0, value: center, mse: between) }

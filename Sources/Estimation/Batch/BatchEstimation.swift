@@ -1,15 +1,15 @@
 /// Rewards to advantages for a whole batch: check and summarise, calibrate where the rule needs it, then write.
 public struct BatchEstimation {
-    private let batch: Batch
-    private let options: EstimationOptions
     private let summary: BatchSummary
     private let estimator: BaselineEstimator
     private let scaling: AdvantageScaling
-    private let appliedCalibration: Calibration?
+    private let isCalibrated: Bool
     private let otherGroups: OtherGroups?
     /// Of JSPO, and where the fit is refused.
     private let otherPrompts: OtherPrompts?
     private let check: FitCheck?
+    private var batch: Batch { summary.batch }
+    private var options: EstimationOptions { summary.options }
     private var groupCount: Int { summary.grouping.groupCount }
 
     public static func workspaceSize(
@@ -34,6 +34,7 @@ public struct BatchEstimation {
     }
 
     /// Estimates and writes in one go. Nothing is written where an error is thrown.
+    @inline(never)
     public static func estimate(
         _ batch: Batch, options: EstimationOptions, calibration: Calibration?, mixture: UnsafePointer<Mixture>? = nil,
         to output: EstimationOutput, workspace: inout Workspace
@@ -53,7 +54,8 @@ public struct BatchEstimation {
         try estimation.write(to: output)
         return AppliedEstimation(
             groupCount: estimation.groupCount, rule: estimation.estimator.rule,
-            calibration: estimation.appliedCalibration, weights: estimation.estimator.weights,
+            calibration: estimation.isCalibrated ? estimation.estimator.calibration : nil,
+            weights: estimation.estimator.weights,
             interval: options.interval, refusedGroups: estimation.refusedGroups)
     }
 
@@ -63,16 +65,13 @@ public struct BatchEstimation {
         _ batch: Batch, options: EstimationOptions, calibration: Calibration?, mixture: UnsafePointer<Mixture>?,
         workspace: inout Workspace
     ) throws(Failure) {
-        self.batch = batch
-        self.options = options
         let isMixture = options.rule == .mixture
         let given = isMixture ? mixture?.pointee.calibration : calibration
         let fits = options.rule.needsCalibration && !(given?.supports(options.rule) ?? false)
         let checks = options.rule.needsCalibration && !fits && options.checksFit
-        let summary = try BatchSummary(
+        summary = try BatchSummary(
             batch, options: options,
             needsSquares: fits || checks || options.scale != .none || options.rule == .jspo, workspace: &workspace)
-        self.summary = summary
 
         var used: Calibration?
         if options.rule.needsCalibration {
@@ -80,13 +79,15 @@ public struct BatchEstimation {
             if let candidate, candidate.supports(options.rule) { used = candidate }
         }
         if options.rule == .batchMean {
-            let others = OtherGroups(summary, earlier: calibration?.grandMean)
+            let others = OtherGroups(
+                summary.groups, groupCount: summary.grouping.groupCount, isWeighted: batch.weights != nil,
+                earlier: calibration?.grandMean)
             otherGroups = others
-            appliedCalibration = others.usesEarlier ? calibration : nil
+            if others.usesEarlier { used = calibration }
         } else {
             otherGroups = nil
-            appliedCalibration = used
         }
+        isCalibrated = used != nil
         var weights: UnsafeMutablePointer<MixtureNumbers>?
         var likelihoods: SharedLikelihoods?
         if isMixture, let used {
@@ -102,26 +103,37 @@ public struct BatchEstimation {
         estimator = BaselineEstimator(
             options: options, rule: used == nil ? options.rule.withoutCalibration : options.rule,
             calibration: used ?? .empty, weights: UnsafePointer(weights), likelihoods: likelihoods)
-        check = checks ? try FitCheck(summary, estimator, workspace: &workspace) : nil
+        check =
+            checks
+            ? try FitCheck(
+                summary.groups, groupCount: summary.grouping.groupCount, estimator, workspace: &workspace) : nil
         otherPrompts =
             checks || options.rule == .jspo
-            ? try OtherPrompts(summary, epsilon: checks ? 0 : options.epsilon, workspace: &workspace) : nil
+            ? try OtherPrompts(
+                summary.groups, groupCount: summary.grouping.groupCount, epsilon: checks ? 0 : options.epsilon,
+                workspace: &workspace) : nil
         scaling = try AdvantageScaling(
             options: options, summaries: summary.groups, groupCount: summary.grouping.groupCount,
             isWeighted: batch.weights != nil, workspace: &workspace)
     }
 
-    /// The estimator of a group: that of the call, unless what was fitted on earlier batches loses against the mean here. Then
-    /// the mean is shrunk to the other groups, where these are enough to say by how much.
-    @inline(__always)
-    private func estimator(of group: Int) -> BaselineEstimator {
-        guard let otherPrompts else { return estimator }
-        if let check {
-            if !check.refuses(group) { return estimator }
-            let areEnough = otherPrompts.others(of: group) >= Calibration.fewestGroups
-            return estimator.shrinking(by: areEnough ? otherPrompts.shrinkage(of: group) : nil)
+    /// Turns `chosen`, a copy of the estimator, into that of a group: the rule is that of the call, unless what was fitted on
+    /// earlier batches loses against the mean here. Then the mean is shrunk to the other groups, where these are enough to say
+    /// by how much. (By pointer, as it is too large to be copied for every group.)
+    @inline(never)
+    private func choose(_ chosen: UnsafeMutablePointer<BaselineEstimator>, of group: Int) {
+        guard let otherPrompts else { return }
+        chosen.pointee.rule = .jspo
+        guard let check else {
+            chosen.pointee.shrinkage = otherPrompts.shrinkage(of: group)
+            return
         }
-        return estimator.shrinking(by: otherPrompts.shrinkage(of: group))
+        if check.refuses(group) {
+            let areEnough = otherPrompts.others(of: group) >= Calibration.fewestGroups
+            chosen.pointee.shrinkage = areEnough ? otherPrompts.shrinkage(of: group) : nil
+        } else {
+            chosen.pointee.rule = estimator.rule
+        }
     }
 
     /// Groups for which the fit is refused.
@@ -147,22 +159,27 @@ public struct BatchEstimation {
         let wantsGroups = output.wantsGroups
         // With leave-one-out every row has a baseline of its own, and that of the group is wanted by nobody.
         let needsBaselines = wantsGroups || !options.usesLeaveOneOut || otherGroups != nil || batch.weights != nil
-        var group = 0
-        while group < groupCount {
-            if needsBaselines {
-                write(group, wantsGroups, to: output)
-            } else {
-                writeRows(group, summary.groups[group], estimator(of: group), baseline: 0, to: output)
+        var estimator = estimator
+        withUnsafeMutablePointer(to: &estimator) { estimator in
+            var group = 0
+            while group < groupCount {
+                choose(estimator, of: group)
+                var baseline = 0.0
+                if needsBaselines { baseline = write(group, estimator, wantsGroups, to: output) }
+                writeRows(group, estimator, baseline: baseline, to: output)
+                group &+= 1
             }
-            group &+= 1
         }
     }
 
-    private func write(_ group: Int, _ wantsGroups: Bool, to output: EstimationOutput) {
+    /// Returns the baseline of the group.
+    private func write(
+        _ group: Int, _ estimator: UnsafePointer<BaselineEstimator>, _ wantsGroups: Bool, to output: EstimationOutput
+    ) -> Double {
         let summary = self.summary.groups[group]
-        let estimator = estimator(of: group)
-        let check = estimator.check(Sample(summary))
-        let baseline = otherGroups?.baseline(of: group) ?? estimator.baseline(sample(group, summary), check: check)
+        let check = estimator.pointee.check(Sample(summary))
+        let baseline =
+            otherGroups?.baseline(of: group) ?? estimator.pointee.baseline(sample(group, summary), check: check)
         if wantsGroups {
             output.groupIds?[group] = self.summary.key(of: group)
             output.count?[group] = Int64(truncatingIfNeeded: summary.count)
@@ -178,7 +195,7 @@ public struct BatchEstimation {
             output.rejected?[group] = check.rejected ? 1 : 0
             output.constant?[group] = summary.constant ? 1 : 0
         }
-        writeRows(group, summary, estimator, baseline: baseline.value, to: output)
+        return baseline.value
     }
 
     private func sample(_ group: Int, _ summary: GroupSummary) -> Sample {
@@ -189,10 +206,10 @@ public struct BatchEstimation {
 
     @_optimize(speed)
     private func writeRows(
-        _ group: Int, _ summary: GroupSummary, _ estimator: BaselineEstimator, baseline: Double,
-        to output: EstimationOutput
+        _ group: Int, _ estimator: UnsafePointer<BaselineEstimator>, baseline: Double, to output: EstimationOutput
     ) {
         let grouping = self.summary.grouping
+        let summary = UnsafePointer(self.summary.groups + group)
         let start = grouping.start(group)
         let end = start &+ grouping.size(group)
         if let rowGroup = output.rowGroup {
@@ -203,7 +220,7 @@ public struct BatchEstimation {
             }
         }
         guard let advantages = output.advantages else { return }
-        let restsOnOwn = summary.count == 1 && estimator.restsOnOwnRewardAlone(summary)
+        let restsOnOwn = summary.pointee.count == 1 && estimator.pointee.restsOnOwnRewardAlone(summary.pointee)
         if let weights = batch.weights, let sums = self.summary.weights, options.usesLeaveOneOut || restsOnOwn {
             return writeWeighted(
                 group, summary, estimator, weights, sums[group], restsOnOwn: restsOnOwn, baseline: baseline,
@@ -213,8 +230,8 @@ public struct BatchEstimation {
         if options.usesLeaveOneOut {
             return writeLeaveOneOut(group, summary, estimator, baseline: baseline, to: advantages)
         }
-        let divisor = scaling.divisor(of: summary)
-        if summary.areEnds {
+        let divisor = scaling.divisor(of: summary.pointee)
+        if summary.pointee.areEnds {
             let (low, high) = self.summary.ends
             return writeEnds(
                 start, end, low: (low - baseline) / divisor, high: (high - baseline) / divisor, to: advantages)
@@ -277,26 +294,27 @@ public struct BatchEstimation {
     /// Every row's baseline is made from the other rewards of its group: the same rule with one reward less.
     @_optimize(speed)
     private func writeLeaveOneOut(
-        _ group: Int, _ summary: GroupSummary, _ estimator: BaselineEstimator, baseline: Double,
-        to advantages: AdvantageColumn
+        _ group: Int, _ summary: UnsafePointer<GroupSummary>, _ estimator: UnsafePointer<BaselineEstimator>,
+        baseline: Double, to advantages: AdvantageColumn
     ) {
         let grouping = self.summary.grouping
         let others = OthersBaseline(
             estimator: estimator, summary: summary,
             middle: self.summary.middles.map { $0[group] },
             success: batch.rewards.rounded(options.interval.high))
-        if summary.areEnds && options.scale != .group {
+        if summary.pointee.areEnds && options.scale != .group {
             // An end that does not occur has no others that it could be compared with.
             func advantage(_ reward: Double, _ occurs: Bool) -> Double {
                 if !occurs { return 0 }
                 let value = otherGroups == nil ? others.value(without: reward) : baseline
-                return (reward - value) / scaling.divisor(of: summary)
+                return (reward - value) / scaling.divisor(of: summary.pointee)
             }
             let (low, high) = self.summary.ends
             let start = grouping.start(group)
             return writeEnds(
-                start, start &+ grouping.size(group), low: advantage(low, summary.successes < summary.count),
-                high: advantage(high, summary.successes > 0), to: advantages)
+                start, start &+ grouping.size(group),
+                low: advantage(low, summary.pointee.successes < summary.pointee.count),
+                high: advantage(high, summary.pointee.successes > 0), to: advantages)
         }
         var position = grouping.start(group)
         let end = position &+ grouping.size(group)
@@ -307,8 +325,9 @@ public struct BatchEstimation {
                 let reward = batch.rewards[row]
                 let divisor =
                     options.scale == .group
-                    ? scaling.divisorOfOthers(summary, reward: reward, exactSquares: { squaresOfOthers(group, row) })
-                    : scaling.divisor(of: summary)
+                    ? scaling.divisorOfOthers(
+                        summary.pointee, reward: reward, exactSquares: { squaresOfOthers(group, row) })
+                    : scaling.divisor(of: summary.pointee)
                 advantage = (reward - (otherGroups == nil ? others.value(without: reward) : baseline)) / divisor
             }
             advantages.write(advantage, at: row)
@@ -321,12 +340,13 @@ public struct BatchEstimation {
     /// its weight.
     @_optimize(speed)
     private func writeWeighted(
-        _ group: Int, _ summary: GroupSummary, _ estimator: BaselineEstimator, _ weights: UnsafePointer<Double>,
-        _ sums: GroupWeights, restsOnOwn: Bool, baseline: Double, to advantages: AdvantageColumn
+        _ group: Int, _ summary: UnsafePointer<GroupSummary>, _ estimator: UnsafePointer<BaselineEstimator>,
+        _ weights: UnsafePointer<Double>, _ sums: GroupWeights, restsOnOwn: Bool, baseline: Double,
+        to advantages: AdvantageColumn
     ) {
         let grouping = self.summary.grouping
         let isLeaveOneOut = options.usesLeaveOneOut
-        let divisor = scaling.divisor(of: summary)
+        let divisor = scaling.divisor(of: summary.pointee)
         var position = grouping.start(group)
         let end = position &+ grouping.size(group)
         while position < end {
@@ -341,11 +361,11 @@ public struct BatchEstimation {
             var ownDivisor = divisor
             if isLeaveOneOut && !value.isNaN {
                 let others = WeightedOthers(
-                    of: summary, sums, reward: reward, weight: weights[row], needsSquares: options.scale == .group,
+                    of: summary.pointee, sums, reward: reward, weight: weights[row],
+                    needsSquares: options.scale == .group,
                     anew: { weightedOthers(group, row) })
                 if otherGroups == nil {
-                    let sample = others.sample(prior: summary.prior)
-                    value = estimator.baseline(sample, check: estimator.check(sample)).value
+                    value = estimator.baseline(others.sample(prior: summary.pointee.prior)).value
                 }
                 if options.scale == .group { ownDivisor = scaling.divisor(of: others) }
             }

@@ -63,14 +63,9 @@ struct BatchSummary {
         var patience = ends.low.isNaN ? 0 : 16
         var group = 0
         while group < grouping.groupCount {
-            if patience == 0 {
-                try summarize(group)
-            } else if try summarizeByEnds(group) {
-                patience = 16
-            } else {
-                patience &-= 1
-                try summarize(group)
-            }
+            let isByEnds = patience > 0 ? try summarizeByEnds(group) : false
+            if !isByEnds { try summarize(group) }
+            patience = isByEnds ? 16 : max(0, patience &- 1)
             group &+= 1
         }
         if batch.weights != nil { scaleUnits() }
@@ -109,6 +104,7 @@ struct BatchSummary {
     }
 
     /// For a fit, which needs all that there is to know of the groups.
+    @inline(never)
     init(
         fitting batch: Batch, for rule: BaselineRule, _ interval: Interval, workspace: inout Workspace
     ) throws(Failure) {
@@ -308,16 +304,23 @@ struct BatchSummary {
     }
 
     /// The prior of a group: that of its counted rows, which must agree, or of its first row where no row counts.
-    @inline(__always)
+    @inline(never)
     private func prior(of group: Int) throws(Failure) -> Prior {
         guard let priors = batch.priors else { return Prior(value: .nan) }
-        if case .offsets = batch.groups { return try checkedPrior(at: group) }
+        var first = group
+        if case .ids = batch.groups { first = try firstCounted(group, priors) }
+        return try checkedPrior(at: first)
+    }
+
+    /// The first counted row of a group, with whose prior all others agree; the first of all where none counts.
+    @inline(__always)
+    private func firstCounted(_ group: Int, _ priors: UnsafePointer<Double>) throws(Failure) -> Int {
         let start = grouping.start(group)
         let end = start &+ grouping.size(group)
         if grouping.rows == nil && batch.mask == nil && batch.strengths == nil && start < end
             && priors.areSame(from: start, to: end)
         {
-            return try checkedPrior(at: start)
+            return start
         }
         var position = start
         while position < end && !batch.isCounted(grouping.row(at: position)) { position &+= 1 }
@@ -332,7 +335,7 @@ struct BatchSummary {
             }
             position &+= 1
         }
-        return try checkedPrior(at: first)
+        return first
     }
 
     @inline(__always)

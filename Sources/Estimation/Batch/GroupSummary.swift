@@ -63,6 +63,7 @@ struct RewardRange {
 extension GroupSummary {
     /// - Parameter rewards: the counted rewards, at least one, all finite.
     @_optimize(speed)
+    @inline(never)
     init(rewards: UnsafePointer<Double>, count: Int, range: RewardRange, prior: Prior) {
         self = .empty(prior: prior)
         self.count = count

@@ -31,6 +31,7 @@ struct Grouping {
 
 extension Grouping {
     /// Groups by offsets that the caller has: group g is the rows offsets[g] ..< offsets[g + 1].
+    @inline(never)
     init(offsets: UnsafePointer<Int64>, groupCount: Int, rowCount: Int) throws(Failure) {
         var previous: Int64 = 0
         var group = 0

@@ -25,6 +25,7 @@ struct AreaRegression {
 
     /// - Parameter hasSlope: whether the prior explains the means (only groups with a prior take part then),
     ///   or nothing does (all groups with rewards take part).
+    @inline(never)
     init(
         summaries: UnsafePointer<GroupSummary>, groupCount: Int, rewardVariance: Double, ridge: Double,
         hasSlope: Bool, workspace: inout Workspace
@@ -76,6 +77,7 @@ struct AreaRegression {
 
     /// The common variance, by false position with the Illinois rule (Dowell and Jarratt 1971) in a bracket.
     private func root(start: Double, freedom: Double, scale: Double) -> Double {
+        @inline(never)
         func excess(_ variance: Double) -> Double {
             weigh(variance: variance)
             let line = lineMoments().line(ridge: ridge, hasSlope: hasSlope)

@@ -71,6 +71,7 @@ extension RunningCalibration {
     public mutating func update(_ batch: Batch, workspace: inout Workspace) throws(Failure) {
         var updated = self
         updated.merge(try CalibrationFit(batch, interval: interval, workspace: &workspace).moments)
-        self = try updated.checked()
+        try updated.check()
+        self = updated
     }
 }

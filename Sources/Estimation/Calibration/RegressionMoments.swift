@@ -16,6 +16,7 @@ public struct RegressionMoments: Sendable {
 
     /// Least squares with the slope shrunk by `ridge` and kept in 0...1.5 (method section 5); level without
     /// `hasSlope`, or where two groups are all there is.
+    @inline(never)
     func line(ridge: Double, hasSlope: Bool) -> RegressionLine {
         if !hasSlope || groups < 3 { return RegressionLine(intercept: meanReward, slope: 0) }
         let slope = max(0, min(priorReward / (priorPrior + ridge), 1.5))

@@ -53,8 +53,15 @@ public struct RunningCalibration: Sendable {
 }
 
 extension RunningCalibration {
-    /// Refuses numbers that no batch can have produced.
+    /// Itself, where `check` has nothing against it.
     public func checked() throws(Failure) -> RunningCalibration {
+        try check()
+        return self
+    }
+
+    /// Refuses numbers that no batch can have produced.
+    @inline(never)
+    public func check() throws(Failure) {
         guard discount >= 0 && discount <= 1 else {
             throw Failure(.invalidOption, "discount must lie in [0, 1]", real: discount)
         }
@@ -68,7 +75,6 @@ extension RunningCalibration {
             throw Failure(.invalidCalibration, "running must hold finite sums, none of squares or counts negative")
         }
         try calibration.check()
-        return self
     }
 
     /// Bytes of `write`.
@@ -98,6 +104,6 @@ extension RunningCalibration {
         regression = RegressionMoments(from: &reader)
         grand = RegressionMoments(from: &reader)
         try reader.finish()
-        self = try checked()
+        try check()
     }
 }

@@ -195,6 +195,7 @@ public struct History {
     }
 
     /// - Parameter entry: where the table has the key, or -1.
+    @inline(never)
     private mutating func add(_ visit: HistoryTable.Entry, at entry: Int32, discount: Double) {
         if entry < 0 {
             _ = table.insert(visit)

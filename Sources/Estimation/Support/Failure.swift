@@ -67,46 +67,58 @@ public struct Failure: Error {
         packed = UInt64(kind.rawValue) | UInt64(found.rawValue) &<< 8 | UInt64(bitPattern: Int64(index)) &<< 16
     }
 
+    @inline(never)
     public init(_ kind: Kind, _ text: Text) { self.init(kind, text, -1, .nothing, 0, 0) }
 
+    @inline(never)
     public init(_ kind: Kind, _ text: Text, integer value: Int) { self.init(kind, text, at: -1, integer: value) }
 
+    @inline(never)
     public init(_ kind: Kind, _ text: Text, at index: Int, integer value: Int) {
         self.init(kind, text, index, .integer, UInt64(bitPattern: Int64(value)), 0)
     }
 
+    @inline(never)
     public init(_ kind: Kind, _ text: Text, integers first: Int, _ second: Int) {
         self.init(kind, text, at: -1, integers: first, second)
     }
 
+    @inline(never)
     public init(_ kind: Kind, _ text: Text, at index: Int, integers first: Int, _ second: Int) {
         self.init(kind, text, index, .integers, UInt64(bitPattern: Int64(first)), UInt64(bitPattern: Int64(second)))
     }
 
+    @inline(never)
     public init(_ kind: Kind, _ text: Text, real value: Double) { self.init(kind, text, at: -1, real: value) }
 
+    @inline(never)
     public init(_ kind: Kind, _ text: Text, at index: Int, real value: Double) {
         self.init(kind, text, index, .real, value.bitPattern, 0)
     }
 
+    @inline(never)
     public init(_ kind: Kind, _ text: Text, reals first: Double, _ second: Double) {
         self.init(kind, text, at: -1, reals: first, second)
     }
 
+    @inline(never)
     public init(_ kind: Kind, _ text: Text, at index: Int, reals first: Double, _ second: Double) {
         self.init(kind, text, index, .reals, first.bitPattern, second.bitPattern)
     }
 
+    @inline(never)
     public init(_ kind: Kind, _ text: Text, at index: Int, real value: Double, in interval: Interval) {
         let low = UInt64(Float(interval.low).bitPattern)
         let high = UInt64(Float(interval.high).bitPattern)
         self.init(kind, text, index, .realInInterval, value.bitPattern, low &<< 32 | high)
     }
 
+    @inline(never)
     public init(_ kind: Kind, _ text: Text, naming argument: Text) {
         self.init(kind, text, -1, .name, UInt64(UInt(bitPattern: argument.start)), 0)
     }
 
+    @inline(never)
     public init(_ kind: Kind, _ text: Text, naming argument: Text, integer value: Int) {
         self.init(
             kind, text, -1, .nameAndInteger, UInt64(UInt(bitPattern: argument.start)), UInt64(bitPattern: Int64(value)))

@@ -33,24 +33,29 @@ public struct Workspace {
         (count &* MemoryLayout<Element>.stride &+ alignment &- 1) & ~(alignment &- 1)
     }
 
+    @inline(never)
     public mutating func take<Element>(
         _ element: Element.Type, count: Int
     ) throws(Failure) -> UnsafeMutablePointer<Element> {
-        let size = Workspace.size(of: element, count: count)
+        try take(Workspace.size(of: element, count: count)).assumingMemoryBound(to: Element.self)
+    }
+
+    @inline(never)
+    private mutating func take(_ size: Int) throws(Failure) -> UnsafeMutableRawPointer {
         if ownsPieces {
             guard let piece = malloc(size &+ Workspace.alignment) else {
                 throw Failure(.outOfMemory, "workspace could not be allocated, bytes", integer: size)
             }
             piece.storeBytes(of: UInt(bitPattern: lastPiece), as: UInt.self)
             lastPiece = piece
-            return (piece + Workspace.alignment).assumingMemoryBound(to: Element.self)
+            return piece + Workspace.alignment
         }
         guard size <= remaining, let memory = next else {
             throw Failure(.workspaceTooSmall, "workspace_size must be at least what v05_estimation_workspace_size says")
         }
         next = memory + size
         remaining &-= size
-        return memory.assumingMemoryBound(to: Element.self)
+        return memory
     }
 
     /// Gives back all that was taken since `earlier` was a copy of this workspace.
@@ -62,6 +67,7 @@ public struct Workspace {
         self = earlier
     }
 
+    @inline(never)
     public mutating func release() {
         while let piece = lastPiece {
             lastPiece = UnsafeMutableRawPointer(bitPattern: piece.load(as: UInt.self))
