@@ -8,12 +8,14 @@ struct MixtureTests {
         intercept: 0.1, slope: 0.7, priorVariance: 0, rewardVariance: 0, grandMean: 0.4, betweenVariance: 0, groups: 10,
         totalGroups: 10)
 
-    private func likelihoods(_ successes: Int, _ failures: Int, prior: Double) -> [Double] {
+    private func likelihoods(
+        _ successes: Int, _ failures: Int, prior: Double, shared: SharedLikelihoods? = nil
+    ) -> [Double] {
         let memory = UnsafeMutablePointer<SIMD2<Double>>.allocate(capacity: 15)
         memory.initialize(repeating: SIMD2(repeating: -1), count: 15)
         defer { memory.deallocate() }
         MixtureComponents(calibration, prior: prior, interval: interval)
-            .likelihoods(successes: successes, failures: failures, into: memory)
+            .likelihoods(successes: successes, failures: failures, into: memory, shared: shared)
         return (0..<15).flatMap { [memory[$0][0], memory[$0][1]] }
     }
 
@@ -43,6 +45,23 @@ struct MixtureTests {
             #expect(abs(after[index] / after[reference] - expected) <= 1e-9 * expected)
         }
         #expect(before.allSatisfy { $0 >= 0 && $0 <= 1 })
+    }
+
+    /// What is kept for other prompts changes no bit, also where numbers of rewards take each other's place.
+    @Test func keptLikelihoodsAreThoseMadeAnew() throws {
+        var workspace = Workspace()
+        defer { workspace.release() }
+        let shared = try SharedLikelihoods(workspace: &workspace)
+        var random = SeededRandom(1)
+        for round in 0..<2000 {
+            let most = round % 2 == 0 ? 8 : 200
+            let successes = Int.random(in: 0...most, using: &random)
+            let failures = Int.random(in: 0...most, using: &random)
+            let prior = round % 3 == 0 ? .nan : Double.random(in: 0...1, using: &random)
+            #expect(
+                likelihoods(successes, failures, prior: prior, shared: shared)
+                    == likelihoods(successes, failures, prior: prior))
+        }
     }
 
     @Test func weightsOfNothingAreEqual() {
