@@ -48,10 +48,10 @@ struct MixtureTests {
     }
 
     /// What is kept for other prompts changes no bit, also where numbers of rewards take each other's place.
-    @Test func keptLikelihoodsAreThoseMadeAnew() throws {
-        var workspace = Workspace()
-        defer { workspace.release() }
-        let shared = try SharedLikelihoods(workspace: &workspace)
+    @Test func keptLikelihoodsAreThoseMadeAnew() {
+        let memory = UnsafeMutablePointer<SIMD2<Double>>.allocate(capacity: SharedLikelihoods.count)
+        defer { memory.deallocate() }
+        let shared = SharedLikelihoods(in: memory)
         var random = SeededRandom(1)
         for round in 0..<2000 {
             let most = round % 2 == 0 ? 8 : 200

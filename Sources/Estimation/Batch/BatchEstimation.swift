@@ -22,7 +22,8 @@ public struct BatchEstimation {
                 ? CalibrationFit.workspaceSize(groupCount: groupCount ?? rowCount) : 0)
             &+ (options.rule == .mixture
                 ? MixtureFit.workspaceSize(groupCount: groupCount ?? rowCount)
-                    &+ Workspace.size(of: MixtureNumbers.self, count: 1) &+ SharedLikelihoods.workspaceSize : 0)
+                    &+ Workspace.size(of: MixtureNumbers.self, count: 1)
+                    &+ Workspace.size(of: SIMD2<Double>.self, count: SharedLikelihoods.count) : 0)
             &+ (options.rule == .jspo || options.checksFit && options.rule.needsCalibration
                 ? OtherPrompts.workspaceSize(groupCount: groupCount ?? rowCount) : 0)
             &+ (options.checksFit && options.rule.needsCalibration
@@ -98,7 +99,8 @@ public struct BatchEstimation {
                 kept.pointee = mixture.pointee.weights
             }
             weights = kept
-            likelihoods = try SharedLikelihoods(workspace: &workspace)
+            likelihoods = SharedLikelihoods(
+                in: try workspace.take(SIMD2<Double>.self, count: SharedLikelihoods.count))
         }
         estimator = BaselineEstimator(
             options: options, rule: used == nil ? options.rule.withoutCalibration : options.rule,

@@ -1,7 +1,7 @@
 /// The Beta distributions of one prompt.
 struct MixtureComponents {
     /// Pairs of strengths a center.
-    static var pairs: Int { 5 }
+    static var pairs: Int { SharedLikelihoods.pairs }
     /// Pairs of components of a prompt with a prior.
     static var withPrior: Int { 15 }
 

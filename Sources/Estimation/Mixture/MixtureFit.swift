@@ -17,7 +17,7 @@ struct MixtureFit {
     static func workspaceSize(groupCount: Int) -> Int {
         Workspace.size(of: SIMD2<Double>.self, count: MixtureComponents.withPrior &* groupCount)
             &+ Workspace.size(of: SIMD2<Double>.self, count: scratchCount)
-            &+ SharedLikelihoods.workspaceSize
+            &+ Workspace.size(of: SIMD2<Double>.self, count: SharedLikelihoods.count)
     }
 
     init(_ summary: BatchSummary, workspace: inout Workspace) throws(Failure) {
@@ -26,7 +26,8 @@ struct MixtureFit {
         interval = summary.options.interval
         likelihoods = try workspace.take(SIMD2<Double>.self, count: MixtureComponents.withPrior &* groupCount)
         scratch = try workspace.take(SIMD2<Double>.self, count: MixtureFit.scratchCount)
-        shared = try SharedLikelihoods(workspace: &workspace)
+        shared = SharedLikelihoods(
+            in: try workspace.take(SIMD2<Double>.self, count: SharedLikelihoods.count))
     }
 
     func mixture(_ calibration: Calibration) -> Mixture {
