@@ -156,7 +156,8 @@ class LogReader:
 
     def _wants(self, row):
         """Whether a row is to be read."""
-        self.unmet.difference_update(row)
+        if self.unmet:  # mostly none is left, and this is done for every row
+            self.unmet.difference_update(row)
         wanted = self.fields.want(row)
         if not wanted and self.unwanted is None:
             self.unwanted = row
