@@ -101,11 +101,13 @@ struct BaselineEstimator {
 }
 
 extension UnsafePointer<BaselineEstimator> {
-    /// Check and baseline in one. The estimator is too large to be copied for a call, and what it does too large to be
-    /// compiled into many places.
+    /// Baseline of a sample, whose check is made here unless the caller has one or needs none. The estimator is too large
+    /// to be copied for a call, and what it does too large to be compiled into many places.
     @_optimize(speed)
     @inline(never)
-    func baseline(_ sample: Sample) -> Baseline { pointee.baseline(sample, check: pointee.check(sample)) }
+    func baseline(_ sample: Sample, check: PriorCheck? = nil) -> Baseline {
+        pointee.baseline(sample, check: check ?? pointee.check(sample))
+    }
 }
 
 /// Baseline and estimated error of one group by its mean, for rules that need no more than that.

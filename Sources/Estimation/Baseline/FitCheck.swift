@@ -90,7 +90,7 @@ struct FitCheck {
             func squares(_ success: Double, _ successes: Int) -> Double {
                 let sample = Sample(
                     count: group.count &- 1, center: .nan, successes: successes, prior: group.prior)
-                let baseline = interval.probability(of: estimator.baseline(sample).value)
+                let baseline = interval.probability(of: estimator.baseline(sample, check: .none).value)
                 let ofOthers = Double(successes) / others
                 return (success - baseline) * (success - baseline) - (success - ofOthers) * (success - ofOthers)
             }
@@ -104,8 +104,8 @@ struct FitCheck {
         let some = Sample(
             count: group.count &- 1, effectiveCount: others, center: group.mean, successes: 0, prior: group.prior)
         let none = Sample(count: 0, center: .nan, successes: 0, prior: group.prior)
-        let weight = estimator.baseline(some).weight
-        let deviation = group.mean - estimator.baseline(none).value
+        let weight = estimator.baseline(some, check: .none).weight
+        let deviation = group.mean - estimator.baseline(none, check: .none).value
         return (1 - weight) * (1 - weight) * (deviation * deviation - variance / group.effectiveCount)
             - (1 - weight * weight) * variance / others
     }
