@@ -63,6 +63,7 @@ def _reused(arm, updates, learning_rate, largest_norm=1.0):
 GRPO_16 = Arm("grpo-16", "GRPO 16", 16, 2e-4)
 GRPO_4 = Arm("grpo-4", "GRPO 4", 4, 2e-4)
 BATCH_MEAN = Arm("batch-mean-1", "batch mean 1", 1, 2e-4, dict(rule="batch_mean", weights="none"))
+NO_BASELINE = Arm("no-baseline-1", "no baseline 1", 1, 2e-4, dict(rule="prior", prior=no_value, weights="none"))
 HISTORY = Arm("history-1", "history 1", 1, 2e-4, dict(rule="prior", weights="none"))
 WEIGHTED_BATCH_MEAN = Arm(
     "weighted-batch-mean-1", "weighted batch mean 1", 1, 2e-4, dict(rule="batch_mean", weights="score")
@@ -77,7 +78,7 @@ ARMS = (
     Arm("grpo-2", "GRPO 2", 2, 2e-4),
     Arm("rloo-4", "RLOO 4", 4, 2e-4, dict(rule="rloo", scale="none")),
     BATCH_MEAN,
-    Arm("no-baseline-1", "no baseline 1", 1, 2e-4, dict(rule="prior", prior=no_value, weights="none")),
+    NO_BASELINE,
     Arm("v05-4", "V_0.5 4", 4, 2e-4, dict(rule="v05", leave_one_out=False)),
     Arm("calibrated-4", "calibrated 4", 4, 2e-4, dict(rule="calibrated")),
     Arm("calibrated-2", "calibrated 2", 2, 4e-4, dict(rule="calibrated")),
@@ -103,6 +104,7 @@ ARMS = (
     _reused(GRPO_16, 4, 1e-4),
     _reused(GRPO_4, 4, 1e-4),
     _reused(BATCH_MEAN, 4, 2e-4, largest_norm=0.2),
+    _reused(NO_BASELINE, 4, 2e-4, largest_norm=0.2),
     _reused(HISTORY, 4, 2e-4, largest_norm=0.2),
     _reused(WEIGHTED_BATCH_MEAN, 4, 2e-4, largest_norm=0.2),
     _reused(WEIGHTED_HISTORY, 4, 2e-4, largest_norm=0.2),
