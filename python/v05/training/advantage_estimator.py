@@ -16,8 +16,7 @@ import numpy as np
 
 from .._core.allocator import Allocator
 from .._core.arguments import choice, number, reward_interval
-from .._core.arrays import Groups, listed, mask_rows, optional_numbers, weight_rows
-from .._core.cached import cached
+from .._core.arrays import Groups, listed, optional_numbers
 from .._core.calibration import RunningCalibration, fit_calibration
 from .._core.estimate import Estimate, advantages, estimate
 from .._core.keys import BatchKeys
@@ -41,9 +40,10 @@ from .estimator_state import About, about_bytes, read_about, read_state, write_s
 from .gradient_noise import GradientNoise
 from .health import prior_health
 from .reward_range import usual_range
+from .rollouts import checked_rollouts
+from .step_checks import check_groups, check_signal
 
 log = logging.getLogger("v05")
-_LARGEST_REWARD = 1e30  # of the core
 _FEWEST_GROUPS = 8  # with fewer the core does not calibrate
 
 
@@ -74,28 +74,7 @@ class _State:
     told: frozenset = frozenset()  # kinds of warnings
     metrics: dict = dataclasses.field(default_factory=dict)
     noise: GradientNoise = GradientNoise()  # this and the next for the log alone: not saved
-    window: tuple = ()  # (_Rollouts, prior) of the groups since the last report, of one that is fed group by group
-
-
-@dataclass(frozen=True)
-class _Rollouts:
-    """The rewards of a step, checked once.
-
-    rewards: (n,) float64, NaN where unscored. mask: (n,) bytes or None. counted: (n,) booleans. unscored: rows that the
-    caller counts and that have no reward. weights: (n,) float64, or None where all count alike. squared_norms: the same
-    for the noise of the gradient alone.
-    """
-
-    rewards: np.ndarray
-    mask: np.ndarray | None
-    counted: np.ndarray
-    unscored: int
-    weights: np.ndarray | None = None
-    squared_norms: np.ndarray | None = None
-
-    @cached
-    def values(self):
-        return self.rewards if self.counted.all() else self.rewards[self.counted]
+    window: tuple = ()  # (Rollouts, prior) of the groups since the last report, of one that is fed group by group
 
 
 class AdvantageEstimator:
@@ -178,7 +157,9 @@ class AdvantageEstimator:
         self._state = _State(self._given_range, source, calibration)
         self._interrupted: tuple[Any, Any] | None = None
         # Fails fast on a wrong option, not after the first rollouts.
-        self._estimate(self._state, estimate, _scored(np.zeros(0), None), np.zeros(0, np.int64), np.zeros(0), None)
+        self._estimate(
+            self._state, estimate, checked_rollouts(np.zeros(0), None), np.zeros(0, np.int64), np.zeros(0), None
+        )
 
     def _set_up(self) -> None:
         """What belongs to this object in this process, and is neither pickled nor copied."""
@@ -231,7 +212,7 @@ class AdvantageEstimator:
         `step` does it, too; an adapter that allocates calls it once the first rollouts are scored.
         """
         with self._lock:
-            rollouts = _scored(rewards, mask, reward_range=self.reward_range)
+            rollouts = checked_rollouts(rewards, mask, reward_range=self.reward_range)
             said: dict[str, str] = {}
             self._commit(self._ranged(self._state, rollouts, said), said)
 
@@ -333,7 +314,7 @@ class AdvantageEstimator:
             )
         value, strength = self.predict(keys, prompts=prompts, column=column)
         if first is not None:
-            rollouts = _scored(first[0], None, reward_range=self.reward_range)
+            rollouts = checked_rollouts(first[0], None, reward_range=self.reward_range)
             prompt = Groups(first[1], len(rollouts.rewards)).ids
             started = value.copy()
             started[prompt] = self._started(self._state, value[prompt], rollouts, prompt)
@@ -384,7 +365,7 @@ class AdvantageEstimator:
 
         Raises InvalidArgument or ArgumentTypeError, and what a source of priors raises; nothing has changed then.
         """
-        rollouts = _scored(rewards, mask, weights, squared_norms, self.reward_range)
+        rollouts = checked_rollouts(rewards, mask, weights, squared_norms, self.reward_range)
         if maximum is not None and not 0 < number("maximum", maximum) < np.inf:
             raise InvalidArgument(f"maximum must be finite and positive, got {maximum!r}")
         asked = BatchKeys(keys)
@@ -420,12 +401,12 @@ class AdvantageEstimator:
         value, strength = self._predict(state, keys, prompts, column, said)
         prior = self._started(state, value, rollouts, groups)
         found = self._estimate(state, estimate, rollouts, groups, prior, strength, scale="none")
-        self._check_groups(found, keys, said)
+        check_groups(found, keys, said)
         unscaled = np.asarray(found.advantages)
         scaled = unscaled
         if self._options["scale"] != "none":
             scaled = self._estimate(state, advantages, rollouts, groups, prior, strength)
-        self._check_signal(found, rollouts, unscaled, said)
+        check_signal(found, rollouts, unscaled, self._rule, said)
         baseline = rollouts.rewards - unscaled
         baseline[~rollouts.counted] = np.nan
         metrics = self._metrics(state, found, rollouts, value, maximum, said)
@@ -548,41 +529,6 @@ class AdvantageEstimator:
         """Whether a rule that needs no bound was given rewards that can still be learnt from."""
         low, high = state.reward_range or (0.0, 1.0)
         return bool(((rollouts.values >= low) & (rollouts.values <= high)).all())
-
-    def _check_signal(self, found, rollouts, unscaled, said):
-        """A step without any advantage is told once: training would go on and learn nothing."""
-        if unscaled.any() or not rollouts.counted.any() or rollouts.values.min() == rollouts.values.max():
-            return
-        single = (found.count <= 1).all()
-        if not self._rule.needs_siblings and np.isnan(found.prior).all():
-            reason = "no prompt has a prior, and in no group do the rewards differ"
-        elif single:
-            reason = f"every group has one rollout, and rule {self.rule!r} compares a rollout with others of its group"
-        else:
-            reason = f"rule {self.rule!r} compares the rollouts of a group, and in no group do the rewards differ"
-        said["no signal"] = f"every advantage of this step is 0 although its rewards differ: {reason}"
-
-    def _check_groups(self, found, keys, said):
-        """Wrong ids remove the baseline in silence, or mix prompts: ids of groups and of prompts must agree."""
-        hashes, group = keys.hashes, found.row_group
-        # Rows where another group or prompt begins: the others are as the row before.
-        heads = np.flatnonzero((group[1:] != group[:-1]) | (hashes[1:] != hashes[:-1])) + 1
-        heads = np.concatenate([np.zeros(min(len(keys), 1), heads.dtype), heads])
-        # Groups are in order of first appearance: a new one has a higher number than all before.
-        first = heads[np.flatnonzero(np.diff(np.maximum.accumulate(group[heads]), prepend=-1))]
-        other = heads[hashes[heads] != hashes[first[group[heads]]]]
-        if len(other):
-            row = int(other[0])
-            raise InvalidArgument(
-                f"the rollouts of a group must be of one prompt, got {keys[int(first[found.row_group[row]])]!r:.100} "
-                f"and {keys[row]!r:.100} (row {row}) in group {found.groups[found.row_group[row]]!r:.100}"
-            )
-        alone = first[found.count == 1]
-        if len(alone) > 1 and len(np.unique(hashes[alone])) <= len(alone) / 2:
-            said["alone"] = (
-                f"{len(alone)} groups hold one rollout, though their prompts come more than once in the batch: "
-                "group ids seem to differ between rollouts of a prompt"
-            )
 
     def _metrics(self, state, found, rollouts, value, maximum, said):
         low, high = reward_range = state.reward_range or (0.0, 1.0)
@@ -727,27 +673,6 @@ def _forget_locks():
 os.register_at_fork(after_in_child=_forget_locks)
 
 
-def _scored(rewards, mask, weights=None, squared_norms=None, reward_range=None):
-    """The _Rollouts of rewards, (n,) with NaN or None where unscored, and of arrays (n,) or None."""
-    rewards = optional_numbers(rewards, "rewards", reward_range or (0.0, 1.0))
-    if rewards.ndim != 1:
-        raise InvalidArgument(f"rewards must have one dimension (rollouts), got shape {rewards.shape}")
-    mask = mask_rows(mask, len(rewards))
-    if mask is weights is squared_norms is None and (np.abs(rewards) <= _LARGEST_REWARD).all():  # NaN is not
-        return _Rollouts(rewards, None, np.ones(len(rewards), bool), 0)
-    asked = np.ones(len(rewards), bool) if mask is None else mask.astype(bool)
-    counted = asked & ~np.isnan(rewards)
-    bad = np.flatnonzero(counted & ~(np.abs(rewards) <= _LARGEST_REWARD))
-    if len(bad):
-        raise InvalidArgument(
-            f"rewards[{bad[0]}] must be finite and at most 1e30 in absolute value, got {rewards[bad[0]]:g}"
-        )
-    unscored = int(asked.sum() - counted.sum())
-    weights = _score_weights("weights", weights, counted)
-    squared_norms = weights if squared_norms is None else _score_weights("squared_norms", squared_norms, counted)
-    return _Rollouts(rewards, counted.astype(np.uint8) if unscored else mask, counted, unscored, weights, squared_norms)
-
-
 def _texts(prompts, count):
     """The texts of prompts, by position, in a list; or None."""
     if prompts is None:
@@ -756,14 +681,3 @@ def _texts(prompts, count):
     if len(prompts) != count:
         raise InvalidArgument(f"prompts must have one entry per key, got {len(prompts)} for {count} keys")
     return prompts
-
-
-def _score_weights(name, weights, counted):
-    """weights as (n,) float64, or None; 0 for rows that do not count."""
-    if weights is None:
-        return None
-    weights = weight_rows(weights, len(counted), name)
-    bad = np.flatnonzero(counted & ~((weights >= 0) & (weights < np.inf)))
-    if len(bad):
-        raise InvalidArgument(f"{name}[{bad[0]}] must be finite and not negative, got {weights[bad[0]]:g}")
-    return np.where(counted, weights, 0.0)

@@ -14,8 +14,9 @@ from .._core.keys import BatchKeys
 from .._core.types import Numbers, OptionalNumbers
 from ..errors import InvalidArgument
 from ..priors.sources import source_after
-from .advantage_estimator import AdvantageEstimator, _Rollouts, _scored
+from .advantage_estimator import AdvantageEstimator
 from .estimator_state import read_about
+from .rollouts import Rollouts, checked_rollouts
 from .stored_estimator import StoredEstimator
 
 _ONE_GROUP: Any = object()  # in place of the ids of groups: all rollouts of the call are of one
@@ -92,7 +93,7 @@ class StreamingEstimator(StoredEstimator):
     def _look(self, rewards, key, prompts, column, mask, weights):
         """The advantages of a group that nothing is learnt from, and nothing told."""
         with self._lock:
-            rollouts = _scored(rewards, mask, weights, reward_range=self.reward_range)
+            rollouts = checked_rollouts(rewards, mask, weights, reward_range=self.reward_range)
             state = self._ranged(self._state, rollouts, {})
             value, strength = self._predict(state, BatchKeys([key]), prompts, column, {})
             return self._advantages(state, rollouts, self._prepared(state, rollouts, value), value, strength)
@@ -187,4 +188,4 @@ def _joined(parts):
         else np.concatenate([getattr(each, name)[each.counted] for each in parts])
         for name in ("rewards", "weights", "squared_norms")
     }
-    return _Rollouts(mask=None, counted=np.ones(len(columns["rewards"]), bool), unscored=0, **columns)
+    return Rollouts(mask=None, counted=np.ones(len(columns["rewards"]), bool), unscored=0, **columns)
