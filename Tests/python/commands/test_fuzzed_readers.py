@@ -14,7 +14,7 @@ import v05
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from v05.commands.logs import detect_reward_range, fields_of, read_log
-from v05.commands.logs.fields import ADVANTAGES, ANSWERS, COMPLETIONS, GROUPS, PROMPTS, REWARDS, STEPS
+from v05.commands.logs.field_names import ADVANTAGES, ANSWERS, COMPLETIONS, GROUPS, PROMPTS, REWARDS, STEPS
 from v05.commands.replay import replay
 from v05.commands.replay.visits import gather_visits
 

@@ -1,8 +1,9 @@
 """Records of a log as rows of one rollout each: tables, groups in a line, documents with rollouts deep inside."""
 
 from .errors import LogError
-from .fields import COMPLETIONS, INNER_STEPS, PROMPTS, REWARDS, STEPS, TRAINERS, find_layout, listing, written
+from .field_names import COMPLETIONS, INNER_STEPS, PROMPTS, REWARDS, STEPS, TRAINERS, written
 from .files import STEP
+from .layout import find_layout, listing
 from .rows import number
 from .words import is_folded, unfolded
 

@@ -5,8 +5,8 @@ import os
 import numpy as np
 
 from .errors import LogError
-from .fields import is_number
 from .files import PROCESS
+from .layout import is_number
 from .numbering import numbered
 from .steps import MOST_RUNS
 

@@ -4,7 +4,8 @@ import numpy as np
 
 from ..._core.files import local_path
 from .errors import LogError
-from .fields import PROMPTS, listing
+from .field_names import PROMPTS
+from .layout import listing
 from .numbering import numbered
 from .parquet import open_table, table_rows
 from .rows import prompt_key

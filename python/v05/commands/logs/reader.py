@@ -5,7 +5,9 @@ from itertools import chain, islice
 from .archives import archived
 from .errors import LogError, UnknownFormat
 from .expand import flat_rows
-from .fields import GROUPS, PROMPTS, REWARDS, STEPS, Fields, check_layout, find_layout, written
+from .field_names import GROUPS, PROMPTS, REWARDS, STEPS, written
+from .fields import Fields
+from .layout import check_layout, find_layout
 from .parquet import open_table, table_rows
 from .repetitions import Repetitions
 from .rows import pass_counts, rollout

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import LogError
-from .fields import listing
+from .layout import listing
 
 EXACT = 1e-3  # relative; advantages are logged in single precision, and divided by a deviation + 1e-4
 MOST_COLUMNS = 32

@@ -7,9 +7,9 @@ import numpy as np
 
 from .errors import LogError, UnknownFormat
 from .evaluation import evaluation_rows
-from .fields import listing
 from .files import log_files
 from .groups import check_one_run, check_processes, groups_of_several, whole_rollouts
+from .layout import listing
 from .numbering import numbered
 from .prompts import distinct_prompts, pictured_prompts, read_prompts
 from .reader import LogReader

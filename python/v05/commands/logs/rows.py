@@ -8,7 +8,8 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 from .errors import LogError
-from .fields import LENGTHS, is_evaluation
+from .field_names import LENGTHS
+from .layout import is_evaluation
 from .words import number_of
 
 PADDING = re.compile("pad[0-9a-f]{32}")  # the uid of rows with which verl fills a batch up

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .errors import LogError
-from .fields import TRAJECTORIES
+from .field_names import TRAJECTORIES
 from .numbering import earlier_occurrences, numbered
 
 FEW = 10  # prompts, of which no order can be told

@@ -11,7 +11,7 @@ from ..._core.types import FilePath, Progress, RewardRange
 from ...errors import InvalidArgument
 from ...training.health import prior_health
 from ..logs import LogError, detect_reward_range, fields_of, read_log
-from ..logs.fields import LENGTHS
+from ..logs.field_names import LENGTHS
 from .allocation import allocate, compare_allocation
 from .gradient_noise import gradient_noise
 from .report import Report, compare
