@@ -264,13 +264,15 @@ public struct History {
     private static var startMark: UInt64 { 1 << 32 }
 
     private mutating func readEntry(_ reader: inout CheckpointReader) throws(Failure) {
-        table.prefetchPlace(of: reader.peek(UInt64.self, behind: 24 &* 32))
-        table.prefetchEntry(of: reader.peek(UInt64.self, behind: 12 &* 32))
-        var entry = HistoryTable.Entry(
-            key: reader.read(UInt64.self), successes: reader.readDouble(), strength: reader.readDouble(), step: 0)
-        let step = reader.read(UInt64.self)
-        entry.step = Int32(truncatingIfNeeded: step)
-        entry.hasStart = reader.version > 1 && step & History.startMark != 0
+        table.prefetchPlace(of: reader.peek(UInt64.self, behind: 48 &* 32))
+        table.prefetchKey(of: reader.peek(UInt64.self, behind: 16 &* 32))
+        let step = reader.peek(UInt64.self, behind: 24)
+        let entry = HistoryTable.Entry(
+            key: reader.peek(UInt64.self, behind: 0),
+            successes: Double(bitPattern: reader.peek(UInt64.self, behind: 8)),
+            strength: Double(bitPattern: reader.peek(UInt64.self, behind: 16)),
+            step: Int32(truncatingIfNeeded: step), hasStart: reader.version > 1 && step & History.startMark != 0)
+        reader.skip(32)
         guard
             entry.strength >= 0 && entry.strength <= .greatestFiniteMagnitude && entry.successes >= 0
                 && entry.successes <= entry.strength * (1 + 1e-9) && entry.step >= 0 && table.insert(entry) >= 0

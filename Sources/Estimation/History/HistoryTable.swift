@@ -74,15 +74,19 @@ struct HistoryTable {
         v05_prefetch(index + (Int(truncatingIfNeeded: HistoryTable.mixed(key)) & (indexSize &- 1)))
     }
 
+    /// Brings the key closer that has the place of a key, once that is close, and says whose it is; -1: it is free.
+    @inline(__always)
+    @discardableResult
+    func prefetchKey(of key: UInt64) -> Int32 {
+        guard let index, let keyColumn, indexSize > 0 else { return -1 }
+        let entry = index[Int(truncatingIfNeeded: HistoryTable.mixed(key)) & (indexSize &- 1)]
+        if entry >= 0 { v05_prefetch(keyColumn + Int(entry)) }
+        return entry
+    }
+
     /// Brings the entry closer that a key most likely has, once its place is close.
     @inline(__always)
-    func prefetchEntry(of key: UInt64) {
-        guard let index, let keyColumn, indexSize > 0 else { return }
-        let entry = index[Int(truncatingIfNeeded: HistoryTable.mixed(key)) & (indexSize &- 1)]
-        if entry < 0 { return }
-        v05_prefetch(keyColumn + Int(entry))
-        prefetchSums(entry)
-    }
+    func prefetchEntry(of key: UInt64) { prefetchSums(prefetchKey(of: key)) }
 
     /// Brings the columns of an entry closer, but for its key and its neighbours in time.
     @inline(__always)

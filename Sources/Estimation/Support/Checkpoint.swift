@@ -137,6 +137,10 @@ public struct CheckpointReader {
         return Integer(littleEndian: UnsafeRawPointer(bytes + place).loadUnaligned(as: Integer.self))
     }
 
+    /// Goes on so many bytes behind, of which `peek` has told all.
+    @inline(__always)
+    public mutating func skip(_ size: Int) { position &+= size }
+
     @inline(never)
     public mutating func readDouble() -> Double { Double(bitPattern: read(UInt64.self)) }
 
