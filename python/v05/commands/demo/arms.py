@@ -113,7 +113,6 @@ QUICK = (
     "grpo-16",
     "grpo-4",
     "batch-mean-1",
-    "weighted-history-1",
     "batch-mean-1-x4",
     "no-baseline-1-x4",
     "weighted-history-1-x4",
