@@ -109,14 +109,7 @@ ARMS = (
     _reused(WEIGHTED_BATCH_MEAN, 4, 2e-4, largest_norm=0.2),
     _reused(WEIGHTED_HISTORY, 4, 2e-4, largest_norm=0.2),
 )
-QUICK = (
-    "grpo-16",
-    "grpo-4",
-    "batch-mean-1",
-    "batch-mean-1-x4",
-    "no-baseline-1-x4",
-    "weighted-history-1-x4",
-)
+QUICK = ("grpo-16", "grpo-4", "batch-mean-1", "batch-mean-1-x4", "no-baseline-1-x4", "weighted-history-1-x4")
 
 
 def find_arms(names):
