@@ -825,6 +825,28 @@ def test_weighted_baselines_by_hand(tmp_path, kind):
     assert figures["v05/noise/batch_mean_weighted"] >= 1 and figures["v05/clipped"] in (0, 1)
 
 
+def test_a_baseline_that_is_lowered_to_nothing_trains_as_none_does(tmp_path):
+    """Rollouts used twice, rewards of 0 and 1: at fraction 0 the history is worth as much as a prior of 0."""
+    common = dict(rule="prior", num_generations=1, weights="none", reward_range=(0, 1))
+    lowered, none, plain = (
+        trained(
+            V05GRPOTrainer,
+            tmp_path / name,
+            V05Config(**common, **given),
+            per_device_train_batch_size=16,
+            num_iterations=2,
+            max_steps=6,
+        )
+        for name, given in (
+            ("lowered", dict(baseline_fraction=0)),
+            ("none", dict(prior=lambda prompts: [0.0] * len(prompts))),
+            ("plain", {}),
+        )
+    )
+    assert torch.equal(weights(lowered), weights(none))
+    assert not torch.equal(weights(lowered), weights(plain))
+
+
 def test_one_rollout_per_prompt_is_weighted_unless_one_says_no(tmp_path):
     options = dict(rule="prior", num_generations=1, reward_range=(0, 1))
     short = dict(max_steps=4, per_device_train_batch_size=16)

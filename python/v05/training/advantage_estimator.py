@@ -39,6 +39,7 @@ from ..priors.sources import Prior, prior_source, source_after
 from .estimator_state import About, about_bytes, read_about, read_state, write_state
 from .gradient_noise import GradientNoise
 from .health import prior_health
+from .lowered_baseline import lowered
 from .reward_range import usual_range
 from .rollouts import checked_rollouts
 from .step_checks import check_groups, check_signal
@@ -105,6 +106,11 @@ class AdvantageEstimator:
         first step, where there is no level, the mean of the batch's other prompts stands in (with "tracker", too). 0: a
         prompt never seen has no prior, and its single rollout no advantage.
     calibration_discount: what a step counts in the running calibration, or mixture, at the next one.
+    baseline_fraction: f in [0, 1]. Advantages are r - (lo + f (b - lo)), with the baseline b of the rule and lo the
+        lower end of reward_range. 1: the baseline itself, the least noise. Less is for rollouts that are used for
+        several updates or come late, where pushing failures down does harm (arXiv 2506.20520, whose baseline is lower
+        by a constant): the first update's gradient gets no bias, only noise. 0: no advantage is negative. Needs scale
+        "none".
     """
 
     __module__ = "v05"
@@ -128,6 +134,7 @@ class AdvantageEstimator:
         capacity: int | None = None,
         calibration_discount: float = 0.9,
         start_strength: float = 1.0,
+        baseline_fraction: float = 1.0,
     ) -> None:
         self._rule = choice("rule", rule, RULES)
         self.rule = rule
@@ -151,6 +158,11 @@ class AdvantageEstimator:
         self._learning: dict[str, Any] = dict(
             discount=discount, capacity=capacity, start_strength=self._start_strength, forgetting=self._forgetting
         )
+        if not 0 <= number("baseline_fraction", baseline_fraction) <= 1:
+            raise InvalidArgument(f"baseline_fraction must lie in [0, 1], got {baseline_fraction!r}")
+        if baseline_fraction != 1 and scale != "none":
+            raise InvalidArgument(f'baseline_fraction {baseline_fraction!r} needs scale="none", got {scale!r:.100}')
+        self._baseline_fraction = float(baseline_fraction)
         self._given_range = None if reward_range is None else reward_interval(reward_range)
         self._set_up()
         source, calibration = self._nothing_learnt(self._given_range or (0.0, 1.0))
@@ -401,9 +413,9 @@ class AdvantageEstimator:
         value, strength = self._predict(state, keys, prompts, column, said)
         prior = self._started(state, value, rollouts, groups)
         found = self._estimate(state, estimate, rollouts, groups, prior, strength, scale="none")
+        found = dataclasses.replace(found, advantages=self._lowered(state, rollouts, np.asarray(found.advantages)))
         check_groups(found, keys, said)
-        unscaled = np.asarray(found.advantages)
-        scaled = unscaled
+        scaled = unscaled = found.advantages
         if self._options["scale"] != "none":
             scaled = self._estimate(state, advantages, rollouts, groups, prior, strength)
         check_signal(found, rollouts, unscaled, self._rule, said)
@@ -524,6 +536,12 @@ class AdvantageEstimator:
             weights=rollouts.weights,
             **options,
         )
+
+    def _lowered(self, state, rollouts, unscaled):
+        if self._baseline_fraction == 1:
+            return unscaled
+        low = (state.reward_range or (0.0, 1.0))[0]
+        return lowered(unscaled, rollouts.rewards, rollouts.counted, low, self._baseline_fraction)
 
     def _bounded(self, state, rollouts):
         """Whether a rule that needs no bound was given rewards that can still be learnt from."""

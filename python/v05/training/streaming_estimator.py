@@ -145,7 +145,7 @@ class StreamingEstimator(StoredEstimator):
             batch = self._prepared(state, rollouts, None)
         models = {} if self._rule.learns is None else {self._rule.learns: state.calibration}
         options = self._options | {"rule": self.rule, "reward_range": state.reward_range or (0.0, 1.0)}
-        return advantages_of(batch, **models, **options)
+        return self._lowered(state, rollouts, advantages_of(batch, **models, **options))
 
     def _report_of(self, state, seen, said):
         """The Estimate of groups as if they were one batch, their metrics, and the GradientNoise with them."""
@@ -153,6 +153,7 @@ class StreamingEstimator(StoredEstimator):
         sizes = [int(each.counted.sum()) for each, _ in seen]
         group, prior = np.repeat(np.arange(len(seen)), sizes), np.repeat([value for _, value in seen], sizes)
         together = self._estimate(state, estimate, rollouts, group, prior, np.zeros(len(prior)), scale="none")
+        together = dataclasses.replace(together, advantages=self._lowered(state, rollouts, together.advantages))
         metrics = self._metrics(state, together, rollouts, prior, None, said)
         noise = state.noise
         if rollouts.squared_norms is not None and len(prior):

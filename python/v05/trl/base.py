@@ -61,6 +61,7 @@ class V05Trainer:
             level=config.level,
             discount=config.discount,
             capacity=config.capacity,
+            baseline_fraction=config.baseline_fraction,
         )
         self._own_scaling = config.scale is None and config.rule in _OWN_SCALING
         super().__init__(*args, **kwargs)

@@ -47,8 +47,8 @@ def read_options(algorithm: Any) -> dict[str, Any]:
     """The options under `algorithm.v05` as a dict.
 
     rule, prior, reward_range, leave_one_out, scale, ddof, epsilon, singleton, test, level, discount, capacity,
-    calibration_discount, start_strength: as in v05.AdvantageEstimator; prior may also be the dotted path of a function
-        of prompts.
+    calibration_discount, start_strength, baseline_fraction: as in v05.AdvantageEstimator; prior may also be the dotted
+        path of a function of prompts.
     prior_field: field of the dataset's extra_info with the prior, in reward units.
     id_field: field of the dataset's extra_info that is different for every prompt of the dataset.
     weights: "length" or "score": every rollout counts by the squared norm of its score (method section 13), which its

@@ -69,6 +69,9 @@ WEIGHTED_BATCH_MEAN = Arm(
     "weighted-batch-mean-1", "weighted batch mean 1", 1, 2e-4, dict(rule="batch_mean", weights="score")
 )
 WEIGHTED_HISTORY = Arm("weighted-history-1", "weighted history 1", 1, 2e-4, dict(rule="prior", weights="score"))
+HALF_HISTORY = Arm(
+    "half-history-1", "half the history 1", 1, 2e-4, dict(rule="prior", weights="score", baseline_fraction=0.5)
+)
 
 # Clipped at .2 every update of arms with one rollout has the same norm, which is what makes four of them pay; for GRPO
 # it does not.
@@ -86,6 +89,7 @@ ARMS = (
     HISTORY,
     WEIGHTED_BATCH_MEAN,
     WEIGHTED_HISTORY,
+    HALF_HISTORY,
     Arm(
         "osla-4-16",
         "OSLA 4-16",
@@ -108,6 +112,7 @@ ARMS = (
     _reused(HISTORY, 4, 2e-4, largest_norm=0.2),
     _reused(WEIGHTED_BATCH_MEAN, 4, 2e-4, largest_norm=0.2),
     _reused(WEIGHTED_HISTORY, 4, 2e-4, largest_norm=0.2),
+    _reused(HALF_HISTORY, 4, 2e-4, largest_norm=0.2),
 )
 QUICK = ("grpo-16", "grpo-4", "batch-mean-1", "batch-mean-1-x4", "no-baseline-1-x4", "weighted-history-1-x4")
 
