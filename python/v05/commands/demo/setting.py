@@ -129,7 +129,12 @@ LONG = Setting(
     completion_tokens=96,
     rollouts=12_800,
     evaluations=8,
-    rates=(("batch-mean-1-x4", 5e-5), ("no-baseline-1-x4", 2e-4), ("weighted-history-1-x4", 1e-4)),
+    rates=(
+        ("batch-mean-1-x4", 5e-5),
+        ("no-baseline-1-x4", 2e-4),
+        ("weighted-history-1-x4", 1e-4),
+        ("half-history-1-x4", 2e-4),
+    ),
     rate_factor=0.5,
 )
 REGIMES = {"short": SHORT, "long": LONG}
