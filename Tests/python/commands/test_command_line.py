@@ -192,6 +192,13 @@ def test_reader_that_stops_early(log):
     assert done.stdout == "{\n" and done.stderr == ""
 
 
+@pytest.mark.parametrize("form", ["", "--json"])
+def test_reader_that_stops_early_gets_the_picture(log, tmp_path, form):
+    code = f"{sys.executable} -m v05 replay {log} {form} --out {tmp_path}/replay.png | true"
+    subprocess.run(["bash", "-c", code], check=True)
+    assert (tmp_path / "replay.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["replay", "--prior", "guess"], ["replay", "--splits", "many"], ["si\x1bng"]]
 )

@@ -189,6 +189,22 @@ def test_a_file_of_something_else_is_none_to_go_on_from(content, tmp_path):
     assert path.read_text() == content
 
 
+def test_a_reader_that_goes_away_takes_no_result_along(tmp_path, monkeypatch):
+    """After an hour of training `v05 demo | head` has its picture and figures all the same."""
+
+    def gone(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("v05.commands.demo.command._run", lambda *_: made_up_runs())
+    monkeypatch.setattr("v05.commands.demo.table.print_report", gone)
+    monkeypatch.setattr("v05.commands.command_line.settle_output", lambda: None)
+    picture, figures = tmp_path / "demo.png", tmp_path / "demo.json"
+    arms = ["grpo-16", "batch-mean-1", "calibrated-4"]
+    assert main(["demo", "--arms", *arms, "--out", str(picture), "--json", str(figures)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert {row["arm"] for row in json.loads(figures.read_text())["arms"]} == set(arms)
+
+
 def test_known_runs_are_not_done_again():
     def never(*_):
         raise AssertionError("nothing is left to do")

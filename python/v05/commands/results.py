@@ -17,10 +17,11 @@ def show_result(options, inputs, work, show, draw):
     out = None if options.out is None else check_picture(options.out, inputs)
     with progress_bar() as progress:
         found = work(progress)
+    if out is not None:
+        draw(found, out)  # before the text: a reader that goes away, such as head, ends the command there
     if options.json:
         print(json_text(found.as_dict()))
     else:
         show(found)
     if out is not None:
-        draw(found, out)
         print(f"picture: {printable(out)}", file=sys.stderr)

@@ -147,12 +147,13 @@ def _compare(options):
     if not runs:
         return
     reports = report_arms(runs, arms)
+    # First of all: a reader that goes away, such as head, ends the command at the next line printed.
+    draw_report(reports, options.out)
+    figures.write(reports)
     print_report(console, reports, setting)
     if regime := mean_regime(runs):
         print_regime(console, regime)
-    draw_report(reports, options.out)
     console.print(f"picture: {options.out}", highlight=False)
-    figures.write(reports)
     if options.json:
         console.print(f"figures: {options.json}", highlight=False)
 
