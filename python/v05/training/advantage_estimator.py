@@ -412,8 +412,7 @@ class AdvantageEstimator:
         state = self._ranged(state, rollouts, said)
         value, strength = self._predict(state, keys, prompts, column, said)
         prior = self._started(state, value, rollouts, groups)
-        found = self._estimate(state, estimate, rollouts, groups, prior, strength, scale="none")
-        found = dataclasses.replace(found, advantages=self._lowered(state, rollouts, np.asarray(found.advantages)))
+        found = self._unscaled(state, rollouts, groups, prior, strength)
         check_groups(found, keys, said)
         scaled = unscaled = found.advantages
         if self._options["scale"] != "none":
@@ -536,6 +535,13 @@ class AdvantageEstimator:
             weights=rollouts.weights,
             **options,
         )
+
+    def _unscaled(self, state, rollouts, groups, value, strength):
+        """The Estimate without scaling, whose advantages are those of the lowered baseline."""
+        found = self._estimate(state, estimate, rollouts, groups, value, strength, scale="none")
+        if self._baseline_fraction == 1:
+            return found
+        return dataclasses.replace(found, advantages=self._lowered(state, rollouts, found.advantages))
 
     def _lowered(self, state, rollouts, unscaled):
         if self._baseline_fraction == 1:

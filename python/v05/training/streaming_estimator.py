@@ -9,7 +9,7 @@ import numpy as np
 from .._core.arguments import integer
 from .._core.arrays import listed
 from .._core.batch import PreparedBatch
-from .._core.estimate import advantages_of, estimate
+from .._core.estimate import advantages_of
 from .._core.keys import BatchKeys
 from .._core.types import Numbers, OptionalNumbers
 from ..errors import InvalidArgument
@@ -152,8 +152,7 @@ class StreamingEstimator(StoredEstimator):
         rollouts = _joined([each for each, _ in seen])
         sizes = [int(each.counted.sum()) for each, _ in seen]
         group, prior = np.repeat(np.arange(len(seen)), sizes), np.repeat([value for _, value in seen], sizes)
-        together = self._estimate(state, estimate, rollouts, group, prior, np.zeros(len(prior)), scale="none")
-        together = dataclasses.replace(together, advantages=self._lowered(state, rollouts, together.advantages))
+        together = self._unscaled(state, rollouts, group, prior, np.zeros(len(prior)))
         metrics = self._metrics(state, together, rollouts, prior, None, said)
         noise = state.noise
         if rollouts.squared_norms is not None and len(prior):
