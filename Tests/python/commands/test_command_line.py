@@ -1,5 +1,6 @@
 """The command `v05`: what it prints, how it ends, what it says when something is missing."""
 
+import ctypes
 import errno
 import json
 import os
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -244,6 +246,51 @@ def test_whatever_ends_a_command_is_one_line(error, status, message, capsys, mon
     assert main(["info"]) == status
     err = capsys.readouterr().err
     assert err.startswith("v05: ") and message in err and err.count("\n") == 1
+
+
+class Interrupts:
+    """Ctrl-C while this is being thrown away."""
+
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+def interrupt_in_weak_reference():
+    referred = {1}
+    reference = weakref.ref(referred, lambda _: signal.raise_signal(signal.SIGINT))
+    del referred
+    assert reference() is None
+
+
+def interrupt_in_function_that_c_calls():
+    ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.SIGINT))()
+
+
+@pytest.mark.parametrize("interrupt", [Interrupts, interrupt_in_weak_reference, interrupt_in_function_that_c_calls])
+@pytest.mark.parametrize("times", [1, 3])
+def test_ctrl_c_that_python_ignores_ends_a_command(interrupt, times, capsys, monkeypatch):
+    def work(options):
+        for _ in range(times):
+            interrupt()
+        time.sleep(60)
+
+    before = sys.unraisablehook
+    monkeypatch.setattr("v05.commands.info.run_info", work)
+    assert main(["info"]) == 130
+    assert capsys.readouterr() == ("", "v05: interrupted\n")
+    assert sys.unraisablehook is before
+
+
+def test_what_else_python_ignores_is_reported_as_ever(monkeypatch):
+    class Fails:
+        def __del__(self):
+            raise ValueError("in __del__")
+
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: reported.append(str(unraisable.exc_value)))
+    monkeypatch.setattr("v05.commands.info.run_info", lambda options: Fails() and None)
+    assert main(["info"]) == 0
+    assert reported == ["in __del__"]
 
 
 def run(command, log, **environment):

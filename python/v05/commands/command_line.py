@@ -10,6 +10,7 @@ from .demo.command import add_command as add_demo
 from .doctor.command import add_command as add_doctor
 from .endings import ending, settle_output, tell
 from .info import add_command as add_info
+from .interrupts import no_interrupt_is_lost
 from .noise.command import add_command as add_noise
 from .printable import printable
 from .prior_evaluation.command import add_command as add_priors
@@ -27,7 +28,8 @@ def main(arguments=None):
         try:
             _check_output()
             options = _parser().parse_args(arguments)
-            options.run(options)
+            with no_interrupt_is_lost():
+                options.run(options)
         finally:
             if sys.stdout:
                 sys.stdout.flush()  # a full disk or a reader that has gone shows here at the latest
