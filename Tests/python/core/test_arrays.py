@@ -382,7 +382,11 @@ def test_one_mask_entry_a_reward(mask):
         advantages(REWARDS, mask=mask)
 
 
-@pytest.mark.parametrize("mask", ["11011110", ["1"] * 8, [None] * 8, [True, None] * 4, [1j] * 8, iter(MASK)], ids=repr)
+@pytest.mark.parametrize(
+    "mask",
+    ["11011110", ["1"] * 8, [None] * 8, [True, None] * 4, [1j] * 8, pytest.param(iter(MASK), id="an iterator")],
+    ids=repr,
+)
 def test_mask_is_booleans(mask):
     with pytest.raises(v05.ArgumentTypeError, match="mask must be booleans, got dtype"):
         advantages(REWARDS, mask=mask)
