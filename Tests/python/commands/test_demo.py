@@ -3,6 +3,11 @@
 import gzip
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from math import inf, isnan, sqrt
 
@@ -525,3 +530,37 @@ def test_an_interrupted_study_ends_soon(trl):
     )
     assert 1 <= len(runs) < 10
     assert not multiprocessing.active_children()
+
+
+ENDLESS = """
+from dataclasses import replace
+from v05.commands.demo.arms import ARMS
+from v05.commands.demo.setting import SHORT
+from v05.commands.demo.study import run_study
+
+setting = replace(SHORT, warm_up_questions=1000, width=16, layers=1, warm_up_steps=10**9)
+run_study(
+    ARMS, range(2), setting, device="cpu", processes=2, finished=print, progress=lambda job, *_: print(job, flush=True)
+)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_study(trl, signal_number):
+    """A scheduler or the kernel ends the command alone: its processes would train on for nobody."""
+    with subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, start_new_session=True) as study:
+        seen = set()
+        while len(seen) < 2:  # both processes are at work
+            seen.add(study.stdout.readline())
+        assert all(line.startswith(b"warm-up") for line in seen)
+        study.send_signal(signal_number)
+        study.wait()
+    for _ in range(600):
+        try:
+            os.killpg(study.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.killpg(study.pid, signal.SIGKILL)
+    pytest.fail("processes of the study went on for a minute")

@@ -1,11 +1,13 @@
 """All runs of a study: every arm from the warm start of every seed, spread over processes."""
 
+import os
 import signal
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from queue import Empty
+from threading import Thread
 
 from .arms import Arm
 
@@ -84,6 +86,13 @@ def _begin(messages, stop):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _messages, _stop = messages, stop
     messages.cancel_join_thread()  # nobody reads what is left when the study ends
+    Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
+
+
+def _end_with(parent):
+    """However the parent ends, by SIGKILL or for want of memory, nobody is left who wants what this process does."""
+    parent.join()
+    os._exit(1)
 
 
 def _waiting(messages):
