@@ -69,6 +69,9 @@ WEIGHTED_BATCH_MEAN = Arm(
     "weighted-batch-mean-1", "weighted batch mean 1", 1, 2e-4, dict(rule="batch_mean", weights="score")
 )
 WEIGHTED_HISTORY = Arm("weighted-history-1", "weighted history 1", 1, 2e-4, dict(rule="prior", weights="score"))
+HALF_BATCH_MEAN = Arm(
+    "half-batch-mean-1", "half batch mean 1", 1, 2e-4, dict(rule="batch_mean", weights="none", baseline_fraction=0.5)
+)
 HALF_HISTORY = Arm(
     "half-history-1", "half the history 1", 1, 2e-4, dict(rule="prior", weights="score", baseline_fraction=0.5)
 )
@@ -89,6 +92,7 @@ ARMS = (
     HISTORY,
     WEIGHTED_BATCH_MEAN,
     WEIGHTED_HISTORY,
+    HALF_BATCH_MEAN,
     HALF_HISTORY,
     Arm(
         "osla-4-16",
@@ -112,6 +116,7 @@ ARMS = (
     _reused(HISTORY, 4, 2e-4, largest_norm=0.2),
     _reused(WEIGHTED_BATCH_MEAN, 4, 2e-4, largest_norm=0.2),
     _reused(WEIGHTED_HISTORY, 4, 2e-4, largest_norm=0.2),
+    _reused(HALF_BATCH_MEAN, 4, 2e-4, largest_norm=0.2),
     _reused(HALF_HISTORY, 4, 2e-4, largest_norm=0.2),
 )
 QUICK = ("grpo-16", "grpo-4", "batch-mean-1", "batch-mean-1-x4", "no-baseline-1-x4", "half-history-1-x4")

@@ -17,6 +17,7 @@ COLOURS = {
     "history-1": "#6aa67c",
     "weighted-batch-mean-1": "#e0708a",
     "weighted-history-1": "#b5344a",
+    "half-batch-mean-1": "#b8731a",
     "half-history-1": "#4f9a94",
     "weighted-calibrated-2": "#7b5ea7",
     "osla-4-16": "#a0522d",

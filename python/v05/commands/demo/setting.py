@@ -133,6 +133,7 @@ LONG = Setting(
         ("batch-mean-1-x4", 5e-5),
         ("no-baseline-1-x4", 2e-4),
         ("weighted-history-1-x4", 1e-4),
+        ("half-batch-mean-1-x4", 2e-4),
         ("half-history-1-x4", 2e-4),
     ),
     rate_factor=0.5,
