@@ -236,12 +236,15 @@ def test_progress_without_a_terminal():
 
 
 def test_arms_share_what_they_must():
-    steps = {arm.name: arm.prompts_a_step(SHORT) * (arm.mean_rollouts or arm.rollouts) for arm in ARMS}
-    assert set(steps.values()) == {SHORT.rollouts_a_step}
+    for setting in REGIMES.values():
+        prompts = [arm.prompts_a_step(setting) for arm in ARMS]
+        rollouts = [number * (arm.mean_rollouts or arm.rollouts) for number, arm in zip(prompts, ARMS)]
+        assert set(rollouts) == {setting.rollouts_a_step}
+        questions = len(setting.levels) * setting.training_per_level
+        assert all(questions % number == 0 for number in prompts)  # no question is left out of an epoch
+        setting.check(ARMS)
+        assert set(dict(setting.rates)) <= {arm.name for arm in ARMS}
     assert [arm.prompts_a_step(replace(SHORT, prompts_a_step=8)) for arm in ARMS] == [8] * len(ARMS)
-    questions = len(SHORT.levels) * SHORT.training_per_level
-    assert all(questions % arm.prompts_a_step(SHORT) == 0 for arm in ARMS)  # no question is left out of an epoch
-    SHORT.check(ARMS)
     for wrong in (dict(prompts_a_step=10_000), dict(rollouts_a_step=24)):
         with pytest.raises(InvalidArgument, match="a_step|a step"):
             replace(SHORT, **wrong).check(ARMS)
@@ -487,15 +490,17 @@ def test_rollouts_are_used_again(trl, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_long_regime(trl, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(REGIMES, "long", replace(LONG, **{name: getattr(TINY, name) for name in TINY_SIZES}))
+@pytest.mark.parametrize("regime", ["long", "mostly-solved"])
+def test_regimes_of_worked_answers(trl, tmp_path, monkeypatch, capsys, regime):
+    tiny = replace(REGIMES[regime], **{name: getattr(TINY, name) for name in TINY_SIZES})
+    monkeypatch.setitem(REGIMES, regime, tiny)
     figures = tmp_path / "figures.json"
     assert (
         main(
             [
                 "demo",
                 "--regime",
-                "long",
+                regime,
                 "--arms",
                 "grpo-4",
                 "--seeds",

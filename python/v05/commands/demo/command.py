@@ -42,7 +42,8 @@ def add_command(commands):
         "--regime",
         choices=tuple(REGIMES),
         default="short",
-        help="short: the answer is a number (default); long: worked out in words, most of which decide nothing",
+        help="short: the answer is a number (default); long: worked out in words, most of which decide nothing; "
+        "mostly-solved: the easier of these, most of them right from the start",
     )
     demo.add_argument(
         "--arms",
