@@ -556,11 +556,12 @@ def test_no_process_outlives_the_study(trl, signal_number):
     """A scheduler or the kernel ends the command alone: its processes would train on for nobody."""
     with subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, start_new_session=True) as study:
         seen = set()
-        while len(seen) < 2:  # both processes are at work
-            seen.add(study.stdout.readline())
-        assert all(line.startswith(b"warm-up") for line in seen)
+        for line in study.stdout:
+            seen.add(line)
+            if len(seen) == 2:  # both processes are at work
+                break
         study.send_signal(signal_number)
-        study.wait()
+    assert len(seen) == 2 and all(line.startswith(b"warm-up") for line in seen)
     for _ in range(600):
         try:
             os.killpg(study.pid, 0)

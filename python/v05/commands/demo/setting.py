@@ -31,7 +31,7 @@ class Setting:
     rollouts_a_step: an arm with fewer rollouts a prompt has more prompts a step.
     prompts_a_step: if given, every arm has this many prompts a step, and as many rollouts as that makes.
     evaluations: how often a run is evaluated after the start, evenly spread.
-    rates: (name of an arm, its learning rate) for the arms that it was chosen for in this regime.
+    rates: (name of an arm, its learning rate) for the arms that have one of their own in this regime.
     rate_factor: for the rates of the others, which were chosen in the short regime.
     """
 
@@ -138,7 +138,7 @@ LONG = Setting(
     ),
     rate_factor=0.5,
 )
-# The easier half of them after fewer wrong answers: most rollouts succeed.
+# The easier half of the long questions, after fewer wrong answers: most rollouts succeed.
 MOSTLY_SOLVED = replace(
     LONG, levels=LONG_LEVELS[:3], training_per_level=256, held_out_per_level=400, confused_share=0.05, rollouts=6_400
 )
