@@ -70,7 +70,16 @@ def reward(completions, prompts, **columns):
 
 
 def trainer(
-    kind, folder, v05=None, *, reward_funcs=reward, train_dataset=None, listen=None, environment=None, **options
+    kind,
+    folder,
+    v05=None,
+    *,
+    reward_funcs=reward,
+    train_dataset=None,
+    listen=None,
+    environment=None,
+    peft_config=None,
+    **options,
 ):
     """A trainer of 32 rollouts per step and process. listen(trainer, inputs) is called with what reaches the loss.
     environment: what makes the prompts of the dataset's rows, in place of its column."""
@@ -107,6 +116,7 @@ def trainer(
             args=config(**options),
             train_dataset=dataset() if train_dataset is None else train_dataset,
             processing_class=tokenizer(None if environment is None else TEMPLATE),
+            peft_config=peft_config,
             **({} if v05 is None else {"v05": v05}),
             **({} if environment is None else {"environment_factory": environment}),
         )

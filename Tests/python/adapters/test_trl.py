@@ -85,6 +85,26 @@ def test_grpo_is_trls_bit_for_bit(tmp_path, scale):
     assert list(stock._logs["advantages"]) == list(swapped._logs["advantages"])
 
 
+def test_adapters_are_trained_as_by_trl(tmp_path):
+    """LoRA: the weights of the model stay, those of the adapters are TRL's bit for bit, and the defaults train them."""
+    peft = pytest.importorskip("peft")
+
+    def adapters(made):
+        weights = made.accelerator.unwrap_model(made.model).state_dict()
+        return torch.cat([value.flatten() for name, value in weights.items() if "lora_" in name])
+
+    def run(kind, config=None, **options):
+        lora = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
+        return adapters(trained(kind, tmp_path, config, peft_config=lora, **options))
+
+    stock = run(GRPOTrainer)
+    assert torch.equal(stock, run(V05GRPOTrainer, V05Config(rule="grpo")))
+    one = dict(per_device_train_batch_size=16, num_iterations=2)
+    untrained = run(V05GRPOTrainer, V05Config(rule="prior", num_generations=1), learning_rate=0.0, **one)
+    half = run(V05GRPOTrainer, V05Config(rule="prior", num_generations=1, baseline_fraction=0.5), **one)
+    assert half.isfinite().all() and not torch.equal(half, untrained)
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 def test_rloo_is_trls_bit_for_bit(tmp_path, normalize):
     stock = trained(RLOOTrainer, tmp_path, beta=0.0, normalize_advantages=normalize)

@@ -1,6 +1,7 @@
 """v05 noise: exact on policies whose gradient is known, and on a small transformer."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 import tiny_trl
+from transformers import GenerationConfig
 from v05.commands.command_line import main
 from v05.commands.noise.gradients import Scores, scores, weights_of
 from v05.commands.noise.measure import measure_noise, noise_report
-from v05.commands.noise.sampling import Rollouts
+from v05.commands.noise.sampling import Rollouts, sample_rollouts
 
 
 def one_decision(probability, rollouts, generator):
@@ -112,19 +114,6 @@ def test_a_model_from_rollouts_to_report(model):
     assert torch.equal(torch.random.get_rng_state(), generator)  # in the middle of training it changes nothing
     for row in report.rows:
         assert np.isfinite(row.noise)
-    for wrong, message in (
-        (dict(rollouts=3), "rollouts must be at least 4"),
-        (dict(prompts=9), "between 2 and the 8"),
-        (dict(scope="some"), "scope must be one of"),
-    ):
-        with pytest.raises(v05.InvalidArgument, match=message):
-            measure_noise(
-                model,
-                tiny_trl.tokenizer(),
-                tiny_trl.dataset(8),
-                tiny_trl.reward,
-                **dict(prompts=4, rollouts=4, maximum_tokens=2) | wrong,
-            )
     for reward, message in (
         (lambda prompts, **rest: [1.0] * len(prompts), "all 16 rewards are 1"),
         (lambda prompts, **rest: [None] * len(prompts), "one finite number per completion"),
@@ -134,6 +123,159 @@ def test_a_model_from_rollouts_to_report(model):
             measure_noise(
                 model, tiny_trl.tokenizer(), tiny_trl.dataset(8), reward, prompts=4, rollouts=4, maximum_tokens=2
             )
+
+
+def chats(count):
+    return [{"prompt": [{"role": "user", "content": f"{row}+{row}="}], "name": row} for row in range(count)]
+
+
+def test_a_chat_model_as_it_is_released(model):
+    """With a template, several ends of an answer, and penalties and cut-offs that are not the policy's."""
+    plain = GenerationConfig(eos_token_id=[1, 5], pad_token_id=0)
+    released = dict(top_k=1, top_p=0.1, min_p=0.5, temperature=0.1, repetition_penalty=9.0, no_repeat_ngram_size=1)
+    asked = []
+
+    def reward(**columns):
+        asked.append(columns)
+        return [float(3 in tokens) for tokens in columns["completion_ids"]]
+
+    def sampled(config):
+        model.generation_config = config
+        return sample_rollouts(
+            model,
+            tiny_trl.tokenizer(tiny_trl.TEMPLATE + "{% if thinks %}={% endif %}"),
+            chats(6),
+            reward,
+            rollouts=4,
+            maximum_tokens=8,
+            batch_size=8,
+            chat_template_kwargs={"thinks": True},
+        )
+
+    model.train()
+    made = sampled(GenerationConfig(eos_token_id=[1, 5], pad_token_id=0, suppress_tokens=[3], **released))
+    assert made.completion_ids == sampled(plain).completion_ids
+    assert model.training and model.generation_config is plain
+    assert [len(ids) for ids in made.prompt_ids] == [5] * 6, "the template was not told what it was to be told"
+    assert all(ids[-1] in (1, 5) or len(ids) == 8 for ids in made.completion_ids)
+    assert not any({1, 5} & set(ids[:-1]) for ids in made.completion_ids)
+    assert {ids[-1] for ids in made.completion_ids} >= {1, 5} and made.rewards.any(), "a test that could not fail"
+    # As TRL calls it, for whole prompts.
+    assert [columns["name"] for columns in asked[:3]] == [[0] * 4 + [1] * 4, [2] * 4 + [3] * 4, [4] * 4 + [5] * 4]
+    first = asked[0]
+    assert first["prompts"][0] == chats(1)[0]["prompt"] and first["trainer_state"].global_step == 0
+    assert [set(answer[0]) for answer in first["completions"]] == [{"role", "content"}] * 8
+    first["log_metric"]("accuracy", 1.0), first["log_extra"]("answers", ["1"])
+
+
+def test_drawn_are_the_probabilities_of_the_model(model):
+    """What is sampled and what the score is taken of are one policy, at every temperature."""
+    torch.manual_seed(3)
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.5)
+    model.generation_config = GenerationConfig(eos_token_id=1, pad_token_id=0, top_k=2, repetition_penalty=5.0)
+    logits = model(torch.tensor([tiny_trl.tokenizer()("1+1=")["input_ids"]])).logits[0, -1].detach()
+    for temperature in (1.0, 0.5):
+        made = sample_rollouts(
+            model,
+            tiny_trl.tokenizer(),
+            [{"prompt": "1+1="}],
+            lambda prompts, **rest: [0.0] * len(prompts),
+            rollouts=4000,
+            maximum_tokens=1,
+            temperature=temperature,
+            batch_size=4000,
+        )
+        counts = np.bincount([ids[0] for ids in made.completion_ids], minlength=len(logits))
+        expected = 4000 * torch.softmax(logits / temperature, -1).numpy()
+        assert (np.abs(counts - expected) < 5 * np.sqrt(expected) + 1).all()
+        some = Rollouts(made.prompt_ids, made.completion_ids[:4], made.rewards[:, :4])
+        found = scores(model, some, temperature=temperature, width=8)
+        p = torch.softmax(logits / temperature, -1)
+        np.testing.assert_allclose(found.miss, [float((1 - p[ids[0]]) ** 2) for ids in some.completion_ids], rtol=1e-4)
+
+
+def test_a_reward_that_fails_does_so_at_once_and_leaves_the_model_alone(model):
+    drawn = []
+
+    def reward(completions, **columns):
+        drawn.append(len(completions))
+        raise KeyError("solution")
+
+    model.train()
+    with pytest.raises(KeyError, match="solution"):
+        sample_rollouts(model, tiny_trl.tokenizer(), tiny_trl.dataset(8).to_list(), reward, rollouts=4, batch_size=8)
+    assert drawn == [8] and model.training
+    with pytest.raises(IndexError):
+        scores(model, Rollouts([[3]], [[4], [10**6]], np.zeros((1, 2))), width=8)
+    assert model.training
+    for row in ({"prompt": ""}, {"name": "a"}, {"prompt": None}, {"prompt": []}):
+        with pytest.raises(v05.InvalidArgument, match="prompt"):
+            sample_rollouts(model, tiny_trl.tokenizer(tiny_trl.TEMPLATE), [row], tiny_trl.reward)
+
+
+WRONG_OPTIONS = (
+    ({"rollouts": 2}, "rollouts must be at least 4, got 2"),
+    ({"rollouts": "16"}, "rollouts must be an integer, got '16'"),
+    ({"rollouts": 4.5}, "rollouts must be an integer, got 4.5"),
+    ({"prompts": 1}, "prompts must be at least 2, got 1"),
+    ({"prompts": 7}, "prompts must lie between 2 and the 6 of the dataset, got 7"),
+    ({"prompts": None}, "prompts must be an integer, got None"),
+    ({"maximum_tokens": 0}, "maximum_tokens must be at least 1, got 0"),
+    ({"temperature": 0}, "temperature must be above 0 and finite, got 0"),
+    ({"temperature": float("nan")}, "temperature must be above 0 and finite, got nan"),
+    ({"temperature": "hot"}, "temperature must be a number, got 'hot'"),
+    ({"scope": "some"}, "scope must be one of 'all', 'lora', 'last', got 'some'"),
+    ({"scope": ["all"]}, "scope must be one of 'all', 'lora', 'last', got ['all']"),
+    ({"width": 0}, "width must be at least 1, got 0"),
+    ({"per_token": "false"}, "per_token must be true or false, got 'false'"),
+    ({"batch_size": -1}, "batch_size must be at least 1, got -1"),
+    ({"seed": -1}, "seed must be at least 0, got -1"),
+    ({"chat_template_kwargs": "x"}, "chat_template_kwargs must be a dict or None, got 'x'"),
+)
+
+
+@pytest.mark.parametrize("change, message", WRONG_OPTIONS)
+def test_wrong_options_are_told_before_a_model_is_loaded(tmp_path, monkeypatch, capsys, change, message):
+    monkeypatch.chdir(tmp_path)
+    rows = tiny_trl.dataset(6).to_list()
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"model": "no-such-model", "dataset": "data.jsonl", "reward": "math:fsum", "prompts": 4, "rollouts": 4}
+    (tmp_path / "wrong.json").write_text(json.dumps(settings | change))
+    assert main(["noise", "wrong.json"]) == 2 and message in capsys.readouterr().err
+    with pytest.raises((v05.InvalidArgument, v05.ArgumentTypeError), match=re.escape(message)):
+        measure_noise(None, None, rows, None, **{"prompts": 4} | change)
+
+
+def test_adapters_of_a_checkpoint(model, tmp_path, monkeypatch, capsys):
+    """A folder that a LoRA run has written: transformers loads it frozen."""
+    peft = pytest.importorskip("peft")
+    monkeypatch.chdir(tmp_path)
+    model.save_pretrained("base")
+    adapted = peft.get_peft_model(
+        model, peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    )
+    adapted.peft_config["default"].base_model_name_or_path = str(tmp_path / "base")
+    adapted.save_pretrained("adapter")
+    tiny_trl.tokenizer().save_pretrained("adapter")
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tiny_trl.dataset(6)))
+    (tmp_path / "scoring_of_adapters.py").write_text(
+        "def reward(completion_ids, **columns):\n    return [float(ids[0] % 2) for ids in completion_ids]\n"
+    )
+    settings = {
+        "model": "adapter",
+        "dataset": "data.jsonl",
+        "reward": "scoring_of_adapters:reward",
+        "prompts": 4,
+        "rollouts": 4,
+        "maximum_tokens": 3,
+    }
+    reports = {}
+    for scope in ("lora", "all", "last"):
+        (tmp_path / "noise.json").write_text(json.dumps(settings | {"scope": scope}))
+        assert main(["noise", "noise.json", "--json"]) == 0
+        reports[scope] = json.loads(capsys.readouterr().out)["rows"][0]["noise"]
+    assert len(set(reports.values())) == 3
 
 
 def test_the_command(model, tmp_path, monkeypatch, capsys):
@@ -164,7 +306,6 @@ def test_the_command(model, tmp_path, monkeypatch, capsys):
     assert "Noise of the gradient" in capsys.readouterr().out and (tmp_path / "noise.png").stat().st_size > 1000
     (tmp_path / "broken_reward.py").write_text("def reward(:\n")
     for change, message in (
-        ({"rollouts": 2}, "rollouts must be at least 4"),
         ({"rolouts": 4}, "knows no rolouts"),
         ({"reward": "nowhere:reward"}, "cannot be imported"),
         ({"reward": "broken_reward:reward"}, "cannot be imported: SyntaxError: "),

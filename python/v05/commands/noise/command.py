@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..._core.json_lines import json_rows
 from ...errors import ArgumentTypeError, InvalidArgument, MissingExtra
+from .options import check_options, check_prompts
 
 NEEDED = ("torch", "transformers")
 _OWN = ("model", "tokenizer", "dataset", "reward")
@@ -45,12 +46,16 @@ def _measured(options, progress):
     settings = read_settings(options.config)
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from .measure import measure_noise
+    from .measure import PROMPTS, measure_noise
 
     rows, reward = read_rows(settings.pop("dataset")), find_function(settings.pop("reward"))
-    name = settings.pop("model")
-    tokenizer = AutoTokenizer.from_pretrained(settings.pop("tokenizer", name))
+    name, tokenizer = settings.pop("model"), settings.pop("tokenizer", None)
+    check_options(**settings)
+    check_prompts(settings.get("prompts", PROMPTS), len(rows))
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer or name)
     model = AutoModelForCausalLM.from_pretrained(name).to(options.device)
+    for weight in model.parameters():
+        weight.requires_grad_(weight.is_floating_point())  # adapters come frozen, and freeze the rest
     return measure_noise(model, tokenizer, rows, reward, progress=progress, **settings)
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 
 from ...errors import InvalidArgument
-
-SCOPES = ("all", "lora", "last")
+from .options import check_options
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,7 @@ class Scores:
 
 def weights_of(model, scope):
     """The parameters that a scope names: "all" that train, "lora" those of adapters, "last" the last block."""
-    if scope not in SCOPES:
-        raise InvalidArgument(f"scope must be one of {', '.join(map(repr, SCOPES))}, got {scope!r}")
+    check_options(scope=scope)
     named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
     if scope == "lora":
         named = [(name, weight) for name, weight in named if "lora_" in name]
@@ -42,33 +40,36 @@ def weights_of(model, scope):
     return [weight for _, weight in named]
 
 
-def scores(model, rollouts, *, scope="all", width=4096, per_token=False, seed=0, progress=None):
+def scores(model, rollouts, *, temperature=1.0, scope="all", width=4096, per_token=False, seed=0, progress=None):
     """The Scores of Rollouts, one backward pass each.
 
-    width: of the sketch, a count sketch: every weight is added to one of `width` sums, with a random sign.
+    temperature: at which they were drawn. width: of the sketch, a count sketch: every weight is added to one of `width`
+        sums, with a random sign.
     per_token: the loss divides the terms of a rollout by its own length.
     """
     quiet = progress or (lambda stage, done, total: None)
     weights = weights_of(model, scope)
     device = weights[0].device
     was_training = model.training
-    model.eval()  # without dropout: the score is that of the policy that drew the tokens
     count, k = len(rollouts.completion_ids), rollouts.rewards.shape[1]
     found = Scores(np.empty(count), np.empty((count, width), np.float32), np.empty(count), np.empty(count))
-    for row, completion in enumerate(rollouts.completion_ids):
-        quiet("gradients", row, count)
-        prompt = rollouts.prompt_ids[row // k]
-        ids = torch.tensor([prompt + completion], device=device)
-        logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
-        log_prob = torch.log_softmax(logits, -1).gather(1, ids[0, len(prompt) :, None])[:, 0]
-        total = log_prob.sum() / len(completion) if per_token else log_prob.sum()
-        gradients = torch.autograd.grad(total, weights, allow_unused=True)
-        squares, sketch = _sketch(gradients, weights, width, seed)
-        share = 1 / len(completion) ** 2 if per_token else 1.0
-        found.squared_norm[row], found.sketch[row] = squares, sketch
-        found.miss[row] = float((torch.expm1(log_prob.detach()) ** 2).sum()) * share
-        found.length[row] = len(completion) * share
-    model.train(was_training)
+    model.eval()  # without dropout: the score is that of the policy that drew the tokens
+    try:
+        for row, completion in enumerate(rollouts.completion_ids):
+            quiet("gradients", row, count)
+            prompt = rollouts.prompt_ids[row // k]
+            ids = torch.tensor([prompt + completion], device=device)
+            logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float() / temperature
+            log_prob = torch.log_softmax(logits, -1).gather(1, ids[0, len(prompt) :, None])[:, 0]
+            total = log_prob.sum() / len(completion) if per_token else log_prob.sum()
+            gradients = torch.autograd.grad(total, weights, allow_unused=True)
+            squares, sketch = _sketch(gradients, weights, width, seed)
+            share = 1 / len(completion) ** 2 if per_token else 1.0
+            found.squared_norm[row], found.sketch[row] = squares, sketch
+            found.miss[row] = float((torch.expm1(log_prob.detach()) ** 2).sum()) * share
+            found.length[row] = len(completion) * share
+    finally:
+        model.train(was_training)
     quiet("gradients", count, count)
     return found
 

@@ -8,12 +8,13 @@ import numpy as np
 from ..._core.types import Progress
 from ...errors import InvalidArgument
 from .baselines import cyclic_mean, squared_errors
-from .gradients import scores
+from .gradients import scores, weights_of
+from .options import check_options, check_prompts
 from .report import NoiseReport, NoiseRow
 from .sampling import sample_rollouts
 
 RESAMPLES = 1000
-SMALLEST = 4  # rollouts per prompt, of which a perfect prior takes two halves of the others
+PROMPTS = 64
 
 
 def measure_noise(
@@ -22,7 +23,7 @@ def measure_noise(
     dataset: Any,
     reward: Callable[..., Any],
     *,
-    prompts: int = 64,
+    prompts: int = PROMPTS,
     rollouts: int = 16,
     maximum_tokens: int = 256,
     temperature: float = 1.0,
@@ -31,6 +32,7 @@ def measure_noise(
     per_token: bool = False,
     batch_size: int = 64,
     seed: int = 0,
+    chat_template_kwargs: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> NoiseReport:
     """The NoiseReport of a model (method section 13).
@@ -38,20 +40,31 @@ def measure_noise(
     model: a causal language model of transformers, on its device. tokenizer: its own.
     dataset: rows as dicts with a "prompt", text or chat messages; a list or a dataset of Hugging Face. `prompts` of
         them are drawn.
-    reward: function as TRL calls it: reward(prompts=, completions=, and every other column) -> list of floats.
+    reward: function as TRL calls it: reward(prompts=, completions=, and every other column ...) -> list of floats.
     rollouts: per prompt, at least 4; more make the perfect prior sharper.
     scope: "all", "lora" or "last": the weights whose gradient is looked at: all that train, those of adapters, those of
         the last block. width: of the random projection of it.
     per_token: the loss in use divides each rollout by its own length, as TRL's loss_type "grpo".
-    maximum_tokens, temperature, batch_size, seed, progress: as in sample_rollouts.
+    maximum_tokens, temperature, batch_size, seed, chat_template_kwargs, progress: as in sample_rollouts.
 
     Costs prompts x rollouts generations and backward passes of one rollout each, and prompts x rollouts x width floats.
-    Raises InvalidArgument for too few prompts or rollouts, and for rewards that are all equal.
+    Raises ArgumentTypeError or InvalidArgument for an option that cannot be, before anything is drawn; InvalidArgument
+    as well for what sample_rollouts refuses, and for rewards that are all equal.
     """
-    if rollouts < SMALLEST:
-        raise InvalidArgument(f"rollouts must be at least {SMALLEST}, got {rollouts}")
-    if not 2 <= prompts <= len(dataset):
-        raise InvalidArgument(f"prompts must lie between 2 and the {len(dataset)} of the dataset, got {prompts}")
+    check_options(
+        prompts=prompts,
+        rollouts=rollouts,
+        maximum_tokens=maximum_tokens,
+        temperature=temperature,
+        scope=scope,
+        width=width,
+        per_token=per_token,
+        batch_size=batch_size,
+        seed=seed,
+        chat_template_kwargs=chat_template_kwargs,
+    )
+    check_prompts(prompts, len(dataset))
+    weights_of(model, scope)
     drawn = np.random.default_rng(seed).choice(len(dataset), prompts, replace=False)
     made = sample_rollouts(
         model,
@@ -63,6 +76,7 @@ def measure_noise(
         temperature=temperature,
         batch_size=batch_size,
         seed=seed,
+        chat_template_kwargs=chat_template_kwargs,
         progress=progress,
     )
     if np.ptp(made.rewards) == 0:
@@ -70,7 +84,16 @@ def measure_noise(
             f"all {made.rewards.size} rewards are {made.rewards.flat[0]:g}: there is no gradient whose "
             "noise could be measured; take other prompts or more of them"
         )
-    found = scores(model, made, scope=scope, width=width, per_token=per_token, seed=seed, progress=progress)
+    found = scores(
+        model,
+        made,
+        temperature=temperature,
+        scope=scope,
+        width=width,
+        per_token=per_token,
+        seed=seed,
+        progress=progress,
+    )
     tokens = float(np.mean(list(map(len, made.completion_ids))))
     return noise_report(made.rewards, found, tokens, seed=seed)
 
