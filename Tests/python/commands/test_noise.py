@@ -126,7 +126,9 @@ def test_a_model_from_rollouts_to_report(model):
 
 
 def chats(count):
-    return [{"prompt": [{"role": "user", "content": f"{row}+{row}="}], "name": row} for row in range(count)]
+    return [
+        {"prompt": [{"role": "user", "content": f"{row}+{row}="}], "name": row, "log_metric": 0} for row in range(count)
+    ]
 
 
 def test_a_chat_model_as_it_is_released(model):
@@ -209,7 +211,7 @@ def test_a_reward_that_fails_does_so_at_once_and_leaves_the_model_alone(model):
     with pytest.raises(IndexError):
         scores(model, Rollouts([[3]], [[4], [10**6]], np.zeros((1, 2))), width=8)
     assert model.training
-    for row in ({"prompt": ""}, {"name": "a"}, {"prompt": None}, {"prompt": []}):
+    for row in ({"prompt": ""}, {"name": "a"}, {"prompt": None}, {"prompt": []}, "1+1="):
         with pytest.raises(v05.InvalidArgument, match="prompt"):
             sample_rollouts(model, tiny_trl.tokenizer(tiny_trl.TEMPLATE), [row], tiny_trl.reward)
 

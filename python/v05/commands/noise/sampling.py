@@ -109,7 +109,7 @@ def sample_rollouts(
 
 
 def _tokens(tokenizer, row, chat_template_kwargs):
-    prompt = row.get("prompt")
+    prompt = row.get("prompt") if isinstance(row, dict) else None
     if isinstance(prompt, str):
         found = tokenizer(prompt)["input_ids"]
     elif isinstance(prompt, list) and prompt:
@@ -164,16 +164,17 @@ def _until_end(tokens, ends):
 def _rewards(tokenizer, rows, completion_ids, reward):
     """One per completion; rows: what each is an answer to."""
     texts = tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
-    chat = not isinstance(rows[0]["prompt"], str)
     names = {name: None for row in rows for name in row if name not in ("prompt", "completion", "completion_ids")}
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    of_the_trainer = {"trainer_state": TrainerState(), "log_extra": _ignore, "log_metric": _ignore}
     found = reward(
         prompts=[row["prompt"] for row in rows],
-        completions=[[{"role": "assistant", "content": text}] for text in texts] if chat else texts,
+        completions=[
+            text if isinstance(row["prompt"], str) else [{"role": "assistant", "content": text}]
+            for row, text in zip(rows, texts)
+        ],
         completion_ids=completion_ids,
-        **{name: [row.get(name) for row in rows] for name in names},
-        trainer_state=TrainerState(),
-        log_extra=_ignore,
-        log_metric=_ignore,
+        **columns | of_the_trainer,
     )
     try:
         found = np.asarray(found, dtype=np.float64)
