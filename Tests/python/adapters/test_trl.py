@@ -89,20 +89,25 @@ def test_adapters_are_trained_as_by_trl(tmp_path):
     """LoRA: the weights of the model stay, those of the adapters are TRL's bit for bit, and the defaults train them."""
     peft = pytest.importorskip("peft")
 
-    def adapters(made):
-        weights = made.accelerator.unwrap_model(made.model).state_dict()
-        return torch.cat([value.flatten() for name, value in weights.items() if "lora_" in name])
-
     def run(kind, config=None, **options):
+        """The weights of the adapters, and those of the model below."""
         lora = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
-        return adapters(trained(kind, tmp_path, config, peft_config=lora, **options))
+        made = trained(kind, tmp_path, config, peft_config=lora, **options)
+        found = made.accelerator.unwrap_model(made.model).state_dict()
+        adapters = [name for name in found if "lora_" in name]
+        return tuple(
+            torch.cat([found[name].flatten() for name in names])
+            for names in (adapters, [name for name in found if name not in adapters])
+        )
 
+    one = V05Config(rule="prior", num_generations=1, baseline_fraction=0.5)
+    untrained, base = run(GRPOTrainer, learning_rate=0.0)
     stock = run(GRPOTrainer)
-    assert torch.equal(stock, run(V05GRPOTrainer, V05Config(rule="grpo")))
-    one = dict(per_device_train_batch_size=16, num_iterations=2)
-    untrained = run(V05GRPOTrainer, V05Config(rule="prior", num_generations=1), learning_rate=0.0, **one)
-    half = run(V05GRPOTrainer, V05Config(rule="prior", num_generations=1, baseline_fraction=0.5), **one)
-    assert half.isfinite().all() and not torch.equal(half, untrained)
+    swapped = run(V05GRPOTrainer, V05Config(rule="grpo"))
+    half = run(V05GRPOTrainer, one, per_device_train_batch_size=16, num_iterations=2)
+    assert torch.equal(stock[0], swapped[0])
+    for adapters, below in (stock, swapped, half):
+        assert torch.equal(below, base) and adapters.isfinite().all() and not torch.equal(adapters, untrained)
 
 
 @pytest.mark.parametrize("normalize", [False, True])

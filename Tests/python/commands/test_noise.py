@@ -1,5 +1,6 @@
 """v05 noise: exact on policies whose gradient is known, and on a small transformer."""
 
+import asyncio
 import json
 import re
 
@@ -116,8 +117,11 @@ def test_a_model_from_rollouts_to_report(model):
         assert np.isfinite(row.noise)
     for reward, message in (
         (lambda prompts, **rest: [1.0] * len(prompts), "all 16 rewards are 1"),
-        (lambda prompts, **rest: [None] * len(prompts), "one finite number per completion"),
+        (lambda prompts, **rest: [None] * len(prompts), "gave None for one or more of 4 of the 4"),
+        (lambda prompts, **rest: [float("inf")] * len(prompts), "must return finite numbers, got inf"),
         (lambda prompts, **rest: ["x"], "one number per completion"),
+        (lambda prompts, **rest: [0.5], r"one number per completion \(16\), got 1"),
+        (lambda prompts, **rest: None, "one number per completion"),
     ):
         with pytest.raises(v05.InvalidArgument, match=message):
             measure_noise(
@@ -135,6 +139,8 @@ def test_a_chat_model_as_it_is_released(model):
     """With a template, several ends of an answer, and penalties and cut-offs that are not the policy's."""
     plain = GenerationConfig(eos_token_id=[1, 5], pad_token_id=0)
     released = dict(top_k=1, top_p=0.1, min_p=0.5, temperature=0.1, repetition_penalty=9.0, no_repeat_ngram_size=1)
+    released |= dict(suppress_tokens=[3], max_time=1e-6, guidance_scale=3.0, return_dict_in_generate=True)
+    released |= dict(do_sample=True, num_return_sequences=2, stop_strings=["1"], min_new_tokens=3)
     asked = []
 
     def reward(**columns):
@@ -155,9 +161,12 @@ def test_a_chat_model_as_it_is_released(model):
         )
 
     model.train()
-    made = sampled(GenerationConfig(eos_token_id=[1, 5], pad_token_id=0, suppress_tokens=[3], **released))
+    model.lm_head.eval()
+    made = sampled(GenerationConfig(eos_token_id=[1, 5], pad_token_id=0, **released))
+    before = model.generation_config.to_dict()
     assert made.completion_ids == sampled(plain).completion_ids
-    assert model.training and model.generation_config is plain
+    assert before == GenerationConfig(eos_token_id=[1, 5], pad_token_id=0, **released).to_dict()
+    assert model.generation_config is plain and model.training and not model.lm_head.training
     assert [len(ids) for ids in made.prompt_ids] == [5] * 6, "the template was not told what it was to be told"
     assert all(ids[-1] in (1, 5) or len(ids) == 8 for ids in made.completion_ids)
     assert not any({1, 5} & set(ids[:-1]) for ids in made.completion_ids)
@@ -167,7 +176,7 @@ def test_a_chat_model_as_it_is_released(model):
     first = asked[0]
     assert first["prompts"][0] == chats(1)[0]["prompt"] and first["trainer_state"].global_step == 0
     assert [set(answer[0]) for answer in first["completions"]] == [{"role", "content"}] * 8
-    first["log_metric"]("accuracy", 1.0), first["log_extra"]("answers", ["1"])
+    first["log_metric"](name="accuracy", value=1.0), first["log_extra"]("answers", ["1"])
 
 
 def test_drawn_are_the_probabilities_of_the_model(model):
@@ -177,7 +186,7 @@ def test_drawn_are_the_probabilities_of_the_model(model):
         torch.nn.init.normal_(weight, std=0.5)
     model.generation_config = GenerationConfig(eos_token_id=1, pad_token_id=0, top_k=2, repetition_penalty=5.0)
     logits = model(torch.tensor([tiny_trl.tokenizer()("1+1=")["input_ids"]])).logits[0, -1].detach()
-    for temperature in (1.0, 0.5):
+    for temperature in (1, 0.5, np.float32(2)):
         made = sample_rollouts(
             model,
             tiny_trl.tokenizer(),
@@ -205,7 +214,7 @@ def test_a_reward_that_fails_does_so_at_once_and_leaves_the_model_alone(model):
         raise KeyError("solution")
 
     model.train()
-    with pytest.raises(KeyError, match="solution"):
+    with pytest.raises(v05.Error, match="reward raised KeyError in test_noise.py, line [0-9]+: 'solution'"):
         sample_rollouts(model, tiny_trl.tokenizer(), tiny_trl.dataset(8).to_list(), reward, rollouts=4, batch_size=8)
     assert drawn == [8] and model.training
     with pytest.raises(IndexError):
@@ -214,6 +223,50 @@ def test_a_reward_that_fails_does_so_at_once_and_leaves_the_model_alone(model):
     for row in ({"prompt": ""}, {"name": "a"}, {"prompt": None}, {"prompt": []}, "1+1="):
         with pytest.raises(v05.InvalidArgument, match="prompt"):
             sample_rollouts(model, tiny_trl.tokenizer(tiny_trl.TEMPLATE), [row], tiny_trl.reward)
+
+
+def test_rewards_of_every_kind_that_trl_takes(model):
+    """Tensors, generators, coroutines, None; and what a reward does to torch's generators reaches no rollout."""
+    rows = [row | ({"answer": "2"} if number == 5 else {}) for number, row in enumerate(tiny_trl.dataset(6).to_list())]
+
+    def numbers(completion_ids, answer, **columns):
+        return [float(ids[0] % 3) for ids in completion_ids]
+
+    def seeding(**columns):
+        torch.manual_seed(0)
+        return torch.tensor(numbers(**columns), dtype=torch.bfloat16)
+
+    async def waiting(**columns):
+        await asyncio.sleep(0)
+        return (number for number in numbers(**columns))
+
+    def some(**columns):
+        return [None if name == "sum 3" else number for name, number in zip(columns["name"], numbers(**columns))]
+
+    def sampled(reward):
+        return sample_rollouts(
+            model, tiny_trl.tokenizer(), rows, reward, rollouts=4, batch_size=8, temperature=2, maximum_tokens=3
+        )
+
+    expected = sampled(numbers)
+    for reward in (seeding, waiting):
+        found = sampled(reward)
+        assert found.completion_ids == expected.completion_ids
+        np.testing.assert_array_equal(found.rewards, expected.rewards)
+    unjudged = expected.rewards.copy()
+    unjudged[3] = np.nan
+    np.testing.assert_array_equal(sampled(some).rewards, unjudged)
+    options = dict(prompts=6, rollouts=4, maximum_tokens=3, width=64)
+    report = measure_noise(model, tiny_trl.tokenizer(), rows, some, **options)
+    assert report.prompts == 5 and np.isfinite(report.rows[0].noise)
+
+
+def test_the_last_block_is_no_expert():
+    block = torch.nn.ModuleDict(
+        {"experts": torch.nn.ModuleList(torch.nn.Linear(1, 1) for _ in range(4)), "gate": torch.nn.Linear(1, 4)}
+    )
+    model = torch.nn.ModuleDict({"layers": torch.nn.ModuleList([torch.nn.Linear(2, 2), block]), "head": block["gate"]})
+    assert [tuple(weight.shape) for weight in weights_of(model, "last")] == [(1, 1), (1,)] * 4 + [(4, 1), (4,)]
 
 
 WRONG_OPTIONS = (
@@ -264,20 +317,28 @@ def test_adapters_of_a_checkpoint(model, tmp_path, monkeypatch, capsys):
     (tmp_path / "scoring_of_adapters.py").write_text(
         "def reward(completion_ids, **columns):\n    return [float(ids[0] % 2) for ids in completion_ids]\n"
     )
-    settings = {
-        "model": "adapter",
-        "dataset": "data.jsonl",
-        "reward": "scoring_of_adapters:reward",
-        "prompts": 4,
-        "rollouts": 4,
-        "maximum_tokens": 3,
-    }
+    options = {"prompts": 4, "rollouts": 4, "maximum_tokens": 3}
+    settings = {"model": "adapter", "dataset": "data.jsonl", "reward": "scoring_of_adapters:reward"} | options
     reports = {}
     for scope in ("lora", "all", "last"):
         (tmp_path / "noise.json").write_text(json.dumps(settings | {"scope": scope}))
         assert main(["noise", "noise.json", "--json"]) == 0
-        reports[scope] = json.loads(capsys.readouterr().out)["rows"][0]["noise"]
-    assert len(set(reports.values())) == 3
+        reports[scope] = json.loads(capsys.readouterr().out)
+    assert reports["lora"] == reports["all"] == reports["last"], "there is one block, and adapters alone train"
+    rows = tiny_trl.dataset(6).to_list()
+
+    def reward(completion_ids, **columns):
+        return [float(ids[0] % 2) for ids in completion_ids]
+
+    expected = measure_noise(adapted, tiny_trl.tokenizer(), rows, reward, **options)
+    assert reports["lora"]["rows"][0]["noise"] == pytest.approx(expected.rows[0].noise, rel=1e-5)
+    with torch.no_grad():
+        for name, weight in adapted.named_parameters():
+            weight.mul_(3 if "lora_" in name else 1)
+    other = measure_noise(adapted, tiny_trl.tokenizer(), rows, reward, **options)
+    assert other.rows[0].noise != pytest.approx(expected.rows[0].noise, rel=1e-3), "a test that could not fail"
+    monkeypatch.setattr("v05.commands.noise.command.find_spec", lambda name: None if name == "peft" else name)
+    assert main(["noise", "noise.json"]) == 2 and "needs peft: pip install peft" in capsys.readouterr().err
 
 
 def test_the_command(model, tmp_path, monkeypatch, capsys):
@@ -307,6 +368,9 @@ def test_the_command(model, tmp_path, monkeypatch, capsys):
     assert main(["noise", "noise.json", "--out", "noise.png"]) == 0
     assert "Noise of the gradient" in capsys.readouterr().out and (tmp_path / "noise.png").stat().st_size > 1000
     (tmp_path / "broken_reward.py").write_text("def reward(:\n")
+    (tmp_path / "failing_reward.py").write_text("def reward(**columns):\n    return 1 + 'a'\n")
+    (tmp_path / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in chats(6)))
+    (tmp_path / "numbers.jsonl").write_text(json.dumps({"prompt": 3}) + "\n")
     for change, message in (
         ({"rolouts": 4}, "knows no rolouts"),
         ({"reward": "nowhere:reward"}, "cannot be imported"),
@@ -315,10 +379,15 @@ def test_the_command(model, tmp_path, monkeypatch, capsys):
         ({"reward": ":"}, 'reward must be "module:function", got'),
         ({"reward": None}, "reward in wrong.json must be a text, got None"),
         ({"dataset": 0}, "dataset in wrong.json must be a text, got 0"),
+        ({"chat_template_kwargs": {"a": 1}, "dataset": "chats.jsonl"}, "every prompt must fit the chat template"),
+        ({"reward": "failing_reward:reward"}, "reward raised TypeError in failing_reward.py, line 2: "),
+        ({"dataset": "numbers.jsonl"}, "numbers.jsonl, line 1: must have a field prompt, text or messages, got 3"),
         ({"model": ""}, "model in wrong.json must be a text, got ''"),
         ({"reward": "noise"}, "module:function"),
     ):
         (tmp_path / "wrong.json").write_text(json.dumps(settings | change))
         assert main(["noise", "wrong.json"]) == 2 and message in capsys.readouterr().err
+    assert main(["noise", "noise.json", "--device", "gpu"]) == 2
+    assert "device must be one that PyTorch has here, got 'gpu'" in capsys.readouterr().err
     (tmp_path / "wrong.json").write_text("{")
     assert main(["noise", "wrong.json"]) == 2 and "must be JSON" in capsys.readouterr().err

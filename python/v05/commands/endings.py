@@ -42,7 +42,7 @@ def ending(error):
         cure = CURES.get(error.errno, "check the path and the device")
         return f"{where}: {error.strerror or error}; {cure}", FAILED
     return (
-        f"{type(error).__name__}{_place(error)}: {error}; a fault of v05: report it with the output of v05 info",
+        f"{type(error).__name__}{place(error)}: {error}; a fault of v05: report it with the output of v05 info",
         FAILED,
     )
 
@@ -65,6 +65,7 @@ def settle_output():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _place(error):
+def place(error):
+    """Where an error was raised, for a message; empty where that is not known."""
     frames = traceback.extract_tb(error.__traceback__)
     return f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""

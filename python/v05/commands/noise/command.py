@@ -7,7 +7,7 @@ from inspect import signature
 from pathlib import Path
 
 from ..._core.json_lines import json_rows
-from ...errors import ArgumentTypeError, InvalidArgument, MissingExtra
+from ...errors import ArgumentTypeError, Error, InvalidArgument, MissingExtra
 from .options import check_options, check_prompts
 
 NEEDED = ("torch", "transformers")
@@ -44,19 +44,42 @@ def run_noise(options):
 
 def _measured(options, progress):
     settings = read_settings(options.config)
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    rows, reward = read_rows(settings.pop("dataset")), find_function(settings.pop("reward"))
+    name, tokenizer = settings.pop("model"), settings.pop("tokenizer", None)
+    import torch
 
     from .measure import PROMPTS, measure_noise
 
-    rows, reward = read_rows(settings.pop("dataset")), find_function(settings.pop("reward"))
-    name, tokenizer = settings.pop("model"), settings.pop("tokenizer", None)
     check_options(**settings)
     check_prompts(settings.get("prompts", PROMPTS), len(rows))
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer or name)
-    model = AutoModelForCausalLM.from_pretrained(name).to(options.device)
-    for weight in model.parameters():
-        weight.requires_grad_(weight.is_floating_point())  # adapters come frozen, and freeze the rest
-    return measure_noise(model, tokenizer, rows, reward, progress=progress, **settings)
+    _check_device(torch, options.device)
+    model, tokenizer = _loaded(name, tokenizer or name, options.device)
+    try:
+        return measure_noise(model, tokenizer, rows, reward, progress=progress, **settings)
+    except torch.OutOfMemoryError as error:
+        raise Error(f'{error}; lower "batch_size" or "maximum_tokens", or take "scope": "last"') from error
+
+
+def _check_device(torch, device):
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidArgument(f"device must be one that PyTorch has here, got {device!r}: {error}") from error
+
+
+def _loaded(name, tokenizer, device):
+    """(model, tokenizer); of a checkpoint of adapters these are what trains."""
+    if (Path(name) / "adapter_config.json").exists() and find_spec("peft") is None:
+        raise Error(f"{name} holds adapters, which needs peft: pip install peft")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer)
+    model = AutoModelForCausalLM.from_pretrained(name, dtype="auto").to(device)
+    if adapters := [weight for name, weight in model.named_parameters() if "lora_" in name]:
+        model.requires_grad_(False)
+        for weight in adapters:
+            weight.requires_grad_(True)  # they come frozen
+    return model, tokenizer
 
 
 def _print(report):
@@ -96,13 +119,17 @@ def read_settings(path):
 
 
 def read_rows(path):
-    """The rows of a JSON lines file, each an object with a prompt."""
+    """The rows of a JSON lines file, each an object with a prompt; all get all columns, None where they lack one."""
     rows = []
     for number, row in json_rows(path):
-        if "prompt" not in row:
-            raise InvalidArgument(f"{path}, line {number}: must have a field prompt, got {', '.join(row) or 'none'}")
+        if not isinstance(row.get("prompt"), str | list):
+            raise InvalidArgument(
+                f"{path}, line {number}: must have a field prompt, text or messages, got {row.get('prompt')!r:.100} "
+                f"and the fields {', '.join(row) or 'none'}"
+            )
         rows.append(row)
-    return rows
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return [columns | row for row in rows]
 
 
 def find_function(path):

@@ -7,6 +7,7 @@ import torch
 
 from ...errors import InvalidArgument
 from .options import check_options
+from .sampling import evaluating
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,16 @@ def weights_of(model, scope):
     if scope == "lora":
         named = [(name, weight) for name, weight in named if "lora_" in name]
     elif scope == "last":
-        numbers = {int(part) for name, _ in named for part in name.split(".") if part.isdigit()}
-        last = max(numbers, default=None)
-        named = [(name, weight) for name, weight in named if last is not None and str(last) in name.split(".")]
+        last = max((number for name, _ in named if (number := _block(name)) is not None), default=None)
+        named = [(name, weight) for name, weight in named if last is not None and _block(name) == last]
     if not named:
         raise InvalidArgument(f"scope {scope!r} must name weights of the model that train, and there are none")
     return [weight for _, weight in named]
+
+
+def _block(name):
+    """The number of the block that a parameter belongs to: the first in its name, as experts have numbers, too."""
+    return next((int(part) for part in name.split(".") if part.isdigit()), None)
 
 
 def scores(model, rollouts, *, temperature=1.0, scope="all", width=4096, per_token=False, seed=0, progress=None):
@@ -50,11 +55,9 @@ def scores(model, rollouts, *, temperature=1.0, scope="all", width=4096, per_tok
     quiet = progress or (lambda stage, done, total: None)
     weights = weights_of(model, scope)
     device = weights[0].device
-    was_training = model.training
     count, k = len(rollouts.completion_ids), rollouts.rewards.shape[1]
     found = Scores(np.empty(count), np.empty((count, width), np.float32), np.empty(count), np.empty(count))
-    model.eval()  # without dropout: the score is that of the policy that drew the tokens
-    try:
+    with evaluating(model):
         for row, completion in enumerate(rollouts.completion_ids):
             quiet("gradients", row, count)
             prompt = rollouts.prompt_ids[row // k]
@@ -68,8 +71,6 @@ def scores(model, rollouts, *, temperature=1.0, scope="all", width=4096, per_tok
             found.squared_norm[row], found.sketch[row] = squares, sketch
             found.miss[row] = float((torch.expm1(log_prob.detach()) ** 2).sum()) * share
             found.length[row] = len(completion) * share
-    finally:
-        model.train(was_training)
     quiet("gradients", count, count)
     return found
 

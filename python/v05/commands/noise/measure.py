@@ -11,7 +11,7 @@ from .baselines import cyclic_mean, squared_errors
 from .gradients import scores, weights_of
 from .options import check_options, check_prompts
 from .report import NoiseReport, NoiseRow
-from .sampling import sample_rollouts
+from .sampling import Rollouts, sample_rollouts
 
 RESAMPLES = 1000
 PROMPTS = 64
@@ -41,6 +41,7 @@ def measure_noise(
     dataset: rows as dicts with a "prompt", text or chat messages; a list or a dataset of Hugging Face. `prompts` of
         them are drawn.
     reward: function as TRL calls it: reward(prompts=, completions=, and every other column ...) -> list of floats.
+        Prompts for one of whose rollouts it says None are left out.
     rollouts: per prompt, at least 4; more make the perfect prior sharper.
     scope: "all", "lora" or "last": the weights whose gradient is looked at: all that train, those of adapters, those of
         the last block. width: of the random projection of it.
@@ -49,7 +50,7 @@ def measure_noise(
 
     Costs prompts x rollouts generations and backward passes of one rollout each, and prompts x rollouts x width floats.
     Raises ArgumentTypeError or InvalidArgument for an option that cannot be, before anything is drawn; InvalidArgument
-    as well for what sample_rollouts refuses, and for rewards that are all equal.
+    as well for what sample_rollouts refuses, and for rewards that are all equal; Error where the reward raises.
     """
     check_options(
         prompts=prompts,
@@ -79,6 +80,7 @@ def measure_noise(
         chat_template_kwargs=chat_template_kwargs,
         progress=progress,
     )
+    made = _judged(made)
     if np.ptp(made.rewards) == 0:
         raise InvalidArgument(
             f"all {made.rewards.size} rewards are {made.rewards.flat[0]:g}: there is no gradient whose "
@@ -96,6 +98,19 @@ def measure_noise(
     )
     tokens = float(np.mean(list(map(len, made.completion_ids))))
     return noise_report(made.rewards, found, tokens, seed=seed)
+
+
+def _judged(made):
+    """The rollouts of the prompts whose rewards are all known: rules compared at k rollouts need k of them."""
+    count, k = made.rewards.shape
+    known = np.flatnonzero(~np.isnan(made.rewards).any(1))
+    if len(known) < 2:
+        raise InvalidArgument(
+            f"reward must give numbers for all rollouts of at least 2 prompts, and gave None for one or more of "
+            f"{count - len(known)} of the {count}"
+        )
+    completions = [made.completion_ids[row * k + rollout] for row in known for rollout in range(k)]
+    return Rollouts([made.prompt_ids[row] for row in known], completions, made.rewards[known])
 
 
 def noise_report(rewards: np.ndarray, found: Any, tokens: float, *, seed: int = 0) -> NoiseReport:
