@@ -53,8 +53,8 @@ def _measured(options, progress):
     check_options(**settings)
     check_prompts(settings.get("prompts", PROMPTS), len(rows))
     _check_device(torch, options.device)
-    model, tokenizer = _loaded(name, tokenizer or name, options.device)
     try:
+        model, tokenizer = _loaded(name, tokenizer or name, options.device)
         return measure_noise(model, tokenizer, rows, reward, progress=progress, **settings)
     except torch.OutOfMemoryError as error:
         raise Error(f'{error}; lower "batch_size" or "maximum_tokens", or take "scope": "last"') from error
