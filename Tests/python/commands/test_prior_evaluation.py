@@ -250,12 +250,23 @@ def test_options_of_scores_are_none_of_a_log(options):
         evaluate("log.jsonl", **options)
 
 
+def test_an_encoder_that_is_none_is_told_before_the_log_is_read(tmp_path):
+    pytest.importorskip("sentence_transformers")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{")
+    with pytest.raises(v05.InvalidArgument, match="encoder cannot be loaded from"):
+        evaluate("no-such-log.jsonl", encoder=str(tmp_path / "model"))
+
+
 def test_bad_files(tmp_path, files):
     with pytest.raises(LogError, match="no such file"):
         evaluate(tmp_path / "none.jsonl")
     write(tmp_path / "prompts.jsonl", [{"id": "d_1", "prompt": "one"}, {"id": "d_2", "prompt": "two"}])
     row = {"dataset": "d", "id": 1, "model": "m", "step": 1, "score": 0.5}
-    context = write(tmp_path / "context.jsonl", [row, row | {"id": 2, "score": 0.1 * 2**0.5}])
+    shares = write(tmp_path / "shares.jsonl", [row, row | {"id": 2, "score": 0.25}])
+    with pytest.raises(v05.InvalidArgument, match="reward_range must be given where no score is below 0"):
+        evaluate(context=shares, folds=2)
+    context = write(tmp_path / "context.jsonl", [row, row | {"id": 2, "score": -0.1 * 2**0.5}])
     with pytest.raises(v05.InvalidArgument, match="means of no number of successes up to 64"):
         evaluate(context=context, folds=2)
     with pytest.raises(v05.InvalidArgument, match="no context in .* is of d / strong / 1"):

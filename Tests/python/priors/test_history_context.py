@@ -1,6 +1,7 @@
 """History and context together: what a prompt never seen starts with, and that training never dies of it."""
 
 import logging
+import pickle
 import warnings
 
 import numpy as np
@@ -9,7 +10,8 @@ import v05
 
 pytest.importorskip("sklearn", reason="in-context priors need scikit-learn")
 
-from v05.priors import ContextBuffer, HistoryContextPrior, start_strength
+from v05.priors import ContextBuffer, HistoryContextPrior, InContextPrior, start_strength
+from v05.priors.prompt_text import prompt_text
 
 TOPICS = ("sum of small integers", "eigenvalues of a large matrix")
 
@@ -30,6 +32,10 @@ def trained(source, steps, first=0):
         source.predict(keys, prompts, step)
         source.record(keys, prompts, rewards, None, step)
     return source
+
+
+def lengths(prompts):
+    return np.array([[len(prompt), prompt.count("e")] for prompt in prompts], dtype=float)
 
 
 class Model:
@@ -141,6 +147,51 @@ def test_a_model_that_fails_is_told_once_and_training_goes_on(failure, caplog):
     assert type(failure).__name__ in caplog.text
     value, _ = source.predict(*batch(0)[:2], 5)
     assert not np.isnan(value).any()  # the history lives
+
+
+def test_every_kind_of_failure_is_told(caplog):
+    """What an early step lacks does not hide what fails at every later one."""
+    model = Model(failure=v05.InvalidArgument("scores must differ"))
+    source = trained(HistoryContextPrior(model=model, minimum=1), 3)
+    model.failure = RuntimeError("CUDA out of memory")
+    trained(source, 6, first=3)
+    assert [record.args[0] for record in caplog.records] == ["InvalidArgument", "RuntimeError"]
+
+
+def test_a_prompt_that_has_no_text_ends_no_step(caplog):
+    class Recording:  # nothing tells it from others at its next visit
+        pass
+
+    source = HistoryContextPrior(model=Model(), minimum=1)
+    source.context.add(["a", "b"], [0.0, 1.0], 0)
+    prompts = [[{"role": "user", "content": Recording()}], "text"]
+    value, _ = source.predict(["k", "l"], prompts, 1)
+    assert value[1] == 0.3 and not value[0] == 0.3
+    source.record(["k", "l"], prompts, [0.0, 1.0], None, 1)
+    assert len(source.context) == 3 and len(caplog.records) == 1 and "no text" not in caplog.text
+
+
+def test_chats_are_their_text():
+    parts = [{"type": "image"}, {"type": "text", "text": "What is"}, {"type": "text", "text": "9+1?"}]
+    chat = [{"role": "system", "content": "Be good."}, {"role": "user", "content": "What is 9+1?"}]
+    assert prompt_text(chat) == "Be good.\nWhat is 9+1?"
+    assert prompt_text([{"role": "user", "content": parts}]) == "What is\n9+1?"
+    assert prompt_text("What is 9+1?") == "What is 9+1?" and prompt_text(17) == "17"
+    assert prompt_text([{"role": "user", "content": None}]) == '[{"content": null, "role": "user"}]'
+    assert prompt_text([]) == "[]" and prompt_text(["a"]) == '["a"]'
+
+
+@pytest.mark.parametrize("encoder", ["tfidf", lengths])
+def test_an_estimator_is_pickled_at_every_step(encoder):
+    model = InContextPrior(encoder)
+    estimator = v05.AdvantageEstimator(prior=HistoryContextPrior(model=model), reward_range=(0, 1))
+    for step in range(11):
+        keys, prompts, rewards = batch(step)
+        estimator.step(rewards, keys, keys, prompts=prompts)
+        again = pickle.loads(pickle.dumps(estimator))
+    keys, prompts, rewards = batch(11)
+    found = [each.step(rewards, keys, keys, prompts=prompts).advantages for each in (again, estimator)]
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize("value, deviation, known", [(np.nan, 0.1, False), (7.0, 0.1, True), (0.5, np.nan, True)])

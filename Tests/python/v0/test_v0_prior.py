@@ -1,12 +1,13 @@
 """V_0 as a prior: heads, contexts, deviations, and input that cannot be used."""
 
+import json
 import warnings
 
 import numpy as np
 import pytest
 from v0_models import make_embedding, random_prompts, save_backbone, save_tabpfn, stirred, torch
 from v05.errors import ArgumentTypeError, InvalidArgument
-from v05.v0 import ClassifierHead, KernelHead, TabPFNHead, V0Prior, make_head
+from v05.v0 import ClassifierHead, KernelHead, PromptEmbedding, TabPFNHead, V0Prior, make_head
 
 linear_model = pytest.importorskip("sklearn.linear_model", reason="tests of heads need scikit-learn")
 PROMPTS = random_prompts(np.random.default_rng(1), 200)
@@ -95,6 +96,47 @@ def test_each_prompt_passes_the_backbone_once(embedding):
         assert sum(calls) == 30 and len(prior._cache) == 170
     finally:
         handle.remove()
+
+
+def test_an_embedding_that_was_trained_has_other_features():
+    embedding = make_embedding(seed=4)
+    prior = make_prior(embedding)
+    before, _ = prior.fit(PROMPTS[:150], SCORES[:150]).predict(PROMPTS[150:])
+    stirred(embedding)
+    after, _ = prior.fit(PROMPTS[:150], SCORES[:150]).predict(PROMPTS[150:])
+    expected, _ = make_prior(embedding).fit(PROMPTS[:150], SCORES[:150]).predict(PROMPTS[150:])
+    np.testing.assert_array_equal(after, expected)
+    assert np.abs(after - before).max() > 0.01
+
+
+def test_a_head_of_ones_own(embedding):
+    def head(context, labels, queries):
+        return torch.full((len(queries),), 2.0)
+
+    value, _ = make_prior(embedding, head).fit(PROMPTS[:150], SCORES[:150]).predict(PROMPTS[150:])
+    np.testing.assert_allclose(value, 1 / (1 + np.exp(-2.0)), rtol=1e-6)
+
+
+def test_under_the_autocast_of_a_trainer(embedding):
+    plain, _ = make_prior(embedding).fit(PROMPTS[:150], SCORES[:150]).predict(PROMPTS[150:])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, _ = make_prior(embedding).fit(PROMPTS[:150], SCORES[:150]).predict(PROMPTS[150:])
+    np.testing.assert_allclose(found, plain, atol=0.02)  # the head's own arithmetic is the trainer's
+
+
+def test_prompts_that_a_backbone_cannot_take_whole(tmp_path):
+    save_backbone(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 8, "use_cache": True}))
+    embedding = PromptEmbedding.from_pretrained(tmp_path)
+    assert embedding.maximum_tokens == 8 and embedding.backbone.config.use_cache is False
+    prompts = ["sum of two " * 50, "sum of two sum of two sum of", "a\ud83d b"]
+    features = embedding(prompts)
+    assert features.isfinite().all()
+    assert torch.allclose(features[0], features[1], atol=1e-5)
+    for name in ("batch_size", "maximum_tokens"):
+        with pytest.raises(InvalidArgument, match=f"{name} must be at least 1, got 0"):
+            PromptEmbedding.from_pretrained("nowhere", **{name: 0})
 
 
 def test_a_cache_of_nothing(embedding):

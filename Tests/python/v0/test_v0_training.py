@@ -3,13 +3,25 @@
 import contextlib
 import json
 import math
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from v0_models import make_embedding, save_backbone, save_tabpfn, torch
 from v05.commands.command_line import main
 from v05.errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument
-from v05.v0 import KernelHead, Score, TabPFNHead, TrainingOptions, V0Prior, evaluate, read_scores, train
+from v05.v0 import (
+    KernelHead,
+    PromptEmbedding,
+    Score,
+    TabPFNHead,
+    TrainingOptions,
+    V0Prior,
+    evaluate,
+    read_scores,
+    train,
+)
 from v05.v0.training import training_loss
 
 FILLERS = [f"word{number}" for number in range(20)]
@@ -173,12 +185,19 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, shortcut, backbone_r
     assert any(changed) == bool(backbone_rate)
 
 
-def test_training_leaves_the_random_state_of_its_host(tmp_path, shortcut):
+def test_training_leaves_the_random_state_of_its_host(tmp_path, shortcut, monkeypatch):
+    """That of a GPU, too: torch.manual_seed would seed them all, and ranks of a trainer would draw the same."""
     context, queries, _ = (part[::3] for part in shortcut)
+    save_backbone(tmp_path / "backbone", FILLERS + ["easy", "hard"])
     embedding = made_embedding()
     torch.manual_seed(9)
+    for owner, name in ((torch, "manual_seed"), (torch.cuda, "manual_seed_all"), (torch.cuda, "manual_seed")):
+        monkeypatch.setattr(owner, name, lambda seed: pytest.fail("seeds a generator that is not its own"))
+    PromptEmbedding.from_pretrained(tmp_path / "backbone", seed=3)
+    monkeypatch.undo()
     expected = torch.rand(2)
     torch.manual_seed(9)
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("seeds a generator that is not its own"))
     train(embedding, KernelHead(), context, queries, tmp_path / "run", TrainingOptions(epochs=1, context_size=8))
     assert torch.equal(torch.rand(2), expected) and not embedding.training
 
@@ -228,10 +247,65 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path,
         progress_calls.append(stage)
         head.limit = total + 2
 
+    embedding = made_embedding()
     with pytest.raises(Error, match="loss is not finite"):
-        train(made_embedding(), head, context, queries, tmp_path / "run", options, progress=progress)
+        train(embedding, head, context, queries, tmp_path / "run", options, progress=progress)
     assert [path.name for path in (tmp_path / "run").glob("*.pt")] == ["checkpoint_epoch_0001.pt"]
     assert progress_calls[0].startswith("epoch 1/2  loss 0.")
+    assert not embedding.training
+
+
+def test_scores_that_cannot_be_judged_are_told_before_the_first_epoch(tmp_path, shortcut):
+    context, queries, held_out = (part[::3] for part in shortcut)
+    strange = [replace(score, context=("made", "another model", 0)) for score in held_out]
+    options = TrainingOptions(epochs=1, context_size=8)
+    with pytest.raises(InvalidArgument, match="has no prompts of both classes to show"):
+        train(made_embedding(), None, context, queries, tmp_path / "run", options, held_out=strange)
+    assert not (tmp_path / "run").exists()
+    shares = [[replace(score, score=abs(score.score)) for score in part] for part in (context, queries)]
+    with pytest.raises(InvalidArgument, match=r"below and above the midpoint of reward_range, which is \(-1.0, 1.0\)"):
+        train(made_embedding(), None, *shares, tmp_path / "run", options)
+
+
+def test_what_fails_after_an_epoch_does_not_cost_it(tmp_path, shortcut, monkeypatch):
+    context, queries, held_out = (part[::3] for part in shortcut)
+    options, output = TrainingOptions(epochs=2, context_size=8), tmp_path / "run"
+
+    def arguments(embedding):
+        return embedding, KernelHead(), context, queries
+
+    expected = train(*arguments(made_embedding()), tmp_path / "whole", options, held_out=held_out)
+    with monkeypatch.context() as patched:
+        patched.setattr("v05.v0.training.evaluate", lambda *a, **k: (_ for _ in ()).throw(MemoryError))
+        with pytest.raises(MemoryError):
+            train(*arguments(made_embedding()), output, options, held_out=held_out)
+    for cut in ("", '{"epoch": 1, "lo', "[]\n7\n"):  # what a full disk leaves of the figures
+        (output / "metrics.jsonl").write_text(cut)
+        again = tmp_path / f"again {len(cut)}"
+        shutil.copytree(output, again)
+        found = train(*arguments(made_embedding(seed=5)), again, options, held_out=held_out, resume=True)
+        assert found == [{"epoch": 1}, expected[1]]
+        (again / "metrics.jsonl").unlink()
+        assert train(*arguments(made_embedding()), again, options, resume=True) == [{"epoch": 1}, {"epoch": 2}]
+
+
+@pytest.mark.parametrize("backbone_rate", [0.0, 1e-4])
+def test_a_backbone_that_does_not_learn_has_no_dropout(tmp_path, shortcut, backbone_rate):
+    context, queries, _ = (part[::3] for part in shortcut)
+    embedding, modes = made_embedding(), []
+
+    def head(*features):
+        modes.append((embedding.adapter_layer.training, embedding.backbone.training))
+        return KernelHead()(*features)
+
+    options = TrainingOptions(epochs=1, context_size=8, backbone_rate=backbone_rate)
+    train(embedding, head, context, queries, tmp_path / "run", options)
+    assert set(modes) == {(True, backbone_rate > 0)}
+    with pytest.raises(ZeroDivisionError):
+        evaluate(embedding.train(), lambda *features: 1 / 0, context, queries, context_size=8)
+    assert embedding.training
+    with pytest.raises(Error, match="log-odds that are not finite"):
+        evaluate(embedding, lambda *features: torch.full((len(features[2]),), math.nan), context, queries)
 
 
 @pytest.mark.parametrize(
@@ -244,6 +318,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path,
         ({"adapter_rate": math.nan}, InvalidArgument, "adapter_rate must be at least 0 and finite"),
         ({"adapter_rate": "fast"}, ArgumentTypeError, "adapter_rate must be a number"),
         ({"reward_range": (1, -1)}, InvalidArgument, "reward_range must be finite with low < high"),
+        ({"adapter_rate": 0}, InvalidArgument, "adapter_rate and backbone_rate must not both be 0"),
     ],
 )
 def test_bad_options(options, error, words):
@@ -309,6 +384,33 @@ def test_commands_say_what_is_wrong(folder, capsys):
     assert "epochs must be at least 1" in capsys.readouterr().err
     assert main(["v0", "evaluate", *common, "--checkpoint", str(folder / "absent.pt"), "--head", "kernel"]) == 2
     assert "checkpoint must be a file" in capsys.readouterr().err
+    weights = folder / "backbone" / "model.safetensors"
+    whole = weights.read_bytes()
+    (folder / "listed.jsonl").write_text(
+        json.dumps({"dataset": "made", "id": 1, "model": ["A"], "step": 0, "score": 1.0}) + "\n"
+    )
+    for action, rest in (("train", ["--output", str(folder / "run")]), ("evaluate", ["--checkpoint", "none.pt"])):
+        for options, message in (
+            (["--device", "gpu"], "device must be one that PyTorch has here, got 'gpu'"),
+            (["--batch-size", "0"], "batch_size must be at least 1, got 0"),
+            (["--maximum-tokens", "0"], "maximum_tokens must be at least 1, got 0"),
+            (["--context-size", "-1"], "context_size must be at least 2"),
+            (["--context", str(folder / "listed.jsonl")], "line 1: model must be a text or a number, got ['A']"),
+        ):
+            if action == "evaluate" and options[0] in ("--batch-size", "--maximum-tokens"):
+                continue  # after the checkpoint has been read
+            assert main(["v0", action, *common, *rest, "--head", "kernel", *options]) == 2
+            told = capsys.readouterr().err
+            assert message in told and "a fault of v05" not in told
+    for damaged in (whole[: len(whole) // 2], b"version https://git-lfs.github.com/spec/v1\n"):
+        weights.write_bytes(damaged)
+        assert main(["v0", "train", *common, "--output", str(folder / "run"), "--head", "kernel"]) == 2
+        assert "embedding_model cannot be loaded from" in capsys.readouterr().err
+    weights.write_bytes(whole)
+    for file in (folder / "backbone").glob("tokenizer*"):
+        file.unlink()
+    assert main(["v0", "train", *common, "--output", str(folder / "run"), "--head", "kernel"]) == 2
+    assert "embedding_model" in capsys.readouterr().err and not list(folder.glob("run/*.pt"))
     pytest.importorskip("tabpfn", reason="the official head needs tabpfn")
     assert main(["v0", "train", *common, "--output", str(folder / "run")]) == 2
     assert "tabpfn_model must be the file of a TabPFN classifier" in capsys.readouterr().err

@@ -33,6 +33,8 @@ def ending(error):
         return str(error), FAILED
     if isinstance(error, MemoryError):
         return "the memory is not enough for this; take less data or a machine with more memory", FAILED
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which need not be there
+        return f"{error}; the memory of the device is not enough: lower batch size or length", FAILED
     if isinstance(error, RecursionError):
         return "the data is nested too deep to be read; flatten it", BAD_DATA
     if isinstance(error, OSError) and error.errno is None:  # a library's own, such as a model that is not found

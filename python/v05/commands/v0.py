@@ -1,9 +1,11 @@
 """`v05 v0 train` and `v05 v0 evaluate`."""
 
 import argparse
+import random
 import sys
 from pathlib import Path
 
+from .devices import check_device
 from .json_text import json_text
 from .printable import printable
 
@@ -23,14 +25,17 @@ def add_command(commands):
 def run_train(options):
     """`v05 v0 train`: train with live progress, print the figures of the last epoch."""
     from ..v0 import PromptEmbedding, TrainingOptions, make_head, read_scores, train
+    from ..v0.training import check_training
     from .progress import progress_bar
 
+    check_device(options.device)
     given = {name: value for name, value in vars(options).items() if name in TrainingOptions.__dataclass_fields__}
     settings = TrainingOptions(**given)
     context, queries = _scores(options, settings.reward_range)
     held_out = options.held_out and read_scores(
         options.held_out, prompts=options.prompts, reward_range=settings.reward_range
     )
+    check_training(context, queries, options.output, settings, held_out=held_out, resume=options.resume)
     head = make_head(options.head, options.tabpfn_model, device=options.device)
     embedding = PromptEmbedding.from_pretrained(
         options.embedding_model,
@@ -58,10 +63,14 @@ def run_train(options):
 def run_evaluate(options):
     """`v05 v0 evaluate`: predict the queries from contexts and print how well."""
     from ..v0 import V0Prior, evaluate
+    from ..v0.episodes import ContextPool, judging_episodes
     from .progress import progress_bar
 
+    check_device(options.device)
     reward_range = tuple(options.reward_range)
     context, queries = _scores(options, reward_range)
+    # What cannot be judged is told before the model is loaded.
+    judging_episodes(ContextPool(context, options.context_size, reward_range), queries, random.Random(options.seed))
     prior = V0Prior.from_pretrained(
         options.checkpoint,
         options.embedding_model,

@@ -87,9 +87,22 @@ class FunctionEncoder:
         return lambda rows: reduce((np.stack(rows) - centre) / length)
 
 
+class _Sentences:
+    """The embeddings of a sentence-transformers model; a function of its own could not be pickled."""
+
+    def __init__(self, model):
+        self._model = model
+
+    def __call__(self, prompts):
+        return self._model.encode(prompts, show_progress_bar=False)
+
+
 def make_encoder(encoder):
     """
-    "tfidf", the name or path of a sentence-transformers model, or a function of a list of prompts to (n, d)."""
+    "tfidf", the name or path of a sentence-transformers model, a function of a list of prompts to (n, d), or an
+    encoder."""
+    if isinstance(encoder, (TfidfEncoder, FunctionEncoder)):
+        return encoder
     if encoder == "tfidf":
         return TfidfEncoder()
     if isinstance(encoder, str):
@@ -97,8 +110,11 @@ def make_encoder(encoder):
             raise MissingExtra(f"the encoder {encoder!r}", "embeddings")
         from sentence_transformers import SentenceTransformer
 
-        model = SentenceTransformer(encoder)
-        return FunctionEncoder(lambda prompts: model.encode(prompts, show_progress_bar=False))
+        try:
+            model = SentenceTransformer(encoder)
+        except Exception as error:  # whatever the libraries raise for a name or a file that is none
+            raise InvalidArgument(f"encoder cannot be loaded from {encoder!r}: {error}") from error
+        return FunctionEncoder(_Sentences(model))
     if callable(encoder):
         return FunctionEncoder(encoder)
     raise ArgumentTypeError(

@@ -10,12 +10,11 @@ import numpy as np
 from .._core.arguments import integer
 from .._core.history import History, Visit
 from .._core.keys import key_array
-from .._core.prompt_key import prompt_key
 from .._core.types import Keys, Numbers, RewardRange
 from ..errors import CheckpointError, InvalidArgument
 from .context_buffer import ContextBuffer
 from .in_context_prior import SHORT_CONTEXT, InContextPrior
-from .prompt_text import shortened
+from .prompt_text import prompt_text, shortened
 from .sources import loaded_history
 
 _log = logging.getLogger("v05")
@@ -54,8 +53,8 @@ class HistoryContextPrior:
     `model` says from a context of recently visited prompts, with which its history then starts.
 
     Whatever becomes of context and model, training goes on: with too little context, without the prompt's text, or
-    where the model fails (a warning, once) a prompt never seen has what the history says of it, the level of all
-    prompts.
+    where the model fails (a warning, once for each kind of error) a prompt never seen has what the history says of it,
+    the level of all prompts.
 
     reward_range: (lo, hi) of the rewards. discount, capacity, start_strength: of the History.
     model: with fit(prompts, scores) and predict(prompts) -> (value, standard_deviation), such as v05.v0.V0Prior;
@@ -90,7 +89,7 @@ class HistoryContextPrior:
         self.minimum = integer("minimum", minimum)
         self._step: int | None = None  # at which fitting was tried last
         self._ready = False
-        self._told = False
+        self._told: set[type] = set()  # kinds of errors
 
     @property
     def history(self) -> History:
@@ -168,7 +167,8 @@ class HistoryContextPrior:
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_history": self.history, "_visit": None}
+        # The model is fitted anew: what it was fitted on need not be such that it can be pickled.
+        return self.__dict__ | {"_history": self.history, "_visit": None, "_step": None, "_ready": False}
 
     def state_dict(self) -> dict[str, bytes]:
         """{"history": bytes, "context": bytes}."""
@@ -189,7 +189,7 @@ class HistoryContextPrior:
         """What the model says of prompts never seen: (value, strength), NaN and 0 where it says nothing. It is worth at
         least what the level of all prompts is, or one rollout would leave no doubt."""
         value, strength = np.full(len(prompts), np.nan), np.zeros(len(prompts))
-        texts = list(map(_text, prompts))
+        texts = list(map(self._text, prompts))
         rows = [row for row, text in enumerate(texts) if text]
         if not rows:
             return value, strength
@@ -218,7 +218,7 @@ class HistoryContextPrior:
 
     def _learn(self, prompts, scores, step):
         """The context with what the prompts scored."""
-        texts = list(map(_text, prompts))
+        texts = list(map(self._text, prompts))
         rows = [row for row, text in enumerate(texts) if text]
         context = copy.copy(self.context)
         try:
@@ -227,9 +227,21 @@ class HistoryContextPrior:
             self._tell(error)
         return context
 
+    def _text(self, prompt):
+        """The text of a prompt, "" for none."""
+        if prompt is None:
+            return ""
+        try:
+            text = prompt_text(prompt)
+        except Exception as error:  # an object that has no text
+            self._tell(error)
+            return ""
+        return "" if text.isspace() else shortened(text)
+
     def _tell(self, error):
-        if not self._told:
-            self._told = True
+        """Once for each kind: what an early step lacks must not hide what fails later on."""
+        if type(error) not in self._told:
+            self._told.add(type(error))
             _log.warning("prompts never seen have the level of all for now: %s: %s", type(error).__name__, error)
 
 
@@ -243,11 +255,3 @@ class _Visit(Visit):
             self._history.start(*self.starts, step=self._step)
             self.starts = None
         super().record()
-
-
-def _text(prompt):
-    """The text of a prompt, "" for none: chat messages and other values in their canonical form."""
-    if prompt is None:
-        return ""
-    text = str(prompt_key(prompt))
-    return "" if text.isspace() else shortened(text)

@@ -6,13 +6,21 @@ from typing import Any
 import torch
 from torch import nn
 
+from .._core.arguments import integer
+from .._core.generators import kept_generators, seeded_generators
 from .._core.texts import checked_texts
 from .._core.types import FilePath
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, MissingExtra
 from .query_adapter import ResidualQueryAdapter
 
 # No tokenizer makes tokens this long on average: characters beyond them are cut before it sees a megabyte.
 CHARACTERS_PER_TOKEN = 64
+
+
+def check_at_least_one(name: str, value: Any) -> None:
+    """Raise for what is no number of tokens, prompts or scores."""
+    if integer(name, value) < 1:
+        raise InvalidArgument(f"{name} must be at least 1, got {value}")
 
 
 class PromptEmbedding(nn.Module):
@@ -20,7 +28,8 @@ class PromptEmbedding(nn.Module):
 
     backbone: a transformers model that gives `last_hidden_state`, such as that of Qwen3-Embedding-0.6B.
     tokenizer: its fast tokenizer, padding on either side.
-    maximum_tokens: a prompt is cut after as many. batch_size: prompts that pass the backbone together.
+    maximum_tokens: a prompt is cut after as many, or the most that the backbone takes. batch_size: prompts that pass
+        the backbone together.
     adapter: options of ResidualQueryAdapter.
 
     The features of a prompt depend on no other prompt (but for rounding, as batches are padded).
@@ -30,13 +39,16 @@ class PromptEmbedding(nn.Module):
         self, backbone: Any, tokenizer: Any, *, maximum_tokens: int = 2048, batch_size: int = 32, **adapter: Any
     ) -> None:
         super().__init__()
+        for name, value in (("maximum_tokens", maximum_tokens), ("batch_size", batch_size)):
+            check_at_least_one(name, value)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         if tokenizer.pad_token is None:
             raise InvalidArgument("the tokenizer must have a padding or an end token")
         tokenizer.truncation_side = "right"
         self.tokenizer = tokenizer
-        self.maximum_tokens = maximum_tokens
+        positions = getattr(backbone.config, "max_position_embeddings", None) or maximum_tokens
+        self.maximum_tokens = min(maximum_tokens, positions, tokenizer.model_max_length)
         self.batch_size = batch_size
         self.backbone = backbone
         self.adapter_layer = ResidualQueryAdapter(backbone.config.hidden_size, **adapter)
@@ -46,17 +58,27 @@ class PromptEmbedding(nn.Module):
         cls, embedding_model: FilePath, *, device: str | torch.device = "cpu", seed: int = 0, **options: Any
     ) -> "PromptEmbedding":
         """Tokenizer and backbone in float32 from a folder or hub name; the adapter is new, drawn from the seed."""
-        from transformers import AutoModel, AutoTokenizer
-
         try:
-            tokenizer = AutoTokenizer.from_pretrained(embedding_model, padding_side="left")
-            backbone = AutoModel.from_pretrained(embedding_model)
-        except (OSError, ValueError) as error:
+            from transformers import AutoModel, AutoTokenizer
+        except ImportError as error:
+            raise MissingExtra("PromptEmbedding", "value-model") from error
+        for name in options.keys() & {"maximum_tokens", "batch_size"}:
+            check_at_least_one(name, options[name])
+        try:
+            with kept_generators("cpu"):  # what a folder lacks is drawn
+                tokenizer = AutoTokenizer.from_pretrained(embedding_model, padding_side="left")
+                backbone = AutoModel.from_pretrained(embedding_model)
+        except Exception as error:  # whatever the libraries raise for a file that is damaged or of another model
             raise InvalidArgument(f"embedding_model cannot be loaded from {embedding_model!r}: {error}") from error
+        if 2 * len(tokenizer) < backbone.config.vocab_size:  # transformers makes an empty one where there is no file
+            raise InvalidArgument(
+                f"embedding_model must come with its tokenizer, got one of {len(tokenizer)} tokens in "
+                f"{embedding_model!r} for a backbone that knows {backbone.config.vocab_size}"
+            )
+        backbone.config.use_cache = False  # nothing is generated: keys and values would take more than the weights
         # The official weights are float32, whatever the folder's own dtype.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            embedding = cls(backbone.float(), tokenizer, **options)
+        with seeded_generators(seed, "cpu"):
+            embedding = cls(backbone, tokenizer, **options).float()
         return embedding.to(device)
 
     @property
@@ -93,7 +115,9 @@ class PromptEmbedding(nn.Module):
             return []
         limit = CHARACTERS_PER_TOKEN * self.maximum_tokens
         token_ids = self.tokenizer(
-            [prompt[:limit] for prompt in prompts], truncation=True, max_length=self.maximum_tokens
+            [prompt[:limit].encode("utf-8", "replace").decode() for prompt in prompts],
+            truncation=True,
+            max_length=self.maximum_tokens,
         )["input_ids"]
         for prompt, ids in zip(prompts, token_ids):
             if not ids:
@@ -104,7 +128,10 @@ class PromptEmbedding(nn.Module):
         batch = self.tokenizer.pad({"input_ids": token_ids}, return_tensors="pt").to(self.device)
         mask = batch["attention_mask"].bool()
         trained = any(parameter.requires_grad for parameter in self.backbone.parameters())
-        with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
+        with (
+            torch.set_grad_enabled(trained and torch.is_grad_enabled()),
+            torch.autocast(self.device.type, enabled=False),
+        ):
             output = self.backbone(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
         # Padding may hold anything, NaN too, and nothing times NaN is NaN.
         states = output.last_hidden_state.masked_fill(~mask[..., None], 0).to(self.adapter_layer.static_queries.dtype)
@@ -112,4 +139,5 @@ class PromptEmbedding(nn.Module):
         if not finite.all():
             prompt = prompts[int(finite.logical_not().nonzero()[0])]
             raise InvalidArgument(f"an embedding must be finite, got NaN or infinity for the prompt {prompt[:60]!r}")
-        return self.adapter_layer(states, mask)
+        with torch.autocast(self.device.type, enabled=False):
+            return self.adapter_layer(states, mask)

@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass
 from itertools import cycle, islice
 
+from .._core.arguments import integer
 from ..errors import InvalidArgument
 from .scores import Score, by_context, solved
 
@@ -24,6 +25,8 @@ class ContextPool:
     """
 
     def __init__(self, scores, size, reward_range):
+        if integer("context_size", size) < 2:
+            raise InvalidArgument(f"context_size must be at least 2, got {size}")
         self._size = size
         self._reward_range = reward_range
         self._own = by_context(scores)
@@ -74,7 +77,10 @@ def training_episodes(pool, queries, count, reward_range, chance):
                 break
             episodes.append(Episode(shown, asked))
     if not episodes:
-        raise InvalidArgument("no context has both solved and unsolved prompts to show and to ask for")
+        raise InvalidArgument(
+            "no context has both solved and unsolved prompts to show and to ask for: scores below and above the "
+            f"midpoint of reward_range, which is {tuple(reward_range)}"
+        )
     if left_out:
         warnings.warn(f"left out, as all prompts to show or to ask for are of one class: {left_out}", stacklevel=2)
     chance.shuffle(episodes)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from .._core.types import Progress, RewardRange
+from ..errors import Error
 from .embedding import PromptEmbedding
 from .episodes import ContextPool, Episode, judging_episodes
 from .heads import Head
@@ -34,16 +35,22 @@ def evaluate(
     probability, label, score, group = [], [], [], []
     was_training = embedding.training
     embedding.eval()
-    for number, episode in enumerate(episodes):
-        if progress:
-            progress("evaluating", number, len(episodes))
-        with torch.no_grad():
-            log_odds = episode_log_odds(embedding, head, episode, reward_range)
-        probability += torch.sigmoid(log_odds.double()).tolist()
-        label += [solved(query.score, reward_range) for query in episode.queries]
-        score += [(query.score - reward_range[0]) / (reward_range[1] - reward_range[0]) for query in episode.queries]
-        group += [number] * len(episode.queries)
-    embedding.train(was_training)
+    try:
+        for number, episode in enumerate(episodes):
+            if progress:
+                progress("evaluating", number, len(episodes))
+            with torch.no_grad():
+                log_odds = episode_log_odds(embedding, head, episode, reward_range)
+            if not log_odds.isfinite().all():
+                raise Error("the head gave log-odds that are not finite: nothing can be judged by them")
+            probability += torch.sigmoid(log_odds.double()).tolist()
+            label += [solved(query.score, reward_range) for query in episode.queries]
+            score += [
+                (query.score - reward_range[0]) / (reward_range[1] - reward_range[0]) for query in episode.queries
+            ]
+            group += [number] * len(episode.queries)
+    finally:
+        embedding.train(was_training)
     return metrics(*map(np.asarray, (probability, label, score, group)))
 
 

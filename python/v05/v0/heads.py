@@ -7,8 +7,10 @@ the features; a ClassifierHead is not, and cannot be trained through.
 
 from collections.abc import Callable
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from pickle import UnpicklingError
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 import torch
@@ -62,7 +64,10 @@ class TabPFNHead:
 
         Recent versions show it 500 and have no option for it, but later fits use what the first has set up.
         """
-        self._classifier.fit_with_differentiable_input(context, labels)
+        try:
+            self._classifier.fit_with_differentiable_input(context, labels)
+        except (UnpicklingError, RuntimeError, KeyError) as error:
+            raise InvalidArgument(f"tabpfn_model must be the file of a TabPFN classifier: {error}") from error
         for model in self._classifier.models_:
             model.requires_grad_(False)
         # Twice, as tabpfn adds features of its own, which count.
@@ -123,13 +128,24 @@ def make_head(
     head: NamedHead, tabpfn_model: FilePath | None = None, *, estimators: int = 4, device: str | torch.device = "cpu"
 ) -> Head:
     """The head that a user names: "tabpfn", "kernel", a head, or a callable that makes a scikit-learn classifier."""
-    if isinstance(head, (TabPFNHead, KernelHead, ClassifierHead)):
+    if _is_head(head):
         return head
     if head == "tabpfn":
         return TabPFNHead(tabpfn_model, estimators=estimators, device=device)
     if head == "kernel":
         return KernelHead()
     return ClassifierHead(head)
+
+
+def _is_head(given: Any) -> TypeGuard[Head]:
+    """Whether it can be called with context, labels and queries, as no factory can."""
+    if not callable(given) or isinstance(given, type):
+        return False
+    try:
+        signature(given).bind(None, None, None)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _squared_distances(rows, columns):

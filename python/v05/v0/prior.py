@@ -31,9 +31,9 @@ class V0Prior:
     A prompt counts as solved where its score is at least the midpoint of reward_range; value = lo + (hi - lo)
     P(solved), which training on the scores themselves makes the mean reward.
 
-    embedding: a PromptEmbedding. head: "kernel" or what else `make_head` takes. reward_range: (lo, hi) of scores and
-    values. cache_size: prompts whose features are kept, 4 kB each; those used longest ago go first. One thread at a
-    time.
+    embedding: a PromptEmbedding; where it is trained, fit anew. head: "kernel" or what else `make_head` takes.
+    reward_range: (lo, hi) of scores and values. cache_size: prompts whose features are kept, 4 kB each; those used
+    longest ago go first. One thread at a time.
     """
 
     def __init__(
@@ -47,7 +47,9 @@ class V0Prior:
         self.reward_range = checked_range(reward_range)
         self.embedding = embedding.eval()
         self.head = make_head(head, device=embedding.device)
+        self._cache_size = cache_size
         self._cache = RowCache(cache_size)
+        self._weights = self._version()
         self._context: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @classmethod
@@ -74,6 +76,7 @@ class V0Prior:
 
         Raises CheckpointError that names every missing, unknown or misshapen weight.
         """
+        checked_range(reward_range)
         head = make_head(head, tabpfn_model, estimators=estimators, device=device)
         weights = read_checkpoint(checkpoint)[WEIGHTS]
         embedding = PromptEmbedding.from_pretrained(
@@ -104,6 +107,8 @@ class V0Prior:
                 f"{SHORT_CONTEXT} (arXiv 2602.03584)",
                 stacklevel=2,
             )
+        if self._version() != self._weights:  # trained since: other features
+            self._cache, self._weights = RowCache(self._cache_size), self._version()
         context = self._features(prompts), torch.as_tensor(labels, device=self.embedding.device).long()
         self._deviation = self._cross_fitted_deviation(*context, scores)
         self._context = context
@@ -146,8 +151,12 @@ class V0Prior:
             squares[out] = (scores[out] - value) ** 2
         return float(np.sqrt(squares.mean()))
 
+    def _version(self):
+        """Changes with every change of a weight in place."""
+        return sum(parameter._version for parameter in self.embedding.parameters())
+
     def _features(self, prompts):
         """(n, features) on the embedding's device; each prompt passes the backbone once."""
         with torch.no_grad():
-            rows = self._cache.rows(prompts, lambda unknown: self.embedding(unknown).cpu().numpy())
+            rows = self._cache.rows(prompts, lambda unknown: self.embedding(unknown).float().cpu().numpy())
         return torch.as_tensor(np.stack(rows), device=self.embedding.device)

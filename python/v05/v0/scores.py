@@ -47,6 +47,11 @@ def read_scores(
         missing = [field for field in FIELDS if field not in row]
         if missing:
             raise InvalidArgument(f"{path}, line {number}: {', '.join(missing)} missing")
+        unnamed = [field for field in FIELDS[:-1] if not isinstance(row[field], (str, int, float))]
+        if unnamed:
+            raise InvalidArgument(
+                f"{path}, line {number}: {unnamed[0]} must be a text or a number, got {row[unnamed[0]]!r:.100}"
+            )
         score = row["score"]
         # Written so that NaN fails.
         if isinstance(score, bool) or not isinstance(score, (int, float)) or not low <= score <= high:
@@ -70,8 +75,13 @@ def read_prompts(path: FilePath) -> dict[str, str]:
             raise InvalidArgument(f"{path} cannot be read: {error}") from error
     else:
         texts = {row.get("id"): row.get("prompt") for _, row in json_rows(path)}
-    if not isinstance(texts, dict) or not all(isinstance(text, str) and text for text in texts.values()):
-        raise InvalidArgument(f"{path} must give every id a prompt that is a string and not empty")
+    if not isinstance(texts, dict):
+        raise InvalidArgument(f"{path} must give every id a prompt, got {type(texts).__name__}")
+    for name, text in texts.items():
+        if not isinstance(text, str) or not text:
+            raise InvalidArgument(
+                f"{path} must give every id a prompt that is a string and not empty, got {text!r:.100} for {name!r}"
+            )
     return texts
 
 

@@ -12,11 +12,12 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from .._core.arguments import checked_range
+from .._core.generators import seeded_generators
 from .._core.types import FilePath, Progress, RewardRange
 from ..errors import ArgumentTypeError, CheckpointError, Error, InvalidArgument
 from .checkpoint import WEIGHTS, load_weights, read_checkpoint, write_checkpoint
 from .embedding import PromptEmbedding
-from .episodes import ContextPool, training_episodes
+from .episodes import ContextPool, judging_episodes, training_episodes
 from .evaluation import episode_log_odds, evaluate
 from .heads import Head
 from .scores import Score
@@ -62,6 +63,8 @@ class TrainingOptions:
         for name in ("ranking_weight", "warm_up"):
             if getattr(self, name) > 1:
                 raise InvalidArgument(f"{name} must be at most 1, got {getattr(self, name)}")
+        if self.adapter_rate == self.backbone_rate == 0:
+            raise InvalidArgument("adapter_rate and backbone_rate must not both be 0: nothing would be trained")
 
 
 def training_loss(log_odds: torch.Tensor, target: torch.Tensor, ranking_weight: float = 0.25) -> torch.Tensor:
@@ -99,17 +102,12 @@ def train(
     last checkpoint stays.
     """
     output = Path(output)
-    newest = _newest_epoch(output)
-    if newest and not resume:
-        raise InvalidArgument(f"{output} holds checkpoints: resume, or choose another folder")
+    newest = check_training(context, queries, output, options, held_out=held_out, resume=resume)
     output.mkdir(parents=True, exist_ok=True)
     embedding.freeze_backbone(options.backbone_rate == 0)
-    pool = ContextPool(context, options.context_size, options.reward_range)
 
     def episodes_of(epoch):
-        return training_episodes(
-            pool, queries, options.queries, options.reward_range, random.Random(f"{options.seed} {epoch}")
-        )
+        return _episodes(context, queries, options, epoch)
 
     updates = -(-len(episodes_of(1)) // options.episodes_per_update)  # the same in every epoch
     optimizer = _optimizer(embedding, options)
@@ -118,32 +116,23 @@ def train(
     )
     if newest:
         _restore(_checkpoint_path(output, newest), embedding, optimizer, schedule, options)
-    history = _read_metrics(output)[:newest]
-    with torch.random.fork_rng(), open(output / "metrics.jsonl", "w", encoding="utf-8") as log:
+    history = _read_metrics(output, newest)
+    with open(output / "metrics.jsonl", "w", encoding="utf-8") as log:
         log.writelines(json.dumps(row) + "\n" for row in history)
         for epoch in range(newest + 1, options.epochs + 1):
             # A seed for each epoch: resuming needs no state of random generators.
-            torch.manual_seed(options.seed + epoch)
-            loss = _train_epoch(
-                embedding,
-                head,
-                episodes_of(epoch),
-                optimizer,
-                schedule,
-                options,
-                _told(progress, epoch, options.epochs),
-            )
-            history.append({"epoch": epoch, "loss": loss})
-            if held_out:
-                history[-1] |= evaluate(
+            with seeded_generators(options.seed + epoch, embedding.device):
+                loss = _train_epoch(
                     embedding,
                     head,
-                    context,
-                    held_out,
-                    context_size=options.context_size,
-                    reward_range=options.reward_range,
-                    seed=options.seed,
+                    episodes_of(epoch),
+                    optimizer,
+                    schedule,
+                    options,
+                    _told(progress, epoch, options.epochs),
                 )
+            history.append({"epoch": epoch, "loss": loss})
+            # First: what fails later does not cost the epoch.
             write_checkpoint(
                 _checkpoint_path(output, epoch),
                 {
@@ -154,16 +143,60 @@ def train(
                     "args": asdict(options),
                 },
             )
+            if held_out:
+                history[-1] |= evaluate(
+                    embedding,
+                    head,
+                    context,
+                    held_out,
+                    context_size=options.context_size,
+                    reward_range=options.reward_range,
+                    seed=options.seed,
+                )
             log.write(json.dumps(history[-1]) + "\n")
             log.flush()
             _checkpoint_path(output, epoch - 2).unlink(missing_ok=True)
-    embedding.eval()
     return history
 
 
+def check_training(
+    context: Sequence[Score],
+    queries: Sequence[Score],
+    output: FilePath,
+    options: TrainingOptions,
+    *,
+    held_out: Sequence[Score] | None = None,
+    resume: bool = False,
+) -> int:
+    """Raise for what `train` would refuse of these; the epoch after which it would go on, 0 for none."""
+    newest = _newest_epoch(Path(output))
+    if newest and not resume:
+        raise InvalidArgument(f"{output} holds checkpoints: resume, or choose another folder")
+    _episodes(context, queries, options, 1)
+    if held_out:
+        pool = ContextPool(context, options.context_size, options.reward_range)
+        judging_episodes(pool, held_out, random.Random(options.seed))
+    return newest
+
+
+def _episodes(context, queries, options, epoch):
+    pool = ContextPool(context, options.context_size, options.reward_range)
+    chance = random.Random(f"{options.seed} {epoch}")
+    return training_episodes(pool, queries, options.queries, options.reward_range, chance)
+
+
 def _train_epoch(embedding, head, episodes, optimizer, schedule, options, progress):
-    """Mean loss of the episodes, each before the update that it belongs to."""
+    """Mean loss of the episodes, each before the update that it belongs to; afterwards the embedding is for use."""
     embedding.train()
+    if options.backbone_rate == 0:
+        embedding.backbone.eval()  # what does not learn has no dropout
+    try:
+        return _epoch_loss(embedding, head, episodes, optimizer, schedule, options, progress)
+    finally:
+        embedding.eval()
+
+
+def _epoch_loss(embedding, head, episodes, optimizer, schedule, options, progress):
     losses = []
     low, high = options.reward_range
     for start in range(0, len(episodes), options.episodes_per_update):
@@ -193,8 +226,6 @@ def _optimizer(embedding, options):
         parameters = list(module.parameters())
         groups.append({"params": [one for one in parameters if one.ndim > 1], "lr": rate})
         groups.append({"params": [one for one in parameters if one.ndim <= 1], "lr": rate, "weight_decay": 0.0})
-    if not groups:
-        raise InvalidArgument("adapter_rate and backbone_rate must not both be 0: nothing would be trained")
     return torch.optim.AdamW(groups, weight_decay=options.weight_decay)
 
 
@@ -241,6 +272,14 @@ def _restore(path, embedding, optimizer, schedule, options):
     schedule.load_state_dict(content["scheduler_state_dict"])
 
 
-def _read_metrics(output):
+def _read_metrics(output, newest):
+    """A row for each epoch up to the newest; where its line is missing or cut, as by a full disk, it has no figures."""
+    rows = {epoch: {"epoch": epoch} for epoch in range(1, newest + 1)}
     path = output / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        try:
+            row = json.loads(line)
+            rows[row["epoch"]] = rows[row["epoch"]] | row
+        except (ValueError, KeyError, TypeError):
+            continue
+    return list(rows.values())

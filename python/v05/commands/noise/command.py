@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..._core.json_lines import json_rows
 from ...errors import ArgumentTypeError, Error, InvalidArgument, MissingExtra
+from ..devices import check_device
 from .options import check_options, check_prompts
 
 NEEDED = ("torch", "transformers")
@@ -46,25 +47,13 @@ def _measured(options, progress):
     settings = read_settings(options.config)
     rows, reward = read_rows(settings.pop("dataset")), find_function(settings.pop("reward"))
     name, tokenizer = settings.pop("model"), settings.pop("tokenizer", None)
-    import torch
-
     from .measure import PROMPTS, measure_noise
 
     check_options(**settings)
     check_prompts(settings.get("prompts", PROMPTS), len(rows))
-    _check_device(torch, options.device)
-    try:
-        model, tokenizer = _loaded(name, tokenizer or name, options.device)
-        return measure_noise(model, tokenizer, rows, reward, progress=progress, **settings)
-    except torch.OutOfMemoryError as error:
-        raise Error(f'{error}; lower "batch_size" or "maximum_tokens", or take "scope": "last"') from error
-
-
-def _check_device(torch, device):
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InvalidArgument(f"device must be one that PyTorch has here, got {device!r}: {error}") from error
+    check_device(options.device)
+    model, tokenizer = _loaded(name, tokenizer or name, options.device)
+    return measure_noise(model, tokenizer, rows, reward, progress=progress, **settings)
 
 
 def _loaded(name, tokenizer, device):

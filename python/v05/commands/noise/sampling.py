@@ -13,6 +13,7 @@ import torch
 from transformers import GenerationConfig, TrainerState
 
 from ..._core.arguments import integer
+from ..._core.generators import kept_generators, seeded_generators
 from ..._core.types import Progress
 from ...errors import Error, InvalidArgument
 from ..endings import place
@@ -77,7 +78,8 @@ def sample_rollouts(
     total = len(rows) * rollouts
     completion_ids: list[list[int]] = []
     rewards: list[np.ndarray] = []
-    with _generator(model, tokenizer, seed, maximum_tokens, temperature) as generate:
+    device = next(model.parameters()).device
+    with _generator(model, tokenizer, device, seed, maximum_tokens, temperature) as generate:
         # A reward is seldom right at the first attempt, which should show before all rollouts have been drawn.
         at_a_time = max(1, batch_size // rollouts)
         for first in range(0, len(rows), at_a_time):
@@ -88,7 +90,7 @@ def sample_rollouts(
                 quiet("rollouts", len(completion_ids) + start, total)
                 made += generate(prompts[start : start + batch_size])
             asked = [rows[number] for number in numbers for _ in range(rollouts)]
-            with _kept_generators():
+            with kept_generators(device):
                 rewards.append(_rewards(tokenizer, asked, columns, made, reward))
             completion_ids += made
     quiet("rollouts", total, total)
@@ -114,13 +116,12 @@ def _tokens(tokenizer, row, chat_template_kwargs):
 
 
 @contextmanager
-def _generator(model, tokenizer, seed, maximum_tokens, temperature):
+def _generator(model, tokenizer, device, seed, maximum_tokens, temperature):
     """A function from lists of prompt tokens to lists of sampled ones; afterwards the model is as it was."""
     own = model.generation_config
     # One, several or none.
     ends = {tokenizer.eos_token_id, *np.ravel(own.eos_token_id).tolist()} - {None}
     pad = next(token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if token is not None)
-    device = next(model.parameters()).device
     # The policy itself: models come with penalties and cut-offs that their authors recommend for chats, and whose
     # rollouts are not drawn with the probabilities that the gradient is taken of. What a call leaves out is taken from
     # the model, so the model has to hold this.
@@ -145,8 +146,7 @@ def _generator(model, tokenizer, seed, maximum_tokens, temperature):
 
     # The model itself below whatever wraps it.
     holders = {module: module.generation_config for module in model.modules() if "generation_config" in vars(module)}
-    with evaluating(model), _kept_generators():
-        torch.manual_seed(seed)
+    with evaluating(model), seeded_generators(seed, device):
         try:
             for module in holders:
                 module.generation_config = plain
@@ -154,11 +154,6 @@ def _generator(model, tokenizer, seed, maximum_tokens, temperature):
         finally:
             for module, config in holders.items():
                 module.generation_config = config
-
-
-def _kept_generators():
-    """Torch's generators afterwards as before: of a caller in the middle of training, of the sampling that goes on."""
-    return torch.random.fork_rng(devices=range(torch.cuda.device_count()))
 
 
 @contextmanager

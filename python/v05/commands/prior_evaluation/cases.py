@@ -70,8 +70,15 @@ def cases_of_scores(context, query=None, *, prompts=None, reward_range=None, rol
     rollouts: how many each score is the mean of, all of them at an end of the range; None: the fewest that fit the
         scores.
     """
-    reward_range = checked_range((-1.0, 1.0) if reward_range is None else reward_range)
-    shown = by_context(read_scores(context, prompts=prompts, reward_range=reward_range))
+    known = reward_range is not None
+    reward_range = checked_range(reward_range if known else (-1.0, 1.0))
+    scores = read_scores(context, prompts=prompts, reward_range=reward_range)
+    if not known and all(score.score >= 0 for score in scores):
+        raise InvalidArgument(
+            f"reward_range must be given where no score is below 0, as in {context}: 0 1 for shares of successes, -1 1 "
+            "where every prompt has been solved more often than not"
+        )
+    shown = by_context(scores)
     asked = shown if query is None else by_context(read_scores(query, prompts=prompts, reward_range=reward_range))
     for name in asked:
         if name not in shown:

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..._core.rules import RULES as FACTS
 from ...errors import InvalidArgument
+from ...priors.encoders import make_encoder
 from ...priors.heads import HEADS
 from ...priors.in_context_prior import InContextPrior
 from ..json_text import plain
@@ -114,6 +115,8 @@ def evaluate(
     unknown = [head for head in heads if head not in HEADS]
     if unknown or not heads:
         raise InvalidArgument(f"heads must be one or more of {', '.join(HEADS)}, got {', '.join(unknown) or 'none'}")
+    # A name that is none is told before the log is read.
+    encoded = None if encoder is None else make_encoder(encoder)
     if log is not None:
         cases = cases_of_log(
             log,
@@ -131,7 +134,7 @@ def evaluate(
         cases = cases_of_scores(
             context, query, prompts=prompts, reward_range=reward_range, rollouts=score_rollouts, folds=folds
         )
-    values, notes = _predictions(cases, encoder, heads, discount, progress)
+    values, notes = _predictions(cases, encoder, encoded, heads, discount, progress)
     notes = [*cases.notes, *notes]
     visits, values = cases.visits.only_asked(), {name: value[cases.visits.asked] for name, value in values.items()}
     values = {name: value for name, value in values.items() if not np.isnan(value).all()}
@@ -179,7 +182,7 @@ def evaluate(
     )
 
 
-def _predictions(cases, encoder, heads, discount, progress):
+def _predictions(cases, encoder, encoded, heads, discount, progress):
     """({name of a prior: (v,) its values}, notes)."""
     values, notes = {}, []
     if cases.texts is None:
@@ -188,7 +191,7 @@ def _predictions(cases, encoder, heads, discount, progress):
         values[CONSTANT] = _constant(cases)
         models = {f"TF-IDF, {head}": ("tfidf", head) for head in heads}
         if encoder is not None:
-            models[f"{encoder if isinstance(encoder, str) else 'embedding'}, {heads[0]}"] = encoder, heads[0]
+            models[f"{encoder if isinstance(encoder, str) else 'embedding'}, {heads[0]}"] = encoded, heads[0]
         for name, (given, head) in models.items():
             values[name], problems = _in_context(
                 cases, InContextPrior(given, head, reward_range=cases.reward_range), name, progress
