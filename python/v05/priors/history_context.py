@@ -89,7 +89,7 @@ class HistoryContextPrior:
         self.minimum = integer("minimum", minimum)
         self._step: int | None = None  # at which fitting was tried last
         self._ready = False
-        self._told: set[type] = set()  # kinds of errors
+        self._told: set[str] = set()  # kinds of errors
 
     @property
     def history(self) -> History:
@@ -240,8 +240,8 @@ class HistoryContextPrior:
 
     def _tell(self, error):
         """Once for each kind: what an early step lacks must not hide what fails later on."""
-        if type(error) not in self._told:
-            self._told.add(type(error))
+        if type(error).__name__ not in self._told:
+            self._told.add(type(error).__name__)
             _log.warning("prompts never seen have the level of all for now: %s: %s", type(error).__name__, error)
 
 

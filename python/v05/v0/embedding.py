@@ -70,10 +70,11 @@ class PromptEmbedding(nn.Module):
                 backbone = AutoModel.from_pretrained(embedding_model)
         except Exception as error:  # whatever the libraries raise for a file that is damaged or of another model
             raise InvalidArgument(f"embedding_model cannot be loaded from {embedding_model!r}: {error}") from error
-        if 2 * len(tokenizer) < backbone.config.vocab_size:  # transformers makes an empty one where there is no file
+        known = getattr(backbone.config, "vocab_size", 0)
+        if 2 * len(tokenizer) < known:  # transformers makes an empty one where there is no file
             raise InvalidArgument(
                 f"embedding_model must come with its tokenizer, got one of {len(tokenizer)} tokens in "
-                f"{embedding_model!r} for a backbone that knows {backbone.config.vocab_size}"
+                f"{embedding_model!r} for a backbone that knows {known}"
             )
         backbone.config.use_cache = False  # nothing is generated: keys and values would take more than the weights
         # The official weights are float32, whatever the folder's own dtype.

@@ -66,6 +66,8 @@ class TabPFNHead:
         """
         try:
             self._classifier.fit_with_differentiable_input(context, labels)
+        except torch.OutOfMemoryError:
+            raise
         except (UnpicklingError, RuntimeError, KeyError) as error:
             raise InvalidArgument(f"tabpfn_model must be the file of a TabPFN classifier: {error}") from error
         for model in self._classifier.models_:

@@ -153,7 +153,7 @@ class V0Prior:
 
     def _version(self):
         """Changes with every change of a weight in place."""
-        return sum(parameter._version for parameter in self.embedding.parameters())
+        return sum(one._version for one in self.embedding.parameters() if not one.is_inference())
 
     def _features(self, prompts):
         """(n, features) on the embedding's device; each prompt passes the backbone once."""

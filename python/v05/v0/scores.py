@@ -47,7 +47,7 @@ def read_scores(
         missing = [field for field in FIELDS if field not in row]
         if missing:
             raise InvalidArgument(f"{path}, line {number}: {', '.join(missing)} missing")
-        unnamed = [field for field in FIELDS[:-1] if not isinstance(row[field], (str, int, float))]
+        unnamed = [field for field in FIELDS[:-1] if isinstance(row[field], (list, dict))]
         if unnamed:
             raise InvalidArgument(
                 f"{path}, line {number}: {unnamed[0]} must be a text or a number, got {row[unnamed[0]]!r:.100}"
