@@ -43,7 +43,7 @@ class V05AdvantageEstimator:
     ) -> Tensor:
         """(n, tokens) advantages, the same for all tokens of a response.
 
-        prompt_ids: (n, prompt tokens) integers; equal prompts are one group, of any size.
+        prompt_ids: (n, prompt tokens) integers; equal prompts, or those of one id, are one group, of any size.
         rewards: (n,). mask: (n, tokens), for its shape.
         valid_mask: (n,), 0 for rows that do not count; None: all count.
         repeated_batch: the batch, of which "length" and "extra_env_info" are read where they are there.
@@ -55,10 +55,11 @@ class V05AdvantageEstimator:
             self.v05_estimator.refuse("this trainer of NeMo-RL", columns=True)
             records = [{}] * len(prompts)
         records = [record or {} for record in records]
+        keys = self.v05_estimator.keys(records, prompts)
         found = self.v05_estimator.advantages(
             rewards,
-            prompts,
-            self.v05_estimator.keys(records, prompts),
+            keys,
+            keys,
             column=self.v05_estimator.column(records),
             mask=None if valid_mask is None else valid_mask.cpu().numpy() != 0,
         )

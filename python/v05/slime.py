@@ -63,7 +63,7 @@ def post_process_rewards(args: Any, samples: list[Any]) -> tuple[list[float], li
         prompts=[str(first[group].prompt) for group in groups] if estimator.reads_texts else None,
     )
     # slime averages raw rewards in its log.
-    return [0.0 if reward is None else reward for reward in rewards], advantages.tolist()
+    return [0.0 if reward is None or reward != reward else reward for reward in rewards], advantages.tolist()
 
 
 def _prompt(sample):

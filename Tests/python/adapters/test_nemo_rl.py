@@ -90,6 +90,17 @@ def test_id_and_prior_from_the_environment_info():
     assert found.tolist() == [0.75, 0.75, 0.0]
 
 
+def test_rows_of_one_text_that_are_two_prompts(caplog):
+    """Two rows of the dataset with the same text in one batch, each with its own id; without ids the first prior."""
+    info = [{"row": row, "prior": prior} for row, prior in ((4, 0.25), (4, 0.25), (5, 0.75), (5, 0.75))]
+    batch = {"length": torch.tensor([2] * 4), "extra_env_info": info}
+    for id_field, expected in (("row", [0.75, 0.75, 0.25, 0.25]), (None, [0.75] * 4)):
+        estimator = nemo_rl.V05AdvantageEstimator(rule="prior", prior="column", id_field=id_field, reward_range=(0, 1))
+        found = compute(estimator, Batch([1.0] * 4, [], ["p 2"] * 4), repeated_batch=batch)
+        assert found.tolist() == expected
+    assert "the first value counts" in caplog.text
+
+
 def test_set_ups_that_cannot_work(caplog):
     batch = next(batches())
     with pytest.raises(v05.InvalidArgument, match="pad_token_id must be given"):

@@ -150,6 +150,14 @@ def test_the_same_text_with_another_image_is_another_prompt():
     assert estimator.source.history.predict(["How many?"])[1][0] == 1  # text alone is known as before
 
 
+def test_no_reward_is_none_in_the_log_of_slime():
+    slime.install(reward_range=(0, 1))
+    for nothing in (None, float("nan")):
+        batch = [sample(group_index=row, reward=nothing if row == 3 else 1.0, prompt="p") for row in range(5)]
+        raw, _ = slime.post_process_rewards(SimpleNamespace(), batch)
+        assert raw == [1.0, 1.0, 1.0, 0.0, 1.0]
+
+
 def test_warnings_once(caplog):
     slime.install(reward_range=(0, 1))
     for step in range(2):

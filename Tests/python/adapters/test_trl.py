@@ -1,6 +1,7 @@
 """v05.trl in TRL's own trainers, with a transformer of a few thousand weights."""
 
 import dataclasses
+import os
 from collections import defaultdict
 
 import numpy as np
@@ -697,6 +698,66 @@ def test_ids_that_are_none_or_not_of_one_prompt(tmp_path, caplog):
         trained(V05GRPOTrainer, tmp_path, config, train_dataset=with_ids([None] * 16))
     with pytest.raises(v05.ArgumentTypeError, match="id_field 'name': keys must be"):
         trained(V05GRPOTrainer, tmp_path, config, train_dataset=with_ids([[1, 2]] * 16))
+
+
+def test_ids_where_rows_are_made_when_they_are_read(tmp_path):
+    """By a transform, or by an environment that makes the prompt."""
+    stored = tiny_trl.dataset(8)
+
+    def rows(batch):
+        return batch | {"uid": [f"row {name}" for name in batch["name"]]}
+
+    made = trained(
+        V05GRPOTrainer, tmp_path, V05Config(id_field="uid"), train_dataset=stored.with_transform(rows), max_steps=2
+    )
+    assert len(made.v05_estimator.source.history) == 8
+    with pytest.raises(v05.InvalidArgument, match="id_field 'other' is not in the dataset"):
+        trainer(V05GRPOTrainer, tmp_path, V05Config(id_field="other"), train_dataset=stored.with_transform(rows))
+    twice = stored.remove_columns("name").add_column("name", ["a", "b"] * 4)
+    made = trainer(V05GRPOTrainer, tmp_path, V05Config(id_field="name"), train_dataset=twice)
+    made._check_keys(twice.remove_columns("prompt"))
+
+
+@pytest.mark.parametrize("rule", ["grpo", "rloo"])
+def test_a_lowered_baseline_is_not_scaled(tmp_path, rule):
+    """A group whose rewards are all 1 has no deviation to divide by."""
+    lowered = V05Config(rule=rule, baseline_fraction=0.5)
+    with pytest.raises(v05.InvalidArgument, match="baseline_fraction 0.5 needs advantages that are not scaled, got sc"):
+        trainer(V05GRPOTrainer, tmp_path, lowered)
+    with pytest.raises(v05.InvalidArgument, match="not scaled, got normalize_advantages"):
+        trainer(V05RLOOTrainer, tmp_path, lowered, normalize_advantages=True)
+    for options in (dict(v05=lowered, scale_rewards="none"), dict(v05=dataclasses.replace(lowered, scale="none"))):
+        made = trained(V05GRPOTrainer, tmp_path, **options)
+        assert 0 < max(made._logs["advantages"]) <= 1
+
+
+def test_a_batch_of_truncated_rollouts_alone(tmp_path):
+    """With mask_truncated_completions their score weights are all 0; TRL goes on, and so does this."""
+    for config in (V05Config(rule="batch_mean", num_generations=1), V05Config(weights="length")):
+        made = trained(
+            V05GRPOTrainer,
+            tmp_path,
+            dataclasses.replace(config, reward_range=(0, 1)),
+            per_device_train_batch_size=16,
+            max_completion_length=1,
+            mask_truncated_completions=True,
+            max_steps=4,
+        )
+        assert made.state.global_step == 4
+
+
+def test_a_state_that_cannot_be_written_ends_no_run(tmp_path, monkeypatch, caplog):
+    replace = os.replace
+
+    def refusing(source, target, **options):
+        if str(target).endswith("v05.zip"):
+            raise OSError(38, "Function not implemented")
+        return replace(source, target, **options)
+
+    monkeypatch.setattr("os.replace", refusing)
+    made = trained(V05GRPOTrainer, tmp_path, V05Config(reward_range=(0, 1)), save_strategy="steps", save_steps=1)
+    assert made.state.global_step == 3 and "the state could not be written" in caplog.text
+    assert (tmp_path / "checkpoint-3" / "trainer_state.json").exists()
 
 
 def test_unsupported_set_ups(tmp_path):

@@ -1,6 +1,9 @@
 """AdvantageEstimator: over many steps the same as its parts by hand, and never a silent wrong baseline."""
 
 import logging
+import pickle
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -8,6 +11,9 @@ import pytest
 import v05
 import v05.priors.sources
 from v05._core.library import library
+from v05._core.prompt_key import prompt_key
+from v05._core.rules import RULES
+from v05.training.streaming_estimator import StreamingEstimator
 
 
 @pytest.fixture
@@ -201,11 +207,88 @@ def test_a_range_that_was_guessed_is_widened_with_a_warning_and_a_given_one_is_a
     assert given.state_dict() == before
 
 
-def test_rules_without_a_bound_go_on_with_rewards_outside(generator):
+def test_rules_without_a_bound_go_on_with_rewards_outside(generator, caplog):
     estimator = v05.AdvantageEstimator(rule="rloo", reward_range=(0, 1))
     found = estimator.step([0, 5.0, 1], [0, 0, 0], ["a"] * 3)
     np.testing.assert_allclose(found.advantages, [-3, 4.5, -1.5])
-    assert found.metrics == {}
+    assert found.metrics == {} and "a reward lies outside reward_range (0.0, 1.0), got 5" in messages(caplog)[0]
+
+
+@pytest.mark.parametrize("kind", [v05.AdvantageEstimator, StreamingEstimator])
+def test_a_reward_outside_keeps_the_others_from_nothing(kind):
+    """One in every batch: what the others say is learnt."""
+    estimator = kind(rule="prior", reward_range=(0, 1))
+    for step in range(20):
+        for key, rewards in (("easy", [1.0, 1.0, 1.5]), ("hard", [0.0, 0.0, 0.0])):
+            estimator.step(rewards, [0, 0, 0], [key] * 3)
+    value, _ = estimator.predict(["easy", "hard"])
+    assert value[0] > 0.9 and value[1] < 0.1
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("reward_range", [(0, 1.1), (-0.1, 1.0), (0, 0.3), (-1.3, 0.7), None])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_ends_of_the_range_are_meant_whatever_rounding_made_of_them(rule, reward_range, kind):
+    """A format reward beside a correct one, in the float32 of the trainers: all learns, and all has its figures."""
+    low, high = reward_range or (0, 1.1)
+    generator = np.random.default_rng(5)
+    rounded, exact = (v05.AdvantageEstimator(rule=rule, reward_range=reward_range) for _ in range(2))
+    for step in range(4):
+        hit = generator.random((16, 4)) < np.linspace(0.1, 0.9, 16)[:, None]
+        rewards = np.where(hit, high, low).ravel()
+        groups, keys = np.repeat(np.arange(16), 4), np.repeat([f"prompt {row}" for row in range(16)], 4)
+        shaken = (rewards + (1e-8 if kind is np.float64 else 0)).astype(kind)
+        found = rounded.step(shaken, groups, keys.tolist())
+        expected = exact.step(rewards, groups, keys.tolist())
+        np.testing.assert_allclose(found.advantages, expected.advantages, atol=1e-6)
+        assert found.metrics.keys() == expected.metrics.keys() and found.metrics
+    assert len(getattr(rounded.source, "history", ())) == len(getattr(exact.source, "history", ()))
+    assert rounded.calibration.updates == exact.calibration.updates
+
+
+def test_rounding_decides_no_range(caplog):
+    estimator = v05.AdvantageEstimator()
+    estimator.step([0.3 - 0.2 - 0.1, 1.0, 1.0000001, 0.0], [0, 0, 1, 1], list("aabb"))
+    assert estimator.reward_range == (0, 1) and len(messages(caplog)) == 1
+    estimator.step([-1e-9, 1.0, 1.0000001, 0.0], [0, 0, 1, 1], list("aabb"))
+    assert estimator.reward_range == (0, 1) and len(messages(caplog)) == 1
+
+
+@pytest.mark.parametrize("rule", sorted(set(RULES) - {"mixture", "median"}))
+@pytest.mark.parametrize("kind", [v05.AdvantageEstimator, StreamingEstimator])
+def test_a_batch_whose_weights_are_all_0(rule, kind, caplog):
+    """As of rollouts that are all truncated, which TRL masks: nothing to learn from, and no end of training."""
+    estimator = kind(rule=rule, reward_range=(0, 1), **({"every": 2} if kind is StreamingEstimator else {}))
+    keys = ["a", "a", "b", "b"]
+    for weights in ([1.0] * 4, [0.0] * 4, [1.0] * 4):
+        found = estimator.step([0, 1, 1, 1], [0, 0, 1, 1], keys, weights=weights)
+        assert np.isfinite(found.advantages).all()
+        if kind is StreamingEstimator:
+            for _ in range(2):
+                assert np.isfinite(estimator.group([0, 1], "c", weights=weights[:2])).all()
+    assert not any("no prompt has a prior" in message for message in messages(caplog))
+
+
+@pytest.mark.parametrize("prior", ["column", lambda prompts: [-0.2] * len(prompts)])
+def test_a_guessed_range_that_a_prior_does_not_fit(prior, caplog):
+    estimator = v05.AdvantageEstimator(prior=prior)
+    for rewards in ([0, 1, 1, 0], [0, 1, -1, 0]):
+        known = dict(prompts=list("aabb"), column=[-0.2, -0.2, 0.5, 0.5])
+        found = estimator.step(rewards, [0, 0, 1, 1], list("aabb"), **known)
+        assert np.isfinite(found.advantages).all()
+    assert estimator.reward_range == (-1, 1)
+    assert sum("such priors count as none" in message for message in messages(caplog)) == 1
+    given = v05.AdvantageEstimator(prior="column", reward_range=(0, 1))
+    with pytest.raises(v05.InvalidArgument, match="reward_range"):
+        given.step([0, 1], [0, 0], ["a", "a"], column=[-0.2, -0.2])
+
+
+def test_a_column_that_says_two_things_of_a_prompt(caplog):
+    first, both = (v05.AdvantageEstimator(prior="column", reward_range=(0, 1), rule="v05") for _ in range(2))
+    found = both.step([0, 1, 1, 0], [0, 0, 1, 1], list("aabb"), column=[0.3, 0.8, 0.5, None])
+    expected = first.step([0, 1, 1, 0], [0, 0, 1, 1], list("aabb"), column=[0.3, 0.3, 0.5, 0.5])
+    np.testing.assert_array_equal(found.advantages, expected.advantages)
+    assert len(messages(caplog)) == 1 and "the first value counts" in messages(caplog)[0]
 
 
 def test_a_column_of_priors(generator, caplog):
@@ -357,7 +440,46 @@ def test_resumed_with_other_options(generator, caplog):
     other.load_state_dict(state)
     assert len(messages(caplog)) == 1 and "starts anew" in messages(caplog)[0] and other.steps == 2
     with pytest.raises(v05.CheckpointError, match="reward_range"):
-        v05.AdvantageEstimator(reward_range=(-1, 1)).load_state_dict(state)
+        v05.AdvantageEstimator(reward_range=(0, 0.5)).load_state_dict(state)
+
+
+@pytest.mark.parametrize("prior", ["history", "tracker"])
+def test_resumed_with_more_room_less_memory_and_another_discount(generator, prior):
+    """What a warning asks for: the range that rewards can reach. What memory asks for: a capacity."""
+    first = v05.AdvantageEstimator(prior=prior)
+    for step in batches(generator, steps=3):
+        first.step(*step)
+    state, keys = first.state_dict(), [f"prompt {row}" for row in range(24)]
+    wider = v05.AdvantageEstimator(prior=prior, reward_range=(0, 2))
+    wider.load_state_dict(state)
+    assert wider.reward_range == (0, 2) and wider.steps == 3 and wider.calibration.updates == 3
+    np.testing.assert_allclose(
+        wider.predict(keys)[0], first.predict(keys)[0], atol=0.3 if prior == "tracker" else 1e-12
+    )
+    other = v05.AdvantageEstimator(prior=prior, capacity=5, discount=0.3, calibration_discount=0.5)
+    other.load_state_dict(state)
+    assert len(other.source.history) == 5 and other.calibration.discount == 0.5
+    assert other.calibration.calibration == first.calibration.calibration
+    for step in batches(generator, steps=2):
+        other.step(*step)
+    assert len(other.source.history) == 5
+    same = v05.AdvantageEstimator(prior=prior)
+    same.load_state_dict(state)
+    assert same.state_dict() == state
+    mixture = v05.AdvantageEstimator(rule="mixture", reward_range=(0, 1))
+    mixture.step(*next(batches(generator)))
+    with pytest.raises(v05.CheckpointError, match="one that holds it"):
+        v05.AdvantageEstimator(rule="mixture", reward_range=(0, 2)).load_state_dict(mixture.state_dict())
+
+
+def test_a_state_that_cannot_be_written_is_no_end_of_a_run(tmp_path, monkeypatch, caplog):
+    estimator = v05.AdvantageEstimator(reward_range=(0, 1))
+    monkeypatch.setattr("os.replace", lambda *a, **k: (_ for _ in ()).throw(OSError(38, "Function not implemented")))
+    estimator.save_or_tell(tmp_path / "new" / "v05.zip")
+    assert len(messages(caplog)) == 1 and "could not be written" in messages(caplog)[0]
+    monkeypatch.undo()
+    estimator.save_or_tell(tmp_path / "new" / "v05.zip")
+    v05.AdvantageEstimator(reward_range=(0, 1)).load(tmp_path / "new" / "v05.zip")
 
 
 @pytest.mark.parametrize(
@@ -486,7 +608,6 @@ def test_first_visits_under_allocation_start_from_the_mean_of_the_other_prompts(
 
 
 def test_keys_of_prompts():
-    from v05._core.prompt_key import prompt_key
 
     chat = [{"role": "user", "content": "2 + 2?"}]
     assert prompt_key("2 + 2?") == "2 + 2?" and prompt_key(7) == 7
@@ -500,8 +621,38 @@ def test_keys_of_prompts():
     assert prompt_key([np.int64(7), np.float64(0.5)]) == prompt_key([7, 0.5])
 
 
+def test_prompts_that_hold_tables_are_told_apart_by_what_is_in_them():
+    """Cells of a parquet file come as arrays of objects, whose bytes are addresses: new ones at every visit."""
+
+    def task(number):
+        cells = np.array([{"role": "user", "content": f"What is {number}?"}], dtype=object)
+        return {
+            "prompt": cells,
+            "tags": {"hard", "sum", f"of {number}"},
+            "nested": np.array([cells, None], dtype=object),
+        }
+
+    keys = [prompt_key(pickle.loads(pickle.dumps(task(number)))) for number in range(50)]
+    assert len(set(keys)) == 50 and keys == [prompt_key(task(number)) for number in range(50)]
+    code = "from v05._core.prompt_key import prompt_key; print(prompt_key([{'a', 'b', 'c', 'd'}]))"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1
+    endless: list = []
+    endless.append(endless)
+    for prompt in ({1: "a", "b": 2}, endless):
+        with pytest.raises(v05.ArgumentTypeError, match="a prompt must be told apart by what is in it"):
+            prompt_key([prompt])
+
+
 def test_pictures_are_told_apart_by_what_is_in_them():
-    from v05._core.prompt_key import prompt_key
 
     class Picture:  # one that shows neither its repr nor its bytes
         pass
@@ -517,7 +668,6 @@ def test_pictures_are_told_apart_by_what_is_in_them():
 
 def test_tensors_are_told_apart_by_what_is_in_them():
     torch = pytest.importorskip("torch")
-    from v05._core.prompt_key import prompt_key
 
     first, second = torch.zeros(3, 64, 64), torch.zeros(3, 64, 64)
     second[1, 30, 30] = 1.0  # where the repr of a large tensor shows nothing

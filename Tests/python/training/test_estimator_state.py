@@ -251,7 +251,7 @@ def script():
 
 def test_the_first_estimator_is_read_for_ever():
     expected = json.loads((SAVED / "estimator_1.json").read_text())
-    estimator = v05.AdvantageEstimator()
+    estimator = v05.AdvantageEstimator(discount=0.75, capacity=18, calibration_discount=0.5)
     estimator.load(SAVED / "estimator_1.zip")
     assert estimator.steps == expected["steps"] and list(estimator.reward_range) == expected["reward_range"]
     for number, advantages in enumerate(expected["advantages"], start=3):

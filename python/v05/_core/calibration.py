@@ -147,6 +147,13 @@ class Running(Checkpointed):
         copied._struct = self._struct
         return copied
 
+    def with_discount(self: Self, discount: float) -> Self:
+        """The same, in which batches count otherwise from now on."""
+        copied = copy.copy(self)
+        copied._struct = self._struct_type.from_buffer_copy(self._struct)
+        copied._moments.discount = discount
+        return copied
+
     def _checkpoint_bytes(self):
         return saved_bytes(partial(self._core, "save", self._struct))
 

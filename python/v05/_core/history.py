@@ -155,19 +155,37 @@ class History(Handle):
 
     def widened(self, reward_range: RewardRange) -> "History":
         """A copy in a reward_range that holds the present one. Exact: the rewards that it saw stay what they were."""
+        return self._copied(reward_range=reward_range)
+
+    def with_options_of(self, other: "History") -> "History":
+        """A copy with the other's discount and capacity; itself where they are the same."""
+        return with_options(self, other)
+
+    def _copied(self, **changed):
         options = self._options()
-        wider = History(
-            options.discount,
-            options.capacity or None,
-            options.step_decay,
-            start_strength=options.start_strength,
-            reward_range=reward_range,
+        copied = History(
+            **{
+                "discount": options.discount,
+                "capacity": options.capacity or None,
+                "step_decay": options.step_decay,
+                "start_strength": options.start_strength,
+                "reward_range": (options.reward_low, options.reward_high),
+            }
+            | changed
         )
-        wider.merge(self)
-        return wider
+        copied.merge(self)
+        return copied
 
     def __repr__(self) -> str:
         return "History(closed)" if self.closed else f"History({len(self)} prompts)"
+
+
+def with_options(history: Any, other: Any) -> Any:
+    """History or Tracker `history` with the discount and capacity of `other`; itself where they are the same."""
+    own, wanted = history._options(), other._options()
+    if (own.discount, own.capacity) == (wanted.discount, wanted.capacity):
+        return history
+    return history._copied(discount=wanted.discount, capacity=wanted.capacity or None)
 
 
 class Visit:

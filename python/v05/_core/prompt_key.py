@@ -22,7 +22,14 @@ def prompt_key(prompt: Any) -> int | str:
         prompt = prompt.item()
     if isinstance(prompt, (int, str)) and not isinstance(prompt, bool):
         return prompt
-    return json.dumps(prompt, sort_keys=True, ensure_ascii=False, default=content_key)
+    try:
+        return json.dumps(prompt, sort_keys=True, ensure_ascii=False, default=content_key)
+    except (TypeError, ValueError, RecursionError) as error:  # keys of mixed kinds, something that holds itself
+        if isinstance(error, ArgumentTypeError):
+            raise
+        raise ArgumentTypeError(
+            f"a prompt must be told apart by what is in it, got {prompt!r:.100}: {error}"
+        ) from error
 
 
 def token_key(tokens: Any) -> str:
@@ -35,6 +42,10 @@ def content_key(value: Any) -> Any:
     """What tells an image or an array from others, at every visit."""
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(repr, value))  # their order differs between processes
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return value.tolist()  # its bytes are addresses
     if is_tensor(value):
         value = to_numpy(value, "a prompt")  # the repr of a large one leaves most of it out
     if isinstance(value, (bytes, bytearray, memoryview)) or hasattr(value, "tobytes"):

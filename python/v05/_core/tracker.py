@@ -12,7 +12,7 @@ from .arrays import address
 from .calibration import Calibration
 from .call import call
 from .handle import Handle
-from .history import Visit, prior_per_key, visit_batch
+from .history import Visit, prior_per_key, visit_batch, with_options
 from .keys import key_array
 from .library import library
 from .lock import both
@@ -167,16 +167,26 @@ class Tracker(Handle):
     def widened(self, reward_range: RewardRange) -> "Tracker":
         """A copy in a reward_range that holds the present one. The rewards that it saw stay what they were; what their
         means are worth is learnt anew."""
+        return self._copied(reward_range=reward_range)
+
+    def with_options_of(self, other: "Tracker") -> "Tracker":
+        """A copy with the other's discount and capacity; itself where they are the same."""
+        return with_options(self, other)
+
+    def _copied(self, **changed):
         options = self._options()
-        wider = Tracker(
-            options.discount,
-            options.capacity or None,
-            slow_discount=options.slow_discount,
-            forgetting=options.forgetting,
-            reward_range=reward_range,
+        copied = Tracker(
+            **{
+                "discount": options.discount,
+                "capacity": options.capacity or None,
+                "slow_discount": options.slow_discount,
+                "forgetting": options.forgetting,
+                "reward_range": (options.reward_low, options.reward_high),
+            }
+            | changed
         )
-        wider.merge(self)
-        return wider
+        copied.merge(self)
+        return copied
 
     def __repr__(self) -> str:
         return "Tracker(closed)" if self.closed else f"Tracker({len(self)} prompts)"

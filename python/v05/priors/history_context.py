@@ -176,7 +176,7 @@ class HistoryContextPrior:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where state_dict was taken. Raises CheckpointError or KeyError and then changes nothing."""
-        history, context = loaded_history(state, self.reward_range), ContextBuffer()
+        history, context = loaded_history(state, self.history), ContextBuffer()
         context.load_state_dict({"checkpoint": state["context"]})
         if context.reward_range != self.reward_range:
             raise CheckpointError(

@@ -144,7 +144,7 @@ class HistoryPrior(NoPrior):
         return {"history": self.history.state_dict()["checkpoint"]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._history, self._visit = loaded_history(state, self.history.reward_range), None
+        self._history, self._visit = loaded_history(state, self.history), None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_history": self.history, "_visit": None}
@@ -155,15 +155,16 @@ class HistoryPrior(NoPrior):
         return copied
 
 
-def loaded_history(state: Mapping[str, Any], reward_range: RewardRange) -> History:
-    """The History of a source's state. Raises CheckpointError or KeyError."""
-    history = History(reward_range=reward_range)
-    history.load_state_dict({"checkpoint": state["history"]})
-    if history.reward_range != tuple(reward_range):
-        raise CheckpointError(
-            f"the saved history has the reward_range {history.reward_range}, not {tuple(reward_range)}"
-        )
-    return history
+def loaded_history(state: Mapping[str, Any], own: History) -> History:
+    """The History of a source's state, with discount and capacity of `own`. Raises CheckpointError or KeyError."""
+    return _loaded(state["history"], own, History(reward_range=own.reward_range), "history")
+
+
+def _loaded(data: bytes, own: Any, loaded: Any, name: str) -> Any:
+    loaded.load_state_dict({"checkpoint": data})
+    if loaded.reward_range != own.reward_range:
+        raise CheckpointError(f"the saved {name} has the reward_range {loaded.reward_range}, not {own.reward_range}")
+    return loaded.with_options_of(own)
 
 
 class TrackerPrior(HistoryPrior):
@@ -219,12 +220,7 @@ class TrackerPrior(HistoryPrior):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         tracker = Tracker(reward_range=self.history.reward_range)
-        tracker.load_state_dict({"checkpoint": state["tracker"]})
-        if tracker.reward_range != self.history.reward_range:
-            raise CheckpointError(
-                f"the saved tracker has the reward_range {tracker.reward_range}, not {self.history.reward_range}"
-            )
-        self._history, self._visit = tracker, None
+        self._history, self._visit = _loaded(state["tracker"], self.history, tracker, "tracker"), None
 
 
 class CallablePrior(NoPrior):

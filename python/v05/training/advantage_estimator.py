@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,7 +35,7 @@ from .._core.types import (
     SingletonName,
     TestName,
 )
-from ..errors import CheckpointError, InvalidArgument
+from ..errors import CheckpointError, Error, InvalidArgument
 from ..priors.sources import Prior, prior_source, source_after
 from .estimator_state import About, about_bytes, read_about, read_state, write_state
 from .gradient_noise import GradientNoise
@@ -226,10 +227,17 @@ class AdvantageEstimator:
         with self._lock:
             rollouts = checked_rollouts(rewards, mask, reward_range=self.reward_range)
             said: dict[str, str] = {}
-            self._commit(self._ranged(self._state, rollouts, said), said)
+            self._commit(self._ranged(self._state, rollouts, said)[0], said)
 
     def _ranged(self, state, rollouts, said):
-        """The state with a range that holds the rewards."""
+        """The state with a range that holds the rewards, and the rewards with the ends of it where they are meant."""
+        before = state.reward_range
+        if before is not None:
+            rollouts = rollouts.within(before)
+        state = self._widened(state, rollouts, said)
+        return state, rollouts if state.reward_range == before else rollouts.within(state.reward_range)
+
+    def _widened(self, state, rollouts, said):
         if self._given_range is not None or not rollouts.counted.any():
             return state
         low, high = float(rollouts.values.min()), float(rollouts.values.max())
@@ -287,7 +295,7 @@ class AdvantageEstimator:
                 )
             if len(value) and np.isnan(value).all():
                 said["column"] = "the prior column holds no number in this batch: its prompts have no prior"
-            return value, np.zeros(len(keys))
+            return self._in_guessed_range(state, value, said), np.zeros(len(keys))
 
         def ask():
             return state.source.predict(keys.of(state.source), prompts, state.steps)
@@ -302,7 +310,21 @@ class AdvantageEstimator:
                 f"a source of priors must give a value and a strength per rollout, got shapes "
                 f"{found[0].shape} and {found[1].shape} for {len(keys)} rollouts"
             )
-        return found
+        return self._in_guessed_range(state, found[0], said), found[1]
+
+    def _in_guessed_range(self, state, value, said):
+        """A range that was taken from rewards may be too narrow for a prior, which then counts as none."""
+        if self._given_range is not None or state.reward_range is None:
+            return value
+        low, high = state.reward_range
+        outside = (value < low) | (value > high)
+        if not outside.any():
+            return value
+        said["prior outside"] = (
+            f"a prior lies outside the reward_range {state.reward_range} that the rewards so far suggest, got "
+            f"{value[outside][0]:g}: such priors count as none. Give the range that your reward functions can reach"
+        )
+        return np.where(outside, np.nan, value)
 
     def allocator(
         self,
@@ -326,7 +348,7 @@ class AdvantageEstimator:
             )
         value, strength = self.predict(keys, prompts=prompts, column=column)
         if first is not None:
-            rollouts = checked_rollouts(first[0], None, reward_range=self.reward_range)
+            rollouts = checked_rollouts(first[0], None, reward_range=self.reward_range).within(self.reward_range)
             prompt = Groups(first[1], len(rollouts.rewards)).ids
             started = value.copy()
             started[prompt] = self._started(self._state, value[prompt], rollouts, prompt)
@@ -409,8 +431,10 @@ class AdvantageEstimator:
                 f"{rollouts.unscored} of {len(rollouts.rewards)} rollouts have no reward (None or NaN): "
                 "they count nowhere and their advantage is 0"
             )
-        state = self._ranged(state, rollouts, said)
+        state, rollouts = self._ranged(state, rollouts, said)
         value, strength = self._predict(state, keys, prompts, column, said)
+        if self.prior == "column":
+            value = _one_per_group(value, groups, said)
         prior = self._started(state, value, rollouts, groups)
         found = self._unscaled(state, rollouts, groups, prior, strength)
         check_groups(found, keys, said)
@@ -426,12 +450,26 @@ class AdvantageEstimator:
         step = Step(scaled, baseline, found, metrics)
 
         calibration, source = state.calibration, state.source
-        if state.reward_range is not None and (self._rule.bounded or self._bounded(state, rollouts)):
-            calibration = self._calibration_after(state, rollouts, found.row_group, value)
-            source = self._source_after(state, rollouts, keys, prompts)
+        if state.reward_range is not None:
+            learnt = self._learnt_from(state, rollouts, said)
+            calibration = self._calibration_after(state, learnt, found.row_group, value)
+            source = self._source_after(state, learnt, keys, prompts)
         return step, dataclasses.replace(
             state, source=source, calibration=calibration, steps=state.steps + 1, metrics=step.metrics, noise=noise
         )
+
+    def _learnt_from(self, state, rollouts, said):
+        """The Rollouts that can be learnt from: a rule without bounds takes rewards outside the range, too."""
+        if self._rule.bounded or self._bounded(state, rollouts):
+            return rollouts
+        low, high = state.reward_range
+        outside = rollouts.counted & ~((rollouts.rewards >= low) & (rollouts.rewards <= high))
+        said["outside"] = (
+            f"a reward lies outside reward_range {state.reward_range}, got {rollouts.rewards[outside][0]:g}: nothing "
+            "is learnt from such rollouts, and their steps have no figures. Give the range that your reward functions "
+            "can reach"
+        )
+        return rollouts.without(outside)
 
     def _calibration_after(self, state, rollouts, groups, value):
         later = copy.copy(state.calibration)
@@ -585,7 +623,7 @@ class AdvantageEstimator:
         zero = (counted - np.count_nonzero(found.advantages)) / counted  # rows that do not count have 0
         figures = health.as_dict() | {"calibrated": float(applied), "zero_advantages": float(zero)}
         del figures["warnings"]
-        if self._rule.learns is not None and state.calibration.updates:
+        if self._rule.learns is not None and state.calibration.updates and seen.any():
             figures["fit_refused"] = found.refused_groups / int(seen.sum())
         return {f"v05/{name}": float(figure) for name, figure in figures.items() if not np.isnan(figure)}
 
@@ -608,8 +646,9 @@ class AdvantageEstimator:
         } | parts
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on where `state_dict` was taken. Options stay those of this object; where they differ from the saved
-        ones a warning says so. Raises CheckpointError for what cannot be used, and then changes nothing."""
+        """Goes on where `state_dict` was taken, with the options of this object, but for start_strength: what another
+        rule or prior had learnt starts anew, of which a warning tells. A given reward_range may be wider than the saved
+        one. Raises CheckpointError for what cannot be used, and then changes nothing."""
         with self._lock:
             said: dict[str, str] = {}
             self._commit(self._loaded(state, said), said)
@@ -617,11 +656,14 @@ class AdvantageEstimator:
     def _loaded(self, saved, said):
         """The state that was saved, all of it checked."""
         about = read_about(saved)
-        if self._given_range is not None and about.reward_range not in (None, self._given_range):
-            raise CheckpointError(
-                f"the state was saved with reward_range {about.reward_range}, which cannot be used with "
-                f"{self._given_range}: give that one, or another file to start anew"
-            )
+        given = self._given_range
+        wider = given is not None and about.reward_range not in (None, given)
+        refusal = CheckpointError(
+            f"the state was saved with reward_range {about.reward_range}, which cannot be used with {given}: give that "
+            "one, one that holds it, or another file to start anew"
+        )
+        if wider and not (given[0] <= about.reward_range[0] and about.reward_range[1] <= given[1]):
+            raise refusal
         saved_range = about.reward_range or (0.0, 1.0)
         source, calibration = self._nothing_learnt(saved_range)
         name = self._running.__name__
@@ -649,9 +691,14 @@ class AdvantageEstimator:
             if fit.total_groups or len(getattr(source, "history", ())):
                 raise CheckpointError("a state without reward_range must have learnt nothing")
             source, calibration = self._nothing_learnt(self._given_range or saved_range)
+        calibration = calibration.with_discount(self._calibration_discount)
+        if wider:
+            if not (hasattr(source, "widened") and hasattr(calibration, "widened")):
+                raise refusal
+            source, calibration = source.widened(given), calibration.widened(given)
         if about.rule != self.rule:
             said["resume rule"] = f"the state was saved with rule {about.rule!r} and goes on with {self.rule!r}"
-        return _State(about.reward_range or self._given_range, source, calibration, about.steps, self._state.told)
+        return _State(given or about.reward_range, source, calibration, about.steps, self._state.told)
 
     def _prior_name(self):
         return self.prior if isinstance(self.prior, str) else type(self._state.source).__name__
@@ -662,6 +709,14 @@ class AdvantageEstimator:
         path: of a file, new or old; a symbolic link is followed and kept, as is the mode of an old file; ~ is the home.
         """
         write_state(path, self.state_dict())
+
+    def save_or_tell(self, path: FilePath) -> None:
+        """For adapters: `save`, of which a failure is a warning. A trainer that dies of it loses more than this."""
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self.save(path)
+        except (OSError, Error) as error:
+            self.tell("state", f"the state could not be written to {path} and will not be resumed: {error}")
 
     def load(self, path: FilePath) -> None:
         """Loads what `save` wrote into this object. Raises CheckpointError for a file that is none of ours."""
@@ -695,6 +750,15 @@ def _forget_locks():
 
 
 os.register_at_fork(after_in_child=_forget_locks)
+
+
+def _one_per_group(value, groups, said):
+    """Of a column that says more than one thing of a prompt, the first."""
+    _, first, group = np.unique(Groups(groups, len(value)).ids, return_index=True, return_inverse=True)
+    one = value[first][group]
+    if not np.array_equal(one, value, equal_nan=True):
+        said["column differs"] = "the prior column differs between rollouts of a prompt: the first value counts"
+    return one
 
 
 def _texts(prompts, count):

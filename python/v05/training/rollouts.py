@@ -1,6 +1,6 @@
 """The rewards of a step, checked once, with what says which of them count and how much."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from .._core.cached import cached
 from ..errors import InvalidArgument
 
 _LARGEST_REWARD = 1e30  # of the core
+_ROUNDING = 1e-6  # of the width of the range; the core takes what lies so far outside, too
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,23 @@ class Rollouts:
     @cached
     def values(self):
         return self.rewards if self.counted.all() else self.rewards[self.counted]
+
+    def within(self, reward_range):
+        """With the ends of the range for what differs from them by rounding alone: 1.1 is 1.10000002 in float32, and a
+        sum of parts may be -2e-17."""
+        low, high = reward_range
+        slack, rewards = _ROUNDING * (high - low), self.rewards
+        if ((rewards == low) | (rewards == high)).all():
+            return self
+        at_low, at_high = np.abs(rewards - low) <= slack, np.abs(rewards - high) <= slack
+        meant = np.where(at_low, low, np.where(at_high, high, rewards))
+        return self if np.array_equal(meant, rewards, equal_nan=True) else replace(self, rewards=meant)
+
+    def without(self, rows):
+        """With those rows, (n,) booleans, counting no more."""
+        counted = self.counted & ~rows
+        weights = None if self.weights is None else np.where(counted, self.weights, 0.0)
+        return replace(self, mask=counted.astype(np.uint8), counted=counted, weights=weights)
 
 
 def checked_rollouts(rewards, mask, weights=None, squared_norms=None, reward_range=None):

@@ -13,7 +13,9 @@ def check_signal(found, rollouts, unscaled, rule, said):
     if unscaled.any() or not rollouts.counted.any() or rollouts.values.min() == rollouts.values.max():
         return
     single = (found.count <= 1).all()
-    if not rule.needs_siblings and np.isnan(found.prior).all():
+    if rollouts.weights is not None and not rollouts.weights.any():
+        reason = "every score weight is 0"
+    elif not rule.needs_siblings and np.isnan(found.prior).all():
         reason = "no prompt has a prior, and in no group do the rewards differ"
     elif single:
         reason = f"every group has one rollout, and rule {rule.name!r} compares a rollout with others of its group"

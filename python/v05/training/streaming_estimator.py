@@ -94,7 +94,7 @@ class StreamingEstimator(StoredEstimator):
         """The advantages of a group that nothing is learnt from, and nothing told."""
         with self._lock:
             rollouts = checked_rollouts(rewards, mask, weights, reward_range=self.reward_range)
-            state = self._ranged(self._state, rollouts, {})
+            state, rollouts = self._ranged(self._state, rollouts, {})
             value, strength = self._predict(state, BatchKeys([key]), prompts, column, {})
             return self._advantages(state, rollouts, self._prepared(state, rollouts, value), value, strength)
 
@@ -104,23 +104,24 @@ class StreamingEstimator(StoredEstimator):
         count = len(rollouts.rewards)
         if rollouts.unscored:
             said["unscored"] = "a rollout has no reward (None or NaN): such ones count nowhere and their advantage is 0"
-        state = self._ranged(state, rollouts, said)
+        state, rollouts = self._ranged(state, rollouts, said)
         value, strength = self._predict(state, keys, prompts, column, said)
         batch = self._prepared(state, rollouts, value)
         found = self._advantages(state, rollouts, batch, value, strength)
         calibration, source = state.calibration, state.source
-        if state.reward_range is not None and (self._rule.bounded or self._bounded(state, rollouts)):
+        if state.reward_range is not None:
+            learnt = self._learnt_from(state, rollouts, said)
             calibration = copy.copy(calibration)
-            calibration.add(batch)
+            calibration.add(batch if learnt is rollouts else self._prepared(state, learnt, value))
             key = keys.of(source)
             source = source_after(
                 source,
                 key.repeat(count) if isinstance(key, np.ndarray) else key * count,
                 prompts and prompts * count,
-                rollouts.rewards,
-                rollouts.mask,
+                learnt.rewards,
+                learnt.mask,
                 state.steps,
-                rollouts.weights,
+                learnt.weights,
             )
         after = dataclasses.replace(state, source=source, calibration=calibration, steps=state.steps + 1)
         seen = (*state.window, (rollouts, float(value[0])))

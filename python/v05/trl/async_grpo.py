@@ -51,7 +51,10 @@ class V05RolloutLoop(_AsyncRolloutLoop):
 
 def install(**options: Any) -> None:
     """Makes every AsyncRolloutWorker of this process start V05RolloutLoop with these options of
-    v05.training.StreamingEstimator, which must be picklable: the loop runs in a process of its own."""
+    v05.training.StreamingEstimator, which must be picklable: the loop runs in a process of its own.
+
+    A worker class with a loop of its own, as TRL's HarnessRolloutWorker, keeps that, and TRL's advantages.
+    """
     StreamingEstimator.check(**options)  # a wrong option is told here, not in another process
     worker: Any = AsyncRolloutWorker  # it calls what it holds as its class
     worker._loop_cls = staticmethod(functools.partial(V05RolloutLoop, v05=options))

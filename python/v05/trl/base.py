@@ -17,7 +17,7 @@ from .._core.keys import key_array
 from .._core.prompt_key import prompt_key
 from .._core.prototypes import ALLOCATION_RULES
 from .._core.rules import RULES
-from ..errors import ArgumentTypeError, Error, InvalidArgument
+from ..errors import ArgumentTypeError, InvalidArgument
 from ..training.advantage_estimator import AdvantageEstimator
 from ..training.estimator_state import STATE_FILE, read_state
 from ..training.score_weights import KINDS, score_weights
@@ -45,6 +45,7 @@ class V05Trainer:
     model: Any
     multi_objective_aggregation: str
     _modulation_options: Any
+    _scaling: Any
 
     def __init__(self, *args: Any, v05: V05Config | None = None, **kwargs: Any) -> None:
         config = V05Config() if v05 is None else v05
@@ -65,6 +66,12 @@ class V05Trainer:
         )
         self._own_scaling = config.scale is None and config.rule in _OWN_SCALING
         super().__init__(*args, **kwargs)
+        scaling = self._scaling() if self._own_scaling and config.baseline_fraction != 1 else None
+        if scaling is not None:
+            raise InvalidArgument(
+                f"baseline_fraction {config.baseline_fraction!r} needs advantages that are not scaled, got {scaling}, "
+                'which would divide by a deviation that may be 0: give V05Config(scale="none")'
+            )
         if not self.accelerator.is_main_process:
             _log.setLevel(logging.ERROR)  # all processes see the same: one tells
         if getattr(self, "multi_objective_aggregation", "sum_then_normalize") != "sum_then_normalize":
@@ -135,20 +142,22 @@ class V05Trainer:
     def _check_columns(self):
         names = getattr(self.train_dataset, "column_names", None)
         for option, name in self._columns().items():
-            if names is not None and name not in names:
+            # A transform may make more columns than those that are stored.
+            if names is not None and name not in names and name not in _first_row(self.train_dataset):
                 raise InvalidArgument(_missing_column(option, name, names))
             if self.args.remove_unused_columns:
                 raise InvalidArgument(
                     f"remove_unused_columns must be False: it removes {option} {name!r} from the dataset"
                 )
-        if names is not None and self.v05_config.id_field is not None:
+        if names is not None and self.v05_config.id_field in names:
             self._check_keys(self.train_dataset)
 
     def _check_keys(self, dataset):
         name = self.v05_config.id_field
         keys = len({prompt_key(each) for each in dataset[name]})
         if keys < len(dataset):
-            prompts = len({prompt_key(prompt) for prompt in dataset["prompt"]})
+            named = "prompt" in dataset.column_names  # an environment, or a transform, makes the others
+            prompts = len({prompt_key(prompt) for prompt in dataset["prompt"]}) if named else 0
             if keys < prompts:
                 _log.warning(
                     "id_field %r has %d ids for %d different prompts: prompts of one id share a history",
@@ -436,7 +445,7 @@ class V05Trainer:
         """The _Row of every row of all processes, in the order of gathered rewards. Raises on every process alike."""
         try:
             here = self._rows(inputs), None
-        except Error as error:
+        except Exception as error:  # a damaged image, say: one process alone must not leave the others waiting
             here = [], error
         gathered = gather_object([here])
         for _, refusal in gathered:
@@ -527,8 +536,7 @@ class V05Trainer:
     def _save_optimizer_and_scheduler(self, output_dir):
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
-            os.makedirs(output_dir, exist_ok=True)
-            self.v05_estimator.save(os.path.join(output_dir, STATE_FILE))
+            self.v05_estimator.save_or_tell(os.path.join(output_dir, STATE_FILE))
 
     def _load_optimizer_and_scheduler(self, checkpoint):
         super()._load_optimizer_and_scheduler(checkpoint)
@@ -571,6 +579,10 @@ def _about(rows):
         "prompts": [row.prompt for row in rows],
         "column": [row.prior for row in rows],
     }
+
+
+def _first_row(dataset):
+    return dataset[0] if hasattr(dataset, "__getitem__") and len(dataset) else {}
 
 
 def _missing_column(option, name, columns):

@@ -65,6 +65,9 @@ class V05GRPOTrainer(V05Trainer, GRPOTrainer):
     def _penalty(self, output):
         return None
 
+    def _scaling(self):
+        return None if self.scale_rewards == "none" else f"scale_rewards {self.scale_rewards!r}"
+
     def _scale(self, unscaled, rewards, groups):
         if self.scale_rewards == "none":
             return unscaled

@@ -51,6 +51,9 @@ class V05RLOOTrainer(V05Trainer, RLOOTrainer):
         policy, reference = self._policy_and_reference
         return -self.beta * gather(((policy - reference) * output["completion_mask"]).sum(-1))
 
+    def _scaling(self):
+        return "normalize_advantages" if self.normalize_advantages else None
+
     def _scale(self, unscaled, rewards, groups):
         if not self.normalize_advantages:
             return unscaled

@@ -45,8 +45,7 @@ class V05Checkpoint(CheckpointCallback):
     def on_save(
         self, trainer: Any, global_step: int, checkpoint_dir: str, async_save: bool = False, **kwargs: Any
     ) -> None:
-        os.makedirs(checkpoint_dir, exist_ok=True)
-        self.v05_estimator.save(os.path.join(checkpoint_dir, STATE_FILE))
+        self.v05_estimator.save_or_tell(os.path.join(checkpoint_dir, STATE_FILE))
 
 
 def _resumed(trainer):
