@@ -269,6 +269,22 @@ def test_a_batch_whose_weights_are_all_0(rule, kind, caplog):
     assert not any("no prompt has a prior" in message for message in messages(caplog))
 
 
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("test", ["bound", "exact"])
+def test_whether_weights_are_taken_is_known_before_the_first_step(rule, test):
+    for reward_range in (None, (-1, 1)):
+        estimator = v05.AdvantageEstimator(rule=rule, test=test, reward_range=reward_range)
+        first = estimator.state_dict()
+        answers = []
+        for ask in (estimator.check_weights, lambda: estimator.step([0, 1], [0, 0], ["a"] * 2, weights=[1.0, 2.0])):
+            try:
+                answers.append(ask() and None)
+            except v05.InvalidArgument as error:
+                answers.append(str(error))
+        assert (answers[0] is None) == (answers[1] is None) and (answers[0] is None or "weights" in answers[0])
+        assert answers[0] is None or estimator.state_dict() == first
+
+
 @pytest.mark.parametrize("prior", ["column", lambda prompts: [-0.2] * len(prompts)])
 def test_a_guessed_range_that_a_prior_does_not_fit(prior, caplog):
     estimator = v05.AdvantageEstimator(prior=prior)

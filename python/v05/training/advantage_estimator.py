@@ -174,6 +174,12 @@ class AdvantageEstimator:
             self._state, estimate, checked_rollouts(np.zeros(0), None), np.zeros(0, np.int64), np.zeros(0), None
         )
 
+    def check_weights(self) -> None:
+        """For adapters, before the first rollouts: raises where rule or test take no score weights."""
+        low = (self.reward_range or (0.0, 1.0))[0]
+        rollouts = checked_rollouts(np.full(2, low), None, np.ones(2))
+        self._estimate(self._state, estimate, rollouts, np.zeros(2, np.int64), np.full(2, np.nan), np.zeros(2))
+
     def _set_up(self) -> None:
         """What belongs to this object in this process, and is neither pickled nor copied."""
         self._lock = threading.RLock()

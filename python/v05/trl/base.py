@@ -90,6 +90,8 @@ class V05Trainer:
         else:
             self._check_unused(config)
         self._weights_in_use = self._weights_to_use(config)
+        if self._weights_in_use != "none":
+            self.v05_estimator.check_weights()
         self._modulation = self._modulation_options(config) if config.modulation is not False else None
 
     def _set_group_size(self, config):

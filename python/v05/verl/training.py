@@ -127,6 +127,8 @@ class Training:
                 "(actor_rollout_ref.actor.use_kl_loss) instead, or give algorithm.v05.reward_range"
             )
         self.v05_estimator = AdvantageEstimator(**given)
+        if self.weights != "none":
+            self.v05_estimator.check_weights()
         if self.allocation is not None:
             if given.get("reward_range") is None:
                 raise InvalidArgument("algorithm.v05.allocation needs algorithm.v05.reward_range")
