@@ -21,12 +21,16 @@ def no_interrupt_is_lost():
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):
             report(unraisable)
             return
-        # From another thread: raised here it would be ignored like the first.
-        repeats.append(
-            threading.Timer(AGAIN_AFTER, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
-        )
-        repeats[-1].daemon = True
-        repeats[-1].start()
+        started = False
+        while not started:
+            with contextlib.suppress(KeyboardInterrupt):  # an earlier repeat that comes here: this one stands for both
+                # From another thread: raised here it would be ignored like the first.
+                repeats.append(
+                    threading.Timer(AGAIN_AFTER, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+                )
+                repeats[-1].daemon = True
+                repeats[-1].start()
+                started = True
 
     sys.unraisablehook = repeat_interrupt
     try:
