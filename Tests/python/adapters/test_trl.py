@@ -965,6 +965,24 @@ def test_tools_may_return_images_whose_log_probabilities_are_not_at_hand(tmp_pat
     assert made._weights_to_use(config) == "none"
 
 
+def test_the_policy_whose_weights_are_taken_sees_the_pictures_of_messages(tmp_path, monkeypatch):
+    """Images that stand in chat messages are in no column: they come with what TRL makes of a batch."""
+    seen = []
+
+    def log_prob(
+        self, model, ids, mask, kept, batch_size=None, compute_entropy=False, pixel_values=None, num_images=None
+    ):
+        seen.append((pixel_values, num_images))
+        return torch.zeros(len(ids), kept), None
+
+    made = trainer(V05GRPOTrainer, tmp_path, V05Config(rule="prior", num_generations=1), per_device_train_batch_size=16)
+    monkeypatch.setattr(GRPOTrainer, "_get_per_token_logps_and_entropies", log_prob)
+    tokens = dict.fromkeys(("prompt_ids", "prompt_mask", "completion_ids", "completion_mask"), torch.ones(2, 3).long())
+    made._squared_norms(tokens | {"pixel_values": torch.ones(2, 1), "num_images": [1, 1]})
+    made._squared_norms(tokens)
+    assert torch.equal(seen[0][0], torch.ones(2, 1)) and seen[0][1] == [1, 1] and seen[1] == (None, None)
+
+
 def test_allocation_knows_the_weights(tmp_path, monkeypatch):
     heard, observe = [], v05.Allocator.observe
 

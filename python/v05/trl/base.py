@@ -3,6 +3,7 @@
 import logging
 import os
 from collections import defaultdict, deque
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -313,13 +314,16 @@ class V05Trainer:
             return None
         ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
         mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
+        ask = super()._get_per_token_logps_and_entropies
+        pictures = {name: output[name] for name in signature(ask).parameters if name in output}  # of messages, say
         with torch.no_grad():
-            return super()._get_per_token_logps_and_entropies(
+            return ask(
                 self.model,
                 ids,
                 mask,
                 output["completion_ids"].size(1),
                 batch_size=self.args.per_device_train_batch_size,  # by its name: TRL 1.14 takes it no other way
+                **pictures,
             )[0]
 
     def _generate_rounds(self, inputs, prompt, prompts):
