@@ -86,7 +86,7 @@ def _state_of(role):
     if path is None or not role:
         return {}
     path = Path(file_path(path, "state_path"))
-    return {"state_path": path.with_name(f"{path.stem}-{role.replace('/', '_')}{path.suffix}")}
+    return {"state_path": path.with_name(f"{path.stem}-{role.replace('/', '%2F')}{path.suffix}")}
 
 
 def _task(group):

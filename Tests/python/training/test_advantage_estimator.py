@@ -11,7 +11,7 @@ import pytest
 import v05
 import v05.priors.sources
 from v05._core.library import library
-from v05._core.prompt_key import prompt_key
+from v05._core.prompt_key import content_key, prompt_key
 from v05._core.rules import RULES
 from v05.training.streaming_estimator import StreamingEstimator
 
@@ -246,6 +246,20 @@ def test_ends_of_the_range_are_meant_whatever_rounding_made_of_them(rule, reward
     assert rounded.calibration.updates == exact.calibration.updates
 
 
+@pytest.mark.parametrize(
+    "rule, reward_range, first",
+    [("grpo", (0, 1e7), None), ("rloo", (-1e6, 1), None), ("rloo", None, -1e7), ("calibrated", (-1e6, 9), None)],
+)
+def test_a_wide_range_swallows_no_reward(rule, reward_range, first):
+    """A penalty for an answer that cannot be parsed makes the range wide; the others differ by 1 as before."""
+    estimator = v05.AdvantageEstimator(rule=rule, reward_range=reward_range, leave_one_out=False)
+    if first is not None:
+        estimator.step([first, 1.0], [0, 0], ["z", "z"])
+    for rewards in ([0.0, 1.0, 0.0, 1.0], [1e-3, 0.0, 2e-3, 0.0]):
+        found = estimator.step(rewards, [0, 0, 1, 1], list("aabb"))
+        assert len(set(np.round(found.advantages[:2], 9))) == 2 and len(set(np.round(found.advantages[2:], 9))) == 2
+
+
 def test_rounding_decides_no_range(caplog):
     estimator = v05.AdvantageEstimator()
     estimator.step([0.3 - 0.2 - 0.1, 1.0, 1.0000001, 0.0], [0, 0, 1, 1], list("aabb"))
@@ -297,6 +311,60 @@ def test_a_guessed_range_that_a_prior_does_not_fit(prior, caplog):
     given = v05.AdvantageEstimator(prior="column", reward_range=(0, 1))
     with pytest.raises(v05.InvalidArgument, match="reward_range"):
         given.step([0, 1], [0, 0], ["a", "a"], column=[-0.2, -0.2])
+
+
+def test_a_prior_at_the_end_of_a_guessed_range(caplog):
+    estimator = v05.AdvantageEstimator(prior="column", rule="prior")
+    rewards = np.array([0, 1.3], np.float32)
+    found = estimator.step(rewards, [0, 0], ["a", "a"], column=[1.3, 1.3])
+    np.testing.assert_allclose(found.advantages, [-1.3, 0], atol=1e-6)
+    with pytest.raises(v05.InvalidArgument):
+        estimator.step(rewards, [0, 0], ["a", "a"], column=[np.inf, np.inf])
+    assert len(messages(caplog)) == 1
+
+
+def test_of_a_column_rows_count_that_count(caplog):
+    """Padding and rows without a reward say nothing of the prior of their group."""
+    for column, mask, rewards in (
+        ([np.nan, 0.5, 0.5], [0, 1, 1], [1, 1, 1]),
+        ([None, 0.5, 0.5], None, [None, 1, 1]),
+        ([0.0, 0.5, 0.5], [False, True, True], [1, 1, 1]),
+    ):
+        estimator = v05.AdvantageEstimator(prior="column", rule="prior", reward_range=(0, 1))
+        found = estimator.step(rewards, iter([7, 7, 7]), ["a"] * 3, column=column, mask=mask)
+        assert found.advantages.tolist() == [0, 0.5, 0.5]
+    assert not any("differs" in message for message in messages(caplog))
+
+
+def test_a_source_of_the_users_own_is_left_alone_where_a_range_is_refused():
+    class Plain:  # without what makes it wider
+        def __init__(self):
+            self.seen = 0
+
+        def predict(self, keys, prompts, step):
+            return np.full(len(keys), np.nan), np.zeros(len(keys))
+
+        def record(self, keys, prompts, rewards, mask, step):
+            self.seen += len(rewards)
+
+        def state_dict(self):
+            return {"seen": b"%d" % self.seen}
+
+        def load_state_dict(self, state):
+            self.seen = int(state["seen"])
+
+    first = v05.AdvantageEstimator(prior=Plain())
+    first.step([0, 1], [0, 0], ["a", "a"])
+    other = v05.AdvantageEstimator(prior=Plain(), reward_range=(0, 2))
+    with pytest.raises(v05.CheckpointError, match="reward_range"):
+        other.load_state_dict(first.state_dict())
+    assert other.source.seen == 0 and other.steps == 0 and first.source.seen == 2
+    for prior in ("none", "column", lambda prompts: [0.5] * len(prompts)):
+        first = v05.AdvantageEstimator(prior=prior)
+        first.step([0, 1], [0, 0], ["a", "a"], prompts=["a", "a"], column=[0.5, 0.5])
+        wider = v05.AdvantageEstimator(prior=prior, reward_range=(0, 2))
+        wider.load_state_dict(first.state_dict())
+        assert wider.steps == 1 and wider.reward_range == (0, 2)
 
 
 def test_a_column_that_says_two_things_of_a_prompt(caplog):
@@ -661,6 +729,9 @@ def test_prompts_that_hold_tables_are_told_apart_by_what_is_in_them():
         for seed in ("1", "2", "3")
     }
     assert len(found) == 1
+    known = [{1, 2, 3}, {None}, {"a"}, set(), frozenset({5})]
+    assert [content_key(one) for one in known] == [repr(one) for one in known], "keys of saved histories"
+    assert prompt_key([{"a", "b"}]) != prompt_key([["'a'", "'b'"]])
     endless: list = []
     endless.append(endless)
     for prompt in ({1: "a", "b": 2}, endless):

@@ -27,9 +27,8 @@ def prompt_key(prompt: Any) -> int | str:
     except (TypeError, ValueError, RecursionError) as error:  # keys of mixed kinds, something that holds itself
         if isinstance(error, ArgumentTypeError):
             raise
-        raise ArgumentTypeError(
-            f"a prompt must be told apart by what is in it, got {prompt!r:.100}: {error}"
-        ) from error
+        kind = type(prompt).__name__
+        raise ArgumentTypeError(f"a prompt must be told apart by what is in it, got a {kind}: {error}") from error
 
 
 def token_key(tokens: Any) -> str:
@@ -43,8 +42,10 @@ def content_key(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (set, frozenset)):
-        return sorted(map(repr, value))  # their order differs between processes
-    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        if len(value) < 2 or all(type(one) is int for one in value):
+            return repr(value)
+        return f"set {sorted(map(repr, value))}"  # in an order that does not differ between processes
+    if isinstance(value, np.ndarray) and value.dtype.hasobject and value.size:
         return value.tolist()  # its bytes are addresses
     if is_tensor(value):
         value = to_numpy(value, "a prompt")  # the repr of a large one leaves most of it out

@@ -81,6 +81,9 @@ class NoPrior:
     ) -> "NoPrior":
         return self
 
+    def widened(self, reward_range: RewardRange) -> "NoPrior":
+        return self
+
     def state_dict(self) -> dict[str, bytes]:
         return {}
 

@@ -41,7 +41,7 @@ from .estimator_state import About, about_bytes, read_about, read_state, write_s
 from .gradient_noise import GradientNoise
 from .health import prior_health
 from .lowered_baseline import lowered
-from .reward_range import usual_range
+from .reward_range import ROUNDING, usual_range, with_ends
 from .rollouts import checked_rollouts
 from .step_checks import check_groups, check_signal
 
@@ -248,14 +248,14 @@ class AdvantageEstimator:
             return state
         low, high = float(rollouts.values.min()), float(rollouts.values.max())
         if state.reward_range is None:
-            detected = usual_range(low, high)
+            detected = usual_range(low, high, ROUNDING)
             said["range"] = (
                 f"reward_range was not given and is taken from the first rewards: {detected}. "
                 "Give the range that your reward functions can reach."
             )
             source, calibration = self._nothing_learnt(detected)
         elif low < state.reward_range[0] or high > state.reward_range[1]:
-            detected = usual_range(min(low, state.reward_range[0]), max(high, state.reward_range[1]))
+            detected = usual_range(min(low, state.reward_range[0]), max(high, state.reward_range[1]), ROUNDING)
             source, calibration = self._nothing_learnt(detected)
             parts = [("prior", source, state.source), (type(calibration).__name__, calibration, state.calibration)]
             lost = [name for name, new, old in parts if new is not old and not hasattr(old, "widened")]
@@ -271,6 +271,11 @@ class AdvantageEstimator:
             return state
         noise = state.noise.widened(detected) if state.reward_range is not None else state.noise
         return dataclasses.replace(state, reward_range=detected, source=source, calibration=calibration, noise=noise)
+
+    def meant(self, rewards: np.ndarray) -> np.ndarray:
+        """For adapters that allocate: (n,) float64 rewards as `step` takes them, with the ends of reward_range for what
+        rounding made of them."""
+        return rewards if self.reward_range is None else with_ends(rewards, self.reward_range)
 
     def predict(
         self, keys: Keys, *, prompts: Sequence[Any] | None = None, column: OptionalNumbers | None = None
@@ -323,7 +328,8 @@ class AdvantageEstimator:
         if self._given_range is not None or state.reward_range is None:
             return value
         low, high = state.reward_range
-        outside = (value < low) | (value > high)
+        slack = ROUNDING * (high - low)  # the core's
+        outside = np.isfinite(value) & ((value < low - slack) | (value > high + slack))
         if not outside.any():
             return value
         said["prior outside"] = (
@@ -440,7 +446,8 @@ class AdvantageEstimator:
         state, rollouts = self._ranged(state, rollouts, said)
         value, strength = self._predict(state, keys, prompts, column, said)
         if self.prior == "column":
-            value = _one_per_group(value, groups, said)
+            groups = groups if hasattr(groups, "__len__") else list(groups)
+            value = _one_per_group(value, groups, rollouts.counted, said)
         prior = self._started(state, value, rollouts, groups)
         found = self._unscaled(state, rollouts, groups, prior, strength)
         check_groups(found, keys, said)
@@ -672,6 +679,8 @@ class AdvantageEstimator:
             raise refusal
         saved_range = about.reward_range or (0.0, 1.0)
         source, calibration = self._nothing_learnt(saved_range)
+        if wider and not (hasattr(source, "widened") and hasattr(calibration, "widened")):
+            raise refusal
         name = self._running.__name__
         # A mixture can not go on from a calibration, nor the other way round: another rule, of which a warning tells.
         if about.rule == self.rule or name in saved:
@@ -699,8 +708,6 @@ class AdvantageEstimator:
             source, calibration = self._nothing_learnt(self._given_range or saved_range)
         calibration = calibration.with_discount(self._calibration_discount)
         if wider:
-            if not (hasattr(source, "widened") and hasattr(calibration, "widened")):
-                raise refusal
             source, calibration = source.widened(given), calibration.widened(given)
         if about.rule != self.rule:
             said["resume rule"] = f"the state was saved with rule {about.rule!r} and goes on with {self.rule!r}"
@@ -758,13 +765,16 @@ def _forget_locks():
 os.register_at_fork(after_in_child=_forget_locks)
 
 
-def _one_per_group(value, groups, said):
-    """Of a column that says more than one thing of a prompt, the first."""
-    _, first, group = np.unique(Groups(groups, len(value)).ids, return_index=True, return_inverse=True)
-    one = value[first][group]
-    if not np.array_equal(one, value, equal_nan=True):
-        said["column differs"] = "the prior column differs between rollouts of a prompt: the first value counts"
-    return one
+def _one_per_group(value, groups, counted, said):
+    """Of a column that says more than one thing of a prompt, the first, where rows count."""
+    _, group = np.unique(Groups(groups, len(value)).ids, return_inverse=True)
+    rows, first = np.flatnonzero(counted), np.zeros(len(value), np.int64)
+    first[group[rows[::-1]]] = rows[::-1]
+    one = value[first[group]]
+    if not (counted & (one != value) & ~(np.isnan(one) & np.isnan(value))).any():
+        return value
+    said["column differs"] = "the prior column differs between rollouts of a prompt: the first value counts"
+    return np.where(counted, one, value)
 
 
 def _texts(prompts, count):

@@ -7,9 +7,9 @@ import numpy as np
 from .._core.arrays import mask_rows, optional_numbers, weight_rows
 from .._core.cached import cached
 from ..errors import InvalidArgument
+from .reward_range import with_ends
 
 _LARGEST_REWARD = 1e30  # of the core
-_ROUNDING = 1e-6  # of the width of the range; the core takes what lies so far outside, too
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,9 @@ class Rollouts:
         return self.rewards if self.counted.all() else self.rewards[self.counted]
 
     def within(self, reward_range):
-        """With the ends of the range for what differs from them by rounding alone: 1.1 is 1.10000002 in float32, and a
-        sum of parts may be -2e-17."""
-        low, high = reward_range
-        slack, rewards = _ROUNDING * (high - low), self.rewards
-        if ((rewards == low) | (rewards == high)).all():
-            return self
-        at_low, at_high = np.abs(rewards - low) <= slack, np.abs(rewards - high) <= slack
-        meant = np.where(at_low, low, np.where(at_high, high, rewards))
-        return self if np.array_equal(meant, rewards, equal_nan=True) else replace(self, rewards=meant)
+        """With the ends of the range where they are meant."""
+        rewards = with_ends(self.rewards, reward_range)
+        return self if rewards is self.rewards else replace(self, rewards=rewards)
 
     def without(self, rows):
         """With those rows, (n,) booleans, counting no more."""

@@ -18,7 +18,7 @@ from .._core.keys import key_array
 from .._core.prompt_key import prompt_key
 from .._core.prototypes import ALLOCATION_RULES
 from .._core.rules import RULES
-from ..errors import ArgumentTypeError, InvalidArgument
+from ..errors import ArgumentTypeError, Error, InvalidArgument
 from ..training.advantage_estimator import AdvantageEstimator
 from ..training.estimator_state import STATE_FILE, read_state
 from ..training.score_weights import KINDS, score_weights
@@ -152,7 +152,7 @@ class V05Trainer:
                 raise InvalidArgument(
                     f"remove_unused_columns must be False: it removes {option} {name!r} from the dataset"
                 )
-        if names is not None and self.v05_config.id_field in names:
+        if names is not None and self.v05_config.id_field in names and hasattr(self.train_dataset, "__len__"):
             self._check_keys(self.train_dataset)
 
     def _check_keys(self, dataset):
@@ -392,6 +392,7 @@ class V05Trainer:
             return False
         scored = ~np.isnan(rewards)
         rows = counted & scored
+        rewards = self.v05_estimator.meant(rewards)
         weights = None if self._weights_in_use == "none" else batch.squared_norms.double().cpu().numpy()[rows]
         allocator.observe(batch.prompt[rows], rewards[rows], weights=weights)
         allocator.cancel(batch.prompt[counted & ~scored])
@@ -452,7 +453,8 @@ class V05Trainer:
         try:
             here = self._rows(inputs), None
         except Exception as error:  # a damaged image, say: one process alone must not leave the others waiting
-            here = [], error
+            # As a text: not every error survives the way to another process.
+            here = [], error if isinstance(error, Error) else Error(f"{type(error).__name__}: {error}")
         gathered = gather_object([here])
         for _, refusal in gathered:
             if refusal is not None:
@@ -588,7 +590,7 @@ def _about(rows):
 
 
 def _first_row(dataset):
-    return dataset[0] if hasattr(dataset, "__getitem__") and len(dataset) else {}
+    return dataset[0] if hasattr(dataset, "__len__") and len(dataset) else {}
 
 
 def _missing_column(option, name, columns):
