@@ -162,22 +162,21 @@ class History(Handle):
         return with_options(self, other)
 
     def _copied(self, **changed):
-        options = self._options()
-        copied = History(
-            **{
-                "discount": options.discount,
-                "capacity": options.capacity or None,
-                "step_decay": options.step_decay,
-                "start_strength": options.start_strength,
-                "reward_range": (options.reward_low, options.reward_high),
-            }
-            | changed
-        )
-        copied.merge(self)
-        return copied
+        return merged_copy(History, self, ("discount", "step_decay", "start_strength"), changed)
 
     def __repr__(self) -> str:
         return "History(closed)" if self.closed else f"History({len(self)} prompts)"
+
+
+def merged_copy(kind: Any, history: Any, names: tuple[str, ...], changed: dict[str, Any]) -> Any:
+    """A new `kind` that knows what `history` does, with its options but for those that are changed. names: of the
+    options beside capacity and reward_range."""
+    options = history._options()
+    kept = {name: getattr(options, name) for name in names}
+    kept |= {"capacity": options.capacity or None, "reward_range": (options.reward_low, options.reward_high)}
+    copied = kind(**kept | changed)
+    copied.merge(history)
+    return copied
 
 
 def with_options(history: Any, other: Any) -> Any:

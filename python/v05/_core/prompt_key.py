@@ -24,9 +24,9 @@ def prompt_key(prompt: Any) -> int | str:
         return prompt
     try:
         return json.dumps(prompt, sort_keys=True, ensure_ascii=False, default=content_key)
+    except ArgumentTypeError:
+        raise
     except (TypeError, ValueError, RecursionError) as error:  # keys of mixed kinds, something that holds itself
-        if isinstance(error, ArgumentTypeError):
-            raise
         kind = type(prompt).__name__
         raise ArgumentTypeError(f"a prompt must be told apart by what is in it, got a {kind}: {error}") from error
 

@@ -12,7 +12,7 @@ from .arrays import address
 from .calibration import Calibration
 from .call import call
 from .handle import Handle
-from .history import Visit, prior_per_key, visit_batch, with_options
+from .history import Visit, merged_copy, prior_per_key, visit_batch, with_options
 from .keys import key_array
 from .library import library
 from .lock import both
@@ -174,19 +174,7 @@ class Tracker(Handle):
         return with_options(self, other)
 
     def _copied(self, **changed):
-        options = self._options()
-        copied = Tracker(
-            **{
-                "discount": options.discount,
-                "capacity": options.capacity or None,
-                "slow_discount": options.slow_discount,
-                "forgetting": options.forgetting,
-                "reward_range": (options.reward_low, options.reward_high),
-            }
-            | changed
-        )
-        copied.merge(self)
-        return copied
+        return merged_copy(Tracker, self, ("discount", "slow_discount", "forgetting"), changed)
 
     def __repr__(self) -> str:
         return "Tracker(closed)" if self.closed else f"Tracker({len(self)} prompts)"

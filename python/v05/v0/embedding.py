@@ -104,9 +104,13 @@ class PromptEmbedding(nn.Module):
         batches = [
             longest_first[start : start + self.batch_size] for start in range(0, len(token_ids), self.batch_size)
         ]
-        features = torch.cat(
-            [self._batch_features([prompts[row] for row in rows], [token_ids[row] for row in rows]) for rows in batches]
-        )
+        with torch.autocast(self.device.type, enabled=False):  # of a trainer around it
+            features = torch.cat(
+                [
+                    self._batch_features([prompts[row] for row in rows], [token_ids[row] for row in rows])
+                    for rows in batches
+                ]
+            )
         place = torch.empty(len(token_ids), dtype=torch.long, device=features.device)
         place[torch.tensor(longest_first, device=features.device)] = torch.arange(len(token_ids), device=place.device)
         return features[place]
@@ -129,10 +133,7 @@ class PromptEmbedding(nn.Module):
         batch = self.tokenizer.pad({"input_ids": token_ids}, return_tensors="pt").to(self.device)
         mask = batch["attention_mask"].bool()
         trained = any(parameter.requires_grad for parameter in self.backbone.parameters())
-        with (
-            torch.set_grad_enabled(trained and torch.is_grad_enabled()),
-            torch.autocast(self.device.type, enabled=False),
-        ):
+        with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
             output = self.backbone(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
         # Padding may hold anything, NaN too, and nothing times NaN is NaN.
         states = output.last_hidden_state.masked_fill(~mask[..., None], 0).to(self.adapter_layer.static_queries.dtype)
@@ -140,5 +141,4 @@ class PromptEmbedding(nn.Module):
         if not finite.all():
             prompt = prompts[int(finite.logical_not().nonzero()[0])]
             raise InvalidArgument(f"an embedding must be finite, got NaN or infinity for the prompt {prompt[:60]!r}")
-        with torch.autocast(self.device.type, enabled=False):
-            return self.adapter_layer(states, mask)
+        return self.adapter_layer(states, mask)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .._core.evaluation_mode import evaluating
 from .._core.types import Progress, RewardRange
 from ..errors import Error
 from .embedding import PromptEmbedding
@@ -33,9 +34,7 @@ def evaluate(
     pool = ContextPool(context, context_size, reward_range)
     episodes = judging_episodes(pool, queries, random.Random(seed))
     probability, label, score, group = [], [], [], []
-    was_training = embedding.training
-    embedding.eval()
-    try:
+    with evaluating(embedding):
         for number, episode in enumerate(episodes):
             if progress:
                 progress("evaluating", number, len(episodes))
@@ -49,8 +48,6 @@ def evaluate(
                 (query.score - reward_range[0]) / (reward_range[1] - reward_range[0]) for query in episode.queries
             ]
             group += [number] * len(episode.queries)
-    finally:
-        embedding.train(was_training)
     return metrics(*map(np.asarray, (probability, label, score, group)))
 
 

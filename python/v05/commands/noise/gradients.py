@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..._core.evaluation_mode import evaluating
 from ...errors import InvalidArgument
 from .options import check_options
-from .sampling import evaluating
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import torch
 from transformers import GenerationConfig, TrainerState
 
 from ..._core.arguments import integer
+from ..._core.evaluation_mode import evaluating
 from ..._core.generators import kept_generators, seeded_generators
 from ..._core.types import Progress
 from ...errors import Error, InvalidArgument
@@ -154,18 +155,6 @@ def _generator(model, tokenizer, device, seed, maximum_tokens, temperature):
         finally:
             for module, config in holders.items():
                 module.generation_config = config
-
-
-@contextmanager
-def evaluating(model):
-    """Without dropout: rollouts and scores are of one policy. Afterwards every module is in the mode it had."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def _until_end(tokens, ends):
