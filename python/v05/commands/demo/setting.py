@@ -32,7 +32,6 @@ class Setting:
     prompts_a_step: if given, every arm has this many prompts a step, and as many rollouts as that makes.
     evaluations: how often a run is evaluated after the start, evenly spread.
     rates: (name of an arm, its learning rate) for the arms that have one of their own in this regime.
-    rate_factor: for the rates of the others, which were chosen in the short regime.
     """
 
     levels: tuple
@@ -55,10 +54,9 @@ class Setting:
     prompts_a_step: int | None = None
     evaluations: int = 16
     rates: tuple = ()
-    rate_factor: float = 1.0
 
     def learning_rate(self, arm):
-        return dict(self.rates).get(arm.name, arm.learning_rate * self.rate_factor)
+        return dict(self.rates).get(arm.name, arm.learning_rate)
 
     def check(self, arms):
         """Raise where an arm could not make whole steps of whole groups."""
@@ -130,13 +128,11 @@ LONG = Setting(
     rollouts=12_800,
     evaluations=8,
     rates=(
+        ("calibrated-2", 2e-4),
+        ("weighted-calibrated-2", 2e-4),
         ("batch-mean-1-x4", 5e-5),
-        ("no-baseline-1-x4", 2e-4),
         ("weighted-history-1-x4", 1e-4),
-        ("half-batch-mean-1-x4", 2e-4),
-        ("half-history-1-x4", 2e-4),
     ),
-    rate_factor=0.5,
 )
 # The easier half of the long questions, after fewer wrong answers: most rollouts succeed.
 MOSTLY_SOLVED = replace(
