@@ -144,12 +144,13 @@ typedef struct v05_error {
  *
  * V05_RULE_MIXTURE, V05_RULE_MEDIAN and V05_TEST_EXACT refuse them. The scale of the weights does not matter, and
  * weights that are all equal give what none give, bit for bit. A row of weight 0 is in no statistic, k, mean and
- * constant included, but has an advantage; with leave_one_out the baseline of a row depends neither on its reward nor
- * on its weight. Where one row carries all but a millionth of a group's weight, k_e is 1 and the group is in no s2 and
- * has no standard deviation. In a group without a positive weight the rule holds for k = 0, and rows without a baseline have the
- * advantage of v05_singleton. A running calibration takes them divided by the mean weight of the batch, a history by a
- * running mean of it. Standard deviations of v05_scale are weighted likewise: sum W (r - m)^2 / (sum W - ddof sum W^2 /
- * sum W). */
+ * constant included, but has an advantage; where weights differ, one below 1e-290 counts as 0. With leave_one_out the
+ * baseline of a row depends neither on its reward nor on its weight. Where one row carries all but a millionth of a
+ * group's weight, k_e is 1 and the group is in no s2 and has no standard deviation; where one row does so in the batch,
+ * neither has the batch. In a group without a positive weight the rule holds for k = 0, and rows without a baseline
+ * have the advantage of v05_singleton. A running calibration takes them divided by the mean weight of the batch, a
+ * history by a running mean of it. Standard deviations of v05_scale are weighted likewise: sum W (r - m)^2 / (sum W -
+ * ddof sum W^2 / sum W). */
 typedef struct v05_batch {
     size_t struct_size;
     int64_t row_count;            /* 0 to 2147483647 */
@@ -351,14 +352,15 @@ v05_status v05_estimation_workspace_size(const v05_batch *batch,
 /* Baselines and advantages of a batch.
  *
  * calibration: for V05_RULE_CALIBRATED and V05_RULE_JAMES_STEIN, from earlier batches; NULL, or one that rests on
- * fewer than 8 groups: fitted on this batch. V05_RULE_BATCH_MEAN takes its grand_mean, whatever it rests on. Ignored by
- * the other rules.
+ * fewer than 8 groups: fitted on this batch. V05_RULE_BATCH_MEAN takes its grand_mean, whatever it rests on: give it
+ * none of a v05_running_calibration that has no updates, whose grand_mean is the middle of the interval. Ignored by the
+ * other rules.
  * mixture: likewise for V05_RULE_MIXTURE.
  *
  * check_fit. What was learnt from earlier batches may be worse than the plain mean on one of another kind, such as the
- * next part of a curriculum. Each group of two rewards has D, the mean over its rows of (r - b)^2 - (r - m)^2 with b
- * and m made from the others of the row: an unbiased estimate of how much larger the squared error of b is. A
- * calibration or mixture that is given is refused for a group where the sum of D over all OTHER groups exceeds 1.645
+ * next part of a curriculum. Each group of two rewards (k_e above 1) has D, the mean over its rows of (r - b)^2 - (r -
+ * m)^2 with b and m made from the others of the row: an unbiased estimate of how much larger the squared error of b is.
+ * A calibration or mixture that is given is refused for a group where the sum of D over all OTHER groups exceeds 1.645
  * standard errors: that group has b = (1 - lambda) m + lambda M as with V05_RULE_JSPO and epsilon = 0, or b = m with
  * fewer than 8 other groups. So its rows know nothing of their own rewards, and with leave_one_out the gradient stays
  * exactly unbiased. Groups of one reward keep the fit.

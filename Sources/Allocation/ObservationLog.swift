@@ -79,12 +79,12 @@ struct ObservationLog {
             return nil
         }
         let first = weight(Int(newest))
-        var areAlike = first > 0
+        var areAlike = first >= smallestWeight
         var used = 0
         var row = Int(newest)
         while row >= 0 {
             areAlike = areAlike && weight(row) == first
-            if weight(row) > 0 {
+            if weight(row) >= smallestWeight {
                 rows[used] = self[row].reward
                 weights[used] = weight(row)
                 used &+= 1

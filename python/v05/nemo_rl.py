@@ -68,7 +68,11 @@ class V05AdvantageEstimator:
     def _prompts(self, prompt_ids, lengths):
         """The key of the tokens of every prompt, without padding."""
         if prompt_ids.ndim != 2:
-            raise InvalidArgument(f"prompt_ids must be (rollouts, tokens), got shape {tuple(prompt_ids.shape)}")
+            raise InvalidArgument(
+                f"prompt_ids must be (rollouts, tokens), got shape {tuple(prompt_ids.shape)}: a trainer of NeMo-RL "
+                "that hands over numbers of groups in place of prompts does not say which prompt they are of; train "
+                "with its grpo_train or async_grpo_train"
+            )
         rows = prompt_ids.cpu().numpy()
         if self.pad_token_id is not None:
             prompt = rows != self.pad_token_id

@@ -31,8 +31,9 @@ def post_process_rewards(args: Any, samples: list[Any]) -> tuple[list[float], li
     Samples with one group_index are rollouts of one prompt, in any number; without it, those of the same prompt are.
     Samples with one rollout_id are parts of one rollout: they count once and share its advantage. The prompt is known
     by the field `id_field` of Sample.metadata, else by Sample.prompt and its images and the like. A reward of None or
-    NaN counts nowhere, and so does a sample with remove_sample, which slime does not train on: its reward says nothing
-    of the policy. Aborted and truncated samples count as slime trains them, by their reward.
+    NaN counts nowhere, and so does a sample that slime does not train on, with remove_sample or without a token that
+    its loss takes: its reward says nothing of the policy. Other aborted and truncated samples count as slime trains
+    them, by their reward.
     """
     estimator = _estimator or install(**(getattr(args, "v05", None) or {}))
     rewards = [_reward(row, sample, getattr(args, "reward_key", None)) for row, sample in enumerate(samples)]
@@ -100,7 +101,14 @@ def _rollout(row, sample):
 
 
 def _removed(sample):
-    return bool(getattr(sample, "remove_sample", False))
+    """Whether slime trains on no token of it."""
+    if getattr(sample, "remove_sample", False):
+        return True
+    mask = getattr(sample, "loss_mask", None)
+    if mask is not None:
+        return not any(mask)
+    # One that nothing was generated for yet has no tokens either.
+    return getattr(sample, "response_length", None) == 0 and len(getattr(sample, "tokens", None) or ()) > 0
 
 
 configure = install  # its name in programs of before the first release

@@ -55,6 +55,8 @@ struct AdvantageScaling {
                 group &+= 1
             }
             freedom = total - Double(ddof) * reproducibleSum(terms, count: groupCount) / total
+            // As in a group: where one row has all but a millionth of the weight too few digits are left.
+            if freedom < GroupWeights.leastFreedom * total { return 1 }
         }
         group = 0
         while group < groupCount {

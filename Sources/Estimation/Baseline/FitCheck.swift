@@ -1,6 +1,6 @@
 /// Whether a calibration or mixture of earlier batches holds on this one (method section 5c).
 ///
-/// Each group of two rewards or more says how much larger the squared error of the fitted baseline is than that of the mean,
+/// Each group whose rewards have a spread says how much larger the squared error of the fitted baseline is than that of the mean,
 /// both made from the others of each row in turn: an unbiased estimate. The fit is given up for a group where the sum over
 /// all OTHER groups exceeds a one-sided limit of 1.645 standard errors, so that no baseline depends on a reward that it is
 /// for.
@@ -51,24 +51,30 @@ struct FitCheck {
         var count = 0.0
         var group = 0
         while group < groupCount {
-            let k = groups[group].effectiveCount
-            if k >= 2 {
+            let hasSpread = groups[group].hasSpread
+            if hasSpread {
+                let (k, others) = (groups[group].effectiveCount, FitCheck.others(groups[group]))
                 differences[group] = difference(groups[group], estimator)
                 // One reward unlike the others gives the mean (width / k)^2 k / (k - 1) of error; that is rare where the
                 // mean is good, and a batch without any must not be taken for proof.
-                expected[group] = variance * width * width / (k * (k - 1) * (k - 1))
+                expected[group] = variance * width * width / (k * others * others)
                 count += 1
             } else {
                 differences[group] = .nan
                 expected[group] = 0
             }
-            terms[group] = k >= 2 ? differences[group] : 0
+            terms[group] = hasSpread ? differences[group] : 0
             group &+= 1
         }
         return count
     }
 
-    /// Whether the fit loses against the mean on all groups but this one, which must have two rewards.
+    /// What the others of a row are worth. Where one row has most of the weight k_e - 1 is far below what they are: one
+    /// reward is there.
+    @inline(__always)
+    private static func others(_ group: GroupSummary) -> Double { max(group.effectiveCount - 1, 1) }
+
+    /// Whether the fit loses against the mean on all groups but this one, whose rewards must have a spread.
     func refuses(_ group: Int) -> Bool {
         let own = differences[group]
         if own.isNaN || count < 2 { return false }
@@ -82,7 +88,7 @@ struct FitCheck {
     /// Mean over the rows of (r - b)^2 - (r - m)^2, with the fitted baseline b and the mean m of the other rewards of the group.
     @inline(__always)
     private static func difference(_ group: GroupSummary, _ estimator: UnsafePointer<BaselineEstimator>) -> Double {
-        let others = group.effectiveCount - 1
+        let others = FitCheck.others(group)
         if estimator.pointee.rule == .mixture {
             // Two kinds of rows, and so two baselines.
             let interval = estimator.pointee.options.interval
@@ -100,7 +106,7 @@ struct FitCheck {
             return width * width * (ofSuccesses + ofFailures)
         }
         // For a shrunk mean the same in closed form: the squared bias of the center, less what its weight saves of the noise.
-        let variance = group.sumOfSquares / others
+        let variance = group.sumOfSquares / (group.effectiveCount - 1)
         let some = Sample(
             count: group.count &- 1, effectiveCount: others, center: group.mean, successes: 0, prior: group.prior)
         let none = Sample(count: 0, center: .nan, successes: 0, prior: group.prior)

@@ -1,5 +1,5 @@
-/// What the other groups of a batch say of a mean: `Shrinkage` without each group in turn. Groups of two rewards or more take
-/// part.
+/// What the other groups of a batch say of a mean: `Shrinkage` without each group in turn. Groups whose rewards have a spread
+/// take part.
 struct OtherPrompts {
     private let groups: UnsafePointer<GroupSummary>
     private let groupCount: Int
@@ -61,7 +61,7 @@ struct OtherPrompts {
         Shrinkage(center: center, variance: variances / others, spread: squares / others, epsilon: epsilon)
     }
 
-    private func takesPart(_ group: Int) -> Bool { groups[group].count >= 2 && groups[group].effectiveCount > 1 }
+    private func takesPart(_ group: Int) -> Bool { groups[group].hasSpread }
 
     private static func dominates(_ own: Double, _ all: Double) -> Bool { own > 0.999 * all }
 

@@ -7,7 +7,7 @@ struct WeightedOthers {
     /// As in GroupSummary, in which `sumOfSquares` over effectiveCount - ddof is a variance; 0 where nobody needs it.
     var sumOfSquares: Double
 
-    /// Of a row with that reward and weight; a weight of 0 is in no sum. `anew` sums the others up where they are too small
+    /// Of a row with that reward and weight; a weight that counts as 0 is in no sum. `anew` sums the others up where they are too small
     /// a part of the group.
     @inline(__always)
     init(
@@ -15,7 +15,7 @@ struct WeightedOthers {
         anew: () -> WeightedOthers
     ) {
         let scaled = weight * sums.scale
-        if weight <= 0 || group.count <= 0 {
+        if weight < smallestWeight || group.count <= 0 {
             self.init(
                 count: group.count, mean: group.mean, effectiveCount: group.effectiveCount,
                 sumOfSquares: group.sumOfSquares)

@@ -359,7 +359,7 @@ public struct BatchEstimation {
                 continue
             }
             let reward = batch.rewards[row]
-            var value = restsOnOwn && weights[row] > 0 ? .nan : baseline
+            var value = restsOnOwn && weights[row] >= smallestWeight ? .nan : baseline
             var ownDivisor = divisor
             if isLeaveOneOut && !value.isNaN {
                 let others = WeightedOthers(
@@ -393,7 +393,7 @@ public struct BatchEstimation {
         while position < end {
             let row = grouping.row(at: position)
             let weight = batch.weights?[row] ?? 0
-            if row != excluded && batch.isCounted(row) && weight > 0 {
+            if row != excluded && batch.isCounted(row) && weight >= smallestWeight {
                 rewards[count] = batch.rewards[row]
                 weights[count] = weight
                 range.smallest = min(range.smallest, rewards[count])

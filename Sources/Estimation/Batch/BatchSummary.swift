@@ -220,7 +220,7 @@ struct BatchSummary {
                 scratch[count] = reward
                 scratchWeights[count] = weight
                 // A row that weighs nothing leaves its place to the next.
-                if weight > 0 {
+                if weight >= smallestWeight {
                     range.smallest = reward < range.smallest ? reward : range.smallest
                     range.largest = reward > range.largest ? reward : range.largest
                     largest = weight > largest ? weight : largest

@@ -22,6 +22,9 @@ public struct GroupSummary {
     var areEnds = false
     public var prior: Prior
 
+    /// Whether its rewards say anything of their spread: two or more, of which none has all but a millionth of the weight.
+    var hasSpread: Bool { count >= 2 && effectiveCount > 1 }
+
     static func empty(prior: Prior) -> GroupSummary {
         GroupSummary(
             count: 0, effectiveCount: 0, unit: 0, sumHigh: 0, sumLow: 0, mean: .nan, sumOfSquares: 0, constant: false,

@@ -47,8 +47,10 @@ struct GroupWeights {
     @inline(__always)
     func withoutRow(_ weight: Double) -> (sum: Double, squares: Double)? {
         let others = (sumHigh - weight) + sumLow
-        if !(others > 0x1p-20 * weight) { return nil }
-        return (others, (squaresHigh - weight * weight) + squaresLow)
+        let squares = (squaresHigh - weight * weight) + squaresLow
+        // Many small ones may have a part of the sum, and hardly any of the squares.
+        if !(others > 0x1p-20 * weight && squares > 0x1p-40 * (weight * weight)) { return nil }
+        return (others, squares)
     }
 
     /// What a mean is worth in rewards of equal weight, (sum W)^2 / sum W^2. Where one row carries all but a millionth of the
@@ -56,8 +58,11 @@ struct GroupWeights {
     @inline(__always)
     static func effectiveCount(sum: Double, squares: Double, count: Int) -> Double {
         let found = sum * sum / squares
-        return found < 1 + 0x1p-20 ? 1 : min(found, Double(count))
+        return found < 1 + leastFreedom ? 1 : min(found, Double(count))
     }
+
+    /// Degrees of freedom, in rewards, of which enough digits are left.
+    static var leastFreedom: Double { 0x1p-20 }
 
     /// The power of two that brings a weight to 1 ..< 2, as far as there is one.
     static func scale(_ weight: Double) -> Double {

@@ -25,7 +25,7 @@ public struct CalibrationFit {
         while group < groupCount {
             let summary = summaries[group]
             terms[group] = summary.unit * summary.sumOfSquares
-            if summary.count >= 2 {
+            if summary.hasSpread {
                 total &+= 1
                 if !summary.prior.value.isNaN { withPrior &+= 1 }
             }
@@ -37,7 +37,7 @@ public struct CalibrationFit {
         group = 0
         while group < groupCount {
             terms[group] =
-                summaries[group].count >= 2 ? summaries[group].unit * (summaries[group].effectiveCount - 1) : 0
+                summaries[group].hasSpread ? summaries[group].unit * (summaries[group].effectiveCount - 1) : 0
             group &+= 1
         }
         moments.withinFreedom = reproducibleSum(terms, count: groupCount) / meanWeight

@@ -14,6 +14,8 @@ struct BatchLevel {
 
     /// The first batch counts as one rollout more, with half a success, so that the level is no end of the interval.
     mutating func learnLevel(successes: Double, count: Double) {
+        // A batch far lighter than those before says nothing beside them.
+        if count < .leastNormalMagnitude { return }
         if level.isNaN {
             level = (successes + 0.5) / (count + 1)
         } else {

@@ -274,7 +274,7 @@ public struct History {
             step: Int32(truncatingIfNeeded: step), hasStart: reader.version > 1 && step & History.startMark != 0)
         reader.skip(32)
         guard
-            entry.strength >= 0 && entry.strength <= .greatestFiniteMagnitude && entry.successes >= 0
+            entry.strength >= 0 && entry.strength <= largestStrength && entry.successes >= 0
                 && entry.successes <= entry.strength * (1 + 1e-9) && entry.step >= 0 && table.insert(entry) >= 0
         else { throw Failure(.checkpointCorrupted, "checkpoint must hold each key once, with finite sums") }
     }

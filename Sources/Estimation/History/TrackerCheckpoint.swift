@@ -70,7 +70,7 @@ extension Tracker {
     }
 
     private static func isPossible(_ successes: Double, _ strength: Double) -> Bool {
-        strength >= 0 && strength <= .greatestFiniteMagnitude && successes >= 0
+        strength >= 0 && strength <= largestStrength && successes >= 0
             && successes <= strength * (1 + 1e-9)
     }
 }

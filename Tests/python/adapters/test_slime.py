@@ -202,6 +202,20 @@ def test_removed_samples_count_nowhere():
     np.testing.assert_allclose(advantages, [0.5, 0.0, 0.5, -1.0])
     assert estimator.source.history.predict(["question"])[1][0] == 3
 
+    # So do those of which the loss takes no token, as where nothing was said.
+    for silent in (
+        dict(tokens=[1, 2, 3], response_length=2, loss_mask=[0, 0]),
+        dict(tokens=[1], response_length=0, loss_mask=[]),
+        dict(tokens=[1], response_length=0),
+    ):
+        spoken = dict(tokens=[1, 2, 3], response_length=2)
+        samples = [
+            sample(group_index=0, prompt="silent", reward=reward, **fields)
+            for reward, fields in ((1.0, spoken | {"loss_mask": [0, 1]}), (0.0, silent), (1.0, spoken), (0.0, spoken))
+        ]
+        _, advantages = slime.post_process_rewards(SimpleNamespace(reward_key=None), samples)
+        np.testing.assert_allclose(advantages, [0.5, 0.0, 0.5, -1.0])
+
     # A rollout of several samples counts by those that are trained.
     parts = [
         sample(group_index=1, prompt="other", reward=reward, rollout_id=rollout, remove_sample=removed)

@@ -879,6 +879,15 @@ def test_score_weights_are_those_of_a_loop():
     )
 
 
+def test_score_weights_of_what_they_cannot_be_of():
+    mask = torch.ones(3, 4)
+    for kind in ("none", "scores"):
+        with pytest.raises(v05.InvalidArgument, match=f'kind must be "length" or "score", got .{kind}'):
+            score_weights(kind, mask, torch.zeros(3, 4))
+    with pytest.raises(v05.InvalidArgument, match=r"log_prob must have the shape of mask, got \(1, 4\) for \(3, 4\)"):
+        score_weights("score", mask, torch.zeros(1, 4))
+
+
 @pytest.mark.parametrize("kind", ["score", "length"])
 def test_weighted_baselines_by_hand(tmp_path, kind):
     """The mean of all other prompts' rewards, weighted by what the model's own probabilities say of the tokens."""

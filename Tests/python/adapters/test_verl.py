@@ -341,7 +341,9 @@ def test_uids_of_single_rollouts_are_told_once(caplog):
     assert sum("a uid of its own" in record.message for record in caplog.records) == 1
 
 
-@pytest.mark.parametrize("options, warned", [({"rule": "prior"}, False), ({"rule": "grpo"}, True)])
+@pytest.mark.parametrize(
+    "options, warned", [({"rule": "prior"}, False), ({"rule": "batch_mean"}, False), ({"rule": "grpo"}, True)]
+)
 def test_one_rollout_a_prompt_is_for_rules_with_a_prior(queue, caplog, options, warned):
     given = batch(13, sizes=[1] * 16)
     queue.put(given[2], lambda name: {"index": 0})
@@ -350,6 +352,26 @@ def test_one_rollout_a_prompt_is_for_rules_with_a_prior(queue, caplog, options, 
     with caplog.at_level(logging.WARNING, "v05"):
         estimate(given, None, config.algorithm)
     assert any("a uid of its own" in record.message for record in caplog.records) == warned
+
+
+@pytest.mark.parametrize(
+    "options, known",
+    [
+        ({"rule": "batch_mean"}, False),
+        ({"prior": "column", "prior_field": "prior"}, False),
+        ({"rule": "calibrated"}, True),
+    ],
+)
+def test_no_history_of_uids_is_compared(queue, options, known):
+    """Uids are new in every step, and places in the batch are no prompts: a history of them would mislead."""
+    given = batch(14, sizes=[2] * 8)
+    queue.put(given[2], lambda name: {"index": int(name) if name.isdigit() else name, "prior": 0.5})
+    config = trainer_config(options | {"reward_range": [0, 1], "weights": "length"})
+    for _ in range(3):
+        estimate(given, None, config.algorithm)
+    figures = training.training_of(config.algorithm).metrics
+    assert any(name.startswith("v05/noise/history") for name in figures) == known
+    assert "v05/noise/batch_mean" in figures
 
 
 def test_function_as_prior_reads_what_the_messages_say(queue, monkeypatch):

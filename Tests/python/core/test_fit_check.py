@@ -186,6 +186,23 @@ def test_weights_decide_with():
     np.testing.assert_array_equal(doubled.baseline, found.baseline)
 
 
+@pytest.mark.parametrize("spread", [0.01, 0.5, 5.0])
+@pytest.mark.parametrize("k", [2, 3])
+def test_unequal_weights_do_not_end_the_check(k, spread):
+    """Two rollouts of unequal weight are worth less than two: what they say of a wrong fit counts all the same."""
+    random = np.random.default_rng(7)
+    learnt = fitted("calibrated", *batch(random, random.random(64), 4))
+    rewards, groups, prior = batch(random, np.full(256, 0.1), k, np.full(256, 0.9))
+    weights = np.exp(spread * random.normal(size=len(rewards)))
+    found = v05.estimate(rewards, groups, prior, rule="calibrated", weights=weights, leave_one_out=True, **learnt)
+    # A group of which one rollout has nearly all the weight has no mean to compare with.
+    assert found.refused_groups == (found.effective_count > 1).sum() > 240
+    # Where the fit is right it is kept, however unequal.
+    rewards, groups, prior = batch(random, random.random(256), k)
+    found = v05.estimate(rewards, groups, prior, rule="calibrated", weights=weights, leave_one_out=True, **learnt)
+    assert found.refused_groups == 0
+
+
 def test_an_estimator_says_how_many_groups_refuse_what_it_learnt():
     estimator = v05.AdvantageEstimator(rule="calibrated", prior="column", reward_range=(0, 1))
     random = np.random.default_rng(2)

@@ -534,6 +534,91 @@ def test_batch_mean_beside_a_group_that_outweighs_all_others():
     assert found.baseline[0] == pytest.approx(15 / 4) and found.baseline[1] == pytest.approx(9)
 
 
+def test_a_batch_of_which_one_row_has_all_the_weight_has_no_standard_deviation():
+    rewards, groups = np.array([1.0, 0.0, 0.5]), [0, 1, 2]
+    for light in 2.0 ** np.arange(0, -1000, -7):
+        weights = np.array([1.0, light, light / 2])
+        unscaled = v05.advantages(rewards, groups, rule="batch_mean", weights=weights)
+        found = v05.advantages(rewards, groups, rule="batch_mean", scale="batch", epsilon=0, weights=weights)
+        mean = np.average(rewards, weights=weights)
+        freedom = weights.sum() - (weights**2).sum() / weights.sum()
+        deviation = (
+            (((weights * (rewards - mean) ** 2).sum()) / freedom) ** 0.5 if freedom > 2**-20 * weights.sum() else 1.0
+        )
+        np.testing.assert_allclose(found, unscaled / deviation, rtol=1e-9)
+
+
+def test_groups_that_say_nothing_of_a_spread_do_not_count_to_the_eight():
+    rewards = np.tile([1.0, 0.0], 10)
+    groups, weights = np.repeat(np.arange(10), 2), np.tile([1.0, 1e-8], 10)
+    prior = np.repeat(np.linspace(0.1, 0.9, 10), 2)
+    found = v05.estimate(rewards, groups, prior, rule="calibrated", weights=weights)
+    assert found.rule == "v05"
+    fitted = v05.fit_calibration(rewards, groups, prior, weights=weights)
+    assert fitted.groups == fitted.total_groups == fitted.reward_variance == 0
+
+
+def test_a_weight_too_small_to_be_divided_by_counts_as_none():
+    rewards, groups, weights = [1.0, 0.0, 0.0, 1.0, 1.0, 0.0], [0, 0, 1, 1, 2, 2], np.array([1.0, 2, 1, 1, 3, 1])
+    for rule, scale in itertools.product(RULES, ["none", "batch", "group"]):
+        options = dict(rule=rule, scale=scale, reward_range=(0, 1))
+        expected = v05.advantages(rewards, groups, 0.4, weights=weights, **options)
+        for power in (-900, 1000):
+            assert v05.advantages(rewards, groups, 0.4, weights=weights * 2.0**power, **options) == expected
+        nothing = v05.advantages(rewards, groups, 0.4, weights=np.zeros(6), **options)
+        assert v05.advantages(rewards, groups, 0.4, weights=weights * 2.0**-1074, **options) == nothing
+        mixed = np.where(np.arange(6) == 2, 1e-300, weights)
+        zero = np.where(np.arange(6) == 2, 0.0, weights)
+        found, same = (v05.advantages(rewards, groups, 0.4, weights=each, **options) for each in (mixed, zero))
+        assert found == same and np.isfinite(found).all()
+    for kind in v05.History, v05.Tracker:
+        kept = kind()
+        kept.record([1, 2], [1.0, 0.0], weights=[1e-300, 2e-300])
+        assert len(kept) == 0 and np.isnan(kept.predict([1])[0]).all()
+        kept.record([1, 2], [1.0, 0.0], weights=[1.0, 2.0])
+        restored = kind()
+        restored.load_state_dict(kept.state_dict())
+        np.testing.assert_array_equal(restored.predict([1, 2, 3]), kept.predict([1, 2, 3]))
+
+
+def test_beside_a_row_of_nearly_all_the_weight_many_small_ones_are_worth_what_they_are():
+    count = 131_072
+    random = np.random.default_rng(3)
+    rewards = (random.random(count) < 0.6).astype(float)
+    weights = random.random(count) * 2.0**-19 / count
+    weights[0] = 1
+    found = v05.advantages(
+        rewards, np.zeros(count, int), 0.9, rule="v05", leave_one_out=True, weights=weights, reward_range=(0, 1)
+    )
+    others = weights[1:]
+    mean, worth = np.average(rewards[1:], weights=others), others.sum() ** 2 / (others**2).sum()
+    noise = 0.25 / worth
+    bias = max(0.0, (mean - 0.9) ** 2 - noise)
+    assert found[0] == pytest.approx(rewards[0] - (bias * mean + noise * 0.9) / (bias + noise), rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", [v05.History, v05.Tracker])
+@pytest.mark.parametrize("heavy", [1e100, 1e200, 1e280])
+def test_a_batch_far_lighter_than_those_before_says_nothing_beside_them(kind, heavy):
+    kept = kind()
+    kept.record([0, 1], [1.0, 1.0], weights=[heavy, 2 * heavy])
+    before = kept.predict([0, 1, 9])[0]
+    kept.record([0, 2], [1.0, 1.0], weights=[1 / heavy, 2 / heavy])
+    after = kept.predict([0, 1, 9])[0]
+    assert np.isfinite(after).all() and (after > before - 0.05).all()
+
+
+def test_a_running_calibration_that_has_seen_nothing_is_none():
+    rewards, groups = [1.0, 0.0], [0, 0]
+    empty = v05.RunningCalibration(reward_range=(0, 10))
+    found = v05.estimate(rewards, groups, rule="batch_mean", reward_range=(0, 10), calibration=empty)
+    assert np.isnan(found.baseline).all() and found.advantages == [0, 0]
+    step = v05.AdvantageEstimator(rule="batch_mean", reward_range=(0, 10)).step(rewards, groups, groups)
+    assert step.advantages.tolist() == [0, 0]
+    three = v05.AdvantageEstimator(rule="batch_mean", reward_range=(0, 10)).step([1, 0, 2], [0, 1, 2], [0, 1, 2])
+    assert three.baseline.tolist() == [1, 1.5, 0.5]
+
+
 # A history.
 
 

@@ -46,6 +46,7 @@ def test_steps_are_history_estimate_and_running_calibration_by_hand(generator, r
         if number == 0:  # nothing is known: the mean of the other prompts' rewards
             assert np.isnan(value).all()
             prior = np.array([rewards[groups != group].mean() for group in groups])
+            strength = np.ones(len(keys))  # worth a rollout, as every start value
         expected = v05.estimate(
             rewards,
             groups,

@@ -138,3 +138,26 @@ def test_health_of_an_estimate_does_not_depend_on_the_reward_scale():
         found.append([value for name, value in health.as_dict().items() if name not in ("intercept", "warnings")])
     np.testing.assert_allclose(found[1], found[0], rtol=1e-9)
     np.testing.assert_allclose(found[2], found[0], rtol=1e-9)
+
+
+def test_with_score_weights_a_mean_is_worth_what_its_rollouts_weigh():
+    found = groups([0.2, 0.6, 0.7], [0.1, 0.6, 0.9], count=4)
+    found.effective_count = np.array([2.0, 1.5, 3.0])
+    health = prior_health(found, line(reward_variance=0.12))
+    assert health.error == pytest.approx((0.01 + 0 + 0.04) / 3 / 0.25 - 0.12 * np.mean([1 / 2, 1 / 1.5, 1 / 3]) / 0.25)
+    assert health.error_limit == prior_error_limit(6.5 / 3)
+
+
+def test_a_right_prior_has_no_error_with_unequal_weights():
+    random = np.random.default_rng(0)
+    errors = []
+    for _ in range(60):
+        probability = random.random(64)
+        keys = np.repeat(np.arange(64), 4)
+        rewards = (random.random(256) < probability[keys]).astype(float)
+        estimator = v05.AdvantageEstimator(rule="v05", prior="column", reward_range=(0, 1))
+        metrics = estimator.step(
+            rewards, keys, keys, column=probability[keys], weights=random.exponential(size=256)
+        ).metrics
+        errors.append(metrics["v05/error"])
+    assert abs(np.mean(errors)) < 4 * np.std(errors) / 60**0.5

@@ -32,6 +32,7 @@ def test_a_weighted_run_is_its_parts_by_hand(rule):
         prior = value
         if starts and number == 0:  # the weighted mean of the other prompts' rewards
             prior = [np.average(rewards[groups != one], weights=weights[groups != one]) for one in groups]
+            strength = np.ones(len(keys))  # a rollout, as every start value
         learning = rule in ("calibrated", "batch_mean")
         expected = v05.advantages(
             rewards,
@@ -241,3 +242,157 @@ def test_the_noise_survives_a_copy_a_pickle_and_a_wider_range():
 def test_the_share_of_zero_advantages():
     estimator = v05.AdvantageEstimator(rule="rloo", reward_range=(0, 1))
     assert estimator.step([1, 1, 1, 0], [0, 0, 1, 1], [0, 0, 1, 1]).metrics["v05/zero_advantages"] == 0.5
+
+
+def steps_of(seed, prompts=64, rollouts=4, steps=60):
+    """(rewards, groups, norms) of prompts whose failures weigh more."""
+    random = np.random.default_rng(seed)
+    probability = random.random(prompts)
+    groups = np.repeat(np.arange(prompts), rollouts)
+    for _ in range(steps):
+        rewards = (random.random(len(groups)) < probability[groups]).astype(float)
+        yield rewards, groups, random.gamma(2.0, 1.0, len(groups)) * (2 - rewards)
+
+
+@pytest.mark.parametrize("fraction", [1.0, 0.5])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_rollouts_own_reward_does_not_make_a_baseline_less_noisy(weighted, fraction):
+    """GRPO's gradient is RLOO's, smaller by a factor, and so is no less noisy."""
+    figures = {}
+    for rule, leave_one_out in ("grpo", False), ("grpo", True), ("rloo", True):
+        estimator = v05.AdvantageEstimator(
+            rule=rule, leave_one_out=leave_one_out, reward_range=(0, 1), baseline_fraction=fraction
+        )
+        for rewards, groups, norms in steps_of(1, steps=5):
+            name = "weights" if weighted else "squared_norms"
+            metrics = estimator.step(rewards, groups, groups, **{name: norms}).metrics
+        figures[rule, leave_one_out] = metrics["v05/noise/rule"]
+    assert figures["grpo", True] == pytest.approx(figures["rloo", True], rel=1e-12)
+    if fraction == 1:
+        assert figures["grpo", False] == pytest.approx(figures["rloo", True], rel=1e-12)
+        assert figures["rloo", True] == pytest.approx(metrics["v05/noise/group_mean" + "_weighted" * weighted])
+
+
+def test_rollouts_without_a_baseline_are_not_free_of_noise():
+    """Of half the prompts nothing is known: their single rollouts have advantage 0 and are left out of the figure."""
+    estimator = v05.AdvantageEstimator(rule="prior", prior="column", reward_range=(0, 1), start_strength=0)
+    random = np.random.default_rng(2)
+    probability = random.random(128)
+    column = np.where(np.arange(128) % 2, probability, np.nan)
+    for _ in range(200):
+        rewards = (random.random(128) < probability).astype(float)
+        norms = random.gamma(2.0, 1.0, 128)
+        metrics = estimator.step(rewards, np.arange(128), np.arange(128), column=column, squared_norms=norms).metrics
+    assert metrics["v05/noise/rule"] == pytest.approx(metrics["v05/noise/prior"], rel=1e-12)
+    known = probability[1::2]
+    expected = (known * (1 - known)).mean() / (probability.mean() * (1 - probability.mean()))
+    assert metrics["v05/noise/rule"] / metrics["v05/noise/batch_mean"] == pytest.approx(expected, rel=0.1)
+
+
+def test_a_run_whose_rollouts_never_had_a_baseline_has_no_figure_for_it():
+    estimator = v05.AdvantageEstimator(rule="prior", reward_range=(0, 1), start_strength=0)
+    for rewards, groups, norms in steps_of(3, rollouts=1, steps=3):
+        metrics = estimator.step(rewards, groups, groups + 1000 * estimator.steps, squared_norms=norms).metrics
+    assert "v05/noise/rule" not in metrics and metrics["v05/noise/batch_mean"] >= 1
+
+
+def test_one_rollout_alone_does_not_stop_a_figure():
+    """A group of one in every step, and what the figures were long ago does not stay."""
+    estimator, fresh = (v05.AdvantageEstimator(rule="rloo", reward_range=(0, 1)) for _ in range(2))
+    random = np.random.default_rng(4)
+    groups = np.append(np.repeat(np.arange(32), 4), 99)
+    for step in range(410):
+        rewards = (random.random(len(groups)) < (0.5 if step < 10 else 0.95)).astype(float)
+        norms = random.gamma(2.0, 1.0, len(groups))
+        metrics = estimator.step(rewards, groups, groups, squared_norms=norms).metrics
+        if step >= 10:
+            alone = fresh.step(rewards, groups, groups, squared_norms=norms).metrics
+    for name in ("group_mean", "group_mean_weighted", "rule"):
+        assert metrics[f"v05/noise/{name}"] == pytest.approx(alone[f"v05/noise/{name}"], rel=0.1)
+
+
+def test_no_weight_of_others_is_what_rounding_left():
+    """One prompt, or one whose others weigh nothing, has no others to start from, whatever the sums are rounded to."""
+    random = np.random.default_rng(5)
+    for _ in range(300):
+        rewards, weights = random.random(32), np.r_[random.random(16), np.zeros(16)]
+        groups = np.repeat([0, 1], 16)
+        found = v05.AdvantageEstimator(reward_range=(0, 1)).step(
+            rewards[:16], groups[:16], groups[:16], weights=weights[:16]
+        )
+        assert np.isnan(found.estimate.prior).all()
+        found = v05.AdvantageEstimator(reward_range=(0, 1)).step(rewards, groups, groups, weights=weights)
+        assert np.isnan(found.estimate.prior[0]) and found.estimate.prior[1] == pytest.approx(
+            np.average(rewards[:16], weights=weights[:16])
+        )
+
+
+def test_the_first_step_of_a_history_is_that_of_the_batch_mean_beside_a_row_that_outweighs_all():
+    for weights in [1e16, 1, 1, 1], [1, 1e-15, 1e-15, 1e-15]:
+        rewards, groups = [0.3, 1.0, 0.0, 1.0], [0, 1, 2, 3]
+        found = v05.AdvantageEstimator(rule="prior", reward_range=(0, 1)).step(rewards, groups, groups, weights=weights)
+        expected = v05.estimate(rewards, groups, rule="batch_mean", weights=weights)
+        np.testing.assert_array_equal(found.estimate.prior, expected.baseline)
+
+
+@pytest.mark.parametrize("rollouts", [1, 4])
+def test_the_start_value_of_discounted_beta_is_worth_something(rollouts):
+    random = np.random.default_rng(6)
+    groups = np.repeat(np.arange(16), rollouts)
+    rewards = (random.random(len(groups)) < 0.5).astype(float)
+    found = v05.AdvantageEstimator(rule="discounted_beta", reward_range=(0, 1)).step(rewards, groups, groups)
+    prior = np.array([rewards[groups != one].mean() for one in range(16)])
+    expected = v05.advantages(
+        rewards, groups, prior[groups], rule="discounted_beta", leave_one_out=True, prior_strength=np.ones(len(groups))
+    )
+    np.testing.assert_allclose(found.advantages, expected, rtol=0, atol=1e-15)
+    assert np.count_nonzero(found.advantages) == len(groups)
+
+
+@pytest.mark.parametrize("prior", ["column", "function"])
+def test_priors_that_do_not_say_what_they_are_worth_are_worth_a_start_value(prior):
+    given = np.linspace(0.1, 0.9, 16)
+    source = "column" if prior == "column" else lambda prompts: [given[int(prompt)] for prompt in prompts]
+    rewards = np.tile([1.0, 0.0], 8)
+    for strength in (1.0, 3.0):
+        estimator = v05.AdvantageEstimator(
+            rule="discounted_beta", prior=source, reward_range=(0, 1), start_strength=strength
+        )
+        known = {"column": given} if prior == "column" else {"prompts": [str(place) for place in range(16)]}
+        found = estimator.step(rewards, np.arange(16), np.arange(16), **known)
+        expected = v05.advantages(
+            rewards,
+            np.arange(16),
+            given,
+            rule="discounted_beta",
+            leave_one_out=True,
+            prior_strength=np.full(16, strength),
+        )
+        np.testing.assert_array_equal(found.advantages, expected)
+
+
+def test_masked_rows_of_a_rollout_have_no_weight():
+    estimator = StoredEstimator(rule="rloo", reward_range=(0, 1))
+    known = dict(rollouts=[0, 0, 1, 2], mask=[1, 0, 1, 1])
+    found = estimator.advantages([1, 1, 0, 1], [0] * 4, [0] * 4, weights=[1, np.nan, 1, 1], **known)
+    assert found.tolist() == [0.5, 0, -1, 0.5]
+    with pytest.raises(v05.InvalidArgument, match=r"weights\[2\] must be finite and not negative, got -4"):
+        estimator.advantages([1, 1, 0, 1], [0] * 4, [0] * 4, weights=[1, 9, -4, 1], **known)
+
+
+def test_a_report_is_of_the_advantages_that_were_handed_out():
+    estimator = StreamingEstimator(rule="james_stein", reward_range=(0, 1), every=16)
+    random = np.random.default_rng(8)
+    for _ in range(4):
+        had = [
+            estimator.group((random.random(4) < random.random()).astype(float), key, squared_norms=random.random(4) + 1)
+            for key in range(16)
+        ]
+        assert estimator.metrics["v05/zero_advantages"] == np.mean(np.concatenate(had) == 0)
+
+
+def test_a_stream_without_any_advantage_is_told(caplog):
+    estimator = StreamingEstimator(reward_range=(0, 1), every=4)
+    for key in range(4):
+        assert not estimator.group([1, 0, 1, 0], key, weights=np.zeros(4)).any()
+    assert any("every score weight is 0" in record.message for record in caplog.records)

@@ -234,7 +234,8 @@ def learnt_struct(name: str, given: Any, fitted: Any, running: Any, interval: tu
         return None
     if isinstance(given, running):
         given.check_range(interval, name)
-        return byref(given._solved())
+        # What has seen nothing has nothing to say.
+        return byref(given._solved()) if given.updates else None
     if not isinstance(given, fitted):
         raise ArgumentTypeError(
             f"{name} must be a {fitted.__name__}, a {running.__name__} or None, got {type(given).__name__}"

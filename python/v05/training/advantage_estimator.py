@@ -76,7 +76,7 @@ class _State:
     told: frozenset = frozenset()  # kinds of warnings
     metrics: dict = dataclasses.field(default_factory=dict)
     noise: GradientNoise = GradientNoise()  # this and the next for the log alone: not saved
-    window: tuple = ()  # (Rollouts, prior) of the groups since the last report, of one that is fed group by group
+    window: tuple = ()  # (Rollouts, prior, advantages) of groups since the last report, where they come one by one
 
 
 class AdvantageEstimator:
@@ -105,7 +105,8 @@ class AdvantageEstimator:
     discount, capacity: of the history or tracker.
     start_strength: rewards that the start value of a history is worth, the level of all prompts so far; at the very
         first step, where there is no level, the mean of the batch's other prompts stands in (with "tracker", too). 0: a
-        prompt never seen has no prior, and its single rollout no advantage.
+        prompt never seen has no prior, and its single rollout no advantage. Rule "discounted_beta" takes it for what
+        every prior is worth whose source does not say, such as a column.
     calibration_discount: what a step counts in the running calibration, or mixture, at the next one.
     baseline_fraction: f in [0, 1]. Advantages are r - (lo + f (b - lo)), with the baseline b of the rule and lo the
         lower end of reward_range. 1: the baseline itself, the least noise. Less is for rollouts that are used for
@@ -188,6 +189,9 @@ class AdvantageEstimator:
         #: the same in all of them. A function of the user, or a fitted model, may differ between processes in the last
         #: digits.
         self.agree: Callable[[Callable[[], Any]], Any] | None = None
+        #: For adapters: False where keys tell the groups of a step apart and do not come again, so that a history of
+        #: them would say nothing and is left out of the noise.
+        self.keys_recur = True
 
     @property
     def source(self) -> Any:
@@ -458,7 +462,7 @@ class AdvantageEstimator:
         baseline = rollouts.rewards - unscaled
         baseline[~rollouts.counted] = np.nan
         metrics = self._metrics(state, found, rollouts, value, maximum, said)
-        noise = self._noise_after(state, found.row_group, rollouts, prior, baseline, keys)
+        noise = self._noise_after(state, found, rollouts, prior, keys)
         metrics |= {f"v05/{name}": figure for name, figure in noise.metrics().items()}
         step = Step(scaled, baseline, found, metrics)
 
@@ -535,24 +539,43 @@ class AdvantageEstimator:
             or not np.isnan(value).all()
         ):
             return value
-        _, group = np.unique(Groups(groups, len(value)).ids, return_inverse=True)
-        weight = rollouts.counted.astype(np.float64)
-        if rollouts.weights is not None:
-            weight = np.where(rollouts.counted, rollouts.weights, 0.0)
-        product = weight * np.where(rollouts.counted, rollouts.rewards, 0.0)
-        others_sum = product.sum() - np.bincount(group, product)
-        others_weight = weight.sum() - np.bincount(group, weight)
-        low, high = state.reward_range or (0.0, 1.0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(others_weight > 0, np.clip(others_sum / others_weight, low, high), np.nan)[group]
+        interval = state.reward_range or (0.0, 1.0)
+        found = estimate(
+            rollouts.rewards,
+            groups,
+            rule="batch_mean",
+            reward_range=interval,
+            mask=rollouts.mask,
+            weights=rollouts.weights,
+        )
+        return np.clip(found.baseline, *interval)[found.row_group]
 
-    def _noise_after(self, state, group, rollouts, prior, baseline, keys):
+    def _without_own(self, found, rollouts):
+        """(n,) baselines of an unscaled Estimate for the noise: without the rollout's own reward, whose part in a mean
+        makes the gradient smaller and not less noisy; NaN where a rollout has nothing else."""
+        group, weight = found.row_group, rollouts.weights
+        baseline = rollouts.rewards - found.advantages
+        alone = np.isnan(found.baseline) | (found.count == 1) & (found.weight == 1) & (
+            found.rule not in ("calibrated", "james_stein", "mixture")  # a single reward is not all that these have
+        )
+        baseline[alone[group]] = np.nan
+        if self._options["leave_one_out"] or self.rule in ("rloo", "jspo", "batch_mean"):
+            return baseline
+        weight = rollouts.counted.astype(float) if weight is None else weight
+        whole = np.bincount(group, weight, len(found.count))
+        own = np.where(rollouts.counted, self._baseline_fraction * found.weight[group] * weight, 0.0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            own = np.where(own > 0, own / whole[group], 0.0)
+            return (baseline - own * rollouts.rewards) / (1 - own)
+
+    def _noise_after(self, state, found, rollouts, prior, keys):
         """The GradientNoise with this step; as it was where squared norms are unknown."""
         norms, counted, noise = rollouts.squared_norms, rollouts.counted, state.noise
         if norms is None or not counted.any():
             return noise
-        baselines = {"rule": baseline, "prior": prior}
-        recorded = self._bounded(state, rollouts)
+        group = found.row_group
+        baselines = {"rule": self._without_own(found, rollouts), "prior": prior}
+        recorded = self.keys_recur and self._bounded(state, rollouts)
         if recorded:
             noise = noise.with_twin(state.reward_range, self._learning, weighted=rollouts.weights is None)
             baselines[noise.twin_name] = noise.twin.predict(keys.of(noise.twin), None, state.steps)[0]
@@ -571,7 +594,7 @@ class AdvantageEstimator:
     def _estimate(self, state, function, rollouts, groups, value, strength, **changed):
         options = self._options | changed
         if self.rule == "discounted_beta":
-            options["prior_strength"] = strength
+            options["prior_strength"] = self._known_strength(value, strength)
         if self._rule.learns is not None:
             options[self._rule.learns] = self._fitted(state)
         if not self._rule.uses_prior:
@@ -586,6 +609,12 @@ class AdvantageEstimator:
             weights=rollouts.weights,
             **options,
         )
+
+    def _known_strength(self, value, strength):
+        """Of a value whose source does not say what it is worth, such as a column, that of a start value."""
+        if strength is None:
+            return None
+        return np.where((strength <= 0) & ~np.isnan(value), self._start_strength, strength)
 
     def _unscaled(self, state, rollouts, groups, value, strength):
         """The Estimate without scaling, whose advantages are those of the lowered baseline."""
@@ -610,7 +639,7 @@ class AdvantageEstimator:
         if not rollouts.counted.any() or not self._bounded(state, rollouts):
             return {}
         seen = found.count > 0
-        names = ("count", "mean", "prior", "weight", "baseline", "rejected", "constant")
+        names = ("count", "effective_count", "mean", "prior", "weight", "baseline", "rejected", "constant")
         prior = value if self._rule.uses_prior else np.full(len(rollouts.rewards), np.nan)
         health = prior_health(
             SimpleNamespace(**{name: getattr(found, name)[seen] for name in names}),

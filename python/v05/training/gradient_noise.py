@@ -8,11 +8,14 @@ import numpy as np
 from ..priors.sources import HistoryPrior
 
 _DISCOUNT = 0.99  # of a step at the next one: about 100 steps are averaged
+_LEAST_PART = 0.1  # of the rollouts, by squared norm, that a baseline must have been there for to be compared
+_LEAST_REST = 1e-9  # of a sum of weights: less is what rounding leaves
 
 
 @dataclass(frozen=True)
 class GradientNoise:
-    """Running means of W (r - b)^2 over the rollouts of the last hundred steps or so; `after` gives the next ones.
+    """Running means of W (r - b)^2 over those rollouts of the last hundred steps or so that have the baseline; `after`
+    gives the next ones.
 
     sums: {baseline: (sum of W (r - b)^2, sum of W)}.
     twin: the history that the estimator would hold if it were weighted, or if it were not; None before the first step.
@@ -31,10 +34,12 @@ class GradientNoise:
         """
         sums = {name: (noise * _DISCOUNT, norm * _DISCOUNT) for name, (noise, norm) in self.sums.items()}
         for name, baseline in (common_baselines(rewards, group, squared_norms) | baselines).items():
-            error = squared_norms * (rewards - baseline) ** 2
-            if np.isfinite(error).all():  # else not comparable with the others
+            with np.errstate(invalid="ignore", over="ignore"):
+                error = squared_norms * (rewards - baseline) ** 2
+            known = np.isfinite(error)
+            if known.any():
                 noise, norm = sums.get(name, (0.0, 0.0))
-                sums[name] = noise + float(error.sum()), norm + float(squared_norms.sum())
+                sums[name] = noise + float(error[known].sum()), norm + float(squared_norms[known].sum())
         return dataclasses.replace(self, sums=sums)
 
     @property
@@ -58,8 +63,9 @@ class GradientNoise:
         return self if self.twin is None else dataclasses.replace(self, twin=self.twin.widened(reward_range))
 
     def metrics(self):
-        """{"noise/<baseline>": noise as a multiple of the least noisy baseline's}."""
-        mean = {name: noise / norm for name, (noise, norm) in self.sums.items() if norm > 0}
+        """{"noise/<baseline>": noise as a multiple of the least noisy baseline's}, of those that most rollouts have."""
+        least = _LEAST_PART * max((norm for _, norm in self.sums.values()), default=0.0)
+        mean = {name: noise / norm for name, (noise, norm) in self.sums.items() if norm > least}
         least = min(mean.values(), default=0.0)
         return {f"noise/{name}": value / least for name, value in mean.items()} if least > 0 else {}
 
@@ -73,9 +79,14 @@ def common_baselines(rewards, group, weights):
         product = weight * rewards
         group_sum, group_weight = np.bincount(group, product), np.bincount(group, weight)
         with np.errstate(invalid="ignore", divide="ignore"):
-            others = (group_sum.sum() - group_sum) / (group_weight.sum() - group_weight)
+            others = (group_sum.sum() - group_sum) / _rest(group_weight.sum(), group_weight)
             found["batch_mean" + suffix] = others[group]
-            siblings = group_weight[group] - weight
-            alone = (np.bincount(group)[group] < 2) | (siblings <= 0)
-            found["group_mean" + suffix] = np.where(alone, np.nan, (group_sum[group] - product) / siblings)
+            siblings = (group_sum[group] - product) / _rest(group_weight[group], weight)
+            found["group_mean" + suffix] = np.where(np.bincount(group)[group] < 2, np.nan, siblings)
     return found
+
+
+def _rest(whole, own):
+    """What others weigh; NaN where that is nothing."""
+    rest = whole - own
+    return np.where(rest > _LEAST_REST * whole, rest, np.nan)

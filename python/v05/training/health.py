@@ -85,14 +85,15 @@ def prior_health(
     """The `PriorHealth` of a batch.
 
     estimate: `v05.Estimate` of rule "v05" or "calibrated", or any object with its per-group
-        arrays `count, mean, prior, weight, baseline, rejected, constant`.
+        arrays `count, mean, prior, weight, baseline, rejected, constant`, with score weights `effective_count` besides.
     calibration: `v05.fit_calibration` of the same rows; gives the line from prior to mean and
         the pooled variance s2 of rewards within groups.
     maximum: rollouts that a group would get without allocation; None where nothing is allocated.
     two_valued: whether every reward is exactly lo or hi. Only then is the share of rejections
         that accurate priors would suffer known.
 
-    With m, V, k the mean, prior and rollouts of a group and f = clip(intercept + slope V)::
+    With m, V, k the mean, prior and rollouts of a group (with score weights what these are worth) and f =
+    clip(intercept + slope V)::
 
         error              = mean((m - V)^2) - mean(s2 / k)
         explained variance = 1 - (Var(m - f) - mean(s2 / k)) / (Var(m) - mean(s2 / k))
@@ -104,11 +105,12 @@ def prior_health(
     low, high = reward_range
     h2 = ((high - low) / 2) ** 2
     count, mean, prior = (np.asarray(getattr(estimate, name), dtype=float) for name in ("count", "mean", "prior"))
+    effective = np.asarray(getattr(estimate, "effective_count", count), dtype=float)
     constant = np.asarray(estimate.constant, dtype=bool)
     known = ~np.isnan(prior) & (count > 0)
     rollouts = _mean(count)
     silent = np.abs(np.asarray(estimate.baseline) - mean)[constant]
-    noise = _mean(calibration.reward_variance / count[known]) if (count >= 2).any() else np.nan
+    noise = _mean(calibration.reward_variance / effective[known]) if (count >= 2).any() else np.nan
     line = np.clip(calibration.intercept + calibration.slope * prior[known], low, high)
     spread = _variance(mean[known]) - noise
     health: dict[str, Any] = dict(
@@ -126,7 +128,7 @@ def prior_health(
         else np.nan,
         weight=_mean(np.asarray(estimate.weight)[known]),
         error=(_mean((mean - prior)[known] ** 2) - noise) / h2,
-        error_limit=prior_error_limit(_mean(count[known])),
+        error_limit=prior_error_limit(_mean(effective[known])),
         explained_variance=1 - (_variance(mean[known] - line) - noise) / spread if spread > 0 else np.nan,
         slope=float(calibration.slope),
         intercept=float(calibration.intercept),

@@ -28,6 +28,8 @@ def score_weights(
     A token whose log-probability is unknown counts as the mean of the others of its rollout; a rollout without a token
     that counts has weight 0.
     """
+    if kind not in KINDS[1:]:
+        raise InvalidArgument(f'kind must be "length" or "score", got {kind!r:.100}')
     mask = mask != 0
     length = mask.sum(1).float()
     if kind == "length":
@@ -35,6 +37,10 @@ def score_weights(
     else:
         if log_prob is None:
             raise InvalidArgument('log_prob must be given for the kind "score", got None')
+        if log_prob.shape != mask.shape:
+            raise InvalidArgument(
+                f"log_prob must have the shape of mask, got {tuple(log_prob.shape)} for {tuple(mask.shape)}"
+            )
         known = mask & ~torch.isnan(log_prob)
         miss = torch.where(known, -torch.expm1(torch.where(known, log_prob.float(), 0.0).clamp(max=0.0)), 0.0)
         weight = (miss**2).sum(1) * length / known.sum(1).clamp(min=1)

@@ -160,8 +160,8 @@ class StoredEstimator(AdvantageEstimator):
         known = dict(
             prompts=_rows(prompts, "prompts", first),
             column=_rows(column, "column", first),
-            weights=_sums(weights, "weights", back),
-            squared_norms=_sums(squared_norms, "squared_norms", back),
+            weights=_sums(weights, "weights", back, counted),
+            squared_norms=_sums(squared_norms, "squared_norms", back, counted),
             mask=None if counted is None else np.bincount(back, counted, len(first)) > 0,
         )
         groups, keys = _rows(groups, "groups", first), _rows(keys, "keys", first)
@@ -286,6 +286,12 @@ def _rows(values, name, index):
     return [values[row] for row in index]
 
 
-def _sums(weights, name, back):
-    """The weights of rows added up over those of each kind; None where there are none."""
-    return None if weights is None else np.bincount(back, weight_rows(weights, len(back), name))
+def _sums(weights, name, back, counted):
+    """The weights of the rows that count added up over those of each kind; None where there are none."""
+    if weights is None:
+        return None
+    weights = weight_rows(weights, len(back), name)
+    bad = np.flatnonzero(~((weights >= 0) & (weights < np.inf)) & (True if counted is None else counted != 0))
+    if len(bad):  # in a sum nobody could say which
+        raise InvalidArgument(f"{name}[{bad[0]}] must be finite and not negative, got {weights[bad[0]]:g}")
+    return np.bincount(back, weights if counted is None else np.where(counted, weights, 0.0))

@@ -17,6 +17,7 @@ from ..priors.sources import source_after
 from .advantage_estimator import AdvantageEstimator
 from .estimator_state import read_about
 from .rollouts import Rollouts, checked_rollouts
+from .step_checks import check_signal
 from .stored_estimator import StoredEstimator
 
 _ONE_GROUP: Any = object()  # in place of the ids of groups: all rollouts of the call are of one
@@ -124,7 +125,7 @@ class StreamingEstimator(StoredEstimator):
                 learnt.weights,
             )
         after = dataclasses.replace(state, source=source, calibration=calibration, steps=state.steps + 1)
-        seen = (*state.window, (rollouts, float(value[0])))
+        seen = (*state.window, (rollouts, float(value[0]), found))
         if len(seen) < self.every:
             return _Group(found), dataclasses.replace(after, window=seen)
         together, metrics, noise = self._report_of(state, seen, said)
@@ -141,7 +142,7 @@ class StreamingEstimator(StoredEstimator):
         """As `_estimate` gives them, from the batch that the calibration is updated with where the rule sees no more
         and no less."""
         if self.rule == "discounted_beta":
-            batch = self._prepared(state, rollouts, value, strength)
+            batch = self._prepared(state, rollouts, value, self._known_strength(value, strength))
         elif not self._rule.uses_prior:
             batch = self._prepared(state, rollouts, None)
         models = {} if self._rule.learns is None else {self._rule.learns: state.calibration}
@@ -149,15 +150,20 @@ class StreamingEstimator(StoredEstimator):
         return self._lowered(state, rollouts, advantages_of(batch, **models, **options))
 
     def _report_of(self, state, seen, said):
-        """The Estimate of groups as if they were one batch, their metrics, and the GradientNoise with them."""
-        rollouts = _joined([each for each, _ in seen])
-        sizes = [int(each.counted.sum()) for each, _ in seen]
-        group, prior = np.repeat(np.arange(len(seen)), sizes), np.repeat([value for _, value in seen], sizes)
+        """The Estimate of groups as if they were one batch, with the advantages that they had, their metrics, and the
+        GradientNoise with them."""
+        rollouts = _joined([each for each, _, _ in seen])
+        sizes = [int(each.counted.sum()) for each, _, _ in seen]
+        group, prior = np.repeat(np.arange(len(seen)), sizes), np.repeat([value for _, value, _ in seen], sizes)
         together = self._unscaled(state, rollouts, group, prior, np.zeros(len(prior)))
+        had = np.concatenate([advantages[each.counted] for each, _, advantages in seen])
+        check_signal(together, rollouts, had, self._rule, said)
+        if self._options["scale"] == "none":  # what was divided cannot be told from them any more
+            together = dataclasses.replace(together, advantages=had)
         metrics = self._metrics(state, together, rollouts, prior, None, said)
         noise = state.noise
         if rollouts.squared_norms is not None and len(prior):
-            baselines = {"rule": rollouts.rewards - np.asarray(together.advantages), "prior": prior}
+            baselines = {"rule": self._without_own(together, rollouts), "prior": prior}
             group = np.unique(group, return_inverse=True)[1]
             noise = noise.after(rollouts.rewards, group, rollouts.squared_norms, baselines)
         return together, metrics | {f"v05/{name}": figure for name, figure in noise.metrics().items()}, noise

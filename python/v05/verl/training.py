@@ -127,6 +127,8 @@ class Training:
                 "(actor_rollout_ref.actor.use_kl_loss) instead, or give algorithm.v05.reward_range"
             )
         self.v05_estimator = AdvantageEstimator(**given)
+        # Else uids, or places in the batch, stand for prompts.
+        self.v05_estimator.keys_recur = self.prompts_known and self.v05_estimator.prior not in ("none", "column")
         if self.weights != "none":
             self.v05_estimator.check_weights()
         if self.allocation is not None:
@@ -236,7 +238,8 @@ class Training:
 
     def _check_groups(self, uids, counted):
         groups = {uid for uid, real in zip(uids, counted) if real}
-        meant = self.rollouts == 1 and self.v05_estimator.prior != "none"  # one rollout a prompt against its prior
+        # One rollout a prompt against its prior, or against the batch.
+        meant = self.rollouts == 1 and (self.v05_estimator.prior != "none" or self.v05_estimator.rule == "batch_mean")
         if 1 < counted.sum() == len(groups) and not meant:
             self._tell(
                 "uids",
