@@ -745,7 +745,8 @@ typedef enum v05_objective {
     /* V_0 (arXiv 2602.03584): sum of B (1 - p) (1 - (1 - p)^(B - 1)), which is not concave, maximised exactly by
      * dynamic programming in prompts * total * (maximum - minimum) steps, at most 4e9. */
     V05_OBJECTIVE_V0 = 2,
-    /* The same utility by the paper's greedy: the next rollout to the largest increment. */
+    /* The same utility by the paper's greedy: the next rollout to the largest increment. With minimum = 0 no first
+     * rollout adds any, and the total is spread evenly. */
     V05_OBJECTIVE_V0_GREEDY = 3,
     /* Sum of E[p (1 - p)^l] over a prompt's rollouts l = 0, 1, ...: the probability of a success among them (arXiv
      * 2605.07114), for p Beta distributed with mean probability and strength. Exact optimum. */

@@ -595,6 +595,8 @@ def test_a_maximum_of_their_own_for_prompts_without_prior():
     assert found.counts.tolist() == [6, 7, 6, 6]
     found = run(v05.Allocator([0.0] * 4, strength=[1] * 4, initial=[1, 7, 2, 6], maximum_without_prior=6), rewards)
     assert found.counts.max() == 7
+    with pytest.raises(v05.InvalidArgument, match=r"maximum\[1\] must be at least initial, got 2 and 4"):
+        v05.Allocator([0.5, 0.5], maximum=[9, 2], strength=[1, 1], maximum_without_prior=5)
     resumed = v05.Allocator([0.5])
     saved = v05.Allocator([NAN, 0.5, NAN, 0.5], maximum_without_prior=6)
     resumed.load_state_dict(saved.state_dict())
@@ -989,7 +991,12 @@ REFUSED = {
         "REWARD_OUT_OF_RANGE",
         "rewards[1] must lie in reward_range [0, 1], got -0.5",
     ),
-    "fewer rewards": (observe([0, 1], [1]), VALUE, None, "rewards must have one entry per prompt (2), got shape (1,)"),
+    "fewer rewards": (
+        observe([0, 1], [1]),
+        VALUE,
+        None,
+        "rewards must have one entry per prompt_index (2), got shape (1,)",
+    ),
     "rewards as text": (observe([0], ["1"]), TYPE, None, "rewards must be numbers, got dtype <U1"),
     "fractional prompts": (
         observe([0.0], [1]),
@@ -1216,3 +1223,19 @@ def test_no_weight_means_no_gain():
     allocator.observe([0] * 4 + [1] * 2, [1.0, 0, 1, 0, 1, 0], weights=[0.0] * 4 + [1.0] * 2)
     allocator.observe([1] * 2, [1.0, 0.0])
     assert allocator.request().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("strength", [NAN, -1.0, math.inf])
+def test_a_strength_that_cannot_be(strength):
+    with pytest.raises(v05.InvalidArgument, match=r"strength\[1\] must be finite and not negative"):
+        v05.Allocator([0.5, 0.5], strength=[1, strength])
+
+
+def test_a_rule_that_needs_what_an_allocator_does_not_keep():
+    allocator = v05.Allocator([0.5, 0.9], strength=[3, 5], initial=2)
+    allocator.request()
+    allocator.observe([0, 0, 1, 1], [1, 0, 1, 1])
+    with pytest.raises(
+        v05.InvalidArgument, match="discounted_beta.*v05.estimate its observations.. and prior_strength"
+    ):
+        allocator.estimate(rule="discounted_beta")

@@ -629,3 +629,13 @@ def test_tensors_have_one_dimension(shape):
     torch = pytest.importorskip("torch")
     with pytest.raises(v05.InvalidArgument, match=r"rewards must have one dimension .*, got shape \("):
         advantages(torch.zeros(shape))
+
+
+def test_advantages_beyond_half_precision_are_its_largest_number():
+    rewards = np.array([60000.0, -60000.0, -60000.0, 1.0], np.float16)
+    with np.errstate(all="raise"):
+        found = v05.advantages(rewards, [0, 0, 1, 1], rule="rloo")
+    assert found.dtype == np.float16 and found.tolist() == [65504, -65504, -60000, 60000]
+    torch = pytest.importorskip("torch")
+    again = v05.advantages(torch.from_numpy(rewards), [0, 0, 1, 1], rule="rloo")
+    assert again.tolist() == found.tolist()

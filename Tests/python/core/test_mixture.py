@@ -367,7 +367,7 @@ def test_an_allocator_for_the_mixture(rule):
 
 def test_an_allocator_takes_one_of_both_and_two_values():
     mixture = v05.fit_mixture(*batch(18))
-    with pytest.raises(v05.InvalidArgument, match="calibration must be NULL where a mixture is given"):
+    with pytest.raises(v05.InvalidArgument, match="calibration must be None where a mixture is given"):
         v05.Allocator([0.5], mixture=mixture, calibration=mixture.calibration)
     allocator = v05.Allocator([0.5], mixture=mixture)
     allocator.request()

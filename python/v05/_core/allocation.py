@@ -37,7 +37,8 @@ def allocate(
                "v0"         V_0's utility, sum of B (1 - p) (1 - (1 - p)^(B - 1)) (arXiv 2602.03584), maximised exactly
                             by dynamic programming in g * total * (maximum - minimum) steps, at most 4e9 (about ten
                             seconds).
-               "v0_greedy"  the same utility by the paper's greedy; no better, sometimes worse.
+               "v0_greedy"  the same utility by the paper's greedy; no better, sometimes worse. With minimum=0 no first
+                   rollout adds any, and it spreads the total evenly.
                "hit"        the probability of a success among a prompt's rollouts (arXiv 2605.07114), p Beta
                             distributed with mean probability and strength. Exact optimum.
     priority: of "dynamo", with p the mean accuracy of a prompt so far:

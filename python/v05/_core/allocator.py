@@ -61,8 +61,9 @@ class Allocator(Handle):
         ties by index.
     maximum_without_prior: the same as `maximum` for prompts without prior, with which "osla" goes on up to the maximum
         whatever they give; None: as the others.
-    strength: (g,) rewards that each prior is worth, as History.predict returns. A prior worth one reward or less is the
-        level of all prompts and none of the prompt's own: `maximum_without_prior` holds for it, too.
+    strength: (g,) rewards that each prior is worth, as History.predict returns; 0: not known. A prior worth more than 0
+        and at most one is the level of all prompts and none of the prompt's own: `maximum_without_prior` holds for it,
+        too.
     calibration: Calibration or RunningCalibration: allocate for the calibrated baseline; None, or one that rests on
         fewer than 8 groups: for the paper's.
     mixture: Mixture or RunningMixture in place of a calibration: allocate for the rule "mixture". "osla" then goes by
@@ -120,8 +121,15 @@ class Allocator(Handle):
             raise InvalidArgument(f"maximum_without_prior must be at least initial, got {maximum_without_prior!r}")
         if strength is not None:
             strength = column(strength, "strength", np.float64, len(prior))
+            bad = np.flatnonzero(~((strength >= 0) & (strength < np.inf)))
+            if len(bad):
+                raise InvalidArgument(
+                    f"strength[{bad[0]}] must be finite and not negative (0: not known), got {strength[bad[0]]:g}"
+                )
             if maximum_without_prior is not None:
                 maxima = _capped(maxima, initials, options, (strength > 0) & (strength <= 1))
+        if calibration is not None and mixture is not None:
+            raise InvalidArgument("calibration must be None where a mixture is given, which holds its own")
         handle = ctypes.c_void_p()
         call(
             library.v05_allocator_create,
@@ -152,11 +160,11 @@ class Allocator(Handle):
             mean of a prompt's rewards and what it is worth, and `estimate` is the weighted one. Not with a mixture.
         """
         indices = column(prompt_index, "prompt_index", np.int64)
-        rewards = column(rewards, "rewards", np.float64, len(indices))
+        rewards = column(rewards, "rewards", np.float64, len(indices), per="prompt_index")
         if weights is None:
             self._call("observe", address(indices), address(rewards), len(indices))
         else:
-            weights = column(weights, "weights", np.float64, len(indices))
+            weights = column(weights, "weights", np.float64, len(indices), per="prompt_index")
             self._call("observe_weighted", address(indices), address(rewards), address(weights), len(indices))
 
     def cancel(self, prompt_index: Numbers) -> None:
@@ -223,8 +231,8 @@ class Allocator(Handle):
     ) -> Estimate:
         """Estimate of all that was observed. Rows are in the order of arrival; groups are all prompts, by index.
 
-        rule: as in v05.estimate; None: "mixture" or "calibrated" where the allocator has a mixture or a calibration,
-            else "v05". Further options as there.
+        rule: as in v05.estimate, but for "discounted_beta"; None: "mixture" or "calibrated" where the allocator has a
+            mixture or a calibration, else "v05". Further options as there.
         """
         with self._lock:  # it must not grow between the calls
             calibrated = ctypes.c_int32()
@@ -232,6 +240,11 @@ class Allocator(Handle):
             self._call("status", None, None, None, 0, None, byref(calibrated))
             self._call("observations", None, None, 0, byref(row_count))
             applied = ("v05", "calibrated", "mixture")[calibrated.value] if rule is None else rule
+            if applied == "discounted_beta":
+                raise InvalidArgument(
+                    'rule "discounted_beta" needs the strength of every prior, which an allocator does not keep: give '
+                    "v05.estimate its observations() and prior_strength"
+                )
             options = estimation_options(
                 (0.0, 1.0),
                 rule=applied,
@@ -262,4 +275,7 @@ def _capped(maxima, initials, options, unknown):
     """The maximum of each prompt where that of the unknown ones is `maximum_without_prior`, but not below initial."""
     maxima = np.full(len(unknown), options.maximum) if maxima is None else maxima
     initials = options.initial if initials is None else initials
-    return np.where(unknown, np.maximum(initials, np.minimum(maxima, options.maximum_without_prior)), maxima)
+    # A maximum below initial is the core's to refuse.
+    return np.where(
+        unknown, np.maximum(np.minimum(initials, maxima), np.minimum(maxima, options.maximum_without_prior)), maxima
+    )

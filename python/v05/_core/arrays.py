@@ -85,13 +85,19 @@ def in_reward_units(value: Any, name: str, interval: tuple[float, ...]) -> np.nd
 
 
 def like(original: Any, array: np.ndarray) -> Any:
-    """The array in the kind, dtype and device of what was given; integers and booleans give floats."""
+    """The array in the kind, dtype and device of what was given; integers and booleans give floats. What half precision
+    cannot hold is its largest number, as single precision has it."""
     if is_tensor(original):
         import torch
 
         dtype = original.dtype if original.is_floating_point() else torch.get_default_dtype()
-        return torch.from_numpy(array).to(device=original.device, dtype=dtype)
+        found = torch.from_numpy(array)
+        if dtype.itemsize < array.dtype.itemsize:
+            found = found.clamp(-torch.finfo(dtype).max, torch.finfo(dtype).max)
+        return found.to(device=original.device, dtype=dtype)
     if isinstance(original, np.ndarray) and original.dtype.kind == "f":
+        if original.dtype.itemsize < array.dtype.itemsize:
+            array = np.clip(array, -np.finfo(original.dtype).max, np.finfo(original.dtype).max)
         return array.astype(original.dtype, copy=False)
     return array
 
@@ -235,7 +241,9 @@ def optional_numbers(value: Any, name: str, interval: tuple[float, ...]) -> np.n
         raise ArgumentTypeError(f"{name} must be numbers, got dtype {array.dtype}: {error}") from error
 
 
-def column(values: Any, name: str, dtype: type[np.generic], count: int | None = None) -> np.ndarray:
+def column(
+    values: Any, name: str, dtype: type[np.generic], count: int | None = None, per: str = "prompt"
+) -> np.ndarray:
     """One number per prompt as a contiguous array, a single number as one of length 1; None becomes NaN."""
     given = to_numpy(values, name)
     try:
@@ -251,7 +259,7 @@ def column(values: Any, name: str, dtype: type[np.generic], count: int | None = 
     except (TypeError, ValueError, OverflowError) as error:
         raise ArgumentTypeError(f"{name} must be numbers, got dtype {given.dtype}: {error}") from error
     if array.ndim != 1 or count is not None and len(array) != count:
-        wanted = "one dimension (prompts)" if count is None else f"one entry per prompt ({count})"
+        wanted = "one dimension (prompts)" if count is None else f"one entry per {per} ({count})"
         raise InvalidArgument(f"{name} must have {wanted}, got shape {array.shape}")
     return array
 
