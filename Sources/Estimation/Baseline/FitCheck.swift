@@ -1,7 +1,7 @@
 /// Whether a calibration or mixture of earlier batches holds on this one (method section 5c).
 ///
-/// Each group whose rewards have a spread says how much larger the squared error of the fitted baseline is than that of the mean,
-/// both made from the others of each row in turn: an unbiased estimate. The fit is given up for a group where the sum over
+/// Each group whose rewards have a spread says how much larger the squared error of the fitted baseline is than that of the
+/// mean, both made from the others of each row in turn: an unbiased estimate. The fit is given up for a group where the sum over
 /// all OTHER groups exceeds a one-sided limit of 1.645 standard errors, so that no baseline depends on a reward that it is
 /// for.
 struct FitCheck {

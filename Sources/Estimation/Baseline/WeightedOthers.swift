@@ -7,8 +7,8 @@ struct WeightedOthers {
     /// As in GroupSummary, in which `sumOfSquares` over effectiveCount - ddof is a variance; 0 where nobody needs it.
     var sumOfSquares: Double
 
-    /// Of a row with that reward and weight; a weight that counts as 0 is in no sum. `anew` sums the others up where they are too small
-    /// a part of the group.
+    /// Of a row with that reward and weight; one that counts as 0 is in no sum. `anew` sums the others up where they are too
+    /// small a part of the group.
     @inline(__always)
     init(
         of group: GroupSummary, _ sums: GroupWeights, reward: Double, weight: Double, needsSquares: Bool,

@@ -1000,14 +1000,14 @@ def test_advantages_tell_the_reward(correct, form, scale, words, tmp_path):
     for step in range(STEPS):
         table(tmp_path / f"completions_{step:05d}.parquet", trl(of_step(step), correct, form, scale))
     log = read_log(tmp_path)
-    assert any(f"The reward is {words}, as its advantage tell" in note for note in log.notes)
+    assert any(f"The reward is {words}, as its advantage tells." in note for note in log.notes)
     path = tmp_path / "log.csv"
     with open(path, "w", newline="") as file:
         rows = trl(RUN, correct, form, scale)
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    assert any(f"The reward is {words}, as its advantage tell" in note for note in read_log(path).notes)
+    assert any(f"The reward is {words}, as its advantage tells." in note for note in read_log(path).notes)
     expected = [correct * row[3] + form * (row[2] % 3 == 0) for row in RUN]
     np.testing.assert_allclose(sorted(log.reward), sorted(expected), atol=1e-12)
 
@@ -1330,3 +1330,148 @@ def test_parquet_from_a_pipe(tmp_path):
         check=True,
     )
     assert json.loads(done.stdout)["visits"] == 72
+
+
+def evaluation_rows_of(more):
+    """A run and, after every step, rows of held-out prompts that say so by these fields."""
+    rows = []
+    for step in range(STEPS):
+        rows += plain(of_step(step))
+        rows += [row | {"prompt": f"held out {row['prompt']}"} | more for row in plain(of_step(step))]
+    return rows
+
+
+@pytest.mark.parametrize(
+    "training, evaluation",
+    [
+        ({}, {"is_eval": True}),
+        ({}, {"split": "eval"}),
+        ({"is_eval": None}, {"is_eval": True}),
+        ({"is_eval": ""}, {"is_eval": "True"}),
+        ({"is_eval": 0.0}, {"is_eval": 1.0}),
+        ({"is_eval": ""}, {"is_eval": "1.0"}),
+        ({"mode": "async"}, {"mode": "async", "is_eval": True}),
+    ],
+)
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_an_evaluation_that_only_its_own_rows_tell(form, training, evaluation, tmp_path):
+    names = dict.fromkeys((*training, *evaluation)) if form != "jsonl" else {}
+    rows = [names | training | row for row in evaluation_rows_of(evaluation)]
+    if form == "parquet":
+        path = table(tmp_path / "log.parquet", rows)
+    elif form == "jsonl":
+        path = lines(tmp_path / "log.jsonl", rows)
+    else:
+        path = tmp_path / "log.csv"
+        with open(path, "w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    log = read_log(path)
+    assert len(np.unique(log.prompt)) == PROMPTS and sorted(sums(gather_visits(log))) == sorted(SUMS.values())
+    assert any("576 rollouts, which the log itself calls so" in note for note in log.notes)
+    assert len(read_log(path, keep_evaluation=True).reward) == 2 * len(RUN)
+
+
+def test_a_score_that_is_called_evaluation_is_no_flag(tmp_path):
+    rows = [row | {"evaluation": place % 3 / 2} for place, row in enumerate(plain())]
+    assert len(read_log(lines(tmp_path / "log.jsonl", rows)).reward) == len(RUN)
+
+
+def test_an_image_or_a_model_that_the_first_rows_lack(tmp_path):
+    for lacking in ({}, {"image": None}):
+        rows = [row | {"prompt": "Describe."} for row in plain()]
+        rows = [row | (lacking if p == 0 else {"image": f"{p}.png"}) for row, (s, p, k, r) in zip(rows, RUN)]
+        assert sums(gather_visits(read_log(lines(tmp_path / "log.jsonl", rows)))).tolist() == list(SUMS.values())
+    rows = [row | {"model": model, "completion": model} for model in "AB" for row in plain()]
+    for first in (rows[0] | {"model": None}, {name: value for name, value in rows[0].items() if name != "model"}):
+        with pytest.raises(LogError, match="several: model is A, B; --where model=A reads one"):
+            read_log(lines(tmp_path / "log.jsonl", [first, *rows[1:]]))
+
+
+def short_answers(seed):
+    """Groups of 4 short answers, of which one in ten is right: some happen to be equal, mostly two."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for step in range(12):
+        for prompt in range(16):
+            for right in generator.random(4) < 0.1:
+                answer = str(7 * prompt) if right else str(generator.integers(1000, 9999))
+                rows.append({"step": step, "prompt": f"7 * {prompt}", "completion": answer, "reward": float(right)})
+    return rows
+
+
+def test_answers_that_are_equal_by_chance_all_count(tmp_path):
+    for seed in range(20):
+        rows = short_answers(seed)
+        log = read_log(lines(tmp_path / "log.jsonl", rows))
+        assert log.repeated == 0 and log.reward.sum() == sum(row["reward"] for row in rows)
+    generator = np.random.default_rng(0)  # some prompts stand in a step twice, and their answers are few
+    for _ in range(20):
+        rows = [
+            {"step": s, "prompt": f"question {p}", "completion": str(answer), "reward": float(answer == 0)}
+            for s in range(12)
+            for p in range(16)
+            for answer in generator.integers(3, size=8 if p < 3 else 4).tolist()
+        ]
+        assert read_log(lines(tmp_path / "log.jsonl", rows)).repeated == 0
+
+
+def test_a_step_that_a_resumed_run_wrote_twice_counts_once(tmp_path):
+    for rows in (plain(), short_answers(1)):
+        again = [row for row in rows if row["step"] in (2, 3)]
+        place = next(place for place, row in enumerate(rows) if row["step"] == 4)
+        log = read_log(lines(tmp_path / "log.jsonl", rows[:place] + again + rows[place:]))
+        once = read_log(lines(tmp_path / "log.jsonl", rows))
+        assert log.repeated == len(again) and log.reward.sum() == once.reward.sum()
+        np.testing.assert_array_equal(gather_visits(log).count, gather_visits(once).count)
+
+
+@pytest.mark.parametrize("name", ["epoch_{}_step_{}.jsonl", "epoch_{}/step_{}.jsonl", "step_{1}_epoch_{0}.jsonl"])
+def test_steps_of_epochs_in_the_names_of_files(name, tmp_path):
+    for begin_anew in (True, False):
+        folder = tmp_path / str(begin_anew)
+        for step in range(STEPS):
+            lines(
+                folder / name.format(step // 4, step % 4 if begin_anew else step),
+                [{"prompt": f"question {p}", "reward": r} for s, p, k, r in of_step(step)],
+            )
+        visits = gather_visits(read_log(folder))
+        assert len(visits.batches) == STEPS + 1 and sums(visits).tolist() == list(SUMS.values())
+
+
+def test_a_step_that_goes_on_in_the_next_epoch_is_one(tmp_path):
+    for place, (epoch, step) in enumerate([(0, 1), (0, 2), (1, 2), (1, 3)]):
+        rows = [{"prompt": f"question {p}", "reward": r} for s, p, k, r in of_step(0) if p // 6 == place % 2]
+        lines(tmp_path / f"epoch_{epoch}_step_{step}.jsonl", rows)
+    assert np.unique(read_log(tmp_path).step).tolist() == [1, 2, 3]
+
+
+def test_a_number_within_a_word_is_no_step(tmp_path):
+    for name in ("gsm8k", "math500"):
+        lines(tmp_path / f"{name}.jsonl", [{"prompt": f"{name} {p}", "reward": r} for s, p, k, r in RUN])
+    log = read_log(tmp_path)
+    assert not log.has_steps and len(np.unique(log.step)) == STEPS
+    for step in range(STEPS):
+        rows = [{"prompt": f"question {p}", "reward": r} for s, p, k, r in of_step(step)]
+        lines(tmp_path / "numbered" / f"rollouts{step}.jsonl", rows)
+        lines(tmp_path / "both" / f"math500_{step}.jsonl", rows)
+    for folder in ("numbered", "both"):
+        log = read_log(tmp_path / folder)
+        assert log.has_steps and np.unique(log.step).tolist() == list(range(STEPS))
+
+
+@pytest.mark.parametrize("names", [("grpo_seed0", "grpo_seed1"), ("baseline", "dapo")])
+def test_several_runs_in_files_are_told(names, tmp_path):
+    for place, name in enumerate(names):
+        rows = [row | {"completion": name, "reward": abs(place - row["reward"])} for row in plain()]
+        lines(tmp_path / f"{name}.jsonl", rows)
+    said = f"{names[0]}.jsonl, {names[1]}.jsonl hold rollouts of the same prompts and steps and are read as one run: if"
+    assert any(said in note and "give the file of one" in note for note in read_log(tmp_path).notes)
+
+
+def test_files_of_processes_are_one_run(tmp_path):
+    for part in range(4):
+        lines(tmp_path / f"rollouts_rank{part}.jsonl", plain([row for row in RUN if row[2] % 4 == part]))
+    log = read_log(tmp_path)
+    assert log.notes == () and (gather_visits(log).count == GROUP).all()

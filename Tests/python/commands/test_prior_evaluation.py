@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from io import StringIO
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ pytest.importorskip("sklearn", reason="in-context priors need scikit-learn")
 
 from v05.commands.prior_evaluation.cases import cases_of_log, cases_of_scores
 from v05.commands.prior_evaluation.evaluate import CONSTANT, RULES, evaluate
+from v05.commands.prior_evaluation.evaluation_tables import print_evaluation
 from v05.commands.prior_evaluation.quality import qualities
 from v05.commands.replay import LogError
 from v05.commands.replay.visits import Visits
@@ -317,6 +319,21 @@ def test_the_command(files, tmp_path, capsys, monkeypatch):
     assert found["visits"] == 220 and {row["rule"] for row in found["baselines"]["TF-IDF, ridge"]} == set(RULES)
     assert main(["priors", "evaluate"]) == 2
     assert "give either a log or a context" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_no_figure_is_cut(evaluation, width):
+    console = pytest.importorskip("rich.console", reason="tables need rich").Console(width=width, file=StringIO())
+    print_evaluation(evaluation, console)
+    text = console.file.getvalue()
+    assert "…" not in text
+    for quality in evaluation.qualities:
+        low, high = quality.auc_interval
+        assert f"({low:.3f}–{high:.3f})" in text
+    for row in evaluation.baselines["TF-IDF, ridge"]:
+        if row.rule == "calibrated":
+            low, high = row.relative_interval
+            assert f"({low:.3f}–{high:.3f})" in text
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The replay's scores: by hand, against a plain loop, against known truths, against the study of a real run."""
 
 import json
+from io import StringIO
 from math import comb, inf, nan
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from v05.commands.logs import read_log
 from v05.commands.replay import LogError, replay, shipped_log
 from v05.commands.replay.allocation import allocate
 from v05.commands.replay.report import compare
+from v05.commands.replay.report_picture import draw_report
+from v05.commands.replay.report_tables import print_report
 from v05.commands.replay.scoring import RULES, Scores, score
 from v05.commands.replay.visits import Setting, gather_visits, walk
 from v05.commands.tables import error_text
@@ -432,3 +435,41 @@ def test_the_mixture_takes_part_where_rewards_are_two_valued(tmp_path):
     visits = [(prompt, step, [0, 1, 0.5, 1, 0, 1], None) for prompt in range(9) for step in range(3)]
     report = replay(write_log(tmp_path / "other", visits), rollouts=[4], splits=1)
     assert "mixture" not in {row.rule for row in report.rows} and report.row("calibrated")
+
+
+@pytest.mark.parametrize("prompts", [1, 5, 7])
+def test_few_prompts_support_nothing(prompts, tmp_path):
+    """Resamples of few prompts differ too little for an interval."""
+    report = replay(random_log(tmp_path / "log", prompts=prompts, steps=30), splits=1)
+    assert not report.supported and np.isnan(report.row("v05").worth_interval).all()
+    words = "1 prompt, which tells" if prompts == 1 else f"{prompts} prompts, which tell"
+    assert f"all are of {words} nothing about others; 8 are needed." in report.sentence
+    assert report.as_dict()["rows"][0]["worth_interval"] == [None, None]
+    assert all(np.isnan(row.worth_interval).all() for row in report.allocation)
+    assert replay(random_log(tmp_path / "log", prompts=8, steps=30), splits=1).supported
+
+
+def test_the_headline_of_the_picture_is_whole(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="the picture needs matplotlib")
+    drawn = []
+    monkeypatch.setattr("v05.commands.replay.report_picture.save_figure", lambda figure, path: drawn.append(figure))
+    report = replay(random_log(tmp_path / "log", prompts=60, steps=6), splits=1)
+    draw_report(report, tmp_path / "report.png")
+    figure = drawn[0]
+    figure.draw_without_rendering()
+    title = figure._suptitle
+    assert title.get_text().replace("\n", " ") == report.sentence and len(report.sentence) > 150
+    assert title.get_window_extent().x1 < figure.bbox.x1
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_no_figure_of_a_table_is_cut(width, tmp_path):
+    console = pytest.importorskip("rich.console", reason="tables need rich").Console(width=width, file=StringIO())
+    report = replay(random_log(tmp_path / "log", prompts=60, steps=6), splits=1)
+    print_report(report, console)
+    text = "".join(console.file.getvalue().split())
+    assert "…" not in text
+    for row in report.rows:
+        if row.rule == "v05":
+            low, high = row.relative_interval
+            assert width < 80 or f"({low:.3f}–{high:.3f})" in text

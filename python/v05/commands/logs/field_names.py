@@ -203,6 +203,16 @@ def written(names, row):
     return [written[name] for name in names if name in written]
 
 
+def written_in_rows(names, row):
+    """`written`, quickly, for rows of which many have the same fields."""
+    return _written(names, tuple(row))
+
+
+@lru_cache(256)
+def _written(names, fields):
+    return tuple(written(names, fields))
+
+
 @lru_cache(4096)
 def plain(name):
     """A name as it is here: "Global step", "global-step" and "globalStep" are "global_step"."""

@@ -16,9 +16,14 @@ LOG = re.compile(
 )  # turn: how often a log was put aside for a new one since
 STANDARD_INPUT = "-"
 MOST_FILES = 100_000
-STEP = re.compile(
-    r"(?:^|[^a-z])(?:global|train(?:ing|er)?|policy)?[_-]?"
-    r"(?:step|iter|iteration|update|version|epoch|round)s?[_=. -]?(\d+)",
+STEP_WORDS = "step|iter|iteration|update|version|round"
+STEP, STEP_IN_EPOCH, EPOCH = (
+    re.compile(rf"(?:^|[^a-z])(?:global|train(?:ing|er)?|policy)?[_-]?(?:{words})s?[_=. -]?(\d+)", re.IGNORECASE)
+    for words in (f"{STEP_WORDS}|epoch", STEP_WORDS, "epoch")
+)
+# A number that stands alone, or behind what a file of rollouts may be called: "math500" has none.
+ALONE = re.compile(
+    r"(?:(?<![^\W_])|(?:rollout|completion|generation|sample|batch|train|log|output|dump|table)s?)(?<!\d)(\d+)(?![^\W_])",
     re.IGNORECASE,
 )
 DATE = 8  # digits
@@ -30,6 +35,9 @@ NO_STEP = re.compile(
 PROCESS = re.compile(
     r"(?:^|[^a-z])(?:rank|worker|actor|engine|server|thread|replica|pid|gpu|device|proc|process|dp|tp)[_=. -]?\d",
     re.IGNORECASE,
+)
+PART = re.compile(
+    rf"{PROCESS.pattern}|\d+[_=. -]?of[_=. -]?\d+|(?:job|task|shard|part|chunk|node|host)[_=. -]?\d", re.IGNORECASE
 )
 EVALUATION = re.compile(r"(?:^|[^a-z])(?:eval|evaluation|val|valid|validation|test)s?(?:[^a-z]|$)", re.IGNORECASE)
 
@@ -68,7 +76,7 @@ def log_files(path):
         problem = f"the directory has no log file ({', '.join(SUFFIXES)}, also compressed){cure}"
         raise UnreadableLog(path, None, problem)
     training = [parts for parts in found if not any(map(EVALUATION.search, parts))] or found
-    steps = [_step(parts) for parts in training]
+    steps = _steps(training)
     if len({step for step in steps if step == step}) < 2:
         steps = [nan] * len(training)  # a number that all share is no step
     files = [
@@ -113,19 +121,41 @@ def _raise(error):
     raise error
 
 
+def _steps(paths):
+    """The step that each path tells, or NaN; where steps begin anew in each epoch, the place of epoch and step."""
+    steps = [_step(parts) for parts in paths]
+    epochs = [_number_after(EPOCH, parts) for parts in paths]
+    first, last = {}, {}
+    for epoch, step in zip(epochs, steps):
+        first[epoch], last[epoch] = min(step, first.get(epoch, step)), max(step, last.get(epoch, step))
+    if None in first or len(first) < 2:
+        return steps
+    order = sorted(first)
+    if all(first[epoch] < first[after] >= last[epoch] for epoch, after in zip(order, order[1:])):
+        return steps
+    places = {pair: float(place) for place, pair in enumerate(sorted(set(zip(epochs, steps))))}
+    return [places[pair] for pair in zip(epochs, steps)]
+
+
 def _step(parts):
-    """The step that a path tells: a number after a word for it, a folder that is a number, or the only number of the
-    file."""
+    """The step that a path tells: a number after a word for it, else after "epoch", a folder that is a number, or the
+    only number of the file."""
     *folders, name = parts
-    stem = name.split(".")[0]
-    for part in (stem, *reversed(folders)):
-        if word := STEP.search(part):
-            return float(word.group(1))
+    for word in (STEP_IN_EPOCH, EPOCH):
+        if (step := _number_after(word, parts)) is not None:
+            return step
     for folder in reversed(folders):
         if folder.isdecimal():
             return float(folder)
-    numbers = re.findall(r"\d+", NO_STEP.sub("", stem))
+    numbers = ALONE.findall(NO_STEP.sub("", name.split(".")[0]))
     return float(numbers[0]) if len(numbers) == 1 and len(numbers[0]) < DATE else nan
+
+
+def _number_after(word, parts):
+    """The number after a word in a path, in the name of the file first, or None."""
+    *folders, name = parts
+    found = filter(None, map(word.search, (name.split(".")[0], *reversed(folders))))
+    return next((float(number[1]) for number in found), None)
 
 
 def _by_number(parts):

@@ -90,16 +90,17 @@ def whole_rollouts(found, names):
     return kept, [note] if not kept.all() else []
 
 
-def check_one_run(path, found, layouts, names, without_steps):
+def check_one_run(path, found, field, names, without_steps):
     """Raises LogError where visits hold rollouts of several runs, models or filters, which one log holds.
 
-    Without steps the visits of a prompt are told apart by their order, so that a prompt may be of one run only.
+    field: that of the run. Without steps the visits of a prompt are told apart by their order, so that a prompt may be
+    of one run only. Rows that do not say of which run they are tell nothing.
     """
-    run = found["run"]
-    field = next((layout.run for layout in layouts if layout.run is not None), None)
-    if field is None or (run == run[0]).all():
+    known = found["run"] >= 0
+    run, step, prompt, group = (found[name][known] for name in ("run", "step", "prompt", "group"))
+    if not run.size or (run == run[0]).all():
         return
-    visit = found["prompt"] if without_steps else numbered(found["step"], found["prompt"], found["group"])
+    visit = prompt if without_steps else numbered(step, prompt, group)
     _, first, size = np.unique(numbered(visit, run), return_index=True, return_counts=True)
     _, runs = np.unique(visit[first], return_counts=True)
     text = {code: name for name, code in names.items()}

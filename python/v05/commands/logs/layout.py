@@ -34,10 +34,13 @@ from .field_names import (
     WHOLE,
     plain,
     written,
+    written_in_rows,
 )
 from .files import EVALUATION
 from .words import STATUSES, number_of
 
+EVALUATION_FIELDS = (*SPLITS, *EVALUATIONS, *TRAININGS)
+RUN_FIELDS = (*RUNS, *NUMBERED_RUNS)
 OPTIONS = "name the fields by --prompt FIELD --reward FIELD, and --step FIELD if there is one"
 
 
@@ -47,9 +50,9 @@ class Layout(NamedTuple):
     rewards: candidates for the reward, or the fields of the reward, of which `weights` are then the weights.
     asynchronous: rollouts of one group may be of different steps; the latest counts. nameless: nothing is known of the
     prompt but that a group has one, so that both are the same field.
-    tokens: log-probabilities of a rollout's tokens, its tokens, or their number. split: whether the row is of an
-    evaluation. run: which of several logs in one it is of. rollout: which rollout, where each turn has a row. sample:
-    which rollout of its prompt a row is, from some first number on.
+    tokens: log-probabilities of a rollout's tokens, its tokens, or their number. pictures: names of what belongs to a
+    prompt, of which a row has one, another, or none. rollout: which rollout, where each turn has a row. sample: which
+    rollout of its prompt a row is, from some first number on.
     table: the rows are a batch as its trainer held it, not lines that were written one after the other.
     """
 
@@ -62,9 +65,7 @@ class Layout(NamedTuple):
     group: str | None = None
     prior: str | None = None
     answer: str | None = None
-    picture: str | None = None
-    split: str | None = None
-    run: str | None = None
+    pictures: tuple = ()
     rollout: str | None = None
     sample: str | None = None
     advantage: str | None = None
@@ -132,9 +133,7 @@ def find_layout(row, fields, *, table=False):
         group=group,
         prior="prior" if "prior" in row else None,
         answer=_first(ANSWERS, row),
-        picture=None if fields.prompt else _first(INPUT if plain(prompt) == "instruction" else PICTURES, row),
-        split=_split(row),
-        run=_run(row),
+        pictures=() if fields.prompt else INPUT if plain(prompt) == "instruction" else PICTURES,
         rollout=_first(ROLLOUTS, row) if _first(TURNS, row) else None,
         sample=sample,
         advantage=advantage,
@@ -236,30 +235,43 @@ def _is_float(name, value):
     return value is None or isinstance(value, (bool, float))
 
 
-def _split(row):
-    """The field that tells whether a row is of an evaluation."""
-    texts = (name for name in written(SPLITS, row) if isinstance(row[name], str))
-    flags = (name for name in written((*EVALUATIONS, *TRAININGS), row) if _flag(row[name]) is not None)
-    return next(texts, next(flags, None))
+def is_evaluation(row):
+    """Whether a row says that it is of an evaluation. Trainers may write the field into such rows only."""
+    names = written_in_rows(EVALUATION_FIELDS, row)
+    return bool(names) and any(_says_evaluation(name, row[name]) for name in names)
 
 
-def is_evaluation(name, value):
-    """Whether a row with this in the field of its split is of an evaluation."""
+def _says_evaluation(name, value):
     if plain(name) in SPLITS:
         return isinstance(value, str) and EVALUATION.search(value) is not None
-    return _flag(value) is (plain(name) in EVALUATIONS)
+    return _flag(name, value) is (plain(name) in EVALUATIONS)
 
 
-def _run(row):
-    """The field that tells which run a row is of: a name, else a number."""
-    names = (name for name in written(RUNS, row) if isinstance(row[name], str) and not is_number(row[name]))
-    numbers = (name for name in written(NUMBERED_RUNS, row) if isinstance(row[name], (int, float, str)))
-    return next(names, next(numbers, None))
+def picture_of(row, layout):
+    """What belongs to the prompt of a row, the first that is not empty, or None."""
+    names = written_in_rows(layout.pictures, row)
+    return next((row[name] for name in names if row[name] not in (None, "", [])), None) if names else None
 
 
-def _flag(value):
-    """True or False as people write it, None for anything else."""
+def run_field(row):
+    """The field that tells which run a row is of: a name, else a number; None where the row has none."""
+    names = written_in_rows(RUN_FIELDS, row)
+    if not names:
+        return None
+    texts = (name for name in names if isinstance(row[name], str) and not is_number(row[name]))
+    numbers = (name for name in names if isinstance(row[name], (int, float, str)))
+    return next(
+        (name for name in texts if plain(name) in RUNS),
+        next((name for name in numbers if plain(name) in NUMBERED_RUNS), None),
+    )
+
+
+def _flag(name, value):
+    """True or False as people write it, None for anything else. A column of flags that has gaps is one of floats, but a
+    float that is called "eval" may be a score."""
     text = str(value).strip().lower()
+    if text in ("0.0", "1.0") and plain(name).startswith("is_"):
+        text = text[0]
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(text)
 
 

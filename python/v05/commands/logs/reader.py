@@ -7,7 +7,7 @@ from .errors import LogError, UnknownFormat
 from .expand import flat_rows
 from .field_names import GROUPS, PROMPTS, REWARDS, STEPS, written
 from .fields import Fields
-from .layout import check_layout, find_layout
+from .layout import check_layout, find_layout, run_field
 from .parquet import open_table, table_rows
 from .repetitions import Repetitions
 from .rows import pass_counts, rollout
@@ -30,6 +30,7 @@ class LogReader:
     def __init__(self, fields=None, progress=None, total=0):
         self.fields = fields or Fields()
         self.layouts = []  # every layout met so far, in order
+        self.run = None  # the first field met that tells which run a row is of
         self.padding = 0  # rows that stand for no rollout
         self.repeated = 0  # rollouts of a batch that its trainer wrote again
         self.tables = 0  # batches that were read
@@ -203,10 +204,11 @@ class LogReader:
 
     def _row(self, path, line, row, layout, mark, table=-1):
         number = self.layouts.index(layout)
+        self.run = self.run or run_field(row)
         if layout.name == "pass counts":
             for found in pass_counts(path, line, row):
                 yield number, table, found
-        elif (found := rollout(path, line, row, layout, mark)) is None:
+        elif (found := rollout(path, line, row, layout, mark, self.run)) is None:
             self.padding += 1
         else:
             yield number, table, found

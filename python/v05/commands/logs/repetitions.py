@@ -7,6 +7,7 @@ from math import gcd
 import numpy as np
 
 ENOUGH = 10  # lines that stand there twice before that is taken for a fault of the writer
+NO_CHANCE = 20  # times that a coin would have to fall on one side
 
 
 class Repetitions:
@@ -37,23 +38,38 @@ def repeated_lines(visit, reward, mark):
 
     visit: (n,) of each line; mark: (n,) equal for equal lines, 0 for rows that are no lines of their own.
 
-    Two rollouts may well be equal to the letter, where answers are short. Copies of a writer are told from them by
-    their numbers: every line m times, or some lines m times and the others once, while rollouts that happen to be equal
-    are equal in twos and threes. Lines that hold little more than a reward tell nothing and are all kept.
+    Two rollouts may well be equal to the letter, where answers are short. So copies are whole groups only: every line
+    of the log m times; or, as a resumed run writes a step again, visits with more lines than usual: m times as many
+    and every line m times, or as many different ones as is usual. Where rollouts happen to be equal, each different
+    line of a visit but one could as well stand there once more: a coin for each.
+    Lines that hold little more than a reward tell nothing and are all kept.
     """
     repeated = np.zeros(len(mark), bool)
     lines = np.flatnonzero(mark)
     if lines.size < ENOUGH:
         return repeated
     pair, times, copy = _copies(_mixed(visit[lines], mark[lines]))
-    most = times.max()
-    if most == 1 or len(times) < 1.2 * len(np.unique(_mixed(visit[lines], reward[lines].view(np.int64)))):
+    if times.max() == 1 or len(times) < 1.2 * len(np.unique(_mixed(visit[lines], reward[lines].view(np.int64)))):
         return repeated
+    group = np.empty(len(times), np.int64)  # the visit of each different line
+    _, group[pair] = np.unique(visit[lines], return_inverse=True)
+    different = np.bincount(group)
     common = gcd(*times.tolist())
-    if common > 1 and len(times) >= ENOUGH:
+    if common > 1 and (different - 1).sum() >= NO_CHANCE:
         repeated[lines] = copy >= (times // common)[pair]
-    elif np.isin(times, (1, most)).all() and np.count_nonzero(times == most) >= ENOUGH:
-        repeated[lines] = copy > 0
+        return repeated
+    size = np.bincount(group, times).astype(np.int64)
+    for usual in np.unique(size)[:-1]:
+        larger = size > usual
+        if (different == size)[larger].any():
+            continue
+        fold = np.maximum(size // usual, 1)
+        odd = np.bincount(group, times % fold[group]) > 0
+        whole = (size % usual == 0) & ~odd
+        if (whole | (different == usual))[larger].all() and (different[larger] - 1).sum() >= NO_CHANCE:
+            kept = np.where(larger[group], np.where(whole[group], times // fold[group], 1), times)
+            repeated[lines] = copy >= kept[pair]
+            return repeated
     return repeated
 
 

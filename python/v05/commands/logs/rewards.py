@@ -47,7 +47,8 @@ def weigh(layout, columns, advantage, visit, state, place):
             for place in np.flatnonzero(weights)
         ]
         source = STATE if given is not None else f"its {layout.advantage}"
-        return weights, f"The reward is {' + '.join(terms)}, as {source} tell{'s' if given is not None else ''}."
+        verb = "tell" if source.endswith("s") else "tells"
+        return weights, f"The reward is {' + '.join(terms)}, as {source} {verb}."
     if "reward" in names and not np.isinf(columns[:, names.index("reward")]).any():
         weights[names.index("reward")] = 1.0
         return weights, None

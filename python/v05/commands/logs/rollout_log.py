@@ -1,5 +1,6 @@
 """The rollout log of a training run as arrays, whatever trainer wrote it."""
 
+import os
 from array import array
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from .errors import LogError, UnknownFormat
 from .evaluation import evaluation_rows
-from .files import log_files
+from .files import PART, log_files
 from .groups import check_one_run, check_processes, groups_of_several, whole_rollouts
 from .layout import listing
 from .numbering import numbered
@@ -15,7 +16,7 @@ from .prompts import distinct_prompts, pictured_prompts, read_prompts
 from .reader import LogReader
 from .repetitions import are_copies, copied_files, repeated_lines
 from .rewards import read_state, weigh
-from .steps import begun_anew, check_step_field, first_steps, is_out_of_order
+from .steps import FEW, begun_anew, check_step_field, first_steps, is_out_of_order
 
 MOST_ROLLOUTS = 2**25
 MANY = 32  # rollouts of one prompt at a step are more than is usual
@@ -244,7 +245,7 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
         raise LogError(path, None, f"the log has no rollouts; {problem}")
     found = _rows(found, scored)
     check_step_field(path, found, reader.layouts, reader.fields)
-    check_one_run(path, found, reader.layouts, columns.names, missing.all())
+    check_one_run(path, found, reader.run, columns.names, missing.all())
     if not missing.all():
         found["step"], said = begun_anew(found)
         notes += [said] if said else []
@@ -252,7 +253,9 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
     notes += said
     notes += _one_prompt(found, prompt)
     visit = numbered(found["step"], prompt, found["group"])
-    notes += _several_runs([file.folder for file in files], found["file"], visit)
+    notes += _several_folders([file.folder for file in files], found["file"], visit) or _several_files(
+        names, found["file"], visit
+    )
     order = np.argsort(visit, kind="stable")
     return RolloutLog(
         name=names[0] if len(names) == 1 else str(path),
@@ -286,7 +289,7 @@ def _numbered_files(path, reader, columns, found, names):
 
 def _beside(layouts):
     """What belongs to prompts beside their text, in words."""
-    return "input" if any(layout.picture == "input" for layout in layouts) else "image"
+    return "input" if any("input" in layout.pictures for layout in layouts) else "image"
 
 
 def _told_by(layouts):
@@ -357,7 +360,7 @@ def _one_prompt(found, prompt):
     ]
 
 
-def _several_runs(folders, file, visit):
+def _several_folders(folders, file, visit):
     """A sentence where the rollouts of many visits come from several folders."""
     if len(set(folders)) < 2:
         return []
@@ -370,6 +373,23 @@ def _several_runs(folders, file, visit):
     return [
         "Rollouts of one prompt and step come from several folders and count as one visit: if these are several runs, "
         "give the folder of one."
+    ]
+
+
+def _several_files(names, file, visit):
+    """A sentence where files, which are no parts by their names, hold rollouts of the same visits."""
+    _, first = np.unique(numbered(visit, file), return_index=True)
+    _, place, times = np.unique(visit[first], return_inverse=True, return_counts=True)
+    visits = np.bincount(file[first], minlength=len(names))
+    shared = np.bincount(file[first], times[place] > 1, minlength=len(names))
+    several = np.flatnonzero((visits >= FEW) & (shared > visits / 2))
+    shown = [os.path.basename(names[number]) for number in several]
+    more = f" and {len(shown) - 3} more" * (len(shown) > 3)
+    if len(shown) < 2 or all(map(PART.search, shown)):
+        return []
+    return [
+        f"{', '.join(shown[:3])}{more} hold rollouts of the same prompts and steps and are read as one run: if they "
+        "are several runs, give the file of one."
     ]
 
 

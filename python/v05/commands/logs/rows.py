@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 from .errors import LogError
 from .field_names import LENGTHS
-from .layout import is_evaluation
+from .layout import is_evaluation, picture_of
 from .words import number_of
 
 PADDING = re.compile("pad[0-9a-f]{32}")  # the uid of rows with which verl fills a batch up
@@ -23,7 +23,7 @@ class Rollout(NamedTuple):
 
     rewards: of the fields of the layout. answer: to the prompt, as logged. picture: of the prompt, what stands for it,
     "" for none. mark: what equal lines have in common; 0: none. squared_norm: of its score, up to a factor: see
-    `squared_norm`. evaluation, run, rollout, sample: as the fields of the layout say.
+    `squared_norm`. evaluation, run, rollout, sample: as the fields of the row say.
     """
 
     line: int
@@ -46,8 +46,9 @@ class Rollout(NamedTuple):
     sample: str = ""
 
 
-def rollout(path, line, row, layout, mark=0):
-    """The rollout of a row, or None for a row of padding. Rewards of None, NaN or "" count as missing."""
+def rollout(path, line, row, layout, mark=0, run=None):
+    """The rollout of a row, or None for a row of padding. Rewards of None, NaN or "" count as missing. run: the field
+    that tells which run the row is of."""
     if layout.group == "uid" and PADDING.match(str(row.get("uid", ""))):
         return None
     if layout.prompt not in row:
@@ -70,15 +71,15 @@ def rollout(path, line, row, layout, mark=0):
         nan if layout.epoch is None else number(path, line, layout.epoch, row.get(layout.epoch)),
         "" if layout.group is None else _group(row.get(layout.group), layout),
         "" if layout.answer is None else str(row.get(layout.answer))[:200],
-        "" if layout.picture is None else _picture(row.get(layout.picture)),
+        _picture(picture_of(row, layout)),
         tuple(scores),
         nan if layout.advantage is None else _number_or_nan(row.get(layout.advantage)),
         nan if layout.prior is None else number(path, line, layout.prior, row.get(layout.prior)),
         1,
         mark,
         nan if layout.tokens is None else squared_norm(layout.tokens, row.get(layout.tokens)),
-        layout.split is not None and is_evaluation(layout.split, row.get(layout.split)),
-        "" if layout.run is None else str(row.get(layout.run))[:200],
+        is_evaluation(row),
+        "" if run is None or row.get(run) is None else str(row[run])[:200],
         "" if layout.rollout is None else str(row.get(layout.rollout))[:200],
         "" if layout.sample is None else str(row.get(layout.sample))[:200],
     )
@@ -183,7 +184,7 @@ def _are_numbers(values):
 
 def _picture(value):
     """A short name for the image of a prompt, whatever a log has of it: a path, several, or its bytes."""
-    if value is None or value == "" or value == []:
+    if value is None:
         return ""
     return blake2b(
         json.dumps(value, sort_keys=True, default=str).encode("utf-8", "surrogatepass"), digest_size=16

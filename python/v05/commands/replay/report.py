@@ -11,21 +11,24 @@ from ..json_text import plain
 
 RESAMPLES = 1000
 FEWEST_VISITS = 20  # that a closing sentence may rest on
+FEWEST_PROMPTS = 8  # that an interval may rest on: with 5 prompts, 95 % intervals held the truth in 53 of 63 logs
 MOST_CLUSTERS = 2000  # more prompts than that are resampled in this many random clusters
 
 
 @dataclass(frozen=True)
 class Row:
-    """One rule with one number of rollouts per prompt. Intervals are 95 % bootstrap intervals.
+    """One rule with one number of rollouts per prompt. Intervals are 95 % bootstrap intervals, NaN with fewer than 8
+    prompts.
 
-    visits: scored visits. applied: share of them where the rule did not have to fall back. error: mean squared error of
-    the baseline, reward units^2. relative: error divided by that of the group mean. worth: rollouts of a plain mean
-    with the same error; infinite where the error is not above 0.
+    visits: scored visits. prompts: of these. applied: share of visits where the rule did not have to fall back. error:
+    mean squared error of the baseline, reward units^2. relative: error divided by that of the group mean. worth:
+    rollouts of a plain mean with the same error; infinite where the error is not above 0.
     """
 
     rule: str
     rollouts: int
     visits: int
+    prompts: int
     applied: float
     error: float
     relative: float
@@ -110,11 +113,14 @@ class Report:
         row, calibrated = self.row("v05"), self.row("calibrated")
         rollouts = f"{self.headline} {_plural('rollout', self.headline)}"
         if not self.supported:
-            why = (
-                "no error of the group mean stands out of the noise"
-                if row.visits >= max(FEWEST_VISITS, self.visits / 2)
-                else f"{FEWEST_VISITS} and half of all are needed"
-            )
+            if row.prompts < FEWEST_PROMPTS:
+                few = f"{row.prompts} {_plural('prompt', row.prompts)}"
+                tell = "tells" if row.prompts == 1 else "tell"
+                why = f"all are of {few}, which {tell} nothing about others; {FEWEST_PROMPTS} are needed"
+            elif row.visits >= max(FEWEST_VISITS, self.visits / 2):
+                why = "no error of the group mean stands out of the noise"
+            else:
+                why = f"{FEWEST_VISITS} and half of all are needed"
             return (
                 f"Nothing can be concluded: {row.visits:,} of {self.visits:,} visits could be scored with {rollouts}, "
                 f"and {why}."
@@ -160,6 +166,7 @@ def compare(scores, prompt, *, seed=0):
             rule=rule,
             rollouts=scores.size,
             visits=len(scores.visit),
+            prompts=len(np.unique(prompt)),
             applied=scores.applied[rule],
             error=float(totals[index] / len(scores.visit)),
             relative=float(ratio(totals[index], totals[mean])),
@@ -170,9 +177,12 @@ def compare(scores, prompt, *, seed=0):
 
 
 def resampled_totals(values, prompt, generator):
-    """Sums over visits of each row of `values`, for every bootstrap sample: (samples, rows)."""
+    """Sums over visits of each row of `values`, for every bootstrap sample: (samples, rows); NaN with too few prompts,
+    whose samples differ too little."""
     _, cluster = np.unique(prompt, return_inverse=True)
     clusters = cluster.max() + 1
+    if clusters < FEWEST_PROMPTS:
+        return np.full((RESAMPLES, len(values)), np.nan)
     if clusters > MOST_CLUSTERS:
         cluster = generator.integers(MOST_CLUSTERS, size=clusters)[cluster]
         clusters = MOST_CLUSTERS

@@ -1,5 +1,7 @@
 """The report as a picture of four panels; needs matplotlib."""
 
+from textwrap import fill
+
 import numpy as np
 
 from ..pictures import COLOURS, FAINT, INK, MARKERS, check_picture, new_figure, save_figure
@@ -7,6 +9,7 @@ from ..printable import printable
 from ..tables import NAMES
 
 BINS = 12
+LINE = 110  # characters of the headline that are as wide as the picture, at least
 STYLE = {
     "font.size": 10,
     "text.color": INK,
@@ -45,7 +48,7 @@ def draw_report(report, path):
         _draw_calibration(calibration, report)
         _draw_weights(weights, report)
         _draw_allocation(allocation, report)
-        figure.suptitle(printable(report.sentence), x=0.012, ha="left", fontsize=13, color=INK)
+        figure.suptitle(fill(printable(report.sentence), LINE), x=0.012, ha="left", fontsize=13, color=INK)
         save_figure(figure, path)
 
 

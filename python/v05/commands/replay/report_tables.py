@@ -58,8 +58,8 @@ def _error_table(report):
     table.add_column("rollouts", justify="right", no_wrap=True)
     table.add_column("rule", no_wrap=True)
     table.add_column("squared\nerror", justify="right", no_wrap=True)
-    table.add_column("relative to the\ngroup mean", justify="right")
-    table.add_column("worth a plain\nmean of", justify="right")
+    table.add_column("relative to the\ngroup mean", justify="right", overflow="fold")
+    table.add_column("worth a plain\nmean of", justify="right", overflow="fold")
     last = report.rows[-1].rule
     for row in report.rows:
         headline = row.rule in ("v05", "calibrated") and row.rollouts == report.headline
@@ -79,8 +79,8 @@ def _allocation_table(report):
     table.add_column("allocation, baseline", no_wrap=True)
     table.add_column("rollouts\nused", justify="right", no_wrap=True)
     table.add_column("squared\nerror", justify="right", no_wrap=True)
-    table.add_column("worth a plain\nmean of", justify="right")
-    table.add_column("saved at\nequal error", justify="right")
+    table.add_column("worth a plain\nmean of", justify="right", overflow="fold")
+    table.add_column("saved at\nequal error", justify="right", overflow="fold")
     for row in report.allocation:
         table.add_row(
             f"{row.rule}, {NAMES[row.baseline]}",
