@@ -1373,8 +1373,10 @@ def test_an_evaluation_that_only_its_own_rows_tell(form, training, evaluation, t
     assert len(read_log(path, keep_evaluation=True).reward) == 2 * len(RUN)
 
 
-def test_a_score_that_is_called_evaluation_is_no_flag(tmp_path):
-    rows = [row | {"evaluation": place % 3 / 2} for place, row in enumerate(plain())]
+@pytest.mark.parametrize("scores", [[0.0, 0.5, 1.0], [3, 1, 2, 4, 5], [0.5, 1, 0]])
+@pytest.mark.parametrize("name", ["evaluation", "eval"])
+def test_a_score_that_is_called_evaluation_is_no_flag(name, scores, tmp_path):
+    rows = [row | {name: scores[place % len(scores)]} for place, row in enumerate(plain())]
     assert len(read_log(lines(tmp_path / "log.jsonl", rows)).reward) == len(RUN)
 
 
@@ -1456,7 +1458,9 @@ def test_a_number_within_a_word_is_no_step(tmp_path):
         rows = [{"prompt": f"question {p}", "reward": r} for s, p, k, r in of_step(step)]
         lines(tmp_path / "numbered" / f"rollouts{step}.jsonl", rows)
         lines(tmp_path / "both" / f"math500_{step}.jsonl", rows)
-    for folder in ("numbered", "both"):
+        for name in ("results", "data", "out", "gen"):
+            lines(tmp_path / name / f"{name}{step}.jsonl", rows)
+    for folder in ("numbered", "both", "results", "data", "out", "gen"):
         log = read_log(tmp_path / folder)
         assert log.has_steps and np.unique(log.step).tolist() == list(range(STEPS))
 

@@ -462,7 +462,7 @@ class AdvantageEstimator:
         baseline = rollouts.rewards - unscaled
         baseline[~rollouts.counted] = np.nan
         metrics = self._metrics(state, found, rollouts, value, maximum, said)
-        noise = self._noise_after(state, found, rollouts, prior, keys)
+        noise = self._noise_after(state, found, rollouts, groups, prior, strength, keys)
         metrics |= {f"v05/{name}": figure for name, figure in noise.metrics().items()}
         step = Step(scaled, baseline, found, metrics)
 
@@ -550,31 +550,25 @@ class AdvantageEstimator:
         )
         return np.clip(found.baseline, *interval)[found.row_group]
 
-    def _without_own(self, found, rollouts):
-        """(n,) baselines of an unscaled Estimate for the noise: without the rollout's own reward, whose part in a mean
+    def _without_own(self, state, found, rollouts, groups, prior, strength):
+        """(n,) baselines of an unscaled Estimate for the noise: without the rollout's own reward, whose part in them
         makes the gradient smaller and not less noisy; NaN where a rollout has nothing else."""
-        group, weight = found.row_group, rollouts.weights
+        if not self._options["leave_one_out"]:
+            found = self._unscaled(state, rollouts, groups, prior, strength, leave_one_out=True)
         baseline = rollouts.rewards - found.advantages
-        alone = np.isnan(found.baseline) | (found.count == 1) & (found.weight == 1) & (
-            found.rule not in ("calibrated", "james_stein", "mixture")  # a single reward is not all that these have
-        )
-        baseline[alone[group]] = np.nan
-        if self._options["leave_one_out"] or self.rule in ("rloo", "jspo", "batch_mean"):
-            return baseline
-        weight = rollouts.counted.astype(float) if weight is None else weight
-        whole = np.bincount(group, weight, len(found.count))
-        own = np.where(rollouts.counted, self._baseline_fraction * found.weight[group] * weight, 0.0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            own = np.where(own > 0, own / whole[group], 0.0)
-            return (baseline - own * rollouts.rewards) / (1 - own)
+        # A single reward is not all that these rules have.
+        rests = found.rule not in ("calibrated", "james_stein", "mixture")
+        alone = np.isnan(found.baseline) | rests & (found.count == 1) & (found.weight == 1)
+        baseline[alone[found.row_group]] = np.nan
+        return baseline
 
-    def _noise_after(self, state, found, rollouts, prior, keys):
+    def _noise_after(self, state, found, rollouts, groups, prior, strength, keys):
         """The GradientNoise with this step; as it was where squared norms are unknown."""
         norms, counted, noise = rollouts.squared_norms, rollouts.counted, state.noise
         if norms is None or not counted.any():
             return noise
         group = found.row_group
-        baselines = {"rule": self._without_own(found, rollouts), "prior": prior}
+        baselines = {"rule": self._without_own(state, found, rollouts, groups, prior, strength), "prior": prior}
         recorded = self.keys_recur and self._bounded(state, rollouts)
         if recorded:
             noise = noise.with_twin(state.reward_range, self._learning, weighted=rollouts.weights is None)
@@ -616,9 +610,9 @@ class AdvantageEstimator:
             return None
         return np.where((strength <= 0) & ~np.isnan(value), self._start_strength, strength)
 
-    def _unscaled(self, state, rollouts, groups, value, strength):
+    def _unscaled(self, state, rollouts, groups, value, strength, **changed):
         """The Estimate without scaling, whose advantages are those of the lowered baseline."""
-        found = self._estimate(state, estimate, rollouts, groups, value, strength, scale="none")
+        found = self._estimate(state, estimate, rollouts, groups, value, strength, scale="none", **changed)
         if self._baseline_fraction == 1:
             return found
         return dataclasses.replace(found, advantages=self._lowered(state, rollouts, found.advantages))

@@ -157,11 +157,12 @@ class StoredEstimator(AdvantageEstimator):
                     f"{reward:g}: each reward counts as a rollout of its own",
                 )
         counted = mask_rows(mask, len(rewards))
+        scored = ~np.isnan(rewards) & (True if counted is None else counted != 0)
         known = dict(
             prompts=_rows(prompts, "prompts", first),
             column=_rows(column, "column", first),
-            weights=_sums(weights, "weights", back, counted),
-            squared_norms=_sums(squared_norms, "squared_norms", back, counted),
+            weights=_sums(weights, "weights", back, scored),
+            squared_norms=_sums(squared_norms, "squared_norms", back, scored),
             mask=None if counted is None else np.bincount(back, counted, len(first)) > 0,
         )
         groups, keys = _rows(groups, "groups", first), _rows(keys, "keys", first)
@@ -287,11 +288,11 @@ def _rows(values, name, index):
 
 
 def _sums(weights, name, back, counted):
-    """The weights of the rows that count added up over those of each kind; None where there are none."""
+    """The weights of the rows that count, (n,) booleans, added up over each kind of row; None where there are none."""
     if weights is None:
         return None
     weights = weight_rows(weights, len(back), name)
-    bad = np.flatnonzero(~((weights >= 0) & (weights < np.inf)) & (True if counted is None else counted != 0))
+    bad = np.flatnonzero(counted & ~((weights >= 0) & (weights < np.inf)))
     if len(bad):  # in a sum nobody could say which
         raise InvalidArgument(f"{name}[{bad[0]}] must be finite and not negative, got {weights[bad[0]]:g}")
-    return np.bincount(back, weights if counted is None else np.where(counted, weights, 0.0))
+    return np.bincount(back, np.where(counted, weights, 0.0))

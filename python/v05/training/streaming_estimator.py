@@ -125,7 +125,7 @@ class StreamingEstimator(StoredEstimator):
                 learnt.weights,
             )
         after = dataclasses.replace(state, source=source, calibration=calibration, steps=state.steps + 1)
-        seen = (*state.window, (rollouts, float(value[0]), found))
+        seen = (*state.window, (rollouts, float(value[0]), found.copy()))  # the caller's to change
         if len(seen) < self.every:
             return _Group(found), dataclasses.replace(after, window=seen)
         together, metrics, noise = self._report_of(state, seen, said)
@@ -155,7 +155,8 @@ class StreamingEstimator(StoredEstimator):
         rollouts = _joined([each for each, _, _ in seen])
         sizes = [int(each.counted.sum()) for each, _, _ in seen]
         group, prior = np.repeat(np.arange(len(seen)), sizes), np.repeat([value for _, value, _ in seen], sizes)
-        together = self._unscaled(state, rollouts, group, prior, np.zeros(len(prior)))
+        strength = np.zeros(len(prior))
+        together = self._unscaled(state, rollouts, group, prior, strength)
         had = np.concatenate([advantages[each.counted] for each, _, advantages in seen])
         check_signal(together, rollouts, had, self._rule, said)
         if self._options["scale"] == "none":  # what was divided cannot be told from them any more
@@ -163,7 +164,8 @@ class StreamingEstimator(StoredEstimator):
         metrics = self._metrics(state, together, rollouts, prior, None, said)
         noise = state.noise
         if rollouts.squared_norms is not None and len(prior):
-            baselines = {"rule": self._without_own(together, rollouts), "prior": prior}
+            rule = self._without_own(state, together, rollouts, group, prior, strength)
+            baselines = {"rule": rule, "prior": prior}
             group = np.unique(group, return_inverse=True)[1]
             noise = noise.after(rollouts.rewards, group, rollouts.squared_norms, baselines)
         return together, metrics | {f"v05/{name}": figure for name, figure in noise.metrics().items()}, noise

@@ -208,7 +208,7 @@ def written_in_rows(names, row):
     return _written(names, tuple(row))
 
 
-@lru_cache(256)
+@lru_cache(1 << 14)
 def _written(names, fields):
     return tuple(written(names, fields))
 

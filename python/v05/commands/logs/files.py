@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from math import nan
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,9 @@ STEP, STEP_IN_EPOCH, EPOCH = (
     re.compile(rf"(?:^|[^a-z])(?:global|train(?:ing|er)?|policy)?[_-]?(?:{words})s?[_=. -]?(\d+)", re.IGNORECASE)
     for words in (f"{STEP_WORDS}|epoch", STEP_WORDS, "epoch")
 )
-# A number that stands alone, or behind what a file of rollouts may be called: "math500" has none.
+NUMBER = re.compile(r"(\d+)")
+# One that stands alone, or behind what a file of rollouts may be called: "math500" has none, unless other files of the
+# log differ in that number alone.
 ALONE = re.compile(
     r"(?:(?<![^\W_])|(?:rollout|completion|generation|sample|batch|train|log|output|dump|table)s?)(?<!\d)(\d+)(?![^\W_])",
     re.IGNORECASE,
@@ -123,7 +126,9 @@ def _raise(error):
 
 def _steps(paths):
     """The step that each path tells, or NaN; where steps begin anew in each epoch, the place of epoch and step."""
-    steps = [_step(parts) for parts in paths]
+    shapes = [re.sub(r"\d+", "#", parts[-1]) for parts in paths]
+    often = Counter(shapes)
+    steps = [_step(parts, (ALONE,) if often[shape] == 1 else (ALONE, NUMBER)) for parts, shape in zip(paths, shapes)]
     epochs = [_number_after(EPOCH, parts) for parts in paths]
     first, last = {}, {}
     for epoch, step in zip(epochs, steps):
@@ -137,9 +142,9 @@ def _steps(paths):
     return [places[pair] for pair in zip(epochs, steps)]
 
 
-def _step(parts):
+def _step(parts, kinds):
     """The step that a path tells: a number after a word for it, else after "epoch", a folder that is a number, or the
-    only number of the file."""
+    only number of its kind in the name of the file."""
     *folders, name = parts
     for word in (STEP_IN_EPOCH, EPOCH):
         if (step := _number_after(word, parts)) is not None:
@@ -147,8 +152,9 @@ def _step(parts):
     for folder in reversed(folders):
         if folder.isdecimal():
             return float(folder)
-    numbers = ALONE.findall(NO_STEP.sub("", name.split(".")[0]))
-    return float(numbers[0]) if len(numbers) == 1 and len(numbers[0]) < DATE else nan
+    stem = NO_STEP.sub("", name.split(".")[0])
+    numbers = next((found for kind in kinds if len(found := kind.findall(stem)) == 1), [])
+    return float(numbers[0]) if numbers and len(numbers[0]) < DATE else nan
 
 
 def _number_after(word, parts):

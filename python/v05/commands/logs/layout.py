@@ -267,12 +267,12 @@ def run_field(row):
 
 
 def _flag(name, value):
-    """True or False as people write it, None for anything else. A column of flags that has gaps is one of floats, but a
-    float that is called "eval" may be a score."""
+    """True or False as people write it, None for anything else. A number is a flag where the name begins with "is",
+    also a float, as a column with gaps has them; one that is called "eval" may be a score."""
     text = str(value).strip().lower()
-    if text in ("0.0", "1.0") and plain(name).startswith("is_"):
-        text = text[0]
-    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(text)
+    if plain(name).startswith("is_"):
+        text = {"1": "true", "1.0": "true", "0": "false", "0.0": "false"}.get(text, text)
+    return {"true": True, "yes": True, "false": False, "no": False}.get(text)
 
 
 def _is_step(value):

@@ -7,6 +7,7 @@ from math import gcd
 import numpy as np
 
 ENOUGH = 10  # lines that stand there twice before that is taken for a fault of the writer
+MOST_SIZES = 16  # of visits, the commonest, that are tried for the usual one
 NO_CHANCE = 20  # times that a coin would have to fall on one side
 
 
@@ -59,9 +60,10 @@ def repeated_lines(visit, reward, mark):
         repeated[lines] = copy >= (times // common)[pair]
         return repeated
     size = np.bincount(group, times).astype(np.int64)
-    for usual in np.unique(size)[:-1]:
+    sizes, visits = np.unique(size, return_counts=True)
+    for usual in sizes[np.argsort(-visits, kind="stable")][:MOST_SIZES]:
         larger = size > usual
-        if (different == size)[larger].any():
+        if not larger.any() or (different == size)[larger].any():
             continue
         fold = np.maximum(size // usual, 1)
         odd = np.bincount(group, times % fold[group]) > 0
