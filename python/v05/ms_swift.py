@@ -37,6 +37,7 @@ class V05GRPOTrainer(GRPOTrainer):
         if self.kl_in_reward and self.beta != 0.0:
             raise InvalidArgument("kl_in_reward must be false for v05: the penalty takes rewards out of their range")
         self.v05_estimator = StoredEstimator(**self.options | {"log": _in_the_trainers_log})
+        self.v05_estimator.refuse("ms-swift", tokens=True)
 
     def _add_prompt_id_to_inputs(self, samples):
         """The prompt id that groups go by is made of the prompt, so that it is the same in every batch."""

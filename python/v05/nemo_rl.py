@@ -29,7 +29,7 @@ class V05AdvantageEstimator:
     def __init__(self, *, pad_token_id: int | None = None, **options: Any) -> None:
         self.pad_token_id = pad_token_id
         self.v05_estimator = StoredEstimator(**options)
-        self.v05_estimator.refuse("NeMo-RL", texts=True)
+        self.v05_estimator.refuse("NeMo-RL", texts=True, probabilities=True)
 
     def compute_advantage(
         self,
@@ -44,7 +44,7 @@ class V05AdvantageEstimator:
         """(n, tokens) advantages, the same for all tokens of a response.
 
         prompt_ids: (n, prompt tokens) integers; equal prompts, or those of one id, are one group, of any size.
-        rewards: (n,). mask: (n, tokens), for its shape.
+        rewards: (n,). mask: (n, tokens), for its shape, and the length of a response with weights="length".
         valid_mask: (n,), 0 for rows that do not count; None: all count.
         repeated_batch: the batch, of which "length" and "extra_env_info" are read where they are there.
         """
@@ -62,6 +62,7 @@ class V05AdvantageEstimator:
             keys,
             column=self.v05_estimator.column(records),
             mask=None if valid_mask is None else valid_mask.cpu().numpy() != 0,
+            weights=self.v05_estimator.score_weights(mask),
         )
         return like(rewards, found).unsqueeze(-1).expand(mask.shape)
 

@@ -54,7 +54,9 @@ class V05ExperienceMaker(RemoteExperienceMaker):
         keys = [key for experience in experiences for key in _keys(experience)]
         prompts = list(itertools.chain.from_iterable(experience.prompts for experience in experiences))
         acted = torch.cat([experience.action_mask.any(-1) for experience in experiences])
-        found = self.v05_estimator.step(rewards, keys, keys, prompts=prompts, mask=acted)
+        found = self.v05_estimator.step(
+            rewards, keys, keys, prompts=prompts, mask=acted, weights=self._weights(experiences)
+        )
         sizes = [len(part) for part in penalised]
         advantages = like(rewards, found.advantages).split(sizes)
         spreads = like(rewards, _spread(rewards, acted, found)).split(sizes)
@@ -70,6 +72,17 @@ class V05ExperienceMaker(RemoteExperienceMaker):
             if "reward" in experience.info:
                 experience.info["reward"] = rewards.clone()
         return experiences
+
+    def _weights(self, experiences):
+        """Of each rollout, for a loss that takes all tokens of a batch alike."""
+        if self.v05_estimator.weights == "none":
+            return None
+        masks, log_probs = [], []
+        for experience in experiences:
+            masks += list(experience.action_mask)
+            found = getattr(experience, "action_log_probs", None)
+            log_probs += [None] * len(experience.action_mask) if found is None else list(found)
+        return self.v05_estimator.score_weights(masks, log_probs)
 
 
 def _keys(experience):

@@ -26,7 +26,9 @@ def install(**options: Any) -> StreamingEstimator:
     """Makes the algorithm "grpo" of this process V05Algorithm, with the options of v05.training.StreamingEstimator.
     Returns the estimator, which all environments share."""
     global _estimator
-    _estimator = StreamingEstimator(**options)
+    estimator = StreamingEstimator(**options)
+    estimator.refuse("prime-rl", tokens=True)
+    _estimator = estimator
     ALGORITHM_CLASSES["grpo"] = V05Algorithm
     return _estimator
 

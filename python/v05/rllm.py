@@ -27,6 +27,7 @@ _estimators: dict = {}
 def install(**options: Any) -> None:
     """Starts anew with the options of v05.training.StoredEstimator, for every role of trajectories."""
     StoredEstimator.check(**options)
+    StoredEstimator(**options | {"state_path": None}).refuse("rLLM", tokens=True)
     _options.clear()
     _options.update(options)
     _estimators.clear()

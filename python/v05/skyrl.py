@@ -42,7 +42,7 @@ class SkyRLEstimator:
     def __init__(self, **options: Any) -> None:
         self.options = options
         self.v05_estimator = StoredEstimator(**options)
-        self.v05_estimator.refuse("SkyRL", columns=True, texts=True)
+        self.v05_estimator.refuse("SkyRL", columns=True, texts=True, probabilities=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _with_options, (self.options,)
@@ -61,7 +61,9 @@ class SkyRLEstimator:
         uids = [str(uid) for uid in index]
         counts = np.array([_PADDING.fullmatch(uid) is None for uid in uids], dtype=bool)
         counts &= (response_mask != 0).any(dim=-1).cpu().numpy()
-        found = self.v05_estimator.advantages(rewards, uids, uids, mask=counts)
+        per_token = getattr(config, "loss_reduction", "token_mean") == "sequence_mean"
+        weights = self.v05_estimator.score_weights(response_mask, per_token=per_token)
+        found = self.v05_estimator.advantages(rewards, uids, uids, mask=counts, weights=weights)
         advantages = like(rewards, found).unsqueeze(-1) * response_mask
         return advantages, advantages
 

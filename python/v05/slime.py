@@ -60,6 +60,7 @@ def post_process_rewards(args: Any, samples: list[Any]) -> tuple[list[float], li
         [key_of[group] for group in groups],
         rollouts=[_rollout(row, sample) for row, sample in enumerate(samples)],
         mask=[not _removed(sample) for sample in samples],
+        weights=_weights(estimator, args, samples),
         column=[prior_of[group] for group in groups] if prior_of else None,
         prompts=[str(first[group].prompt) for group in groups] if estimator.reads_texts else None,
     )
@@ -98,6 +99,29 @@ def _reward(row, sample, name):
 def _rollout(row, sample):
     rollout = getattr(sample, "rollout_id", None)
     return ("row", row) if rollout is None or _removed(sample) else ("rollout", rollout)
+
+
+def _weights(estimator, args, samples):
+    """Of each sample, by what slime's loss takes of it; the loss divides by the tokens of a sample unless asked not
+    to."""
+    if estimator.weights == "none":
+        return None
+    masks = [
+        [1] * (getattr(sample, "response_length", None) or 0)
+        if getattr(sample, "loss_mask", None) is None
+        else sample.loss_mask
+        for sample in samples
+    ]
+    log_probs = [getattr(sample, "rollout_log_probs", None) for sample in samples]
+    # One without a token needs none.
+    log_probs = [[] if not mask else log_prob for mask, log_prob in zip(masks, log_probs)]
+    for row, (mask, log_prob) in enumerate(zip(masks, log_probs)):
+        if log_prob is not None and len(log_prob) != len(mask):
+            raise InvalidArgument(
+                f"rollout_log_probs of samples[{row}] must have one entry per token of its loss_mask, got "
+                f"{len(log_prob)} for {len(mask)}"
+            )
+    return estimator.score_weights(masks, log_probs, per_token=not getattr(args, "calculate_per_token_loss", False))
 
 
 def _removed(sample):

@@ -30,10 +30,12 @@ def install(**options: Any) -> StreamingEstimator:
 
     def compute_advantages(trajectory_groups_P):
         """Advantages of each group, (G,) float32 tensors, group after group in their order."""
-        known = [(group.get_total_rewards(), _key(group)) for group in trajectory_groups_P]  # before any is learnt
+        known = [  # before any is learnt
+            (group.get_total_rewards(), _key(group), _weights(estimator, group)) for group in trajectory_groups_P
+        ]
         return [
-            torch.tensor(estimator.group(rewards, key, learn=not _displaying), dtype=torch.float32)
-            for rewards, key in known
+            torch.tensor(estimator.group(rewards, key, weights=weights, learn=not _displaying), dtype=torch.float32)
+            for rewards, key, weights in known
         ]
 
     for module in (data_processing, train):
@@ -54,6 +56,19 @@ def _display(print_group):
             _displaying = False
 
     return printed
+
+
+def _weights(estimator, group):
+    """Of each trajectory, by the tokens that its actions drew; the loss adds up those of all of them."""
+    if estimator.weights == "none":
+        return None
+    tokens, log_probs = [], []
+    for trajectory in group.trajectories_G:
+        actions = [transition.ac for transition in trajectory.transitions]
+        tokens.append([1] * sum(len(action.tokens) for action in actions))
+        drawn = [action.maybe_logprobs for action in actions]
+        log_probs.append(None if any(each is None for each in drawn) else [number for each in drawn for number in each])
+    return estimator.score_weights(tokens, log_probs)
 
 
 def _key(group):

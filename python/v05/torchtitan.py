@@ -28,7 +28,7 @@ class AdvantageEstimator(Configurable):
 
     def __init__(self, config: "AdvantageEstimator.Config") -> None:
         self.v05_estimator = StreamingEstimator(**config.options)
-        self.v05_estimator.refuse("torchtitan", columns=True, texts=True)
+        self.v05_estimator.refuse("torchtitan", columns=True, texts=True, tokens=True)
 
     def __call__(self, group: Any) -> list[float]:
         """Advantages of a RolloutGroup, one per rollout in its order."""

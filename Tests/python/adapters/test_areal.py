@@ -262,3 +262,16 @@ def worker(folder):
 
 if __name__ == "__main__":
     worker(sys.argv[1])
+
+
+@pytest.mark.parametrize("weights", ["length", "score"])
+def test_weights_from_masks_and_log_probabilities(areal, weights):
+    batch = next(batches(missing=False))
+    trained = rollouts(batch)["loss_mask"]
+    log_prob = -torch.rand(trained.shape, generator=torch.Generator().manual_seed(2))
+    miss = torch.where(trained.bool(), 1 - log_prob.exp(), 0.0)
+    expected = (miss**2 if weights == "score" else trained).sum(1).double().numpy()
+    found = adapter(areal, rule="rloo", weights=weights)(batch, logprobs=log_prob)
+    np.testing.assert_allclose(
+        found, v05.advantages(batch.rewards, batch.keys, rule="rloo", weights=expected), atol=1e-5
+    )

@@ -140,3 +140,14 @@ def test_install(monkeypatch):
     check_parameters(installed.compute_advantage, dict.fromkeys(contract("nemo_rl")["calls"]["compute_advantage"]))
     again = nemo_rl.install(pad_token_id=0)
     assert sys.modules["nemo_rl.algorithms.grpo_sync"]._create_advantage_estimator(None) is again
+
+
+def test_weights_are_the_lengths_of_responses():
+    estimator = nemo_rl.V05AdvantageEstimator(rule="rloo", reward_range=(0, 1), weights="length", pad_token_id=PADDING)
+    mask = torch.tensor([[0, 1, 1, 1], [0, 1, 0, 0], [0, 1, 1, 0]])
+    rewards = torch.tensor([1.0, 0.0, 1.0])
+    found = estimator.compute_advantage(torch.ones(3, 2, dtype=torch.int64), rewards, mask)
+    expected = v05.advantages([1, 0, 1], [0, 0, 0], rule="rloo", weights=[3, 1, 2])
+    np.testing.assert_allclose(found[:, 0].numpy(), expected, atol=1e-7)
+    with pytest.raises(v05.InvalidArgument, match="log-probabilities of rollouts, which NeMo-RL does not hand over"):
+        nemo_rl.V05AdvantageEstimator(weights="score")

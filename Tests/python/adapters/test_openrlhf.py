@@ -322,3 +322,33 @@ def test_install_reaches_the_processes_of_ray(tmp_path):
         [sys.executable, "-c", textwrap.dedent(SCRIPT)], env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.stdout.count("AdvantageEstimator(rule='rloo'") == 2, done.stderr
+
+
+@pytest.mark.parametrize("weights", ["length", "score"])
+def test_weights_from_what_the_experiences_hold(openrlhf, weights):
+    batch = next(batches(missing=False))
+    made = list(experiences(batch))
+    generator = torch.Generator().manual_seed(1)
+    expected = np.empty(len(batch.rewards))
+    for experience in made:
+        experience.action_log_probs = -torch.rand(experience.action_mask.shape, generator=generator)
+        miss = torch.where(experience.action_mask, 1 - experience.action_log_probs.exp(), 0.0)
+        expected[experience.index] = (miss**2 if weights == "score" else experience.action_mask).sum(1).numpy()
+    found = np.empty(len(batch.rewards))
+    weighted = maker(openrlhf, reward_range=(0, 1), rule="rloo", weights=weights)
+    for experience in weighted.compute_advantages_and_returns(made):
+        found[experience.index] = experience.advantages[:, 0].numpy()
+    np.testing.assert_allclose(
+        found, v05.advantages(batch.rewards, batch.keys, rule="rloo", weights=expected), atol=1e-5
+    )
+
+
+def test_without_log_probabilities_weights_are_lengths(openrlhf, caplog):
+    batch = next(batches(missing=False))
+    for weights in ("score", "length"):
+        found = adapter(openrlhf, rule="rloo", weights=weights)(batch)
+        lengths = [1.0 + row % 3 for row in range(len(batch.rewards))]
+        np.testing.assert_allclose(
+            found, v05.advantages(batch.rewards, batch.keys, rule="rloo", weights=lengths), atol=1e-5
+        )
+    assert len(warnings(caplog, "weights are the lengths of rollouts")) == 1

@@ -215,3 +215,8 @@ def test_groups_of_one_warn_once(rllm, caplog):
     for _ in range(2):
         rllm.compute_advantages([np.ones(1)] * 9, None, traj_groups=[group(f"{n}:x", {"q": n}) for n in range(9)])
     assert len(warnings(caplog, "single rollout")) == 1
+
+
+def test_weights_that_nobody_hands_over_are_refused(rllm):
+    with pytest.raises(v05.InvalidArgument, match="weights 'length' needs the tokens of rollouts, which rLLM does not"):
+        rllm.install(weights="length")

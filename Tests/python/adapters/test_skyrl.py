@@ -176,3 +176,18 @@ def test_set_ups_that_cannot_work(skyrl, caplog):
 
 def test_the_uid_is_the_row_of_the_dataset(source):
     assert "uid = str(item)" in source("skyrl/train/dataset/dataset.py")
+
+
+@pytest.mark.parametrize("reduction, power", [("token_mean", 1), ("sequence_mean", -1)])
+def test_weights_are_the_lengths_of_responses(skyrl, reduction, power):
+    skyrl.install("weighted", rule="rloo", reward_range=(0, 1), weights="length")
+    batch = next(batches(missing=False))
+    found = compute(batch, SimpleNamespace(loss_reduction=reduction), name="weighted")
+    lengths = np.array([1.0 + row % 3 for row in range(len(batch.rewards))])
+    np.testing.assert_allclose(
+        found, v05.advantages(batch.rewards, batch.keys, rule="rloo", weights=lengths**power), atol=1e-6
+    )
+    with pytest.raises(
+        v05.InvalidArgument, match="log-probabilities of rollouts, which SkyRL does not.*weights=.length"
+    ):
+        skyrl.install(weights="score")

@@ -241,3 +241,49 @@ def test_a_reward_of_several_without_a_key_is_named():
             slime.post_process_rewards(SimpleNamespace(reward_key=name), samples)
     samples = [sample(group_index=0, reward=value) for value in (1.0, 0.0)]
     assert slime.post_process_rewards(SimpleNamespace(reward_key=""), samples)[1] == [1.0, -1.0]
+
+
+@pytest.mark.parametrize("per_token", [False, True])
+@pytest.mark.parametrize("weights", ["length", "score"])
+def test_weights_from_masks_and_log_probabilities(weights, per_token):
+    slime.install(rule="rloo", reward_range=(0, 1), weights=weights)
+    random = np.random.default_rng(4)
+    samples, expected, rewards = [], [], []
+    for row in range(6):
+        length = int(random.integers(2, 6))
+        mask = None if row % 2 else [1, 0] + [1] * (length - 2)
+        log_prob = np.log(random.uniform(0.2, 1, length)).tolist()
+        counted = np.ones(length) if mask is None else np.array(mask)
+        size = (counted * (1 - np.exp(log_prob)) ** 2).sum() if weights == "score" else counted.sum()
+        expected.append(size if per_token else size / counted.sum() ** 2)
+        rewards.append(float(row % 3 == 0))
+        samples.append(
+            sample(
+                group_index=0,
+                reward=rewards[-1],
+                tokens=[1] * length,
+                response_length=length,
+                loss_mask=mask,
+                rollout_log_probs=log_prob,
+            )
+        )
+    arguments = SimpleNamespace(reward_key=None, calculate_per_token_loss=per_token)
+    found = slime.post_process_rewards(arguments, samples)[1]
+    np.testing.assert_allclose(found, v05.advantages(rewards, [0] * 6, rule="rloo", weights=expected), atol=1e-6)
+
+
+def test_samples_without_log_probabilities_are_weighted_by_length(caplog):
+    slime.install(rule="rloo", reward_range=(0, 1), weights="score")
+    samples = [
+        sample(group_index=0, reward=reward, tokens=[1], response_length=length, rollout_log_probs=log_prob)
+        for reward, length, log_prob in ((1.0, 2, [-0.1, -0.2]), (0.0, 3, None), (1.0, 1, [-1.0]))
+    ]
+    for _ in range(2):
+        found = slime.post_process_rewards(SimpleNamespace(reward_key=None, calculate_per_token_loss=True), samples)[1]
+        np.testing.assert_allclose(found, v05.advantages([1, 0, 1], [0] * 3, rule="rloo", weights=[2, 3, 1]))
+    assert len(warnings(caplog, "weights are the lengths of rollouts")) == 1
+    samples[0].rollout_log_probs = [-0.1]
+    with pytest.raises(
+        v05.InvalidArgument, match=r"rollout_log_probs of samples\[0\] must have one entry per token.*1 for 2"
+    ):
+        slime.post_process_rewards(SimpleNamespace(reward_key=None), samples)

@@ -105,7 +105,7 @@ def test_torchtitan(request, monkeypatch, tmp_path):
         lambda prompt: v05._core.prompt_key.token_key([7, prompt, 9]),
         tmp_path,
     )
-    for options in ({"id_field": "id"}, {"prior": len}):
+    for options in ({"id_field": "id"}, {"prior": len}, {"weights": "length"}):
         with pytest.raises(v05.InvalidArgument, match="torchtitan does not hand over"):
             adapter.AdvantageEstimator.Config(options=options).build()
     assert adapter.AdvantageEstimator.Config(options={}).build()(SimpleNamespace(group_id=1, rollouts=[])) == []
@@ -170,6 +170,23 @@ def test_tinker_cookbook(request, monkeypatch, tmp_path):
     assert sys.modules["tinker_cookbook.rl.data_processing"].compute_advantages is not theirs.compute_advantages
     with pytest.raises(v05.InvalidArgument, match="tinker-cookbook does not hand over"):
         adapter.install(prior="column")
+    weighed = group(1, [1.0, 0.0, 1.0])
+    drawn = [[-0.1, -0.4], [-0.2], [-0.7, -0.3, -0.5]]
+    for trajectory, log_probs in zip(weighed.trajectories_G, drawn):
+        first = trajectory.transitions[0]
+        trajectory.transitions = [
+            SimpleNamespace(ob=first.ob, reward=0, ac=SimpleNamespace(tokens=[5], maybe_logprobs=[number]))
+            for number in log_probs
+        ]
+    for kind, sizes in (
+        ("length", [2, 1, 3]),
+        ("score", [sum((1 - np.exp(each)) ** 2) for each in map(np.array, drawn)]),
+    ):
+        adapter.install(rule="rloo", reward_range=(0, 1), weights=kind)
+        rewards = weighed.get_total_rewards()
+        (found,) = sys.modules["tinker_cookbook.rl.data_processing"].compute_advantages([weighed])
+        expected = v05.advantages(rewards, [0] * 3, rule="rloo", weights=sizes)
+        np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
     estimator = adapter.install(reward_range=(0, 1))
     silent = group(0, [1.0])
     silent.trajectories_G[0].transitions.clear()
@@ -314,6 +331,13 @@ def prime_algorithm(prime, options, **configuration):
     made = sys.modules["prime_rl.orchestrator.algo"].ALGORITHM_CLASSES["grpo"]
     assert made is prime.V05Algorithm
     return made(SimpleNamespace(**{"length_penalty": None, "length_weighted_baseline": False} | configuration), None)
+
+
+def test_prime_rl_hands_over_no_tokens(prime):
+    with pytest.raises(
+        v05.InvalidArgument, match="weights 'score' needs the tokens of rollouts, which prime-rl does not"
+    ):
+        prime.install(weights="score")
 
 
 def test_prime_rl(prime, tmp_path):

@@ -13,7 +13,7 @@ KINDS = [StoredEstimator, StreamingEstimator]
     "options, message",
     [
         ({"reward_rnge": (0, 1)}, "there is no option 'reward_rnge'; the options are rule, prior, .*state_path"),
-        ({"rule": "prior", "weights": "score"}, "there is no option 'weights'"),
+        ({"rule": "prior", "weigths": "score"}, "there is no option 'weigths'"),
         ({"id_field": 5}, "id_field must be the name of a field, got 5"),
         ({"prior": "column", "prior_field": ["x"]}, "prior_field must be the name of a field"),
         ({"log": 5}, "log must be a function of the metrics of a step, got 5"),
@@ -145,3 +145,29 @@ def test_rollouts_that_are_tensors_are_refused():
     assert estimator.steps == 0
     found = estimator.advantages([1.0, 1.0, 0.0, 0.0], ["g"] * 4, ["k"] * 4, rollouts=rollouts)
     assert found[0] == found[1] and estimator.metrics["v05/rollouts"] == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_that_cannot_be(kind):
+    with pytest.raises(v05.InvalidArgument, match="weights must be one of 'none', 'length', 'score', got 'scores'"):
+        kind(weights="scores")
+    with pytest.raises(v05.InvalidArgument, match="median.*weights|weights.*median"):
+        kind(rule="median", weights="length")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_score_weights_of_rows_of_any_length(kind, caplog):
+    torch = pytest.importorskip("torch")
+    masks, log_probs = [[1, 0, 1], [1], []], [[-0.1, -9.0, -0.5], [-1.0], []]
+    assert kind().score_weights(masks, log_probs) is None
+    assert kind(weights="length").score_weights(masks).tolist() == [2, 1, 0]
+    assert kind(weights="length").score_weights(masks, per_token=True).tolist() == [0.5, 1, 0]
+    expected = [(1 - np.exp(-0.1)) ** 2 + (1 - np.exp(-0.5)) ** 2, (1 - np.exp(-1.0)) ** 2, 0]
+    estimator = kind(weights="score")
+    np.testing.assert_allclose(estimator.score_weights(masks, log_probs), expected, rtol=1e-6)
+    tensors = torch.tensor([[1, 0, 1], [1, 0, 0]]), torch.tensor([[-0.1, np.nan, -0.5], [-1.0, np.nan, np.nan]])
+    np.testing.assert_allclose(estimator.score_weights(*tensors), expected[:2], rtol=1e-6)
+    assert estimator.score_weights([], []).shape == (0,)
+    for unknown in (None, [[-0.1, -9.0, -0.5], None, []]):
+        assert estimator.score_weights(masks, unknown).tolist() == [2, 1, 0]
+    assert sum("weights are the lengths of rollouts" in record.message for record in caplog.records) == 1

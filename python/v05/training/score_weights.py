@@ -2,20 +2,15 @@
 
 from typing import Literal
 
-import torch
-
+from .._core.types import Tensor
 from ..errors import InvalidArgument
 
 KINDS = ("none", "length", "score")
 
 
 def score_weights(
-    kind: Literal["length", "score"],
-    mask: torch.Tensor,
-    log_prob: torch.Tensor | None = None,
-    *,
-    per_token: bool = False,
-) -> torch.Tensor:
+    kind: Literal["length", "score"], mask: Tensor, log_prob: Tensor | None = None, *, per_token: bool = False
+) -> Tensor:
     """(n,) float32: the squared norm of each rollout's score, up to a factor that all share.
 
     kind: "score": sum over its tokens of (1 - p)^2, with p the probability of the token that was drawn: what the
@@ -28,6 +23,8 @@ def score_weights(
     A token whose log-probability is unknown counts as the mean of the others of its rollout; a rollout without a token
     that counts has weight 0.
     """
+    import torch
+
     if kind not in KINDS[1:]:
         raise InvalidArgument(f'kind must be "length" or "score", got {kind!r:.100}')
     mask = mask != 0

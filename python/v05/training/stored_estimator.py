@@ -5,10 +5,11 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from .._core.arguments import choice
 from .._core.arrays import is_tensor, listed, mask_rows, optional_numbers, weight_rows
 from .._core.files import check_writable, file_path, local_path
 from .._core.prompt_key import prompt_key
@@ -16,6 +17,7 @@ from .._core.types import FilePath, GroupIds, Keys, Numbers, OptionalNumbers
 from ..errors import ArgumentTypeError, Error, InvalidArgument
 from .advantage_estimator import AdvantageEstimator, log
 from .estimator_state import STATE_FILE, read_state, write_state
+from .score_weights import KINDS, score_weights
 
 _NEARLY_ALL = 0.95
 
@@ -27,6 +29,8 @@ class StoredEstimator(AdvantageEstimator):
         every step, whole or not at all. None: nothing outlives the process, unless `save_in` is called.
     id_field: field of the trainer's records (columns of its dataset) that tells prompts apart; None: the prompt itself.
     prior_field: field that holds priors, for prior="column"; None: "prior".
+    weights: "none", "length" (the tokens of a rollout that the loss takes) or "score" (method.md, section 13): by what
+        rollouts count, from what the trainer hands over. Needs torch.
     log: called with the metrics of every step, {"v05/...": float}; None: a line of level INFO of the logger "v05".
     writes: whether this process writes the state; where several hold the same, one does.
     options: as in AdvantageEstimator.
@@ -43,6 +47,7 @@ class StoredEstimator(AdvantageEstimator):
         state_path: FilePath | None = None,
         id_field: str | None = None,
         prior_field: str | None = None,
+        weights: Literal["none", "length", "score"] = "none",
         log: Callable[[dict[str, float]], object] | None = None,
         writes: bool = True,
         **options: Any,
@@ -60,6 +65,10 @@ class StoredEstimator(AdvantageEstimator):
             )
         self.state_path = None if state_path is None else Path(file_path(state_path, "state_path"))
         self.id_field = id_field
+        self.weights = weights
+        choice("weights", weights, dict.fromkeys(KINDS))
+        if weights != "none":
+            self.check_weights()
         self.prior_field = "prior" if prior_field is None else prior_field
         self._report = log or _log_line
         self.writes = writes
@@ -81,9 +90,22 @@ class StoredEstimator(AdvantageEstimator):
         """Whether the prior is made of the texts of prompts."""
         return self.prior == "history+context" or callable(self.prior) and not hasattr(self.prior, "predict")
 
-    def refuse(self, trainer: str, *, columns: bool = False, texts: bool = False) -> None:
-        """Raises InvalidArgument where an option needs columns of the dataset, or texts of prompts, and `trainer` hands
-        over none (True)."""
+    def refuse(
+        self,
+        trainer: str,
+        *,
+        columns: bool = False,
+        texts: bool = False,
+        probabilities: bool = False,
+        tokens: bool = False,
+    ) -> None:
+        """Raises InvalidArgument where an option needs columns of the dataset, texts of prompts, log-probabilities of
+        rollouts or their tokens, and `trainer` hands over none (True)."""
+        if self.weights == "score" and probabilities or self.weights != "none" and tokens:
+            needed, instead = ("tokens", "") if tokens else ("log-probabilities", ': use weights="length"')
+            raise InvalidArgument(
+                f"weights {self.weights!r} needs the {needed} of rollouts, which {trainer} does not hand over{instead}"
+            )
         if columns and (self.id_field is not None or self.prior == "column"):
             asked = 'prior "column"' if self.prior == "column" else f"id_field {self.id_field!r}"
             raise InvalidArgument(f"{asked} needs the columns of the dataset, which {trainer} does not hand over")
@@ -106,6 +128,27 @@ class StoredEstimator(AdvantageEstimator):
     def column(self, records: Sequence[Mapping[str, Any]]) -> list | None:
         """The priors in the records, or None where they are not asked for."""
         return [record.get(self.prior_field) for record in records] if self.prior == "column" else None
+
+    def score_weights(self, mask: Any, log_prob: Any = None, *, per_token: bool = False) -> np.ndarray | None:
+        """(n,) score weights of rows as `weights` asks for them, None for "none".
+
+        mask: (n, tokens) tensor, or n sequences of any lengths, not 0 for the tokens that reach the loss.
+        log_prob: the same of log-probabilities by the policy that drew the tokens. Where that of a row is None, as
+            where an engine gave none, the weights of all are lengths, of which a warning tells once.
+        per_token: whether the loss divides the terms of a row by its own length.
+        """
+        if self.weights == "none":
+            return None
+        kind = self.weights
+        unknown = log_prob is None or not is_tensor(log_prob) and any(row is None for row in log_prob)
+        if kind == "score" and unknown:
+            self.tell(
+                "score",
+                "weights are the lengths of rollouts: some come without log-probabilities; have the engine return them",
+            )
+            kind = "length"
+        known = _padded(log_prob, np.nan) if kind == "score" else None
+        return score_weights(kind, _padded(mask, 0), known, per_token=per_token).double().cpu().numpy()
 
     def advantages(
         self,
@@ -285,6 +328,16 @@ def _rows(values, name, index):
     if len(index) and max(index) >= len(values):
         raise InvalidArgument(f"{name} must have one entry per reward, got {len(values)}")
     return [values[row] for row in index]
+
+
+def _padded(rows, fill):
+    """(n, tokens) tensor of n sequences, the shorter ones filled up; a tensor as it is."""
+    import torch
+
+    if is_tensor(rows):
+        return rows
+    rows = [torch.as_tensor(row, dtype=torch.float32) for row in rows]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=fill) if rows else torch.zeros(0, 0)
 
 
 def _sums(weights, name, back, counted):

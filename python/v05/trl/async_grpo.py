@@ -27,6 +27,7 @@ class V05RolloutLoop(_AsyncRolloutLoop):
     def __init__(self, *, v05: dict[str, Any] | None = None, **others: Any) -> None:
         super().__init__(**others)
         self.v05_estimator = StreamingEstimator(**v05 or {})
+        self.v05_estimator.refuse("TRL's AsyncGRPOTrainer", tokens=True)
 
     async def _score_group(self, group):
         samples = await super()._score_group(group)
