@@ -74,7 +74,7 @@ class V05ExperienceMaker(RemoteExperienceMaker):
         return experiences
 
     def _weights(self, experiences):
-        """Of each rollout, for a loss that takes all tokens of a batch alike."""
+        """Of each rollout, by what the loss takes of it."""
         if self.v05_estimator.weights == "none":
             return None
         masks, log_probs = [], []
@@ -82,7 +82,12 @@ class V05ExperienceMaker(RemoteExperienceMaker):
             masks += list(experience.action_mask)
             found = getattr(experience, "action_log_probs", None)
             log_probs += [None] * len(experience.action_mask) if found is None else list(found)
-        return self.v05_estimator.score_weights(masks, log_probs)
+        actor = getattr(self.strategy.args, "actor", None)
+        per_token = (
+            getattr(actor, "loss_agg_mode", "token-mean") != "token-mean"
+            or getattr(actor, "policy_loss_type", "ppo") == "gspo"
+        )
+        return self.v05_estimator.score_weights(masks, log_probs, per_token=per_token)
 
 
 def _keys(experience):

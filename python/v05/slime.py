@@ -8,6 +8,8 @@ turns into args.v05. See python/docs/slime.md.
 
 from typing import Any
 
+import numpy as np
+
 from ._core.prompt_key import prompt_key
 from .errors import InvalidArgument
 from .training.stored_estimator import StoredEstimator
@@ -102,26 +104,36 @@ def _rollout(row, sample):
 
 
 def _weights(estimator, args, samples):
-    """Of each sample, by what slime's loss takes of it; the loss divides by the tokens of a sample unless asked not
-    to."""
+    """Of each sample, by what slime's loss takes of it; the loss divides by the tokens of a rollout, all its samples
+    together, unless asked not to."""
     if estimator.weights == "none":
         return None
-    masks = [
-        [1] * (getattr(sample, "response_length", None) or 0)
-        if getattr(sample, "loss_mask", None) is None
-        else sample.loss_mask
-        for sample in samples
-    ]
-    log_probs = [getattr(sample, "rollout_log_probs", None) for sample in samples]
-    # One without a token needs none.
-    log_probs = [[] if not mask else log_prob for mask, log_prob in zip(masks, log_probs)]
-    for row, (mask, log_prob) in enumerate(zip(masks, log_probs)):
-        if log_prob is not None and len(log_prob) != len(mask):
-            raise InvalidArgument(
-                f"rollout_log_probs of samples[{row}] must have one entry per token of its loss_mask, got "
-                f"{len(log_prob)} for {len(mask)}"
-            )
-    return estimator.score_weights(masks, log_probs, per_token=not getattr(args, "calculate_per_token_loss", False))
+    masks = [_loss_mask(sample) for sample in samples]
+    log_probs = None
+    if estimator.weights == "score":  # a sample without a token needs none
+        log_probs = [getattr(sample, "rollout_log_probs", None) if mask else [] for sample, mask in zip(samples, masks)]
+        for row, (mask, log_prob) in enumerate(zip(masks, log_probs)):
+            if log_prob is not None and len(log_prob) != len(mask):
+                raise InvalidArgument(
+                    f"rollout_log_probs of samples[{row}] must have one entry per token of its loss_mask, got "
+                    f"{len(log_prob)} for {len(mask)}"
+                )
+    weights = estimator.score_weights(masks, log_probs)
+    if getattr(args, "calculate_per_token_loss", False):
+        return weights
+    rollouts = [_rollout(row, sample) for row, sample in enumerate(samples)]
+    length = dict.fromkeys(rollouts, 0)
+    for rollout, mask in zip(rollouts, masks):
+        length[rollout] += sum(each != 0 for each in mask)
+    return weights / np.array([max(length[rollout], 1) for rollout in rollouts]) ** 2.0
+
+
+def _loss_mask(sample):
+    """Which tokens of the response the loss takes; of a sample that is not trained on none."""
+    mask = getattr(sample, "loss_mask", None)
+    if _removed(sample):
+        return []
+    return [1] * (getattr(sample, "response_length", None) or 0) if mask is None else mask
 
 
 def _removed(sample):

@@ -59,16 +59,21 @@ def _display(print_group):
 
 
 def _weights(estimator, group):
-    """Of each trajectory, by the tokens that its actions drew; the loss adds up those of all of them."""
+    """Of each trajectory, by the tokens that its actions drew; the loss adds up those of all actions that could be
+    parsed."""
     if estimator.weights == "none":
         return None
     tokens, log_probs = [], []
     for trajectory in group.trajectories_G:
-        actions = [transition.ac for transition in trajectory.transitions]
-        tokens.append([1] * sum(len(action.tokens) for action in actions))
-        drawn = [action.maybe_logprobs for action in actions]
+        masks = [[int(not _masked(transition))] * len(transition.ac.tokens) for transition in trajectory.transitions]
+        tokens.append([each for mask in masks for each in mask])
+        drawn = [transition.ac.maybe_logprobs for transition in trajectory.transitions]
         log_probs.append(None if any(each is None for each in drawn) else [number for each in drawn for number in each])
     return estimator.score_weights(tokens, log_probs)
+
+
+def _masked(transition):
+    return (getattr(transition, "metrics", None) or {}).get("parse_error_masked", 0.0) >= 1.0
 
 
 def _key(group):

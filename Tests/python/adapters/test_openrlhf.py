@@ -324,8 +324,9 @@ def test_install_reaches_the_processes_of_ray(tmp_path):
     assert done.stdout.count("AdvantageEstimator(rule='rloo'") == 2, done.stderr
 
 
+@pytest.mark.parametrize("actor", [{}, {"loss_agg_mode": "seq-mean-token-mean"}, {"policy_loss_type": "gspo"}])
 @pytest.mark.parametrize("weights", ["length", "score"])
-def test_weights_from_what_the_experiences_hold(openrlhf, weights):
+def test_weights_from_what_the_experiences_hold(openrlhf, weights, actor):
     batch = next(batches(missing=False))
     made = list(experiences(batch))
     generator = torch.Generator().manual_seed(1)
@@ -333,9 +334,12 @@ def test_weights_from_what_the_experiences_hold(openrlhf, weights):
     for experience in made:
         experience.action_log_probs = -torch.rand(experience.action_mask.shape, generator=generator)
         miss = torch.where(experience.action_mask, 1 - experience.action_log_probs.exp(), 0.0)
-        expected[experience.index] = (miss**2 if weights == "score" else experience.action_mask).sum(1).numpy()
+        size = (miss**2 if weights == "score" else experience.action_mask).sum(1)
+        expected[experience.index] = size / experience.action_mask.sum(1) ** 2 if actor else size
     found = np.empty(len(batch.rewards))
-    weighted = maker(openrlhf, reward_range=(0, 1), rule="rloo", weights=weights)
+    settings = strategy()
+    settings.args.actor = SimpleNamespace(**{"loss_agg_mode": "token-mean", "policy_loss_type": "ppo"} | actor)
+    weighted = maker(openrlhf, settings, reward_range=(0, 1), rule="rloo", weights=weights)
     for experience in weighted.compute_advantages_and_returns(made):
         found[experience.index] = experience.advantages[:, 0].numpy()
     np.testing.assert_allclose(

@@ -272,6 +272,36 @@ def test_weights_from_masks_and_log_probabilities(weights, per_token):
     np.testing.assert_allclose(found, v05.advantages(rewards, [0] * 6, rule="rloo", weights=expected), atol=1e-6)
 
 
+def test_the_parts_of_a_rollout_are_weighted_by_its_whole_length():
+    """slime divides the loss of each part by the tokens of all of them."""
+    slime.install(rule="rloo", reward_range=(0, 1), weights="length")
+    parts = [(7, 1.0, 1), (7, 1.0, 3), (8, 0.0, 2), (9, 1.0, 5)]
+    samples = [
+        sample(group_index=0, reward=reward, rollout_id=rollout, tokens=[1] * size, response_length=size)
+        for rollout, reward, size in parts
+    ]
+    found = slime.post_process_rewards(SimpleNamespace(reward_key=None), samples)[1]
+    expected = v05.advantages([1, 0, 1], [0] * 3, rule="rloo", weights=[4 / 16, 2 / 4, 5 / 25])
+    np.testing.assert_allclose(found, [expected[0], *expected])
+
+
+def test_what_is_not_trained_needs_no_log_probabilities(caplog):
+    slime.install(rule="rloo", reward_range=(0, 1), weights="score")
+    fields = dict(tokens=[1, 1], response_length=2)
+    samples = [
+        sample(group_index=0, reward=1.0, rollout_log_probs=[-0.1, -0.2], **fields),
+        sample(group_index=0, reward=0.0, rollout_log_probs=[-0.9, -1.2], **fields),
+        sample(group_index=0, reward=1.0, rollout_log_probs=[-0.5, -0.5], **fields),
+        sample(group_index=0, reward=0.0, remove_sample=True, **fields),
+        sample(group_index=0, reward=0.0, loss_mask=[0, 0], rollout_log_probs=[-0.1], **fields),
+    ]
+    found = slime.post_process_rewards(SimpleNamespace(reward_key=None), samples)[1]
+    sizes = [((1 - np.exp(each.rollout_log_probs)) ** 2).sum() for each in samples[:3]]
+    expected = v05.advantages([1, 0, 1], [0] * 3, rule="rloo", weights=sizes)
+    np.testing.assert_allclose(found, [*expected, 0, 0], atol=1e-6)
+    assert not warnings(caplog, "weights are the lengths of rollouts")
+
+
 def test_samples_without_log_probabilities_are_weighted_by_length(caplog):
     slime.install(rule="rloo", reward_range=(0, 1), weights="score")
     samples = [

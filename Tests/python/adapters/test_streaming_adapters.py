@@ -175,8 +175,12 @@ def test_tinker_cookbook(request, monkeypatch, tmp_path):
     for trajectory, log_probs in zip(weighed.trajectories_G, drawn):
         first = trajectory.transitions[0]
         trajectory.transitions = [
-            SimpleNamespace(ob=first.ob, reward=0, ac=SimpleNamespace(tokens=[5], maybe_logprobs=[number]))
+            SimpleNamespace(ob=first.ob, reward=0, metrics={}, ac=SimpleNamespace(tokens=[5], maybe_logprobs=[number]))
             for number in log_probs
+        ]
+        unread = SimpleNamespace(tokens=[5, 5], maybe_logprobs=[-2.0, -2.0])
+        trajectory.transitions += [
+            SimpleNamespace(ob=first.ob, reward=0, metrics={"parse_error_masked": 1.0}, ac=unread)
         ]
     for kind, sizes in (
         ("length", [2, 1, 3]),

@@ -1,10 +1,8 @@
 """What a training run holds: an estimator with its state, and the figures that tell how it does."""
 
-from .._core.lazy import lazy
 from .advantage_estimator import AdvantageEstimator, Step
 from .health import PriorHealth, prior_health
 from .stored_estimator import StoredEstimator
 from .streaming_estimator import StreamingEstimator
 
 __all__ = ["AdvantageEstimator", "PriorHealth", "Step", "StoredEstimator", "StreamingEstimator", "prior_health"]
-__getattr__ = lazy(__name__, {}, ("score_weights",))  # needs PyTorch
