@@ -119,7 +119,7 @@ ARMS = (
     _reused(HALF_BATCH_MEAN, 4, 2e-4, largest_norm=0.2),
     _reused(HALF_HISTORY, 4, 2e-4, largest_norm=0.2),
 )
-QUICK = ("grpo-16", "grpo-4", "batch-mean-1", "batch-mean-1-x4", "no-baseline-1-x4", "half-history-1-x4")
+QUICK = ("grpo-16", "grpo-4", "batch-mean-1", "no-baseline-1", "weighted-history-1")
 
 
 def find_arms(names):
