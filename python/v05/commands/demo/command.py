@@ -26,7 +26,7 @@ def add_command(commands):
         help="train a small transformer with TRL, with V_0.5 and without, and compare",
         description="Trains a small transformer, made on the spot, on arithmetic questions of reasoning-gym: TRL's "
         "GRPOTrainer as released against V_0.5 with fewer rollouts per prompt, at an equal total of rollouts. Prints "
-        "tables and draws a picture. The quick setting takes 10 to 25 minutes on 2 cores; nothing is downloaded.",
+        "tables and draws a picture. The quick setting takes 8 to 15 minutes on 2 cores; nothing is downloaded.",
     )
     size = demo.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_const", const="quick", dest="size", help="3 seeds (default)")
