@@ -60,13 +60,13 @@ def checked_rollouts(rewards, mask, weights=None, squared_norms=None, reward_ran
             f"rewards[{bad[0]}] must be finite and at most 1e30 in absolute value, got {rewards[bad[0]]:g}"
         )
     unscored = int(asked.sum() - counted.sum())
-    weights = _score_weights("weights", weights, counted)
-    squared_norms = weights if squared_norms is None else _score_weights("squared_norms", squared_norms, counted)
+    weights = counted_weights("weights", weights, counted)
+    squared_norms = weights if squared_norms is None else counted_weights("squared_norms", squared_norms, counted)
     return Rollouts(rewards, counted.astype(np.uint8) if unscored else mask, counted, unscored, weights, squared_norms)
 
 
-def _score_weights(name, weights, counted):
-    """weights as (n,) float64, or None; 0 for rows that do not count."""
+def counted_weights(name, weights, counted):
+    """weights as (n,) float64, or None; checked, and 0 for rows that do not count, (n,) booleans."""
     if weights is None:
         return None
     weights = weight_rows(weights, len(counted), name)

@@ -10,13 +10,14 @@ from typing import Any, Literal
 import numpy as np
 
 from .._core.arguments import choice
-from .._core.arrays import is_tensor, listed, mask_rows, optional_numbers, weight_rows
+from .._core.arrays import is_tensor, listed, mask_rows, optional_numbers
 from .._core.files import check_writable, file_path, local_path
 from .._core.prompt_key import prompt_key
 from .._core.types import FilePath, GroupIds, Keys, Numbers, OptionalNumbers
 from ..errors import ArgumentTypeError, Error, InvalidArgument
 from .advantage_estimator import AdvantageEstimator, log
 from .estimator_state import STATE_FILE, read_state, write_state
+from .rollouts import counted_weights
 from .score_weights import KINDS, score_weights
 
 _NEARLY_ALL = 0.95
@@ -342,10 +343,5 @@ def _padded(rows, fill):
 
 def _sums(weights, name, back, counted):
     """The weights of the rows that count, (n,) booleans, added up over each kind of row; None where there are none."""
-    if weights is None:
-        return None
-    weights = weight_rows(weights, len(back), name)
-    bad = np.flatnonzero(counted & ~((weights >= 0) & (weights < np.inf)))
-    if len(bad):  # in a sum nobody could say which
-        raise InvalidArgument(f"{name}[{bad[0]}] must be finite and not negative, got {weights[bad[0]]:g}")
-    return np.bincount(back, np.where(counted, weights, 0.0))
+    weights = counted_weights(name, weights, counted)
+    return None if weights is None else np.bincount(back, weights)
