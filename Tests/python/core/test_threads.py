@@ -38,6 +38,31 @@ def random(seed, high=50_000, count=2000):
     return lambda: generator.integers(0, high, count)
 
 
+@pytest.mark.parametrize("fit", [v05.fit_calibration, v05.fit_mixture])
+def test_fits_in_ranges_of_their_own(fit):
+    """At once, and after one that was refused."""
+    generator = np.random.default_rng(1)
+    groups = np.repeat(np.arange(200), 4)
+    prior = generator.random(200).repeat(4)
+    rewards = (generator.random(800) < prior).astype(float)
+    works = []
+    for low, high in ((0.0, 1.0), (-10.0, 10.0), (5.0, 6.0)):
+        given = rewards * (high - low) + low, groups, prior * (high - low) + low
+        expected = fit(*given, reward_range=(low, high))
+
+        def work(given=given, interval=(low, high), expected=expected):
+            assert fit(*given, reward_range=interval) == expected
+
+        works.append(work)
+    together(*works)
+
+    with pytest.raises(v05.InvalidArgument, match="reward_range"):
+        fit(rewards, groups, prior, reward_range=(1, 0))
+    running = {v05.fit_calibration: v05.RunningCalibration, v05.fit_mixture: v05.RunningMixture}[fit]
+    many = np.tile(rewards, 50)
+    running().update(many, np.arange(len(many)) // 4, np.tile(prior, 50))
+
+
 def test_a_history_is_recorded_asked_saved_and_replaced_at_once():
     history, other = v05.History(), v05.History()
     small, large = other.state_dict(), random(0)()

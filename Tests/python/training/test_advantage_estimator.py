@@ -226,6 +226,20 @@ def test_a_reward_outside_keeps_the_others_from_nothing(kind):
     assert value[0] > 0.9 and value[1] < 0.1
 
 
+@pytest.mark.parametrize("rule", [name for name, rule in RULES.items() if not rule.bounded])
+@pytest.mark.parametrize("kind", [v05.AdvantageEstimator, StreamingEstimator])
+def test_failures_outside_the_range_are_not_left_out(rule, kind, caplog):
+    """Rewards of -1 and 1 in a range of (0, 1), as verifiers give them: a baseline of the successes alone is the worst
+    there is."""
+    generator = np.random.default_rng(5)
+    estimator = kind(rule=rule, prior="history", reward_range=(0, 1))
+    for step in range(30):
+        estimator.step(generator.choice([-1.0, 1.0], 64), np.arange(64) // 2, np.arange(64) // 2)
+    value, _ = estimator.predict(np.arange(32))
+    assert 0.3 < value.mean() < 0.7
+    assert [text for text in messages(caplog) if "counts as the end of the range" in text]
+
+
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("reward_range", [(0, 1.1), (-0.1, 1.0), (0, 0.3), (-1.3, 0.7), None])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -690,6 +704,32 @@ def test_first_visits_under_allocation_start_from_the_mean_of_the_other_prompts(
     np.testing.assert_array_equal(later.estimate().prior, estimator.predict(["d", "a"])[0])
     other = v05.AdvantageEstimator(reward_range=(0, 1), start_strength=0.0)
     assert np.isnan(seen(other.allocator(keys, first=(rewards, prompt), **given)).estimate().prior).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(prior="history"),
+        dict(prior="history", start_strength=3.0),
+        dict(prior="history", start_strength=0.0),
+        dict(prior="tracker"),
+    ],
+)
+def test_the_most_for_prompts_never_seen_holds_for_every_history(options):
+    """Whatever level and visits are worth there; a prompt that was seen once has a prior of its own."""
+    estimator = v05.AdvantageEstimator(reward_range=(0, 1), **options)
+    generator = np.random.default_rng(3)
+    for step in range(4):
+        keys = np.arange(24) % 6
+        estimator.step(generator.integers(0, 2, 24).astype(float), keys, keys)
+    estimator.step([1.0, 0.0, 1.0], [0, 1, 2], [6, 7, 8])
+    given = dict(rule="neyman", initial=2, maximum=16, maximum_without_prior=3, cost=0.0)
+    with estimator.allocator([0, 1, 6, 7, 1000, 1001], **given) as allocator:
+        while not allocator.done:
+            counts = allocator.request()
+            prompt = np.repeat(np.arange(6), counts)
+            allocator.observe(prompt, np.arange(len(prompt)) % 2)
+        assert (allocator.counts[:4] > 3).all() and (allocator.counts[4:] == 3).all()
 
 
 def test_keys_of_prompts():

@@ -43,6 +43,24 @@ def test_calibrated_with_the_history_by_the_formula():
     assert estimator.steps == 200 and estimator.calibration.updates == 200
 
 
+@pytest.mark.parametrize("prior", ["history", "tracker", "none"])
+@pytest.mark.parametrize("leave_one_out", [True, False])
+@pytest.mark.parametrize("singles", [True, False])
+@pytest.mark.parametrize("rule", RULES)
+def test_a_group_has_the_advantages_of_a_step_of_that_group(rule, singles, leave_one_out, prior):
+    """Also where the calibration is the tracker's, because single rollouts say nothing to the running one."""
+    estimator, other = (quiet(rule=rule, prior=prior, leave_one_out=leave_one_out) for _ in range(2))
+    generator = np.random.default_rng(8)
+    for number in range(100):
+        rewards, key = generator.integers(0, 2, 1 if singles else 3).astype(float), f"prompt {number % 7}"
+        estimator.group(rewards, key)
+    other.load_state_dict(estimator.state_dict())
+    for rewards in ([1.0], [1.0, 0.0], [0.0, 0.0, 1.0]):
+        found = other.step(rewards, [0] * len(rewards), ["prompt 3"] * len(rewards)).advantages
+        np.testing.assert_allclose(estimator.group(rewards, "prompt 3"), found, atol=1e-12)
+        estimator.load_state_dict(other.state_dict())
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_as_advantages_has_it(rule):
     """From what was learnt of earlier groups, masked rollouts and such without reward among them."""

@@ -100,4 +100,11 @@ def options_of_rule(rule: str) -> c.EstimationOptions:
     return options
 
 
+def options_within(rule: str, reward_range: tuple[float, float]) -> c.EstimationOptions:
+    """The same with a range of rewards: the caller's own."""
+    options = c.EstimationOptions.from_buffer_copy(options_of_rule(rule))
+    options.reward_low, options.reward_high = reward_range
+    return options
+
+
 DEFAULTS = default_options()

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..errors import ArgumentTypeError, InvalidArgument
 from . import prototypes as c
 from .arguments import number, reward_interval
-from .batch import PreparedBatch, options_of_rule
+from .batch import PreparedBatch, options_of_rule, options_within
 from .call import call
 from .checkpoint import Checkpointed, saved_bytes
 from .library import library
@@ -75,8 +75,7 @@ def fit_calibration(
     """
     interval = reward_interval(reward_range)
     batch = PreparedBatch(rewards, groups, prior, mask, interval, weights=weights)
-    options = options_of_rule("calibrated")
-    options.reward_low, options.reward_high = interval
+    options = options_within("calibrated", interval)
     struct = c.Calibration()
     first = byref(batch.struct), byref(options)
     batch.call_with_scratch(library.v05_calibration_fit, options, first, (byref(struct),))

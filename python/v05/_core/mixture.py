@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import ArgumentTypeError, InvalidArgument
 from . import prototypes as c
 from .arguments import number, reward_interval
-from .batch import PreparedBatch, options_of_rule
+from .batch import PreparedBatch, options_within
 from .calibration import Calibration, Running, learnt_struct
 from .call import call
 from .library import library
@@ -76,8 +76,7 @@ def fit_mixture(
     """
     interval = reward_interval(reward_range)
     batch = PreparedBatch(rewards, groups, prior, mask, interval, weights=weights)
-    options = options_of_rule("mixture")
-    options.reward_low, options.reward_high = interval
+    options = options_within("mixture", interval)
     struct = c.Mixture()
     batch.call_with_scratch(library.v05_mixture_fit, options, (byref(batch.struct), byref(options)), (byref(struct),))
     return Mixture._from_struct(struct)

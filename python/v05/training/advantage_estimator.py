@@ -100,7 +100,8 @@ class AdvantageEstimator:
     reward_range: (lo, hi) of a reward; None: taken from the first batch, with a message: (0, 1) or (-1, 1) where the
         rewards fit, else their extremes and 0. A later reward outside it widens it, with a warning: history and
         calibration go on in the wider one, a mixture and "history+context" start anew. Outside a given range a reward
-        is an error.
+        is an error; rules whose formula needs no range ("grpo", "rloo", "batch_mean", "james_stein", "jspo",
+        "median", "prior") take it with a warning, and learn the end of the range from it.
     leave_one_out, scale, ddof, epsilon, singleton, test, level: as in v05.advantages.
     discount, capacity: of the history or tracker.
     start_strength: rewards that the start value of a history is worth, the level of all prompts so far; at the very
@@ -363,14 +364,24 @@ class AdvantageEstimator:
                 "reward_range must be known before rollouts are allocated: give it or call detect_range"
             )
         value, strength = self.predict(keys, prompts=prompts, column=column)
+        strength = self._strength_for_allocator(value, strength)
         if first is not None:
             rollouts = checked_rollouts(first[0], None, reward_range=self.reward_range).within(self.reward_range)
             prompt = Groups(first[1], len(rollouts.rewards)).ids
             started = value.copy()
             started[prompt] = self._started(self._state, value[prompt], rollouts, prompt)
-            strength = np.where(np.isnan(value) & ~np.isnan(started), self._start_strength, strength)
             value = started
         return Allocator(value, strength=strength, reward_range=self.reward_range, **self.learnt(), **options)
+
+    def _strength_for_allocator(self, value, strength):
+        """By its strength an Allocator tells a prior of the prompt's own, above 1, from the level of all prompts. What a
+        level and a visit are worth is another matter in a tracker, and with another start_strength."""
+        history = getattr(self._state.source, "history", None)
+        if history is None:
+            return strength
+        level, worth = history.predict(["v05: a prompt never seen"])
+        is_level = np.isnan(value) | (value == level) & (strength == worth)
+        return np.where(is_level, 1.0, np.maximum(strength, np.nextafter(1.0, 2.0)))
 
     def learnt(self) -> dict[str, Any]:
         """What the steps so far say about the priors, as arguments of v05.Allocator: a calibration, a mixture or
@@ -476,17 +487,18 @@ class AdvantageEstimator:
         )
 
     def _learnt_from(self, state, rollouts, said):
-        """The Rollouts that can be learnt from: a rule without bounds takes rewards outside the range, too."""
+        """The Rollouts as they are learnt from: a rule without bounds takes rewards outside a given range, too. Left
+        out they would teach it the mean of the others alone."""
         if self._rule.bounded or self._bounded(state, rollouts):
             return rollouts
         low, high = state.reward_range
         outside = rollouts.counted & ~((rollouts.rewards >= low) & (rollouts.rewards <= high))
         said["outside"] = (
-            f"a reward lies outside reward_range {state.reward_range}, got {rollouts.rewards[outside][0]:g}: nothing "
-            "is learnt from such rollouts, and their steps have no figures. Give the range that your reward functions "
-            "can reach"
+            f"a reward lies outside reward_range {state.reward_range}, got {rollouts.rewards[outside][0]:g}: for what "
+            "is learnt from it it counts as the end of the range, and such steps have no figures. Give the range that "
+            "your reward functions can reach"
         )
-        return rollouts.without(outside)
+        return dataclasses.replace(rollouts, rewards=np.clip(rollouts.rewards, low, high))
 
     def _calibration_after(self, state, rollouts, groups, value):
         later = copy.copy(state.calibration)

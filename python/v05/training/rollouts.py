@@ -37,12 +37,6 @@ class Rollouts:
         rewards = with_ends(self.rewards, reward_range)
         return self if rewards is self.rewards else replace(self, rewards=rewards)
 
-    def without(self, rows):
-        """With those rows, (n,) booleans, counting no more."""
-        counted = self.counted & ~rows
-        weights = None if self.weights is None else np.where(counted, self.weights, 0.0)
-        return replace(self, mask=counted.astype(np.uint8), counted=counted, weights=weights)
-
 
 def checked_rollouts(rewards, mask, weights=None, squared_norms=None, reward_range=None):
     """The Rollouts of rewards, (n,) with NaN or None where unscored, and of arrays (n,) or None."""

@@ -145,7 +145,7 @@ class StreamingEstimator(StoredEstimator):
             batch = self._prepared(state, rollouts, value, self._known_strength(value, strength))
         elif not self._rule.uses_prior:
             batch = self._prepared(state, rollouts, None)
-        models = {} if self._rule.learns is None else {self._rule.learns: state.calibration}
+        models = {} if self._rule.learns is None else {self._rule.learns: self._fitted(state)}
         options = self._options | {"rule": self.rule, "reward_range": state.reward_range or (0.0, 1.0)}
         return self._lowered(state, rollouts, advantages_of(batch, **models, **options))
 
