@@ -7,8 +7,11 @@ import reasoning_gym
 
 from .worked import final_number, work_out
 
-HELD_OUT_SEED = 3_000_000
-WARM_UP_SEED = 1_000_000
+# reasoning-gym draws question i of a seed as question 0 of seed + i: two seeds that are near share nearly all questions.
+# So the questions of a seed of the study lie in a range of their own, and in it those of every kind.
+SEED_STRIDE = 10_000_000
+WARM_UP_START = 1_000_000
+HELD_OUT_START = 3_000_000
 LARGEST_DRAW = 20_000  # questions a generator is asked for until there are enough distinct ones
 
 
@@ -37,7 +40,7 @@ class Questions:
     """Three sets without a common question.
 
     training: {text: Question}, the prompts of reinforcement learning, level after level.
-    held_out: [Question], never trained on; the same for every seed.
+    held_out: [Question], never trained on.
     warm_up: [(text, answer)] for the supervised warm-up.
     """
 
@@ -48,12 +51,13 @@ class Questions:
 
 def draw_questions(setting, seed):
     """The `Questions` of a seed: as many distinct ones of every level as the `Setting` says."""
-    held_out = _distinct(setting, HELD_OUT_SEED, setting.held_out_per_level, without={})
-    training = _distinct(setting, seed, setting.training_per_level, without=held_out)
+    first = seed * SEED_STRIDE
+    held_out = _distinct(setting, first + HELD_OUT_START, setting.held_out_per_level, without={})
+    training = _distinct(setting, first, setting.training_per_level, without=held_out)
     choose = random.Random(seed).choice
     warm_up = []
     for level in setting.levels:
-        for entry in _draw(level, seed + WARM_UP_SEED, setting.warm_up_questions // len(setting.levels)):
+        for entry in _draw(level, first + WARM_UP_START, setting.warm_up_questions // len(setting.levels)):
             if entry["question"] not in held_out and entry["question"] not in training:
                 answer = work_out(entry["metadata"]["expression"], choose) if setting.worked else entry["answer"]
                 warm_up.append((entry["question"], answer))
