@@ -82,7 +82,8 @@ def trainer(
     **options,
 ):
     """A trainer of 32 rollouts per step and process. listen(trainer, inputs) is called with what reaches the loss.
-    environment: what makes the prompts of the dataset's rows, in place of its column."""
+    train_dataset: False: none at all. environment: what makes the prompts of the dataset's rows, in place of its
+    column."""
     torch.manual_seed(1)
     options = (
         dict(
@@ -114,7 +115,7 @@ def trainer(
             model=model(f"{folder}/model-{os.environ.get('RANK', 0)}"),
             reward_funcs=reward_funcs,
             args=config(**options),
-            train_dataset=dataset() if train_dataset is None else train_dataset,
+            train_dataset=dataset() if train_dataset is None else train_dataset or None,
             processing_class=tokenizer(None if environment is None else TEMPLATE),
             peft_config=peft_config,
             **({} if v05 is None else {"v05": v05}),

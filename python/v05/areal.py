@@ -130,6 +130,6 @@ class V05PPOActor(ppo_actor.PPOActor):
 
 def install(**options: Any) -> None:
     """Makes every actor that this process creates from now on a V05PPOActor with the options of RewardNormalization."""
-    StoredEstimator.check(**options)
+    StoredEstimator.check(**options).refuse("AReaL", texts=True)
     V05PPOActor.options = options
     ppo_actor.PPOActor = V05PPOActor

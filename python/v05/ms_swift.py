@@ -3,6 +3,7 @@
 `install` in a file given as --external_plugins. See python/docs/ms_swift.md.
 """
 
+import copy
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from .training.stored_estimator import StoredEstimator
 STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-4)
 
 _MEDIA = ("images", "videos", "audios")
+_MOST_PROMPTS = 1 << 14  # kept until their rollouts are back, per process
 
 
 class V05GRPOTrainer(GRPOTrainer):
@@ -38,6 +40,7 @@ class V05GRPOTrainer(GRPOTrainer):
             raise InvalidArgument("kl_in_reward must be false for v05: the penalty takes rewards out of their range")
         self.v05_estimator = StoredEstimator(**self.options | {"log": _in_the_trainers_log})
         self.v05_estimator.refuse("ms-swift", tokens=True)
+        self._prompts: dict[str, Any] = {}  # messages by prompt id
 
     def _add_prompt_id_to_inputs(self, samples):
         """The prompt id that groups go by is made of the prompt, so that it is the same in every batch."""
@@ -48,6 +51,11 @@ class V05GRPOTrainer(GRPOTrainer):
             known = [sample.messages, *media] if any(media) else sample.messages
             text = str(prompt_key(known)).encode("utf-8", "surrogatepass")
             sample.prompt_id = "prompt_" + hashlib.blake2b(text, digest_size=16).hexdigest()
+            if self.v05_estimator.reads_texts and self.model.training:
+                # Later the messages hold what the model said, too, of which a prior must know nothing.
+                self._prompts[sample.prompt_id] = copy.deepcopy(sample.messages)
+                if len(self._prompts) > _MOST_PROMPTS:
+                    del self._prompts[next(iter(self._prompts))]
         return samples
 
     def _compute_advantages(self, samples, rewards_per_func, batch_encoded_inputs):
@@ -64,7 +72,7 @@ class V05GRPOTrainer(GRPOTrainer):
                 self.v05_estimator.keys(records, [sample.prompt_id for sample in samples]),
                 self.v05_estimator.column(records) or [None] * len(samples),
                 [sample.request_id for sample in samples],
-                [str(sample.messages) if self.v05_estimator.reads_texts else None for sample in samples],
+                [self._prompts.get(sample.prompt_id) for sample in samples],
             )
         )
         rows = gather_object(own)
@@ -105,6 +113,6 @@ def install(**options: Any) -> None:
     """Makes --rlhf_type grpo train with V05GRPOTrainer and these options of v05.training.StoredEstimator."""
     if "state_path" in options or "log" in options:
         raise InvalidArgument("state_path and log must not be given: ms-swift has checkpoints and a log of its own")
-    StoredEstimator.check(**options)
+    StoredEstimator.check(**options).refuse("ms-swift", tokens=True)
     V05GRPOTrainer.options = options
     TrainerFactory.TRAINER_MAPPING["grpo"] = f"{__name__}.{V05GRPOTrainer.__name__}"

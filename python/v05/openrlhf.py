@@ -128,7 +128,8 @@ def _already_shaped(arguments):
 def install(**options: Any) -> None:
     """Makes the trainers that OpenRLHF starts from this process use V05ExperienceMaker, with the options of
     v05.training.StoredEstimator."""
-    StoredEstimator.check(**options)  # a wrong option is told here, not in another process
+    # A wrong option is told here, not in another process.
+    StoredEstimator.check(**options).refuse("OpenRLHF", columns=True)
     from openrlhf.trainer import ppo_trainer, ppo_trainer_async
 
     ppo_trainer.PPOTrainer = _trainer(ppo_trainer.PPOTrainer, options)

@@ -16,6 +16,7 @@ from ._core.arrays import optional_numbers
 from ._core.files import file_path
 from .errors import InvalidArgument
 from .training.stored_estimator import StoredEstimator
+from .training.streaming_estimator import StreamingEstimator
 
 # Options with which rLLM's own numbers come out (adv_estimator: grpo).
 STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="group", ddof=0, epsilon=1e-6, singleton="raw")
@@ -26,8 +27,7 @@ _estimators: dict = {}
 
 def install(**options: Any) -> None:
     """Starts anew with the options of v05.training.StoredEstimator, for every role of trajectories."""
-    StoredEstimator.check(**options)
-    StoredEstimator(**options | {"state_path": None}).refuse("rLLM", tokens=True)
+    StoredEstimator.check(**options).refuse("rLLM", tokens=True)
     _options.clear()
     _options.update(options)
     _estimators.clear()
@@ -39,7 +39,9 @@ def compute_advantages(
     """rLLM's signature: g arrays of rewards, a group each, of any sizes, to (advantages, returns), both g arrays.
 
     A prompt is known by the task of the trajectories (the field `id_field` of it, else all of it); where they carry
-    none, by the task id in the group's id. Roles are kept apart, as the same task has another value for each.
+    none, by the task id in the group's id. Roles are kept apart, as the same task has another value for each. rLLM's
+    asynchronous training asks for one group at a time: where the first call of a role brings one group, groups are
+    steps, and less is forgotten from one to the next (v05.training.StreamingEstimator).
     """
     if traj_groups is None or len(traj_groups) != len(rewards):
         raise InvalidArgument("traj_groups must hold the group of each of the rewards: they tell the prompts apart")
@@ -49,7 +51,8 @@ def compute_advantages(
     role = roles[0] if roles else ""
     estimator = _estimators.get(role)
     if estimator is None:
-        estimator = _estimators[role] = StoredEstimator(**_options | _state_of(role))
+        kind = StreamingEstimator if len(rewards) == 1 else StoredEstimator
+        estimator = _estimators[role] = kind(**_options | _state_of(role))
     interval = estimator.reward_range or (0.0, 1.0)
     rows = [optional_numbers(group, f"rewards[{number}]", interval) for number, group in enumerate(rewards)]
     for number, group in enumerate(rows):
@@ -59,11 +62,16 @@ def compute_advantages(
     tasks = [_task(group) for group in traj_groups]
     records = [_record(task) for task in tasks]
     column = estimator.column(records)
+    texts = [str(_content(task)) for task in tasks] if estimator.reads_texts else None
+    if isinstance(estimator, StreamingEstimator) and len(rows) == 1:
+        (key,) = estimator.keys(records, [_content(task) for task in tasks])
+        found = [estimator.group(rows[0], key, prompt=texts and texts[0], prior=None if column is None else column[0])]
+        return found, found
     advantages = estimator.advantages(
         np.concatenate(rows) if rows else np.zeros(0),
         np.repeat(np.arange(len(sizes)), sizes),
         _repeated(estimator.keys(records, [_content(task) for task in tasks]), sizes),
-        prompts=_repeated([str(_content(task)) for task in tasks], sizes) if estimator.reads_texts else None,
+        prompts=None if texts is None else _repeated(texts, sizes),
         column=None if column is None else _repeated(column, sizes),
     )
     advantages = np.split(advantages, np.cumsum(sizes)[:-1]) if sizes else []

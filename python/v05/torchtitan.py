@@ -18,7 +18,8 @@ STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="none", ddo
 class AdvantageEstimator(Configurable):
     """Advantages of one group per call, in the order in which groups are scored.
 
-    A prompt is known by the tokens of its first turn, so the same prompt under another template is another one.
+    A prompt is known by the tokens of its first turn, so the same prompt under another template is another one. Groups
+    of validation, which torchtitan numbers from -1 down, teach nothing.
     """
 
     @dataclass(kw_only=True, slots=True)
@@ -36,4 +37,6 @@ class AdvantageEstimator(Configurable):
         key = next(
             (token_key(rollout.turns[0].prompt_token_ids) for rollout in rollouts if rollout.turns), group.group_id
         )
-        return self.v05_estimator.group([rollout.reward for rollout in rollouts], key).tolist()
+        validates = isinstance(group.group_id, int) and group.group_id < 0
+        rewards = [rollout.reward for rollout in rollouts]
+        return self.v05_estimator.group(rewards, key, learn=not validates).tolist()

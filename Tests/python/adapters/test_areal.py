@@ -192,6 +192,8 @@ def test_set_ups_that_cannot_work(areal, caplog):
         areal.RewardNormalization(SimpleNamespace())(torch.ones(2))
     with pytest.raises(v05.InvalidArgument, match="rule"):
         areal.install(rule="gpro")
+    with pytest.raises(v05.InvalidArgument, match="AReaL does not hand over"):
+        areal.install(prior="history+context")
     advantages_of = adapter(areal)
     for step in range(2):
         advantages_of(Batch([1.0] * 9, [], [f"p {9 * step + row}" for row in range(9)]))

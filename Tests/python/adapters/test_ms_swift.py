@@ -228,6 +228,36 @@ def test_set_ups_that_cannot_work(ms_swift, tmp_path, caplog):
     assert len(warnings(caplog, "single rollout")) == len(warnings(caplog, "there is no state at")) == 1
 
 
+def test_a_prior_made_of_the_prompt_knows_nothing_of_the_answers(ms_swift):
+    """ms-swift has put the answer behind the prompt before advantages are made, another one for every rollout."""
+    asked = []
+
+    def prior(prompts):
+        asked.extend(prompts)
+        return [0.5] * len(prompts)
+
+    batch = Batch([1.0, 0.0, 1.0], [], ["one", "one", "two"])
+    ms_swift.install(prior=prior, reward_range=(0, 1))
+    trainer = ms_swift.V05GRPOTrainer()
+    trainer.model.training = False
+    samples_of(trainer, Batch([1.0], [], ["of the evaluation"]))
+    assert not trainer._prompts
+    trainer.model.training = True
+    compute(trainer, batch)
+    assert asked == [[{"role": "user", "content": text}] for text in ("one", "two")]
+    for number in range(1 << 14):
+        samples_of(trainer, Batch([1.0], [], [str(number)]))
+    assert len(trainer._prompts) == 1 << 14
+
+    ms_swift.install(prior="history+context", reward_range=(0, 1))
+    trainer = ms_swift.V05GRPOTrainer()
+    for step in range(8):
+        prompts = [f"What is {step} plus {number}?" for number in range(40) for _ in range(4)]
+        compute(trainer, Batch((np.arange(160) % 3 % 2.0).tolist(), [], prompts))
+    context = trainer.v05_estimator.source.context
+    assert len(context) == 256 and all("what the model said" not in text for text in context.pairs()[0])
+
+
 def test_the_released_methods_are_those_of_the_contract(source):
     """Names and first parameters, wherever in the classes of the trainer they are defined."""
     trees = [

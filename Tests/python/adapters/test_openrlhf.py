@@ -201,6 +201,8 @@ def test_set_ups_that_cannot_work(openrlhf, caplog):
             maker(openrlhf, strategy(estimator))
     with pytest.raises(v05.InvalidArgument, match="OpenRLHF does not hand over"):
         maker(openrlhf, prior="column")
+    with pytest.raises(v05.InvalidArgument, match="OpenRLHF does not hand over"):
+        openrlhf.install(prior="column")  # not in the process of another actor
     experience_maker = maker(openrlhf)
     for step in range(2):
         compute(experience_maker, Batch([1.0] * 10, [], [f"{step} {row}" for row in range(10)]))

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import v05
 from adapter_cases import batches, check_parameters, check_resume, check_rules, contract, host, stock, warnings
+from v05._core.prompt_key import prompt_key
+from v05.training.streaming_estimator import StreamingEstimator
 
 
 class Estimator(str, enum.Enum):
@@ -200,7 +202,7 @@ def test_rewards_that_are_no_list_of_numbers(rllm, rewards):
 
 def test_state_paths_of_roles(rllm, tmp_path):
     rllm.install(rule="rloo", reward_range=(0, 1), state_path=bytes(tmp_path / "v05.zip"))
-    rllm.compute_advantages([np.ones(2)], None, traj_groups=[group("1:x", {"q": 1})])
+    rllm.compute_advantages([np.ones(2)] * 2, None, traj_groups=[group("1:x", {"q": 1}), group("2:x", {"q": 2})])
     assert (tmp_path / "v05-agent.zip").exists()
     with pytest.raises(v05.InvalidArgument, match="state_path must be the path of a file on this machine"):
         rllm.install(state_path="s3://bucket/v05.zip")
@@ -220,3 +222,18 @@ def test_groups_of_one_warn_once(rllm, caplog):
 def test_weights_that_nobody_hands_over_are_refused(rllm):
     with pytest.raises(v05.InvalidArgument, match="weights 'length' needs the tokens of rollouts, which rLLM does not"):
         rllm.install(weights="length")
+
+
+def test_one_group_at_a_time_as_asynchronous_training_asks(rllm, tmp_path):
+    """Groups are then the steps of a StreamingEstimator; several roles of one task, too."""
+    rllm.install(reward_range=(0, 1), rule="calibrated", state_path=tmp_path / "v05.zip")
+    expected = StreamingEstimator(reward_range=(0, 1), rule="calibrated", log=lambda metrics: None)
+    generator = np.random.default_rng(2)
+    for number in range(130):
+        rewards, task = generator.integers(0, 2, 4).astype(float), {"question": f"{number % 20}"}
+        groups = [group(f"{number}:{role}", task, role) for role in ("solver", "judge")]
+        found, _ = rllm.compute_advantages([rewards, rewards], traj_groups=groups)
+        right = expected.group(rewards, prompt_key(task))
+        np.testing.assert_array_equal(found, [right, right])
+    for role in ("solver", "judge"):
+        assert rllm._estimators[role].steps == 130 and (tmp_path / f"v05-{role}.zip").exists()

@@ -110,6 +110,17 @@ def test_torchtitan(request, monkeypatch, tmp_path):
             adapter.AdvantageEstimator.Config(options=options).build()
     assert adapter.AdvantageEstimator.Config(options={}).build()(SimpleNamespace(group_id=1, rollouts=[])) == []
 
+    # Its validation asks the same estimator, before the first step, too.
+    assert "group_id=-(" in source("experiments/rl/controller.py")
+    made = adapter.AdvantageEstimator.Config(options={}).build()
+    for number in range(1, 100):
+        validation = group(1000 + number, [1.0])
+        validation.group_id = -number
+        assert len(made(validation)) == 1
+    assert made.v05_estimator.steps == 0 and made.v05_estimator.reward_range is None
+    assert made(group(0, [0.0, 1.0])) == adapter.AdvantageEstimator.Config(options={}).build()(group(0, [0.0, 1.0]))
+    assert made.v05_estimator.steps == 1
+
 
 def test_tinker_cookbook(request, monkeypatch, tmp_path):
     source = released("tinker-cookbook==0.6.1", request.config.cache, "3.12")
@@ -264,6 +275,8 @@ def test_trls_asynchronous_grpo(monkeypatch, tmp_path):
     assert loop_class.func is async_grpo.V05RolloutLoop and loop_class.keywords["v05"]["rule"] == "rloo"
     with pytest.raises(v05.InvalidArgument, match="rule must be one of"):
         async_grpo.install(rule="best")
+    with pytest.raises(v05.InvalidArgument, match="TRL's AsyncGRPOTrainer does not hand over"):
+        async_grpo.install(weights="length")
 
 
 PRIME_RL = contract("prime_rl")

@@ -256,6 +256,29 @@ def test_environments_make_prompts_of_all_that_a_row_holds(tmp_path):
     assert len(made.v05_estimator.source.history) == 16  # two steps of 8 prompts
 
 
+class OwnSums:
+    """An environment that owns its data."""
+
+    def reset(self, **columns):
+        return "1+1="
+
+
+def test_environments_without_rows(tmp_path, caplog):
+    """With fewer rollouts per prompt than GRPOConfig knows there are more prompts than TRL makes rows for."""
+    if tuple(map(int, trl.__version__.split(".")[:2])) < (1, 16):
+        pytest.skip("TRL before 1.16 wants a dataset")
+    options = dict(
+        environment=OwnSums, train_dataset=False, reward_funcs=lambda completions, **_: [1.0] * len(completions)
+    )
+    config = V05Config(rule="prior", num_generations=1, reward_range=(0, 1))
+    made = trained(V05GRPOTrainer, tmp_path, config, max_steps=2, **options)
+    assert made.state.global_step == 2 and len(made.v05_estimator.source.history) == 1
+    assert len([text for text in caplog.messages if "share one history" in text]) == 1
+    for prior in (lambda prompts: [0.5] * len(prompts), "history+context"):
+        with pytest.raises(v05.InvalidArgument, match="texts of prompts, which environments make"):
+            trainer(V05GRPOTrainer, tmp_path, V05Config(prior=prior), max_steps=2, **options)
+
+
 def test_messages_are_prompts_too(tmp_path):
     made = trainer(V05GRPOTrainer, tmp_path, V05Config())
     messages = [{"role": "user", "content": "1+1="}]
@@ -990,6 +1013,22 @@ def test_the_policy_whose_weights_are_taken_sees_the_pictures_of_messages(tmp_pa
     made._squared_norms(tokens | {"pixel_values": torch.ones(2, 1), "num_images": [1, 1]})
     made._squared_norms(tokens)
     assert torch.equal(seen[0][0], torch.ones(2, 1)) and seen[0][1] == [1, 1] and seen[1] == (None, None)
+
+
+@pytest.mark.parametrize("kind", ["score", "length"])
+def test_what_the_correction_for_the_engine_takes_out_of_the_loss_weighs_nothing(tmp_path, kind):
+    """vLLM's default: a rollout whose ratio to the policy that drew it is too large has the ratio 0."""
+    config = V05Config(rule="prior", num_generations=1, weights=kind)
+    made = trainer(V05GRPOTrainer, tmp_path, config, per_device_train_batch_size=16)
+    output = {"completion_mask": torch.ones(3, 4).long(), "old_per_token_logps": torch.full((3, 4), -1.0)}
+    whole = made._squared_norms(output)
+    assert (whole > 0).all()
+    of_rollouts = made._squared_norms(output | {"importance_sampling_ratio": torch.tensor([[0.0], [1.0], [0.7]])})
+    torch.testing.assert_close(of_rollouts, whole * torch.tensor([0.0, 1.0, 1.0]))
+    of_tokens = made._squared_norms(output | {"importance_sampling_ratio": torch.tensor([[0.0, 1, 1, 1]]).repeat(3, 1)})
+    assert ((0 < of_tokens) & (of_tokens < whole)).all()
+    made.loss_type = "vespo"  # which has a factor of its own in its place
+    assert (made._squared_norms(output | {"importance_sampling_ratio": torch.zeros(3, 1)}) > 0).all()
 
 
 def test_allocation_knows_the_weights(tmp_path, monkeypatch):

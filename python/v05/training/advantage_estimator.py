@@ -374,8 +374,8 @@ class AdvantageEstimator:
         return Allocator(value, strength=strength, reward_range=self.reward_range, **self.learnt(), **options)
 
     def _strength_for_allocator(self, value, strength):
-        """By its strength an Allocator tells a prior of the prompt's own, above 1, from the level of all prompts. What a
-        level and a visit are worth is another matter in a tracker, and with another start_strength."""
+        """By its strength an Allocator tells a prior of the prompt's own, above 1, from the level of all prompts. In a
+        tracker, or with another start_strength, level and visits are worth something else."""
         history = getattr(self._state.source, "history", None)
         if history is None:
             return strength

@@ -5,7 +5,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from .rollouts import counted_weights
 from .score_weights import KINDS, score_weights
 
 _NEARLY_ALL = 0.95
+Self = TypeVar("Self", bound="StoredEstimator")
 
 
 class StoredEstimator(AdvantageEstimator):
@@ -80,11 +81,12 @@ class StoredEstimator(AdvantageEstimator):
             self._resume(self.state_path)
 
     @classmethod
-    def check(cls, **options: Any) -> None:
-        """Raises for options that cannot be used, before anything else is done with them; looks at no file."""
+    def check(cls: type[Self], **options: Any) -> Self:
+        """Raises for options that cannot be used, before anything else is done with them, and looks at no file. Returns
+        one with these options and without a state_path, to be asked to `refuse`."""
         if options.get("state_path") is not None:
             local_path(options["state_path"], "state_path")
-        cls(**options | {"state_path": None})
+        return cls(**options | {"state_path": None})
 
     @property
     def reads_texts(self) -> bool:

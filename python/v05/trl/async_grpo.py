@@ -56,6 +56,7 @@ def install(**options: Any) -> None:
 
     A worker class with a loop of its own, as TRL's HarnessRolloutWorker, keeps that, and TRL's advantages.
     """
-    StreamingEstimator.check(**options)  # a wrong option is told here, not in another process
+    # A wrong option is told here, not in another process.
+    StreamingEstimator.check(**options).refuse("TRL's AsyncGRPOTrainer", tokens=True)
     worker: Any = AsyncRolloutWorker  # it calls what it holds as its class
     worker._loop_cls = staticmethod(functools.partial(V05RolloutLoop, v05=options))

@@ -81,9 +81,18 @@ class V05Trainer:
                 f"{self.multi_objective_aggregation!r}: it takes a mean of its own off each reward before they are "
                 "summed, and leaves no baseline to replace"
             )
+        environments = getattr(self, "environment_factories", None) is not None
+        if environments and self._reads_prompts():
+            raise InvalidArgument(
+                f"prior {config.prior!r} needs the texts of prompts, which environments make only after the prior is "
+                'asked for: use "history", "tracker" or "column"'
+            )
         if self._reads_prompts():  # a model or a function of the user, not the same to the last digit everywhere
             self.v05_estimator.agree = self._of_main_process
         self._set_group_size(config)
+        given = signature(super().__init__).bind_partial(*args, **kwargs).arguments
+        if environments and given.get("train_dataset") is None:
+            self._fill_batch()
         self._check_batch()
         self._check_columns()
         if config.allocation != "off":
@@ -112,6 +121,17 @@ class V05Trainer:
             raise InvalidArgument(
                 f"num_generations must be at least 2 for rule {config.rule!r}, whose baseline is "
                 "made of the other rollouts of a prompt, got 1"
+            )
+
+    def _fill_batch(self):
+        """An environment that owns its data has rows that hold nothing, which TRL makes for its own group size."""
+        needed = self.args.generation_batch_size // self.num_generations
+        self.train_dataset = self.train_dataset.select([0] * needed)
+        if self.v05_estimator.prior in ("history", "tracker"):
+            _log.warning(
+                "%s",
+                "without train_dataset nothing tells the prompts of an environment apart: all share one history, whose "
+                "value is the mean reward of earlier steps",
             )
 
     def _check_batch(self):
@@ -301,8 +321,11 @@ class V05Trainer:
             if log_prob is None:
                 return None
             kind = "score"
-        mask = output["completion_mask"] * output.get("tool_mask", 1)
-        return gather(score_weights(kind, mask, log_prob, per_token=getattr(self, "loss_type", None) in _PER_TOKEN))
+        mask, loss = output["completion_mask"] * output.get("tool_mask", 1), getattr(self, "loss_type", None)
+        ratio = output.get("importance_sampling_ratio")  # to the engine's policy, and a factor of the terms of the loss
+        if ratio is not None and loss != "vespo":
+            mask = mask * (ratio != 0)
+        return gather(score_weights(kind, mask, log_prob, per_token=loss in _PER_TOKEN))
 
     def _log_prob(self, output, computed):
         """(rows, tokens) log-probabilities of this process's completions, by the policy that drew them. Where the

@@ -7,8 +7,8 @@ import reasoning_gym
 
 from .worked import final_number, work_out
 
-# reasoning-gym draws question i of a seed as question 0 of seed + i: two seeds that are near share nearly all questions.
-# So the questions of a seed of the study lie in a range of their own, and in it those of every kind.
+# reasoning-gym draws question i of a seed as question 0 of seed + i: near seeds share nearly all of theirs. So the
+# questions of a seed of the study lie in a range of their own, and in it those of every kind.
 SEED_STRIDE = 10_000_000
 WARM_UP_START = 1_000_000
 HELD_OUT_START = 3_000_000
