@@ -598,9 +598,9 @@ v05_status v05_history_create(const v05_history_options *options, v05_history **
 /* NULL does nothing. Since 0.1.0. */
 void v05_history_destroy(v05_history *history);
 
-/* Values and strengths of `count` keys at a step (0 where steps are not used; n decays to it). A key that was never
- * recorded has the level of all prompts, and n0; NaN and 0 where nothing was ever recorded, as at the first step of a
- * run (the mean of the other rollouts of the batch may stand in there), or with n0 = 0. values or strengths may be
+/* Values and strengths of `count` keys at a step (0 where steps are not used; a and n decay to it). A key that was
+ * never recorded has the level of all prompts, and n0; NaN and 0 where nothing was ever recorded, as at the first step
+ * of a run (the mean of the other rollouts of the batch may stand in there), or with n0 = 0. values or strengths may be
  * NULL. Since 0.1.0. */
 v05_status v05_history_predict(const v05_history *history, const int64_t *keys, int64_t count, int64_t step,
                                double *values, double *strengths, v05_error *error);
@@ -876,8 +876,8 @@ v05_status v05_allocator_observe(v05_allocator *allocator, const int64_t *prompt
 /* As v05_allocator_observe, with the W of each rollout (see "Weights" of v05_batch), finite and >= 0; rollouts observed
  * without have 1. Decisions then go by the weighted mean of a prompt's rewards and by k_e in place of k; a prompt
  * without a positive weight gains nothing, and v05_allocator_estimate is that of a batch with weights. Weights that are
- * all equal decide what none do. Not with a mixture. A result costs time linear in the rollouts of its prompt. Since
- * 0.1.0. */
+ * all equal, and at least 1e-290, decide what none do. Not with a mixture. A result costs time linear in the rollouts
+ * of its prompt. Since 0.1.0. */
 v05_status v05_allocator_observe_weighted(v05_allocator *allocator, const int64_t *prompt_index, const double *rewards,
                                           const double *weights, int64_t count, v05_error *error);
 

@@ -55,11 +55,12 @@ public struct History {
     public func predict(_ key: Int64, step: Int32) -> (value: Double, strength: Double) {
         let entry = table.find(UInt64(bitPattern: key))
         var found = entry < 0 ? HistoryTable.Entry(key: 0, successes: 0, strength: 0, step: step) : table[entry]
-        var strength = found.strength * decay(from: found.step, to: step)
+        let left = decay(from: found.step, to: step)
+        var strength = found.strength * left
         if options.startStrength > 0 && !batches.level.isNaN && !found.hasStart {
-            found.successes += options.startStrength * batches.level
-            found.strength += options.startStrength
             strength += options.startStrength
+            found.successes = found.successes * left + options.startStrength * batches.level
+            found.strength = strength
         }
         if found.strength <= 0 { return (.nan, 0) }
         let interval = options.interval

@@ -50,6 +50,17 @@ def test_noise_of_one_decision_is_that_of_the_formula():
     assert "weights" in report.rows[0].baseline and report.rows[0].baseline in report.sentence
 
 
+@pytest.mark.parametrize("size", [2, 4, 8])
+def test_rollouts_with_each_others_rewards_in_their_baselines_are_correlated(size):
+    """The noise of a group's gradient itself, by simulation, is that of the leave-one-out rows."""
+    generator = np.random.default_rng(3)
+    report = noise_report(*one_decision(np.full(800, 0.3), 32, generator), 1.0)
+    rewards = (generator.random((400_000, size)) < 0.3).astype(float)
+    others = (rewards.sum(1, keepdims=True) - rewards) / (size - 1)
+    noise = size * ((rewards - others) * (rewards - 0.3)).mean(1).var()
+    assert report.row(f"leave-one-out of {size}").within == pytest.approx(noise, rel=0.08)
+
+
 def test_where_scores_do_not_depend_on_the_outcome_the_value_is_best():
     generator = np.random.default_rng(2)
     p = generator.uniform(0, 1, (300, 1))

@@ -77,13 +77,13 @@ class Plain:
 
     def predict(self, key, step):
         a, n, last = self.entries.get(key, (0.0, 0.0, step))
-        strength = n * self.step_decay ** (step - last)
-        if key not in self.started and not math.isnan(self.level):
-            a, n = a + self.start_strength * self.level, n + self.start_strength
-            strength += self.start_strength
+        left = self.step_decay ** (step - last)
+        if key not in self.started and not math.isnan(self.level) and self.start_strength:
+            a, n = a * left + self.start_strength * self.level, n * left + self.start_strength
+            return self.low + (self.high - self.low) * a / n, n
         if n == 0:
             return NAN, 0.0
-        return self.low + (self.high - self.low) * a / n, strength
+        return self.low + (self.high - self.low) * a / n, n * left
 
 
 def assert_same(history, plain, keys, step):
@@ -92,6 +92,14 @@ def assert_same(history, plain, keys, step):
     expected = np.array([plain.predict(key, step) for key in keys])
     np.testing.assert_allclose(value, expected[:, 0], rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(strength, expected[:, 1], rtol=1e-12, atol=1e-300)
+
+
+def test_a_value_whose_visits_have_decayed_is_that_of_the_level():
+    history = v05.History(1.0, step_decay=0.5)
+    history.record([7] * 8 + [8] * 24, [1.0] * 8 + [0.0] * 24)
+    (before, level), _ = history.predict([7, 9])
+    value, strength = history.predict([7], step=200)
+    assert before > 0.9 and value[0] == level < 0.3 and strength[0] == 1
 
 
 RANGES = [(0.0, 1.0), (-1.0, 1.0), (2.0, 5.0)]

@@ -229,3 +229,14 @@ def test_wrong_options():
     for every in (0, -1, 1.5):
         with pytest.raises(v05.Error, match="every must be"):
             quiet(every=every)
+
+
+def test_the_state_of_whole_batches_is_forgotten_at_the_pace_of_groups():
+    batches, streaming = v05.AdvantageEstimator(prior="tracker", reward_range=(0, 1)), quiet(prior="tracker")
+    generator = np.random.default_rng(1)
+    for _ in range(20):
+        batches.step(generator.integers(0, 2, 64).astype(float), np.arange(64), np.arange(64) % 32)
+    streaming.load_state_dict(batches.state_dict())
+    own, theirs = (each.source.history._options().forgetting for each in (streaming, batches))
+    assert own == 0.98 ** (1 / 64) and theirs == 0.98
+    np.testing.assert_allclose(streaming.predict(range(40)), batches.predict(range(40)), atol=1e-12)

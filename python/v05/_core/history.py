@@ -106,7 +106,7 @@ class History(Handle):
         NaN and 0 where nothing was ever recorded, as at the first step of a run, or with start_strength=0.
 
         keys: (n,) integers or strings; a key may come more than once, as in a batch of rollouts.
-        step: the strength decays to it.
+        step: to which a and n decay.
         """
         keys = key_array(keys)
         value = np.empty(len(keys))
@@ -159,7 +159,7 @@ class History(Handle):
 
     def with_options_of(self, other: "History") -> "History":
         """A copy with the other's discount and capacity; itself where they are the same."""
-        return with_options(self, other)
+        return with_options(self, other, ("discount",))
 
     def _copied(self, **changed):
         return merged_copy(History, self, ("discount", "step_decay", "start_strength"), changed)
@@ -179,12 +179,12 @@ def merged_copy(kind: Any, history: Any, names: tuple[str, ...], changed: dict[s
     return copied
 
 
-def with_options(history: Any, other: Any) -> Any:
-    """History or Tracker `history` with the discount and capacity of `other`; itself where they are the same."""
+def with_options(history: Any, other: Any, names: tuple[str, ...]) -> Any:
+    """History or Tracker `history` with these options and the capacity of `other`; itself where they are the same."""
     own, wanted = history._options(), other._options()
-    if (own.discount, own.capacity) == (wanted.discount, wanted.capacity):
+    if all(getattr(own, name) == getattr(wanted, name) for name in (*names, "capacity")):
         return history
-    return history._copied(discount=wanted.discount, capacity=wanted.capacity or None)
+    return history._copied(capacity=wanted.capacity or None, **{name: getattr(wanted, name) for name in names})
 
 
 class Visit:

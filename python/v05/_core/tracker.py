@@ -170,8 +170,8 @@ class Tracker(Handle):
         return self._copied(reward_range=reward_range)
 
     def with_options_of(self, other: "Tracker") -> "Tracker":
-        """A copy with the other's discount and capacity; itself where they are the same."""
-        return with_options(self, other)
+        """A copy with the other's discount, forgetting and capacity; itself where they are the same."""
+        return with_options(self, other, ("discount", "forgetting"))
 
     def _copied(self, **changed):
         return merged_copy(Tracker, self, ("discount", "slow_discount", "forgetting"), changed)

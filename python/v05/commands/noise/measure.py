@@ -128,8 +128,10 @@ def noise_report(rewards: np.ndarray, found: Any, tokens: float, *, seed: int = 
     between, between_resampled = over_prompts(own - across)
     rows = {}
     for name, error in errors.items():
-        within, resampled = over_prompts(error.mean(1) - own)
         siblings = int(name.rpartition(" ")[2]) if name.startswith("leave-one-out") else 1
+        # Rollouts whose baselines are made of each other's rewards are correlated.
+        shared = own / (siblings - 1) if siblings > 1 else 0.0
+        within, resampled = over_prompts(error.mean(1) - own + shared)
         noise, resampled_noise = within + siblings * between, resampled + siblings * between_resampled
         rows[name] = siblings, within, resampled, noise, resampled_noise
     *_, control, resampled_control = rows["batch mean"]
