@@ -1,4 +1,4 @@
-"""The arms of the study: they share everything but the baseline, the rollouts per prompt, reuse and learning rate."""
+"""The arms of the study: they share all but baseline, rollouts per prompt, reuse, clipping and learning rate."""
 
 from dataclasses import dataclass, replace
 

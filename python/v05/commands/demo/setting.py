@@ -32,6 +32,8 @@ class Setting:
     prompts_a_step: if given, every arm has this many prompts a step, and as many rollouts as that makes.
     evaluations: how often a run is evaluated after the start, evenly spread.
     rates: (name of an arm, its learning rate) for the arms that have one of their own in this regime.
+    seed_stride: reasoning-gym draws question i of a seed as question 0 of seed + i, so that near seeds share nearly all
+        of theirs. This many apart every seed of a study has questions of its own.
     """
 
     levels: tuple
@@ -54,6 +56,7 @@ class Setting:
     prompts_a_step: int | None = None
     evaluations: int = 16
     rates: tuple = ()
+    seed_stride: int = 10_000_000
 
     def learning_rate(self, arm):
         return dict(self.rates).get(arm.name, arm.learning_rate)
@@ -174,4 +177,5 @@ RECORDED = Setting(
     rollouts=44_800,
     rollouts_a_step=160,
     evaluations=0,
+    seed_stride=1,  # the questions of the one seed with which it was recorded
 )

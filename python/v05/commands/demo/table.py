@@ -79,7 +79,8 @@ def _print_controls(console, reports):
         console.print(table)
         console.print(
             "The control has one rollout per prompt and the mean of the batch as baseline, and uses every "
-            "rollout as often: what an arm gains over it is its baseline's.\n",
+            "rollout as often: what an arm with one rollout and the control's learning rate gains over it is its "
+            "baseline's.\n",
             highlight=False,
         )
 

@@ -7,9 +7,7 @@ import reasoning_gym
 
 from .worked import final_number, work_out
 
-# reasoning-gym draws question i of a seed as question 0 of seed + i: near seeds share nearly all of theirs. So the
-# questions of a seed of the study lie in a range of their own, and in it those of every kind.
-SEED_STRIDE = 10_000_000
+# Where in the range of a seed the questions of a kind begin; training: 0.
 WARM_UP_START = 1_000_000
 HELD_OUT_START = 3_000_000
 LARGEST_DRAW = 20_000  # questions a generator is asked for until there are enough distinct ones
@@ -51,7 +49,7 @@ class Questions:
 
 def draw_questions(setting, seed):
     """The `Questions` of a seed: as many distinct ones of every level as the `Setting` says."""
-    first = seed * SEED_STRIDE
+    first = seed * setting.seed_stride
     held_out = _distinct(setting, first + HELD_OUT_START, setting.held_out_per_level, without={})
     training = _distinct(setting, first, setting.training_per_level, without=held_out)
     choose = random.Random(seed).choice
