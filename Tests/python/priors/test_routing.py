@@ -61,6 +61,14 @@ def test_the_random_mix_is_the_best_lottery_over_models(seed):
         assert mixed == pytest.approx(-best.fun, abs=1e-9)
 
 
+@pytest.mark.parametrize("cost", [0.1, 0.3, 0.7, 1 / 3])
+def test_of_models_that_cost_the_same_the_mix_is_the_best(cost):
+    """Whatever rounding makes of the mean cost of many prompts."""
+    outcome = np.tile([0.2, 0.9, 0.5], (1000, 1))
+    frontier = v05.route_frontier(outcome, [cost] * 3, outcome)
+    np.testing.assert_allclose(frontier.mix_performance, 0.9)
+
+
 def test_good_predictions_beat_the_random_mix_and_nothing_beats_the_oracle_at_full_beta():
     generator = np.random.default_rng(1)
     success = generator.beta(0.5, 0.5, (400, 2)) * [0.7, 1.0]

@@ -161,3 +161,18 @@ def test_a_right_prior_has_no_error_with_unequal_weights():
         ).metrics
         errors.append(metrics["v05/error"])
     assert abs(np.mean(errors)) < 4 * np.std(errors) / 60**0.5
+
+
+@pytest.mark.parametrize("options", [dict(test="exact", level=0.05), dict(weights="unequal"), {}])
+def test_the_share_expected_is_that_of_the_bound_without_weights(options):
+    generator = np.random.default_rng(1)
+    p = generator.random(400)
+    rewards = (generator.random((400, 8)) < p[:, None]).astype(float).ravel()
+    weights = generator.random(3200) if options.pop("weights", None) else np.ones(3200)
+    estimator = v05.AdvantageEstimator(rule="v05", prior="column", reward_range=(0, 1), **options)
+    weighted = {} if options else {"weights": weights}
+    rows = np.repeat(np.arange(400), 8)
+    metrics = estimator.step(rewards, rows, rows, column=p.repeat(8), **weighted).metrics
+    known = not options and weights.min() == 1
+    assert ("v05/rejected_expected" in metrics) == known
+    assert not known or abs(metrics["v05/rejected_expected"] - metrics["v05/rejected"]) < 0.1

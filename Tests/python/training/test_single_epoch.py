@@ -61,3 +61,8 @@ def test_without_a_start_value_it_learns_nothing_and_says_so_once(digits, rule, 
     assert after == before
     told = [record.message for record in caplog.records if "every advantage of this step is 0" in record.message]
     assert len(told) == 1 and "no prompt has a prior" in told[0]
+
+
+def test_one_group_has_no_other_to_compare_with(caplog):
+    v05.AdvantageEstimator(rule="batch_mean", reward_range=(0, 1)).step([0, 1, 1, 0], [0] * 4, ["a"] * 4)
+    assert "those of other groups, and there are none" in caplog.messages[-1]

@@ -191,18 +191,16 @@ def test_noise_of_every_baseline_by_hand(weighted):
     for number, (rewards, groups, keys, norms) in enumerate(batches(12)):
         prior, _ = estimator.predict(keys)
         others = twin.predict(keys, step=number)[0]
-        if number == 0:
-            averaged = norms if weighted else None
-            prior = np.array(
-                [
-                    np.average(rewards[groups != one], weights=None if averaged is None else averaged[groups != one])
-                    for one in groups
-                ]
-            )
+        if number == 0:  # a history knows nothing then: the mean of the other prompts stands in
+
+            def of_others(weights):
+                return np.array([np.average(rewards[groups != one], weights=weights[groups != one]) for one in groups])
+
+            ones = np.ones(len(rewards))
+            prior, others = (of_others(each) for each in ((norms, ones) if weighted else (ones, norms)))
         found = estimator.step(rewards, groups, keys, **{"weights" if weighted else "squared_norms": norms})
-        baselines = {"rule": found.baseline, "prior": prior}
-        if number:  # a history knows nothing at the very first step
-            baselines["history" if weighted else "history_weighted"] = others
+        twin_name = "history" if weighted else "history_weighted"
+        baselines = {"rule": found.baseline, "prior": prior, twin_name: others}
         heard.append((rewards, groups, norms, baselines))
         twin.record(keys, rewards, weights=None if weighted else norms, step=number)
     figures = {name: value for name, value in estimator.metrics.items() if name.startswith("v05/noise/")}
@@ -428,3 +426,19 @@ def test_a_stream_without_any_advantage_is_told(caplog):
     for key in range(4):
         assert not estimator.group([1, 0, 1, 0], key, weights=np.zeros(4)).any()
     assert any("every score weight is 0" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize("start_strength", [0.0, 1.0, 8.0])
+def test_a_history_that_is_the_same_weighted_has_the_same_noise(start_strength):
+    """With weights that are all 1 the history in use and the one beside it are one."""
+    estimator = v05.AdvantageEstimator(rule="prior", reward_range=(0, 1), start_strength=start_strength)
+    generator = np.random.default_rng(4)
+    p = generator.random(100)
+    for _ in range(6):
+        rewards = (generator.random(100) < p).astype(float)
+        metrics = estimator.step(rewards, np.arange(100), np.arange(100), weights=np.ones(100)).metrics
+    assert metrics["v05/noise/history"] == pytest.approx(metrics["v05/noise/prior"], rel=1e-9)
+    other = v05.AdvantageEstimator(rule="rloo", reward_range=(0, 1), start_strength=start_strength)
+    for _ in range(2):
+        metrics = other.step(rewards, np.arange(100) // 2, np.arange(100) // 2, squared_norms=np.ones(100)).metrics
+    assert "v05/noise/history_weighted" in metrics

@@ -101,6 +101,17 @@ def test_pairs_are_of_one_context_and_use_every_query():
     assert again == episodes != training_episodes(pool, queries, 4, (-1, 1), random.Random(1))
 
 
+def test_an_episode_that_leaves_nothing_to_show_is_left_out_alone():
+    """The one solved prompt that can be shown is asked for, too: in that episode alone it cannot be."""
+    context = ("a", "p", 1)
+    shown = scores_of(context, [1] + [-1] * 20)
+    queries = scores_of(context, [1] + [-1] * 20) + scores_of(context, [1] * 19, "other")
+    pool = ContextPool(shown, 6, (-1, 1))
+    with pytest.warns(UserWarning, match=r"one class: \[\('a', 'p', 1\)\]"):
+        counts = [len(training_episodes(pool, queries, 8, (-1, 1), random.Random(seed))) for seed in range(20)]
+    assert set(counts) == {4}  # of five episodes
+
+
 def test_contexts_of_one_class_are_left_out_aloud():
     shown = scores_of(("a", "p", 1), [1, -1] * 5, "shown") + scores_of(("a", "p", 2), [1] * 5, "shown")
     pool = ContextPool(shown, 6, (-1, 1))
@@ -170,6 +181,9 @@ def test_metrics_that_do_not_exist_are_none():
     absent = [name for name, value in found.items() if value is None]
     assert absent == ["auc_within", "auc_pooled", "calibration_slope", "calibration_intercept"]
     assert found["brier"] == 0.25
+    for alike, size in ((0.1, 3), (0.1, 7), (0.3, 11), (0.3, 3)):  # whose mean rounding puts beside them
+        label = np.arange(size) % 2 == 0
+        assert metrics(np.full(size, alike), label, label * 1.0, np.zeros(size))["calibration_slope"] is None
 
 
 def test_level_alone_ranks_across_contexts_but_not_within():

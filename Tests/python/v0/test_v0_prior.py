@@ -290,3 +290,14 @@ def test_tabpfn_without_a_file():
     for model in (None, "absent.ckpt"):
         with pytest.raises(InvalidArgument, match="tabpfn_model must be the file of a TabPFN classifier"):
             make_head("tabpfn", model)
+
+
+def test_a_fit_that_fails_after_training_leaves_context_and_features_of_one_model(embedding, monkeypatch):
+    prior = make_prior(stirred(make_embedding(PROMPTS))).fit(PROMPTS[:150], SCORES[:150])
+    before = vars(prior).copy()
+    with torch.no_grad():
+        next(prior.embedding.parameters()).add_(0.5)
+    monkeypatch.setattr(prior, "_cross_fitted_deviation", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        prior.fit(PROMPTS[:150], SCORES[:150])
+    assert all(vars(prior)[name] is before[name] for name in ("_cache", "_weights", "_context", "_deviation"))

@@ -148,7 +148,7 @@ def _best_mix(performance, cost, budget):
             mixed = performance[cheap] + part * (performance[dear] - performance[cheap])
             best = np.where(between, np.maximum(best, mixed), best)
     # Rounding can put the mean of equal costs a hair below each of them.
-    return np.where(np.isneginf(best), performance[np.argmin(cost)], best)
+    return np.where(np.isneginf(best), performance[cost == cost.min()].max(), best)
 
 
 def _predictions(success, cost):

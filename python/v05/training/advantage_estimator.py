@@ -76,7 +76,7 @@ class _State:
     told: frozenset = frozenset()  # kinds of warnings
     metrics: dict = dataclasses.field(default_factory=dict)
     noise: GradientNoise = GradientNoise()  # this and the next for the log alone: not saved
-    window: tuple = ()  # (Rollouts, prior, advantages) of groups since the last report, where they come one by one
+    window: tuple = ()  # (Rollouts, prior, strength, advantages) of groups since the last report, where they come one by one
 
 
 class AdvantageEstimator:
@@ -119,6 +119,7 @@ class AdvantageEstimator:
     __module__ = "v05"
 
     _forgetting = 0.98  # of a tracker, from a step to the next
+    _judges_its_fit = True  # by groups of which it has learnt nothing yet
 
     def __init__(
         self,
@@ -158,6 +159,7 @@ class AdvantageEstimator:
             raise InvalidArgument(f"start_strength must be finite and not negative, got {start_strength!r}")
         # A rule without priors has no use for a start value: its history is what the prompts gave and no more.
         self._start_strength = float(start_strength) if self._rule.uses_prior else 0.0
+        self._of_a_history = dict(discount=discount, capacity=capacity, start_strength=float(start_strength))
         self._learning: dict[str, Any] = dict(
             discount=discount, capacity=capacity, start_strength=self._start_strength, forgetting=self._forgetting
         )
@@ -551,14 +553,13 @@ class AdvantageEstimator:
             or not np.isnan(value).all()
         ):
             return value
+        return self._of_other_groups(state, rollouts, groups, rollouts.weights)
+
+    def _of_other_groups(self, state, rollouts, groups, weights):
+        """(n,) mean of the other groups' rewards."""
         interval = state.reward_range or (0.0, 1.0)
         found = estimate(
-            rollouts.rewards,
-            groups,
-            rule="batch_mean",
-            reward_range=interval,
-            mask=rollouts.mask,
-            weights=rollouts.weights,
+            rollouts.rewards, groups, rule="batch_mean", reward_range=interval, mask=rollouts.mask, weights=weights
         )
         return np.clip(found.baseline, *interval)[found.row_group]
 
@@ -583,8 +584,11 @@ class AdvantageEstimator:
         baselines = {"rule": self._without_own(state, found, rollouts, groups, prior, strength), "prior": prior}
         recorded = self.keys_recur and self._bounded(state, rollouts)
         if recorded:
-            noise = noise.with_twin(state.reward_range, self._learning, weighted=rollouts.weights is None)
-            baselines[noise.twin_name] = noise.twin.predict(keys.of(noise.twin), None, state.steps)[0]
+            noise = noise.with_twin(state.reward_range, self._of_a_history, weighted=rollouts.weights is None)
+            value = noise.twin.predict(keys.of(noise.twin), None, state.steps)[0]
+            if not len(noise.twin.history) and self._of_a_history["start_strength"]:  # as in `_started`
+                value = self._of_other_groups(state, rollouts, groups, norms if noise.twin_weighted else None)
+            baselines[noise.twin_name] = value
         noise = noise.after(
             rollouts.rewards[counted],
             np.unique(group[counted], return_inverse=True)[1],
@@ -659,7 +663,8 @@ class AdvantageEstimator:
             ),
             reward_range=reward_range,
             maximum=maximum,
-            two_valued=bool(((rollouts.values == low) | (rollouts.values == high)).all()),
+            two_valued=self._options["test"] == "bound"
+            and bool(((rollouts.values == low) | (rollouts.values == high)).all()),
         )
         if self.rule == "v05":
             for warning in health.warnings:
@@ -671,7 +676,7 @@ class AdvantageEstimator:
         zero = (counted - np.count_nonzero(found.advantages)) / counted  # rows that do not count have 0
         figures = health.as_dict() | {"calibrated": float(applied), "zero_advantages": float(zero)}
         del figures["warnings"]
-        if self._rule.learns is not None and state.calibration.updates and seen.any():
+        if self._judges_its_fit and self._rule.learns is not None and state.calibration.updates and seen.any():
             figures["fit_refused"] = found.refused_groups / int(seen.sum())
         return {f"v05/{name}": float(figure) for name, figure in figures.items() if not np.isnan(figure)}
 

@@ -47,10 +47,10 @@ class GradientNoise:
         return "history_weighted" if self.twin_weighted else "history"
 
     def with_twin(self, reward_range, learning, weighted):
-        """The same with a twin that can be asked. learning: discount and capacity of a history, among others."""
+        """The same with a twin that can be asked. learning: discount, capacity and start_strength of a history."""
         if self.twin is not None and self.twin_weighted == weighted:
             return self
-        twin = HistoryPrior(reward_range, learning["discount"], learning["capacity"])
+        twin = HistoryPrior(reward_range, **learning)
         return dataclasses.replace(self, twin=twin, twin_weighted=weighted)
 
     def twin_after(self, keys, rewards, mask, step, squared_norms):

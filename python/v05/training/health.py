@@ -89,8 +89,8 @@ def prior_health(
     calibration: `v05.fit_calibration` of the same rows; gives the line from prior to mean and
         the pooled variance s2 of rewards within groups.
     maximum: rollouts that a group would get without allocation; None where nothing is allocated.
-    two_valued: whether every reward is exactly lo or hi. Only then is the share of rejections
-        that accurate priors would suffer known.
+    two_valued: whether every reward is exactly lo or hi, and the test the bound's. Only then, and without unequal
+        score weights, is the share of rejections that accurate priors would suffer known.
 
     With m, V, k the mean, prior and rollouts of a group (with score weights what these are worth) and f =
     clip(intercept + slope V)::
@@ -124,7 +124,7 @@ def prior_health(
         constant_advantage=_mean(silent[silent > 0]) / h2**0.5,
         rejected=_mean(np.asarray(estimate.rejected)[known]),
         rejected_expected=_mean(rejection_probability(prior[known], count[known], reward_range))
-        if two_valued
+        if two_valued and (effective == count)[known].all()
         else np.nan,
         weight=_mean(np.asarray(estimate.weight)[known]),
         error=(_mean((mean - prior)[known] ** 2) - noise) / h2,

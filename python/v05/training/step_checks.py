@@ -15,6 +15,8 @@ def check_signal(found, rollouts, unscaled, rule, said):
     single = (found.count <= 1).all()
     if rollouts.weights is not None and not rollouts.weights.any():
         reason = "every score weight is 0"
+    elif rule.name == "batch_mean":
+        reason = "rule 'batch_mean' compares a rollout with those of other groups, and there are none"
     elif not rule.needs_siblings and np.isnan(found.prior).all():
         reason = "no prompt has a prior, and in no group do the rewards differ"
     elif single:

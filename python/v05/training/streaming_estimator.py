@@ -48,6 +48,7 @@ class StreamingEstimator(StoredEstimator):
     """
 
     _forgetting = 0.98 ** (1 / 64)  # a group is a step
+    _judges_its_fit = False  # a report comes when its groups have been learnt from
 
     def __init__(self, *, every: int = 64, calibration_discount: float = 0.998, **options: Any) -> None:
         if integer("every", every) < 1:
@@ -125,7 +126,7 @@ class StreamingEstimator(StoredEstimator):
                 learnt.weights,
             )
         after = dataclasses.replace(state, source=source, calibration=calibration, steps=state.steps + 1)
-        seen = (*state.window, (rollouts, float(value[0]), found.copy()))  # the caller's to change
+        seen = (*state.window, (rollouts, float(value[0]), float(strength[0]), found.copy()))  # the caller's to change
         if len(seen) < self.every:
             return _Group(found), dataclasses.replace(after, window=seen)
         together, metrics, noise = self._report_of(state, seen, said)
@@ -152,12 +153,12 @@ class StreamingEstimator(StoredEstimator):
     def _report_of(self, state, seen, said):
         """The Estimate of groups as if they were one batch, with the advantages that they had, their metrics, and the
         GradientNoise with them."""
-        rollouts = _joined([each for each, _, _ in seen])
-        sizes = [int(each.counted.sum()) for each, _, _ in seen]
-        group, prior = np.repeat(np.arange(len(seen)), sizes), np.repeat([value for _, value, _ in seen], sizes)
-        strength = np.zeros(len(prior))
+        parts, values, strengths, found = zip(*seen)
+        rollouts = _joined(parts)
+        sizes = [int(each.counted.sum()) for each in parts]
+        group, prior, strength = (np.repeat(each, sizes) for each in (np.arange(len(seen)), values, strengths))
         together = self._unscaled(state, rollouts, group, prior, strength)
-        had = np.concatenate([advantages[each.counted] for each, _, advantages in seen])
+        had = np.concatenate([advantages[each.counted] for each, advantages in zip(parts, found)])
         check_signal(together, rollouts, had, self._rule, said)
         if self._options["scale"] == "none":  # what was divided cannot be told from them any more
             together = dataclasses.replace(together, advantages=had)

@@ -56,7 +56,8 @@ def training_episodes(pool, queries, count, reward_range, chance):
 
     Of every context the smaller class is repeated in turn until it is as large as the other, so that all are pairs of
     one solved and one unsolved prompt. count: queries an episode, at least 2; an odd one counts as one less.
-    Contexts with one class only make no pair; a warning names them.
+    Contexts with one class only make no pair; a warning names them, and those with an episode left out, because all
+    others to show are of one class.
     """
     episodes, left_out = [], []
     for context, group in by_context(queries).items():
@@ -73,8 +74,9 @@ def training_episodes(pool, queries, count, reward_range, chance):
             asked = [query for pair in pairs[start : start + count // 2] for query in pair]
             shown = pool.draw(context, asked, chance)
             if shown is None:
-                left_out.append(context)
-                break
+                if context not in left_out:
+                    left_out.append(context)
+                continue
             episodes.append(Episode(shown, asked))
     if not episodes:
         raise InvalidArgument(

@@ -80,7 +80,7 @@ def metrics(probability: np.ndarray, label: np.ndarray, score: np.ndarray, group
     counts = [_ordered_pairs(probability[group == one], label[group == one]) for one in np.unique(group)]
     right, pairs = (sum(column) for column in zip(*counts))
     pooled_right, pooled_pairs = _ordered_pairs(probability, label)
-    spread = probability.var()
+    spread = probability.var() if np.ptp(probability) > 0 else 0.0  # of equal ones rounding leaves some
     slope = ((probability - probability.mean()) * (label - label.mean())).mean() / spread if spread > 0 else None
     tenth = np.minimum((10 * probability).astype(int), 9)
     gap = [abs((label - probability)[tenth == one].sum()) for one in np.unique(tenth)]

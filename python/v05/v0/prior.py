@@ -107,11 +107,16 @@ class V0Prior:
                 f"{SHORT_CONTEXT} (arXiv 2602.03584)",
                 stacklevel=2,
             )
+        before = self._cache, self._weights
         if self._version() != self._weights:  # trained since: other features
             self._cache, self._weights = RowCache(self._cache_size), self._version()
-        context = self._features(prompts), torch.as_tensor(labels, device=self.embedding.device).long()
-        self._deviation = self._cross_fitted_deviation(*context, scores)
-        self._context = context
+        try:
+            context = self._features(prompts), torch.as_tensor(labels, device=self.embedding.device).long()
+            deviation = self._cross_fitted_deviation(*context, scores)
+        except BaseException:  # the old context stays, and with it the features that it was made of
+            self._cache, self._weights = before
+            raise
+        self._context, self._deviation = context, deviation
         return self
 
     def predict(self, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -109,10 +109,13 @@ def train(
     def episodes_of(epoch):
         return _episodes(context, queries, options, epoch)
 
-    updates = -(-len(episodes_of(1)) // options.episodes_per_update)  # the same in every epoch
+    # Now and then an epoch leaves an episode out.
+    updates = sum(
+        -(-len(episodes_of(epoch)) // options.episodes_per_update) for epoch in range(1, options.epochs + 1)
+    )
     optimizer = _optimizer(embedding, options)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda update: _rate(update, options.warm_up, updates * options.epochs)
+        optimizer, lambda update: _rate(update, options.warm_up, updates)
     )
     if newest:
         _restore(_checkpoint_path(output, newest), embedding, optimizer, schedule, options)
@@ -172,7 +175,8 @@ def check_training(
     newest = _newest_epoch(Path(output))
     if newest and not resume:
         raise InvalidArgument(f"{output} holds checkpoints: resume, or choose another folder")
-    _episodes(context, queries, options, 1)
+    for epoch in range(1, options.epochs + 1):
+        _episodes(context, queries, options, epoch)
     if held_out:
         pool = ContextPool(context, options.context_size, options.reward_range)
         judging_episodes(pool, held_out, random.Random(options.seed))
