@@ -12,6 +12,7 @@ from areal.trainer.ppo import actor as ppo_actor
 from areal.utils import stats_tracker
 
 from ._core.arrays import optional_numbers
+from ._core.cached import cached
 from ._core.prompt_key import prompt_key, token_key
 from ._core.types import RewardRange
 from .errors import InvalidArgument
@@ -35,8 +36,14 @@ class RewardNormalization:
         self.batch: dict[str, Any] | None = None
         if reward_range is not None:
             reward_range = tuple(sorted(self._in_actors_units(np.array(reward_range, dtype=np.float64)).tolist()))
-        self.v05_estimator = StoredEstimator(reward_range=reward_range, **options)
-        self.v05_estimator.refuse("AReaL", texts=True)
+        self._options: dict[str, Any] = dict(reward_range=reward_range, **options)
+        StoredEstimator.check(**self._options).refuse("AReaL", texts=True)
+
+    @cached
+    def v05_estimator(self):
+        """Made, and its state read, when it is first needed: AReaL makes its reference model an actor, too, with other
+        settings of rewards, and never asks that one for advantages."""
+        return StoredEstimator(**self._options)
 
     def __call__(self, rewards: torch.Tensor, loss_mask: torch.Tensor | None = None, **_: Any) -> torch.Tensor:
         """(n,) float32 advantages of (n,) rewards. `batch` holds the rollouts they belong to: input_ids, attention_mask

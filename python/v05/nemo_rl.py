@@ -44,8 +44,8 @@ class V05AdvantageEstimator:
         """(n, tokens) advantages, the same for all tokens of a response.
 
         prompt_ids: (n, prompt tokens) integers; equal prompts, or those of one id, are one group, of any size.
-        rewards: (n,). mask: (n, tokens), for its shape, and the length of a response with weights="length".
-        valid_mask: (n,), 0 for rows that do not count; None: all count.
+        rewards: (n,). mask: (n, tokens), of the loss: a row without a token in it does not count.
+        valid_mask: (n,), 0 for other rows that do not count; None: none.
         repeated_batch: the batch, of which "length" and "extra_env_info" are read where they are there.
         """
         batch = {} if repeated_batch is None else repeated_batch
@@ -61,7 +61,7 @@ class V05AdvantageEstimator:
             keys,
             keys,
             column=self.v05_estimator.column(records),
-            mask=None if valid_mask is None else valid_mask.cpu().numpy() != 0,
+            mask=_counted(mask, valid_mask),
             weights=self.v05_estimator.score_weights(mask),
         )
         return like(rewards, found).unsqueeze(-1).expand(mask.shape)
@@ -85,6 +85,11 @@ class V05AdvantageEstimator:
                 "without lengths, so they would not be the same in other batches"
             )
         return [token_key(row[:length]) for row, length in zip(rows, map(int, lengths))]
+
+
+def _counted(mask, valid_mask):
+    counted = (mask != 0).any(dim=-1)
+    return (counted if valid_mask is None else counted & (valid_mask != 0).to(counted.device)).cpu().numpy()
 
 
 def install(*, pad_token_id: int | None = None, **options: Any) -> V05AdvantageEstimator:

@@ -37,7 +37,7 @@ class V05Algorithm(GRPOAlgorithm):
     """prime-rl's GRPO with the advantages of v05; prime-rl makes one for each environment.
 
     A group is what prime-rl hands over, of any size: every trace that it trains on counts, others nowhere. The task is
-    known by `id_field` among the fields of its data, else by the environment and its key.
+    known by its environment and `id_field` among the fields of its data, or its key.
     """
 
     def __init__(self, config: Any, clients: Any) -> None:
@@ -57,7 +57,10 @@ class V05Algorithm(GRPOAlgorithm):
             return
         data = episodes[0].task.data
         record = dict(data)
-        (key,) = self.v05_estimator.keys([record], [_key(episodes[0])])
+        if self.v05_estimator.id_field is None:
+            key = _key(episodes[0])
+        else:  # of a row of its environment's data
+            key = prompt_key([_environment(episodes[0]), *self.v05_estimator.keys([record], [None])])
         prior = self.v05_estimator.column([record])
         found = self.v05_estimator.group(
             [trace.reward for trace in traces], key, prompt=data.prompt_text, prior=prior[0] if prior else None
@@ -68,6 +71,10 @@ class V05Algorithm(GRPOAlgorithm):
 
 def _key(episode):
     """What tells a task apart: verifiers' key or hash of its data, else its number or prompt, in its environment."""
-    task, environment = episode.task, episode.env.name or episode.env.id
+    task = episode.task
     known = (task.key, task.hash, task.data.idx, task.data.prompt_text)
-    return prompt_key([environment, next(each for each in known if each is not None)])
+    return prompt_key([_environment(episode), next(each for each in known if each is not None)])
+
+
+def _environment(episode):
+    return episode.env.name or episode.env.id

@@ -31,11 +31,12 @@ def install(**options: Any) -> StreamingEstimator:
     def compute_advantages(trajectory_groups_P):
         """Advantages of each group, (G,) float32 tensors, group after group in their order."""
         known = [  # before any is learnt
-            (group.get_total_rewards(), _key(group), _weights(estimator, group)) for group in trajectory_groups_P
+            (group.get_total_rewards(), _key(group), dict(mask=_acted(group), weights=_weights(estimator, group)))
+            for group in trajectory_groups_P
         ]
         return [
-            torch.tensor(estimator.group(rewards, key, weights=weights, learn=not _displaying), dtype=torch.float32)
-            for rewards, key, weights in known
+            torch.tensor(estimator.group(rewards, key, learn=not _displaying, **others), dtype=torch.float32)
+            for rewards, key, others in known
         ]
 
     for module in (data_processing, train):
@@ -76,9 +77,17 @@ def _masked(transition):
     return (getattr(transition, "metrics", None) or {}).get("parse_error_masked", 0.0) >= 1.0
 
 
+def _acted(group):
+    """Which trajectories have a token to train on; None where all have."""
+    acted = [any(transition.ac.tokens for transition in each.transitions) for each in group.trajectories_G]
+    return None if all(acted) else acted
+
+
 def _key(group):
-    """What tells the prompt of a group apart: the first observation of its first trajectory."""
+    """What tells the prompt of a group apart: the first observation of its first trajectory. One that was stopped
+    before its first turn has an empty one."""
     observed = [trajectory.transitions[0].ob for trajectory in group.trajectories_G if trajectory.transitions]
+    observed.sort(key=lambda observation: not observation.chunks)
     if not observed:
         raise InvalidArgument(
             f"a group must have a trajectory with a transition, which tells its prompt, got "

@@ -122,6 +122,16 @@ def adapter(areal, config=config(), **options):
     return lambda batch, **more: compute(actor, batch, **more)
 
 
+def test_a_reference_model_is_an_actor_that_is_never_asked(areal, tmp_path):
+    """AReaL makes it of the same class, from its own section of the configuration, without the actor's scaling."""
+    options = dict(reward_range=(0, 1), state_path=tmp_path / "v05.zip")
+    for _ in range(2):  # and once more, resumed
+        advantages_of = adapter(areal, config(reward_scaling=10.0, reward_bias=-0.5), **options)
+        reference = areal.ppo_actor.PPOActor(config(), SimpleNamespace(data_parallel_group=None))
+        advantages_of(next(batches()))
+        assert "v05_estimator" not in vars(reference.reward_norm)
+
+
 def test_formulas_with_groups_of_any_size(areal):
     check_rules(lambda rule: adapter(areal, rule=rule))
 

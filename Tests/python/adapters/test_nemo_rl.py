@@ -117,6 +117,23 @@ def test_set_ups_that_cannot_work(caplog):
     assert len(warnings(caplog, "single rollout")) == 1
 
 
+@pytest.mark.parametrize("valid", [None, [1, 1, 1, 0, 1]])
+def test_rows_that_are_out_of_the_loss_count_nowhere(valid):
+    """As NeMo-RL's overlong_filtering hands them over: by the mask of their tokens alone."""
+    estimator = nemo_rl.V05AdvantageEstimator(rule="rloo", prior="history", reward_range=(0, 1), pad_token_id=PADDING)
+    mask = torch.tensor([[0, 1, 1], [0, 1, 0], [0, 0, 0], [0, 1, 1], [0, 1, 0]])
+    found = estimator.compute_advantage(
+        torch.ones(5, 2, dtype=torch.int64),
+        torch.tensor([1.0, 0.0, 0.0, 1.0, 1.0]),
+        mask,
+        valid_mask=None if valid is None else torch.tensor(valid),
+    )
+    counted = [1, 1, 0, 1 if valid is None else 0, 1]
+    expected = v05.advantages([1, 0, 0, 1, 1], [0] * 5, rule="rloo", mask=counted)
+    np.testing.assert_allclose(found[:, 0].numpy(), expected, atol=1e-7)
+    assert estimator.v05_estimator.predict([v05._core.prompt_key.token_key([1, 1])])[1] == sum(counted)
+
+
 def test_install(monkeypatch):
     def stock_creator(master_config):
         raise AssertionError

@@ -148,7 +148,8 @@ def test_tinker_cookbook(request, monkeypatch, tmp_path):
     adapter = importlib.import_module("v05.tinker_cookbook")
 
     def group(prompt, rewards):
-        first = SimpleNamespace(ob=SimpleNamespace(chunks=[SimpleNamespace(tokens=[1, prompt])]), reward=0.25)
+        observed = SimpleNamespace(chunks=[SimpleNamespace(tokens=[1, prompt])])
+        first = SimpleNamespace(ob=observed, reward=0.25, ac=SimpleNamespace(tokens=[3]))
         made = SimpleNamespace(
             trajectories_G=[SimpleNamespace(transitions=[first]) for _ in rewards],
             final_rewards_G=[reward - 0.25 for reward in rewards],
@@ -202,6 +203,16 @@ def test_tinker_cookbook(request, monkeypatch, tmp_path):
         (found,) = sys.modules["tinker_cookbook.rl.data_processing"].compute_advantages([weighed])
         expected = v05.advantages(rewards, [0] * 3, rule="rloo", weights=sizes)
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    # tinker-cookbook ends a rollout that is stopped before its first turn with an empty observation and no token.
+    estimator = adapter.install(rule="rloo", prior="history", reward_range=(0, 1))
+    empty = SimpleNamespace(ob=SimpleNamespace(chunks=[]), reward=0.25, ac=SimpleNamespace(tokens=[]))
+    for place in range(3):
+        stopped = group(5, [1.0, 0.0, 1.0])
+        stopped.trajectories_G[place].transitions = [empty]
+        assert adapter._key(stopped) == adapter._key(group(5, [1.0]))
+        (found,) = train.compute_advantages([stopped])
+        counted = [number != place for number in range(3)]
+        np.testing.assert_allclose(found, v05.advantages([1, 0, 1], [0] * 3, rule="rloo", mask=counted), atol=1e-6)
     estimator = adapter.install(reward_range=(0, 1))
     silent = group(0, [1.0])
     silent.trajectories_G[0].transitions.clear()
@@ -348,6 +359,16 @@ def prime_algorithm(prime, options, **configuration):
     made = sys.modules["prime_rl.orchestrator.algo"].ALGORITHM_CLASSES["grpo"]
     assert made is prime.V05Algorithm
     return made(SimpleNamespace(**{"length_penalty": None, "length_weighted_baseline": False} | configuration), None)
+
+
+def test_ids_of_rows_are_those_of_an_environment(prime):
+    """Row 5 of one environment's data is another task than row 5 of another's."""
+    algorithm = prime_algorithm(prime, dict(id_field="idx", reward_range=(0, 1), rule="prior"))
+    for _ in range(8):
+        scored(algorithm, episodes(5, [1.0, 1.0], "math"))
+        scored(algorithm, episodes(5, [0.0, 0.0], "code"))
+    assert scored(algorithm, episodes(5, [1.0], "math"))[0] < 0.1
+    assert len(algorithm.v05_estimator.source.history) == 2
 
 
 def test_prime_rl_hands_over_no_tokens(prime):

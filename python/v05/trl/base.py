@@ -90,7 +90,8 @@ class V05Trainer:
         if self._reads_prompts():  # a model or a function of the user, not the same to the last digit everywhere
             self.v05_estimator.agree = self._of_main_process
         self._set_group_size(config)
-        given = signature(super().__init__).bind_partial(*args, **kwargs).arguments
+        trainer = next((kind for kind in type(self).__mro__ if kind.__module__.startswith("trl.")), type(self))
+        given = dict(zip(signature(trainer).parameters, args)) | kwargs
         if environments and given.get("train_dataset") is None:
             self._fill_batch()
         self._check_batch()

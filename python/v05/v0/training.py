@@ -110,13 +110,9 @@ def train(
         return _episodes(context, queries, options, epoch)
 
     # Now and then an epoch leaves an episode out.
-    updates = sum(
-        -(-len(episodes_of(epoch)) // options.episodes_per_update) for epoch in range(1, options.epochs + 1)
-    )
+    updates = sum(-(-len(episodes_of(epoch)) // options.episodes_per_update) for epoch in range(1, options.epochs + 1))
     optimizer = _optimizer(embedding, options)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda update: _rate(update, options.warm_up, updates)
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: _rate(update, options.warm_up, updates))
     if newest:
         _restore(_checkpoint_path(output, newest), embedding, optimizer, schedule, options)
     history = _read_metrics(output, newest)
