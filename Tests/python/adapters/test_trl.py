@@ -18,6 +18,7 @@ from tiny_trl import trained, trainer, weights
 from trl import GRPOTrainer, RLOOTrainer
 from v05.training.score_weights import score_weights
 from v05.trl import V05Config, V05GRPOTrainer, V05RLOOTrainer
+from v05.trl.base import V05Trainer
 from v05.trl.rounds import Batch, join, spread
 
 
@@ -277,6 +278,24 @@ def test_environments_without_rows(tmp_path, caplog):
     for prior in (lambda prompts: [0.5] * len(prompts), "history+context"):
         with pytest.raises(v05.InvalidArgument, match="texts of prompts, which environments make"):
             trainer(V05GRPOTrainer, tmp_path, V05Config(prior=prior), max_steps=2, **options)
+
+
+def test_rows_of_an_environment_stay_where_a_trainer_in_between_names_no_arguments(tmp_path):
+    """As axolotl's, whose __init__ passes on what it is given."""
+    if tuple(map(int, trl.__version__.split(".")[:2])) < (1, 16):
+        pytest.skip("TRL before 1.16 wants a prompt in every row")
+
+    class Between(GRPOTrainer):
+        def __init__(self, *arguments, **others):
+            super().__init__(*arguments, **others)
+
+    class Ours(V05Trainer, Between):
+        def _modulation_options(self, config):
+            return {}
+
+    sums = Dataset.from_dict({"first": [row % 8 for row in range(16)], "second": [row // 8 for row in range(16)]})
+    made = trainer(Ours, tmp_path, V05Config(), environment=Sums, train_dataset=sums, reward_funcs=scored_sums)
+    assert made.train_dataset[9] == {"first": 1, "second": 1}
 
 
 def test_messages_are_prompts_too(tmp_path):

@@ -76,7 +76,7 @@ class _State:
     told: frozenset = frozenset()  # kinds of warnings
     metrics: dict = dataclasses.field(default_factory=dict)
     noise: GradientNoise = GradientNoise()  # this and the next for the log alone: not saved
-    window: tuple = ()  # (Rollouts, prior, strength, advantages) of groups since the last report, if they come one by one
+    window: tuple = ()  # (Rollouts, prior, strength, advantages) of groups since the last report, one by one
 
 
 class AdvantageEstimator:
