@@ -1,6 +1,7 @@
 """`v05 doctor`: what it says of trainers that are there, that are not, and that v05 does not fit."""
 
 import importlib
+import os
 import re
 import sys
 from dataclasses import replace
@@ -56,6 +57,16 @@ def test_what_is_to_be_written_names_what_there_is():
 
 
 def test_a_trainer_that_fits():
+    found = examine(JSON)
+    assert found.version and found.problems == ()
+
+
+def test_a_file_in_the_current_folder_is_none_of_the_trainers(tmp_path, monkeypatch):
+    """Nor is it run: a training script in another folder would not find it."""
+    (tmp_path / "json.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "peft").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
     found = examine(JSON)
     assert found.version and found.problems == ()
 

@@ -238,6 +238,10 @@ def test_prompts_by_number_have_no_text(tmp_path):
         ({"step": "when"}, "step is an option for a log, not a context of scores, got 'when'"),
         ({"where": ["a=b"]}, "where is an option for a log, not a context"),
         ({"only_visits": (1, 1)}, "only_visits is an option for a log"),
+        ({"context_size": 0}, "context_size is an option for a log"),
+        ({"refits": 0}, "refits is an option for a log"),
+        ({"discount": 7}, "discount is an option for a log"),
+        ({"query": "q.jsonl", "folds": 0}, "folds is for contexts without query"),
     ],
 )
 def test_bad_options(files, options, message):
@@ -246,7 +250,10 @@ def test_bad_options(files, options, message):
         evaluate(**given)
 
 
-@pytest.mark.parametrize("options", [{"query": "q.jsonl"}, {"prompts": "p.jsonl"}, {"score_rollouts": 8}])
+@pytest.mark.parametrize(
+    "options",
+    [{"query": "q.jsonl"}, {"prompts": "p.jsonl"}, {"score_rollouts": 8}, {"score_rollouts": 0}, {"folds": 0}],
+)
 def test_options_of_scores_are_none_of_a_log(options):
     with pytest.raises(v05.InvalidArgument, match=f"{next(iter(options))} is an option for a context of scores, not a"):
         evaluate("log.jsonl", **options)

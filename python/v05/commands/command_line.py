@@ -19,8 +19,8 @@ from .v0 import add_command as add_v0
 
 
 def main(arguments=None):
-    """Run the command and return its exit status: 0, 1 for data that cannot be used, 2 for anything else, 130 after
-    Ctrl-C.
+    """Run the command and return its exit status: 0, 1 for a log or checkpoint that cannot be used, 2 for anything
+    else, 130 after Ctrl-C.
 
     Whatever goes wrong is told in one line on standard error.
     """

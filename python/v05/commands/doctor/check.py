@@ -10,7 +10,9 @@ SECONDS = 300  # a trainer may take minutes to import on a cold disk
 MARK = "v05-doctor: "
 # A trainer may print, start threads or end the process while it is imported: it does so elsewhere.
 CODE = """
-import importlib, json, sys
+import sys
+sys.path[:] = [path for path in sys.path if path]  # not the current folder, which a program elsewhere does not have
+import importlib, json
 missing = []
 try:
     importlib.import_module(sys.argv[1])

@@ -67,13 +67,13 @@ def evaluate(
     keep_evaluation=False,
     only_visits=None,
     score_rollouts=None,
-    folds=8,
+    folds=None,
     encoder=None,
     heads=tuple(HEADS),
     rollouts=(2, 4, 8),
-    discount=0.8,
-    context_size=256,
-    refits=40,
+    discount=None,
+    context_size=None,
+    refits=None,
     splits=8,
     seed=0,
     progress=None,
@@ -81,10 +81,11 @@ def evaluate(
     """Compares priors and returns an Evaluation. Give either a log or a context.
 
     log: a rollout log as for v05.replay. At each step the priors know all rollouts of the steps before: the logged
-        prior if there is one, the history, a context buffer of `context_size` prompts (renewed at most `refits` times),
+        prior if there is one, the history, a context buffer of `context_size` (None: 256) prompts (renewed at most
+        `refits` times, None: 40),
         and history with that context for first visits.
     context, query: files of scores as in v05.v0.scores; each query is predicted from the context of its model and step.
-        Without query, `folds` parts of each context are predicted from its rest. prompts: file of the texts.
+        Without query, `folds` (None: 8) parts of each context are predicted from its rest. prompts: file of the texts.
     score_rollouts: rollouts a score is the mean of; None: the fewest that fit the scores.
     reward_range: (lo, hi); None: detected in a log, -1 to 1 in files of scores. reward, prompt, group, step, where,
         exclude, only_prompts, keep_evaluation: of a log, as for v05.replay.
@@ -95,7 +96,7 @@ def evaluate(
     heads: of InContextPrior.
     rollouts: numbers of rollouts that baselines are made from. Each baseline is judged, without bias, by the other
         rollouts of the visit (see v05.commands.replay.scoring.score), over `splits` random splits.
-    discount: of the history. seed: of splits and bootstrap. progress: called as progress(stage, done, total).
+    discount: of the history; None: 0.8. seed: of splits and bootstrap. progress: called with (stage, done, total).
 
     Raises LogError or InvalidArgument for data that cannot be used.
     """
@@ -103,13 +104,19 @@ def evaluate(
     progress = progress or (lambda stage, done, total: None)
     if (log is None) == (context is None):
         raise InvalidArgument(f"give either a log or a context, got log={log!r}, context={context!r}")
-    of_scores = {"query": query, "prompts": prompts, "score_rollouts": score_rollouts}
+    of_scores = {"query": query, "prompts": prompts, "score_rollouts": score_rollouts, "folds": folds}
     of_log = {"reward": reward, "prompt": prompt, "group": group, "step": step, "where": where, "exclude": exclude}
     of_log |= {"only_prompts": only_prompts, "keep_evaluation": keep_evaluation, "only_visits": only_visits}
+    of_log |= {"context_size": context_size, "refits": refits, "discount": discount}
     for name, value in (of_scores if log is not None else of_log).items():
-        if value not in (None, False, (), [], {}):  # it would be passed over in silence
+        if value is not None and value is not False and value != () and value != []:  # it would be passed over
             needed = "a context of scores, not a log" if log is not None else "a log, not a context of scores"
             raise InvalidArgument(f"{name} is an option for {needed}, got {value!r:.100}")
+    if query is not None and folds is not None:
+        raise InvalidArgument(
+            f"folds is for contexts without query, which are judged by parts of their own, got {folds!r}"
+        )
+    discount = 0.8 if discount is None else discount
     if not rollouts or min(rollouts) < 1:
         raise InvalidArgument(f"rollouts must be one or more numbers of at least 1, got {list(rollouts)!r:.100}")
     unknown = [head for head in heads if head not in HEADS]
@@ -122,8 +129,8 @@ def evaluate(
             log,
             reward_range=reward_range,
             only_visits=only_visits,
-            context_size=context_size,
-            refits=refits,
+            context_size=256 if context_size is None else context_size,
+            refits=40 if refits is None else refits,
             progress=progress,
             fields=fields_of(reward, prompt, group, step, where),
             exclude=exclude,
@@ -132,7 +139,12 @@ def evaluate(
         )
     else:
         cases = cases_of_scores(
-            context, query, prompts=prompts, reward_range=reward_range, rollouts=score_rollouts, folds=folds
+            context,
+            query,
+            prompts=prompts,
+            reward_range=reward_range,
+            rollouts=score_rollouts,
+            folds=8 if folds is None else folds,
         )
     values, notes = _predictions(cases, encoder, encoded, heads, discount, progress)
     notes = [*cases.notes, *notes]
@@ -144,10 +156,8 @@ def evaluate(
     most = int(visits.count.max()) - 2
     sizes = [size for size in sorted(set(rollouts)) if 1 <= size <= most]
     if len(sizes) < len(set(rollouts)):
-        notes.append(
-            f"baselines are made from at most {most} rollouts: two more are needed to judge them, and visits have "
-            f"{most + 2} at most"
-        )
+        made = f"baselines are made from at most {most} rollouts" if most > 0 else "no baselines are made"
+        notes.append(f"{made}: two more are needed to judge them, and visits have {most + 2} at most")
     found = tuple(qualities(visits, values, cases.reward_range, baseline=CONSTANT, seed=seed, progress=progress))
     rules = RULES
     if not np.isin(visits.reward, cases.reward_range).all():
