@@ -21,7 +21,6 @@ from .training.stored_estimator import StoredEstimator
 STOCK: dict[str, Any] = dict(rule="grpo", leave_one_out=False, scale="group", ddof=1, epsilon=1e-4)
 
 _MEDIA = ("images", "videos", "audios")
-_MOST_PROMPTS = 1 << 14  # kept until their rollouts are back, per process
 
 
 class V05GRPOTrainer(GRPOTrainer):
@@ -40,7 +39,6 @@ class V05GRPOTrainer(GRPOTrainer):
             raise InvalidArgument("kl_in_reward must be false for v05: the penalty takes rewards out of their range")
         self.v05_estimator = StoredEstimator(**self.options | {"log": _in_the_trainers_log})
         self.v05_estimator.refuse("ms-swift", tokens=True)
-        self._prompts: dict[str, Any] = {}  # messages by prompt id
 
     def _add_prompt_id_to_inputs(self, samples):
         """The prompt id that groups go by is made of the prompt, so that it is the same in every batch."""
@@ -51,11 +49,10 @@ class V05GRPOTrainer(GRPOTrainer):
             known = [sample.messages, *media] if any(media) else sample.messages
             text = str(prompt_key(known)).encode("utf-8", "surrogatepass")
             sample.prompt_id = "prompt_" + hashlib.blake2b(text, digest_size=16).hexdigest()
-            if self.v05_estimator.reads_texts and self.model.training:
-                # Later the messages hold what the model said, too, of which a prior must know nothing.
-                self._prompts[sample.prompt_id] = copy.deepcopy(sample.messages)
-                if len(self._prompts) > _MOST_PROMPTS:
-                    del self._prompts[next(iter(self._prompts))]
+            if self.v05_estimator.reads_texts:
+                # Of the reference answer a prior must know nothing, nor of what the model will have said.
+                known = sample.messages[:-1] if _is_answer(sample.messages[-1]) else sample.messages
+                sample.v05_prompt = copy.deepcopy(known)
         return samples
 
     def _compute_advantages(self, samples, rewards_per_func, batch_encoded_inputs):
@@ -72,7 +69,7 @@ class V05GRPOTrainer(GRPOTrainer):
                 self.v05_estimator.keys(records, [sample.prompt_id for sample in samples]),
                 self.v05_estimator.column(records) or [None] * len(samples),
                 [sample.request_id for sample in samples],
-                [self._prompts.get(sample.prompt_id) for sample in samples],
+                [getattr(sample, "v05_prompt", None) for sample in samples],
             )
         )
         rows = gather_object(own)
@@ -103,6 +100,10 @@ class V05GRPOTrainer(GRPOTrainer):
         super()._load_optimizer_and_scheduler(checkpoint, *arguments, **others)
         if checkpoint is not None and not self.args.resume_only_model:
             self.v05_estimator.resume_from(checkpoint)
+
+
+def _is_answer(message):
+    return isinstance(message, dict) and message.get("role") == "assistant"
 
 
 def _in_the_trainers_log(metrics):

@@ -1,9 +1,9 @@
 /// What the same prompts did before: the best prior there is once a prompt has been seen (method section 9).
 ///
 /// At each visit of a prompt with k rewards r:  a <- decay a + sum (r - lo) / (hi - lo),  n <- decay n + k, with
-/// decay = discount * stepDecay^(steps since the visit before). The prior value is lo + (hi - lo) (a + n0 g) / (n + n0), its
-/// strength n (decayed to the step that asks) + n0, where g is the level of the batches recorded so far and n0 how many
-/// rewards it is worth; a prompt never seen has the level itself (section 15).
+/// decay = discount * stepDecay^(steps since the visit before). The prior value is lo + (hi - lo) (a + n0 g) / (n + n0),
+/// its strength n + n0, with a and n decayed to the step that asks, where g is the level of the batches recorded so far
+/// and n0 how many rewards it is worth; a prompt never seen has the level itself (section 15).
 public struct History {
     public struct Options: Sendable {
         public var interval = Interval(low: 0, high: 1)

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import pickle
 import uuid
 from collections import defaultdict, deque
 from pathlib import Path
@@ -236,18 +237,21 @@ def test_a_prior_made_of_the_prompt_knows_nothing_of_the_answers(ms_swift):
         asked.extend(prompts)
         return [0.5] * len(prompts)
 
-    batch = Batch([1.0, 0.0, 1.0], [], ["one", "one", "two"])
     ms_swift.install(prior=prior, reward_range=(0, 1))
     trainer = ms_swift.V05GRPOTrainer()
-    trainer.model.training = False
-    samples_of(trainer, Batch([1.0], [], ["of the evaluation"]))
-    assert not trainer._prompts
-    trainer.model.training = True
-    compute(trainer, batch)
+    compute(trainer, Batch([1.0, 0.0, 1.0], [], ["one", "one", "two"]))
     assert asked == [[{"role": "user", "content": text}] for text in ("one", "two")]
-    for number in range(1 << 14):
-        samples_of(trainer, Batch([1.0], [], [str(number)]))
-    assert len(trainer._prompts) == 1 << 14
+
+    # A dataset with answers: ms-swift takes them off only after it has named the prompts. And a sample may be scored by
+    # another process than the one that drew it.
+    question, answer = {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "REFERENCE 4"}
+    (sample,) = trainer._add_prompt_id_to_inputs(
+        [SimpleNamespace(messages=[question, answer], request_id="", extra={})]
+    )
+    sample.messages[1:] = [{"role": "assistant", "content": "what the model said"}]
+    asked.clear()
+    ms_swift.V05GRPOTrainer()._compute_advantages([pickle.loads(pickle.dumps(sample))], torch.ones(1, 1), [])
+    assert asked == [[question]]
 
     ms_swift.install(prior="history+context", reward_range=(0, 1))
     trainer = ms_swift.V05GRPOTrainer()

@@ -275,7 +275,14 @@ def test_environments_without_rows(tmp_path, caplog):
     made = trained(V05GRPOTrainer, tmp_path, config, max_steps=2, **options)
     assert made.state.global_step == 2 and len(made.v05_estimator.source.history) == 1
     assert len([text for text in caplog.messages if "share one history" in text]) == 1
-    for prior in (lambda prompts: [0.5] * len(prompts), "history+context"):
+
+    def constant(prompts):
+        assert all(prompts)
+        return [0.5] * len(prompts)
+
+    rows = Dataset.from_dict({"prompt": [[{"role": "user", "content": f"1+{row}="}] for row in range(8)]})
+    trained(V05GRPOTrainer, tmp_path, V05Config(prior=constant), max_steps=1, **options | {"train_dataset": rows})
+    for prior in (constant, "history+context"):
         with pytest.raises(v05.InvalidArgument, match="texts of prompts, which environments make"):
             trainer(V05GRPOTrainer, tmp_path, V05Config(prior=prior), max_steps=2, **options)
 

@@ -732,6 +732,18 @@ def test_the_most_for_prompts_never_seen_holds_for_every_history(options):
         assert (allocator.counts[:4] > 3).all() and (allocator.counts[4:] == 3).all()
 
 
+def test_a_source_of_the_user_may_have_a_history_of_its_own():
+    class Own(v05.priors.sources.NoPrior):
+        history = {}
+
+        def predict(self, keys, prompts, step):
+            return np.full(len(keys), 0.5), np.full(len(keys), 4.0)
+
+    estimator = v05.AdvantageEstimator(reward_range=(0, 1), prior=Own())
+    with estimator.allocator(["a", "b"], rule="osla", initial=2, maximum=4, maximum_without_prior=3) as allocator:
+        assert allocator.request().tolist() == [2, 2]
+
+
 def test_keys_of_prompts():
 
     chat = [{"role": "user", "content": "2 + 2?"}]

@@ -47,6 +47,7 @@ from .step_checks import check_groups, check_signal
 
 log = logging.getLogger("v05")
 _FEWEST_GROUPS = 8  # with fewer the core does not calibrate
+_HISTORIES = ("history", "history+context", "tracker")
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,6 @@ class AdvantageEstimator:
     __module__ = "v05"
 
     _forgetting = 0.98  # of a tracker, from a step to the next
-    _judges_its_fit = True  # by groups of which it has learnt nothing yet
 
     def __init__(
         self,
@@ -365,23 +365,23 @@ class AdvantageEstimator:
             raise InvalidArgument(
                 "reward_range must be known before rollouts are allocated: give it or call detect_range"
             )
-        value, strength = self.predict(keys, prompts=prompts, column=column)
-        strength = self._strength_for_allocator(value, strength)
-        if first is not None:
-            rollouts = checked_rollouts(first[0], None, reward_range=self.reward_range).within(self.reward_range)
-            prompt = Groups(first[1], len(rollouts.rewards)).ids
-            started = value.copy()
-            started[prompt] = self._started(self._state, value[prompt], rollouts, prompt)
-            value = started
+        with self._lock:  # level and priors of one state
+            value, strength = self.predict(keys, prompts=prompts, column=column)
+            strength = self._strength_for_allocator(value, strength)
+            if first is not None:
+                rollouts = checked_rollouts(first[0], None, reward_range=self.reward_range).within(self.reward_range)
+                prompt = Groups(first[1], len(rollouts.rewards)).ids
+                started = value.copy()
+                started[prompt] = self._started(self._state, value[prompt], rollouts, prompt)
+                value = started
         return Allocator(value, strength=strength, reward_range=self.reward_range, **self.learnt(), **options)
 
     def _strength_for_allocator(self, value, strength):
         """By its strength an Allocator tells a prior of the prompt's own, above 1, from the level of all prompts. In a
         tracker, or with another start_strength, level and visits are worth something else."""
-        history = getattr(self._state.source, "history", None)
-        if history is None:
+        if self.prior not in _HISTORIES:
             return strength
-        level, worth = history.predict(["v05: a prompt never seen"])
+        level, worth = self._state.source.history.predict(["v05: a prompt never seen"])
         is_level = np.isnan(value) | (value == level) & (strength == worth)
         return np.where(is_level, 1.0, np.maximum(strength, np.nextafter(1.0, 2.0)))
 
@@ -396,10 +396,10 @@ class AdvantageEstimator:
     def _fitted(self, state):
         """What the rule has learnt. A calibration that has seen too few groups of two rollouts makes way for that of
         the source, where it has one: single rollouts, too, say what the values of a tracker are worth."""
-        own = getattr(state.source, "calibration", None) if self.rule == "calibrated" else None
-        if own is None or own.groups < _FEWEST_GROUPS or state.calibration.calibration.groups >= _FEWEST_GROUPS:
+        if self.rule != "calibrated" or state.calibration.calibration.groups >= _FEWEST_GROUPS:
             return state.calibration
-        return own
+        own = getattr(state.source, "calibration", None)
+        return state.calibration if own is None or own.groups < _FEWEST_GROUPS else own
 
     def step(
         self,
@@ -547,7 +547,7 @@ class AdvantageEstimator:
         if (
             not self._start_strength
             or not self._rule.uses_prior
-            or self.prior not in ("history", "history+context", "tracker")
+            or self.prior not in _HISTORIES
             or history is None
             or len(history)
             or not np.isnan(value).all()
@@ -676,7 +676,7 @@ class AdvantageEstimator:
         zero = (counted - np.count_nonzero(found.advantages)) / counted  # rows that do not count have 0
         figures = health.as_dict() | {"calibrated": float(applied), "zero_advantages": float(zero)}
         del figures["warnings"]
-        if self._judges_its_fit and self._rule.learns is not None and state.calibration.updates and seen.any():
+        if self._rule.learns is not None and state.calibration.updates and seen.any():
             figures["fit_refused"] = found.refused_groups / int(seen.sum())
         return {f"v05/{name}": float(figure) for name, figure in figures.items() if not np.isnan(figure)}
 

@@ -48,7 +48,6 @@ class StreamingEstimator(StoredEstimator):
     """
 
     _forgetting = 0.98 ** (1 / 64)  # a group is a step
-    _judges_its_fit = False  # a report comes when its groups have been learnt from
 
     def __init__(self, *, every: int = 64, calibration_discount: float = 0.998, **options: Any) -> None:
         if integer("every", every) < 1:
@@ -163,6 +162,7 @@ class StreamingEstimator(StoredEstimator):
         if self._options["scale"] == "none":  # what was divided cannot be told from them any more
             together = dataclasses.replace(together, advantages=had)
         metrics = self._metrics(state, together, rollouts, prior, None, said)
+        metrics.pop("v05/fit_refused", None)  # by a fit that has learnt from these groups already
         noise = state.noise
         if rollouts.squared_norms is not None and len(prior):
             rule = self._without_own(state, together, rollouts, group, prior, strength)

@@ -82,17 +82,19 @@ class V05Trainer:
                 "summed, and leaves no baseline to replace"
             )
         environments = getattr(self, "environment_factories", None) is not None
-        if environments and self._reads_prompts():
-            raise InvalidArgument(
-                f"prior {config.prior!r} needs the texts of prompts, which environments make only after the prior is "
-                'asked for: use "history", "tracker" or "column"'
-            )
         if self._reads_prompts():  # a model or a function of the user, not the same to the last digit everywhere
             self.v05_estimator.agree = self._of_main_process
         self._set_group_size(config)
         trainer = next((kind for kind in type(self).__mro__ if kind.__module__.startswith("trl.")), type(self))
         given = dict(zip(signature(trainer).parameters, args)) | kwargs
-        if environments and given.get("train_dataset") is None:
+        owned = environments and given.get("train_dataset") is None
+        columns = getattr(self.train_dataset, "column_names", None) or ["prompt"]
+        if self._reads_prompts() and not hasattr(config.prior, "predict") and (owned or "prompt" not in columns):
+            raise InvalidArgument(
+                f"prior {config.prior!r} needs the texts of prompts, which environments make where the rows hold none: "
+                'use "history", "tracker" or "column"'
+            )
+        if owned:
             self._fill_batch()
         self._check_batch()
         self._check_columns()
