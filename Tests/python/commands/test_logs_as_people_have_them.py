@@ -587,6 +587,69 @@ def row_a_turn(folder):
     )
 
 
+def row_a_turn_by_any_name(folder):
+    """Which rollout it is, as others call it."""
+    for name in ("sample_idx", "rollout_idx", "completion_index", "attempt"):
+        written = lines(
+            folder / name / "log.jsonl",
+            [
+                {"prompt": f"question {p}", "step": s, name: k, "turn": turn, "reward": r if turn == 2 else None}
+                for s, p, k, r in RUN
+                for turn in range(3)
+            ],
+        )
+    return written
+
+
+def policies_of_a_group(folder):
+    """An asynchronous trainer's, whose groups are begun by one policy and ended by the next."""
+    return lines(
+        folder / "log.jsonl",
+        [
+            {"prompt": f"question {p}", "group_id": f"{s} {p}", "policy_version": s + (k > 4), "reward": r}
+            | {"completion": f"answer {s} {p} {k}"}
+            for s, p, k, r in RUN
+        ],
+    )
+
+
+def policies_of_a_group_by_number(folder):
+    """The same numbers in every step: they stand apart. With the step in the names of the folders."""
+    for step in range(STEPS):
+        lines(
+            folder / f"step_{step}" / "rollouts.jsonl",
+            [
+                {"prompt": f"question {p}", "group_id": p, "metadata": {"policy_version": s - k % 3}, "reward": r}
+                for s, p, k, r in of_step(step)
+            ],
+        )
+    return folder
+
+
+def models_in_names(folder):
+    """A dot in the name of the model before the step."""
+    for step in range(STEPS):
+        rows = [{"prompt": f"question {p}", "reward": r} for _, p, _, r in shuffled(of_step(step))]
+        lines(folder / f"Qwen2.5-7B_step_{step}.jsonl", rows)
+    return folder
+
+
+def another_step_that_is_empty(folder):
+    return lines(folder / "log.jsonl", [{"global_step": None} | row for row in plain()])
+
+
+def verdicts(folder):
+    """A label that says how the rollout did is no answer that tells prompts apart."""
+    rows = [row | {"label": "correct" if row["reward"] else "wrong"} for row in plain()]
+    return lines(folder / "log.jsonl", rows)
+
+
+def kinds_of_prompts(folder):
+    """Without steps, and with groups that are no groups of rollouts."""
+    rows = [{"group": f"kind {p % 3}", "prompt": f"question {p}", "reward": r} for _, p, _, r in RUN]
+    return lines(folder / "log.jsonl", rows)
+
+
 def group_a_rollout(folder):
     return lines(folder / "log.jsonl", [row | {"group_id": f"u{place}"} for place, row in enumerate(plain())])
 
@@ -730,6 +793,13 @@ EVERY = [
     evaluation_by_a_field,
     evaluation_by_a_flag,
     row_a_turn,
+    row_a_turn_by_any_name,
+    policies_of_a_group,
+    policies_of_a_group_by_number,
+    models_in_names,
+    another_step_that_is_empty,
+    verdicts,
+    kinds_of_prompts,
     group_a_rollout,
     growing_tables,
     formats_of_the_same,
@@ -1038,6 +1108,36 @@ def test_a_reward_that_cannot_be_told_is_an_error_that_asks(tmp_path):
     rows = [{"question": f"q {p}", "score": r, "accuracy": 1 - r} for s, p, k, r in RUN]
     with pytest.raises(LogError, match="several fields may be the reward: score, accuracy"):
         read_log(lines(tmp_path / "log.jsonl", rows))
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "the answer",
+        [5, 7, 9],
+        [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}],
+        [{"role": "assistant", "content": "a"}],
+    ],
+)
+@pytest.mark.parametrize("name", ["completion", "response_ids"])
+def test_several_rewards_of_one_completion_are_no_group(completion, name, tmp_path):
+    """Of each token, or of each reward function."""
+    log = lines(tmp_path / "log.jsonl", [{"step": 0, "prompt": "q", name: completion, "rewards": [0, 0, 1]}] * 4)
+    with pytest.raises(LogError, match=f"rewards is a list of 3 beside one {name}; write one number per rollout"):
+        read_log(log)
+
+
+def test_rows_without_the_reward_of_the_others_are_not_read_by_another_field(tmp_path):
+    rows = [{"step": s, "prompt": f"q {p}", "reward": 2 * r + 0.5, "accuracy": r} for s, p, _, r in RUN]
+    del rows[17]["reward"]
+    with pytest.raises(LogError, match="line 18: .*reward.*missing"):
+        read_log(lines(tmp_path / "log.jsonl", rows))
+
+
+def test_a_sum_of_log_probabilities_does_not_hide_the_length(tmp_path):
+    rows = [row | {"logprobs": -21.3, "completion_length": 7} for row in plain()]
+    log = read_log(lines(tmp_path / "log.jsonl", rows))
+    assert log.told_by == "completion_length" and set(log.squared_norm) == {7.0}
 
 
 def test_numbers_beside_a_reward_are_none(tmp_path):

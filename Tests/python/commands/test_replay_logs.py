@@ -374,3 +374,17 @@ def test_priors_of_a_visit_must_agree(tmp_path):
     rows[2]["prior"] = 0.25
     with pytest.raises(LogError, match=r"line 3: prior 0\.25 differs from 0\.5"):
         gather_visits(read_log(write_lines(tmp_path / "log.jsonl", rows)))
+
+
+def test_a_few_large_visits_do_not_choose_what_is_shown(tmp_path):
+    """A prompt that came twice in one batch: the others are scored with as many rollouts as they have."""
+    generator = np.random.default_rng(1)
+    rows = [
+        {"step": step, "prompt": f"q{number}", "reward": int(generator.random() < number / 40)}
+        for step in range(4)
+        for number in range(40)
+        for _ in range(8 if (step, number) == (1, 7) else 4)
+    ]
+    report = replay(write_lines(tmp_path / "log.jsonl", rows))
+    assert report.headline == 2 and len(report.visits_before) == 160
+    assert replay(tmp_path / "log.jsonl", rollouts=(1, 4)).headline == 4

@@ -192,6 +192,14 @@ def is_chat(item):
     )
 
 
+def _is_one_completion(item):
+    """Whether a completion is one text, one chat with an answer, or the tokens of one, and no list of several."""
+    if is_chat(item):
+        return len(_question(item)) < len(item)
+    tokens = isinstance(item, list) and bool(item) and all(type(part) is int for part in item)
+    return isinstance(item, str) or tokens
+
+
 def _joined(row):
     """A row with the fields of the objects in it as fields of its own."""
     flat = {}
@@ -230,7 +238,7 @@ def _split(path, line, row, fields):
     if layout.completion == "output_response":  # SkyRL's scores are of the tokens
         yield row | {name: sum(number(path, line, name, part) for part in item) for name, item in lists.items()}
         return
-    if isinstance(row.get(layout.completion), str) and length != 1:
+    if _is_one_completion(row.get(layout.completion)) and length != 1:
         problem = (
             f"{next(iter(lists))} is a list of {length} beside one {layout.completion}; write one number per rollout"
         )

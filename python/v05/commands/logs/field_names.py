@@ -47,6 +47,7 @@ STEPS = (
     "epoch",
     "steps",  # often how many steps a rollout took
 )
+VERSIONS = ("policy_version", "policy_step", "tail_version")  # of the policy that a rollout, or a part, was drawn by
 # Names that mean a step of the training also inside of an object.
 INNER_STEPS = ("global_step", "global_steps", "training_step", "train_step", "trainer_step", "policy_version")
 TRAINERS = ("trainer", "train", "training")  # objects whose "step" is one
@@ -138,7 +139,7 @@ SAMPLES = (
     "trial",
     "repeat",
     "repetition",
-    "seed",
+    "seed",  # the last, as it may be that of the run
 )
 GROUPS = ("group_id", "group_index", "group_idx", "group_uid", "group")
 # Rows that are of an evaluation by what they say, a text or a flag.

@@ -152,7 +152,7 @@ def _step(parts, kinds):
     for folder in reversed(folders):
         if folder.isdecimal():
             return float(folder)
-    stem = NO_STEP.sub("", name.split(".")[0])
+    stem = NO_STEP.sub("", _stem(name))
     numbers = next((found for kind in kinds if len(found := kind.findall(stem)) == 1), [])
     return float(numbers[0]) if numbers and len(numbers[0]) < DATE else nan
 
@@ -160,8 +160,13 @@ def _step(parts, kinds):
 def _number_after(word, parts):
     """The number after a word in a path, in the name of the file first, or None."""
     *folders, name = parts
-    found = filter(None, map(word.search, (name.split(".")[0], *reversed(folders))))
+    found = filter(None, map(word.search, (_stem(name), *reversed(folders))))
     return next((float(number[1]) for number in found), None)
+
+
+def _stem(name):
+    found = LOG.search(name)
+    return name[: found.start()] if found else name
 
 
 def _by_number(parts):

@@ -18,6 +18,10 @@ def groups_of_several(found):
     group, step, prompt = found["group"], np.nan_to_num(found["step"], nan=-1.0), found["prompt"]
     known = group >= 0
     if np.count_nonzero(known) < 2 or len(np.unique(group[known])) < np.count_nonzero(known):
+        if _are_kinds(found):
+            return np.full_like(group, -1), [
+                "A group holds several prompts, which come again later: it tells no visit."
+            ]
         return group, _prompts_as_groups(found)
     visits = numbered(step[known], prompt[known]).max() + 1
     if visits == np.count_nonzero(known):
@@ -44,6 +48,16 @@ def check_processes(path, found, names):
             f"its files are of several processes, such as {os.path.basename(names[files[0]])}, and no step or group "
             "tells which of their rollouts belong together; name one by --step FIELD or --group FIELD",
         )
+
+
+def _are_kinds(found):
+    """Whether no step is known, and groups are kinds of prompts, such as "algebra", that come in several places."""
+    group, prompt = found["group"], found["prompt"]
+    if not np.isnan(found["step"]).all() or (group < 0).any():
+        return False
+    of_one_group = numbered(prompt, group).max() == prompt.max()
+    runs = np.count_nonzero(np.diff(prompt, prepend=-1))
+    return of_one_group and 2 * len(np.unique(group)) <= prompt.max() + 1 < runs
 
 
 def _prompts_as_groups(found):

@@ -31,6 +31,7 @@ from .field_names import (
     TRAINERS,
     TRAININGS,
     TURNS,
+    VERSIONS,
     WHOLE,
     plain,
     written,
@@ -48,7 +49,8 @@ class Layout(NamedTuple):
     """Which fields of a row hold what; None: no field does.
 
     rewards: candidates for the reward, or the fields of the reward, of which `weights` are then the weights.
-    asynchronous: rollouts of one group may be of different steps; the latest counts. nameless: nothing is known of the
+    asynchronous: rollouts of one group may be of different steps, of which the latest counts: "" no, "group" yes,
+    "neighbours" where they stand together. nameless: nothing is known of the
     prompt but that a group has one, so that both are the same field.
     tokens: log-probabilities of a rollout's tokens, its tokens, or their number. pictures: names of what belongs to a
     prompt, of which a row has one, another, or none. rollout: which rollout, where each turn has a row. sample: which
@@ -71,7 +73,7 @@ class Layout(NamedTuple):
     advantage: str | None = None
     completion: str | None = None
     tokens: str | None = None
-    asynchronous: bool = False
+    asynchronous: str = ""
     nameless: bool = False
     table: bool = False
 
@@ -96,9 +98,8 @@ def find_layout(row, fields, *, table=False):
     areal = {"task_id", "sample_idx", "tail_version"} <= row.keys()
     if group is None and (verl or areal):
         group = _first(("uid",) if verl else ("task_id",), row)
-    step = fields.step or next(
-        (name for name in (*written(STEPS, row), *_inner_steps(row)) if _is_step(row[name])), None
-    )
+    steps = [name for name in (*written(STEPS, row), *_inner_steps(row)) if _is_step(row[name])]
+    step = fields.step or next((name for name in steps if row[name] not in (None, "")), next(iter(steps), None))
     if fields.reward:
         rewards, weights = tuple(fields.reward), tuple(fields.reward.values())
         if any(name not in row for name in rewards):
@@ -134,12 +135,18 @@ def find_layout(row, fields, *, table=False):
         prior="prior" if "prior" in row else None,
         answer=_first(ANSWERS, row),
         pictures=() if fields.prompt else INPUT if plain(prompt) == "instruction" else PICTURES,
-        rollout=_first(ROLLOUTS, row) if _first(TURNS, row) else None,
+        rollout=_first((*ROLLOUTS, *SAMPLES[:-1]), row) if _first(TURNS, row) else None,
         sample=sample,
         advantage=advantage,
         completion=completion,
-        tokens=_first(LOG_PROBS, row) or _first(LENGTHS, row),
-        asynchronous=areal and fields.step is None,
+        tokens=_log_probs(row) or _first(LENGTHS, row),
+        asynchronous=""
+        if fields.step is not None
+        else "group"
+        if areal
+        else "neighbours"
+        if group is not None and step is not None and plain(step.rpartition(".")[2]) in VERSIONS
+        else "",
         nameless=named is None,
         table=batch,
     )
@@ -298,6 +305,11 @@ def _prompt(row):
     return next(
         (name for name in found if row[name] not in (None, "", [])), _inner(PROMPTS, row) or next(iter(found), None)
     )
+
+
+def _log_probs(row):
+    """The field of the log-probabilities of single tokens; their sum tells nothing of the norm of a score."""
+    return next((name for name in written(LOG_PROBS, row) if isinstance(row[name], (list, str))), None)
 
 
 def _first(names, row):

@@ -12,6 +12,7 @@ from .rows import prompt_key
 from .streams import PARQUET, opened, text_lines, unpacked
 from .values import json_values
 
+MOST_VERDICTS = 4  # values of a field that says how a rollout did
 SHARED = 0.25  # of the groups may share their prompt with another of the step before the text is no name for it
 
 
@@ -66,8 +67,9 @@ def distinct_prompts(found, texts):
     prompt, answer, group, step = (found[name] for name in ("prompt", "answer", "group", "step"))
     shared = _shared(prompt, group, step)
     nameless = bool(found["nameless"].any())
-    if not nameless and shared <= SHARED and not _mixed(prompt, answer, group, step):
-        return prompt, texts, []
+    if not nameless and shared <= SHARED:
+        if not _mixed(prompt, answer, group, step) or _is_verdict(answer, found["reward"]):
+            return prompt, texts, []
     by_answer = numbered(prompt, answer)
     if not nameless and _shared(by_answer, group, step) <= SHARED and _settled(answer, group, step):
         note = (
@@ -93,6 +95,14 @@ def _mixed(prompt, answer, group, step):
     _, first = np.unique(pair, return_index=True)
     _, answers = np.unique(visit[first], return_counts=True)
     return np.count_nonzero(answers > 1) > len(answers) / 2
+
+
+def _is_verdict(answer, reward):
+    """Whether what is called an answer is what somebody said of the rollout, such as "correct": few values, which tell
+    most of the reward."""
+    values, which = np.unique(answer, return_inverse=True)
+    means = np.bincount(which, reward) / np.bincount(which)
+    return len(values) <= MOST_VERDICTS and 2 * means[which].var() > reward.var()
 
 
 def _settled(answer, group, step):

@@ -7,7 +7,7 @@ from .errors import LogError, UnknownFormat
 from .expand import flat_rows
 from .field_names import GROUPS, PROMPTS, REWARDS, STEPS, written
 from .fields import Fields
-from .layout import check_layout, find_layout, run_field
+from .layout import check_layout, find_layout, is_evaluation, run_field
 from .parquet import open_table, table_rows
 from .repetitions import Repetitions
 from .rows import pass_counts, rollout
@@ -97,6 +97,9 @@ class LogReader:
                         others += 1
                         problem = problem or (line, rows[0])
                         continue
+                    if len(rows) == 1 and layout is not None and self._lacks_reward(rows[0], layout):
+                        yield from self._row(path, line, rows[0], layout, mark)  # which asks for it
+                        continue
                     layout = self._layout(path, line, _sample(rows), layout, table=len(rows) > 1)
                     if len(rows) > 1:
                         yield from self._batch(path, line, rows, layout, "columns" in item)
@@ -182,6 +185,12 @@ class LogReader:
         if known is not None:
             names |= {known.prompt, *known.rewards}
         return names.isdisjoint(row)
+
+    def _lacks_reward(self, row, known):
+        """Whether a row has the prompt of the rows before and another reward, which would be on another scale."""
+        if known.table or known.prompt not in row or is_evaluation(row) or find_layout(row, self.fields) is None:
+            return False
+        return not any(name == field or name.startswith(f"{field}.") for field in known.rewards for name in row)
 
     def _layout(self, path, line, row, known, table=False):
         """The layout of a row; where it has none, that of the rows before, so that the error is about the row."""

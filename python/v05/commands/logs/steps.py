@@ -20,7 +20,8 @@ def first_steps(found):
     step, epoch, prompt, group = (found[name] for name in ("step", "epoch", "prompt", "group"))
     if np.isnan(step).all():
         return _visit_numbers(prompt, group, found["sample"]).astype(float)
-    waiting = found["asynchronous"] & (group >= 0)
+    kind = found["asynchronous"]
+    waiting = ((kind == "group") | (kind == "neighbours") & _stand_together(found)) & (group >= 0)
     if waiting.any():
         latest = np.full(group.max() + 1, -np.inf)
         np.maximum.at(latest, group[waiting], step[waiting])
@@ -32,6 +33,19 @@ def first_steps(found):
         if several >= len(distinct) / 2:  # steps that belong to one epoch each would be as many as the pairs
             return numbered(epoch, step).astype(float)
     return step
+
+
+def _stand_together(found):
+    """(n,) whether the rows of a group are of one prompt and follow one another: no other visit has its name."""
+    prompt, group, file = (found[name] for name in ("prompt", "group", "file"))
+    starts = np.flatnonzero((np.diff(group, prepend=-2) != 0) | (np.diff(file, prepend=-1) != 0))
+    known = starts[group[starts] >= 0]
+    runs = np.bincount(group[known], minlength=group.max() + 1)
+    pairs, first = np.unique(numbered(group, prompt), return_index=True)
+    named = first[group[first] >= 0]
+    prompts = np.bincount(group[named], minlength=group.max() + 1)
+    alone = (runs == 1) & (prompts == 1)
+    return (group >= 0) & alone[np.maximum(group, 0)] if alone.size else group >= 0
 
 
 def begun_anew(found):

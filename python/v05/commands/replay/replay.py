@@ -102,7 +102,7 @@ def replay(
             "that this is the reward (--reward FIELD)",
         )
     sizes = _sizes(content, visits, rollouts)
-    headline = 4 if 4 in sizes else sizes[-1]
+    headline = _headline(sizes, visits) if rollouts is None else 4 if 4 in sizes else sizes[-1]
     two_valued = bool(np.isin(visits.reward, setting.reward_range).all())
     rows, health = [], {}
     for size in sizes:
@@ -174,6 +174,13 @@ def _sizes(content, visits, rollouts):
         rule = f"rollouts must lie between 1 and {most}, two below the most of a visit"
         raise InvalidArgument(f"{rule}, got {list(rollouts)}")
     return sizes
+
+
+def _headline(sizes, visits):
+    """The most rollouts up to 4 with which at least half of the visits can be scored; a few large ones say little."""
+    count = visits.count[visits.asked]
+    scored = [size for size in sizes if size <= 4 and 2 * np.count_nonzero(count >= size + 2) >= len(count)]
+    return scored[-1] if scored else 4 if 4 in sizes else sizes[-1]
 
 
 def _health(groups, setting, two_valued, size=None):
