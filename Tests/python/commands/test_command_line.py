@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import v05
 from v05.commands.command_line import main
+from v05.commands.outputs import check_output
 
 
 @pytest.fixture
@@ -378,3 +379,11 @@ def test_names_reach_the_terminal_escaped(tmp_path, capsys):
     assert main(["replay", str(path)]) == 1
     err = capsys.readouterr().err
     assert "\x1b" not in err and r"\x1b]0;title\x07" in err and r"\ud800" in err and err.count("\n") == 1
+
+
+def test_a_link_that_leads_nowhere_yet_is_written_through(tmp_path, capsys):
+    (tmp_path / "store").mkdir()
+    link = tmp_path / "report.json"
+    link.symlink_to(tmp_path / "store" / "report.json")
+    check_output(link)
+    assert link.is_symlink() and not list((tmp_path / "store").iterdir())

@@ -354,3 +354,27 @@ def test_real_scores(shared_data):
     relative = {row.rule: row.relative_interval for row in found.baselines["TF-IDF, ridge"]}
     assert relative["v05"][0] > 1.1  # a weak prior makes the paper's rule worse than the plain mean,
     assert relative["calibrated"][1] < 0.85  # and the calibrated rule better
+
+
+def test_a_prompt_that_is_asked_for_is_never_shown(tmp_path):
+    """Neither where it has several scores, nor where the file of queries holds it, too."""
+    rows = [{"dataset": "d", "id": row % 30, "model": "m", "step": 1, "score": (-1) ** row} for row in range(60)]
+    write(tmp_path / "prompts.jsonl", [{"id": f"d_{row}", "prompt": f"prompt {row}"} for row in range(30)])
+    context = write(tmp_path / "context.jsonl", rows)
+    query = write(tmp_path / "query.jsonl", rows[:10])
+    for cases in (cases_of_scores(context), cases_of_scores(context, query)):
+        for episode in cases.episodes:
+            assert episode.prompts and {cases.texts[row] for row in episode.rows}.isdisjoint(episode.prompts)
+        assert sorted(row for episode in cases.episodes for row in episode.rows) == list(range(len(cases.texts)))
+
+
+def test_a_blank_prompt_does_not_end_it(tmp_path):
+    generator = np.random.default_rng(1)
+    rows = [
+        {"step": step, "prompt": f"question {prompt} {'easy' * (prompt % 2)}" if prompt else " ", "reward": reward}
+        for step in range(4)
+        for prompt in range(20)
+        for reward in generator.integers(0, 2, 4).tolist()
+    ]
+    found = evaluate(write(tmp_path / "log.jsonl", rows), heads=("knn",), splits=2)
+    assert found.qualities

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import v05
 from v05._core.lock import new_lock
+from v05.training.streaming_estimator import StreamingEstimator
 
 
 def together(*works, seconds=0.5):
@@ -61,6 +62,19 @@ def test_fits_in_ranges_of_their_own(fit):
     running = {v05.fit_calibration: v05.RunningCalibration, v05.fit_mixture: v05.RunningMixture}[fit]
     many = np.tile(rewards, 50)
     running().update(many, np.arange(len(many)) // 4, np.tile(prior, 50))
+
+
+@pytest.mark.parametrize("kind", [v05.AdvantageEstimator, StreamingEstimator])
+def test_a_step_that_is_refused_is_so_in_every_thread(kind):
+    """Whatever another one does meanwhile."""
+    estimator = kind(reward_range=(0, 1))
+    rows = np.arange(8)
+
+    def refused():
+        with pytest.raises(v05.InvalidArgument, match="reward_range"):
+            estimator.step(np.full(8, 7.0), rows // 2, rows // 2)
+
+    together(refused, refused, lambda: estimator.step(rows % 2.0, rows // 2, rows // 2))
 
 
 def test_a_history_is_recorded_asked_saved_and_replaced_at_once():

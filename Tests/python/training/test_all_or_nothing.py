@@ -247,6 +247,35 @@ def test_interrupted_before_any_line(number, tmp_path, caplog):
     assert estimator.state_dict() == control.state_dict()
 
 
+class Handler(Interruption):
+    """A signal handler that asks for the state before the `at`-th line, as one that saves what it can."""
+
+    def __init__(self, at, estimator):
+        super().__init__(at)
+        self.estimator = estimator
+
+    def __call__(self, frame, event, argument):
+        if frame.f_code.co_filename.startswith(PACKAGE) and event == "line":
+            self.lines += 1
+            if self.lines == self.at:
+                self.estimator.state_dict()
+        return self
+
+
+@pytest.mark.parametrize("prior", ["history", "tracker"])
+def test_a_handler_that_saves_before_any_line_records_no_visit_twice(prior):
+    """What a step gave is recorded when it is first asked for: by the handler, or by the step that it interrupts."""
+    estimator, control = (v05.AdvantageEstimator(reward_range=(0, 1), prior=prior) for _ in range(2))
+    with Handler(0, estimator) as whole:
+        estimator.step(*batch(0, 4))
+    control.step(*batch(0, 4))
+    for at in range(1, whole.lines + 40):
+        with Handler(at, estimator):
+            found = estimator.step(*batch(at, 4))
+        same_step(found, control.step(*batch(at, 4)))
+    assert estimator.state_dict() == control.state_dict()
+
+
 @pytest.mark.parametrize("saved", [False, True])
 def test_a_stream_interrupted_before_any_line(saved, tmp_path):
     """Reports and writes come every third group: what lies between is neither lost nor counted twice."""

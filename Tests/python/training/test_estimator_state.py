@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import os
 import pickle
 import re
 import struct
@@ -13,6 +14,7 @@ import zipfile
 import numpy as np
 import pytest
 import v05
+import v05.priors.sources
 from conftest import ROOT
 
 SAVED = ROOT / "Tests" / "SavedCheckpoints"
@@ -272,3 +274,37 @@ def test_saved_estimators_do_not_depend_on_the_hash_seed(tmp_path):
             check=True,
         )
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+class Source(v05.priors.sources.NoPrior):
+    """Of a user, with a state that cannot be kept."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def state_dict(self):
+        return self.state
+
+
+@pytest.mark.parametrize("state", [{"a/b": b"1"}, {"": b"1"}, {"x" * 300: b"1"}, {"x": 0.5}, None])
+def test_a_state_that_could_not_be_loaded_is_told_when_it_is_saved(state, tmp_path, caplog):
+    """And the training goes on."""
+    estimator = v05.AdvantageEstimator(prior=Source(state), reward_range=(0, 1))
+    estimator.step([0.0, 1.0], [0, 0], [1, 1])
+    estimator.save_or_tell(tmp_path / "v05.zip")
+    assert not (tmp_path / "v05.zip").exists()
+    assert len([text for text in caplog.messages if "could not be written" in text]) == 1
+
+
+def test_a_file_system_that_refuses_modes_keeps_every_state(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refused)
+    estimator = v05.AdvantageEstimator(reward_range=(0, 1))
+    for steps in (1, 2):
+        estimator.step([0.0, 1.0], [0, 0], [1, 1])
+        estimator.save(tmp_path / "v05.zip")
+        other = v05.AdvantageEstimator(reward_range=(0, 1))
+        other.load(tmp_path / "v05.zip")
+        assert other.steps == steps

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from v0_models import WIDTH, make_embedding, random_prompts, stirred, torch
+from v0_models import WIDTH, make_embedding, make_tokenizer, random_prompts, stirred, torch
 from v05.errors import ArgumentTypeError, InvalidArgument
-from v05.v0 import ResidualQueryAdapter
+from v05.v0 import PromptEmbedding, ResidualQueryAdapter
 from v05.v0.pooling import last_token_pool
 
 GELU = np.vectorize(lambda x: 0.5 * x * (1 + math.erf(x / math.sqrt(2))))
@@ -174,3 +174,27 @@ def test_gradients_reach_the_backbone_only_when_it_is_tuned():
     stirred(embedding)(["find the area", "two"]).sum().backward()
     assert embedding.backbone.layers[0].mlp.up_proj.weight.grad.abs().sum() > 0
     assert embedding.backbone.config.hidden_size == WIDTH
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "bert"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_company_changes_nothing_for_backbones_that_count_positions(kind, side):
+    """They would take a prompt that is padded on the left for one that begins later."""
+    transformers = pytest.importorskip("transformers")
+    tokenizer = make_tokenizer(["one two three"], side)
+    sizes = dict(vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=0, pad_token_id=0)
+    torch.manual_seed(0)
+    if kind == "gpt2":
+        backbone = transformers.GPT2Model(
+            transformers.GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=64, **sizes)
+        )
+    else:
+        backbone = transformers.BertModel(
+            transformers.BertConfig(
+                hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, **sizes
+            )
+        )
+    embedding = stirred(PromptEmbedding(backbone, tokenizer).eval())
+    with torch.no_grad():
+        alone, (beside, _) = embedding(["one two"])[0], embedding(["one two", "one two three " * 8])
+    torch.testing.assert_close(beside, alone, atol=1e-5, rtol=1e-4)

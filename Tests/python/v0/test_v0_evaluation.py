@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from v0_models import make_embedding, torch  # noqa: F401
 from v05.errors import InvalidArgument
-from v05.v0 import KernelHead, Score, evaluate, read_scores
+from v05.v0 import ClassifierHead, KernelHead, Score, evaluate, read_scores
 from v05.v0.episodes import ContextPool, judging_episodes, training_episodes
 from v05.v0.evaluation import metrics
 
@@ -202,3 +202,10 @@ def test_evaluation_repeats_and_leaves_the_embedding_as_it_was():
         warnings.simplefilter("error")
         first, second = (evaluate(embedding, KernelHead(), context, queries, context_size=16) for _ in range(2))
     assert first == second and first["queries"] == 3 and embedding.training
+
+
+def test_a_classifier_that_is_sure_can_be_judged():
+    neighbours = pytest.importorskip("sklearn.neighbors", reason="a head of scikit-learn")
+    head = ClassifierHead(lambda: neighbours.KNeighborsClassifier(1))
+    log_odds = head(torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1]), torch.tensor([[0.1], [0.9]]))
+    assert torch.isfinite(log_odds).all() and log_odds[0] < -20 < 20 < log_odds[1]

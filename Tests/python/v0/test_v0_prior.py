@@ -301,3 +301,48 @@ def test_a_fit_that_fails_after_training_leaves_context_and_features_of_one_mode
     with pytest.raises(ZeroDivisionError):
         prior.fit(PROMPTS[:150], SCORES[:150])
     assert all(vars(prior)[name] is before[name] for name in ("_cache", "_weights", "_context", "_deviation"))
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_features_are_those_of_the_weights_whatever_optimizer_trained_them(fused):
+    """A fused one does not count the versions of tensors."""
+    prior = make_prior(stirred(make_embedding(PROMPTS)))
+    quiet_fit(prior, PROMPTS[:60], SCORES[:60])
+    before = prior.predict(PROMPTS[60:80])[0]
+    optimizer = torch.optim.AdamW(prior.embedding.adapter_layer.parameters(), lr=0.05, fused=fused)
+    for _ in range(3):
+        optimizer.zero_grad()
+        prior.embedding(PROMPTS[:8]).square().sum().backward()
+        optimizer.step()
+    quiet_fit(prior, PROMPTS[:60], SCORES[:60])
+    anew = quiet_fit(make_prior(prior.embedding), PROMPTS[:60], SCORES[:60])
+    found = prior.predict(PROMPTS[60:80])[0]
+    np.testing.assert_allclose(found, anew.predict(PROMPTS[60:80])[0], atol=1e-6)
+    assert np.abs(found - before).max() > 1e-4
+
+
+def test_a_row_that_is_kept_keeps_no_other(embedding):
+    prior = make_prior(embedding, cache_size=10)
+    quiet_fit(prior, PROMPTS[:40], SCORES[:40])
+    prior.predict(PROMPTS)
+    assert len(prior._cache._rows) == 10 and all(row.base is None for row in prior._cache._rows.values())
+
+
+def test_an_error_in_the_first_fit_of_tabpfn_leaves_it_to_be_done(tabpfn, embedding, monkeypatch):
+    with torch.no_grad():
+        context, queries = embedding(PROMPTS[:40]), embedding(PROMPTS[40:44])
+    labels = torch.tensor(SCORES[:40] >= 0.5).long()
+    expected = TabPFNHead(tabpfn)(context, labels, queries)
+    head = TabPFNHead(tabpfn)
+    fit, classifier = head._classifier.fit_with_differentiable_input, head._classifier
+
+    def fails(*arguments):
+        fit(*arguments)
+        raise torch.OutOfMemoryError("on a GPU that others use, too")
+
+    monkeypatch.setattr(classifier, "fit_with_differentiable_input", fails)
+    with pytest.raises(torch.OutOfMemoryError):
+        head(context, labels, queries)
+    monkeypatch.undo()
+    torch.testing.assert_close(head(context, labels, queries), expected)
+    assert not any(weight.requires_grad for model in classifier.models_ for weight in model.parameters())

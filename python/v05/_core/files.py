@@ -215,4 +215,7 @@ def _adopt_owner(descriptor, former):
             os.fchown(descriptor, former.st_uid, former.st_gid)
         except OSError:
             pass
-    os.fchmod(descriptor, former.st_mode & 0o777)
+    try:
+        os.fchmod(descriptor, former.st_mode & 0o777)
+    except OSError:  # some file systems refuse it
+        pass

@@ -2,6 +2,7 @@
 
 import ctypes
 from ctypes import byref
+from itertools import compress, starmap
 from typing import Any
 
 import numpy as np
@@ -207,25 +208,29 @@ class Visit:
         self._history = history
         self._step = None if step is None else integer("step", step)
         self._batch, self._arrays = visit_batch(history, keys, rewards, mask, weights, prior)
-        self._status: list[int] = []  # what the core answered
+        self._attempt = _attempt()
 
     def record(self) -> None:
         with self._history._lock:
-            if self._status == [0]:
+            status, due = self._attempt
+            if status == [0]:
                 return
+            if status not in ([], [0]):  # refused before
+                self._attempt = status, due = _attempt()
             self._history._check_open()
-            self._status.clear()
             error = c.Error()
             arguments = (self._history._address, byref(self._batch), self._step, byref(error))
-            # Ctrl-C is raised between two steps of Python. There is none between the call and the note of its answer.
-            self._status.extend(
-                map(
-                    getattr(library, f"v05_{self._history._name}_record"),
-                    *([argument] for argument in arguments if argument is not None),
-                )
-            )
-            if self._status != [0]:
-                raise exception(self._status[0], error)
+            given = tuple(argument for argument in arguments if argument is not None)
+            # Signals are handled between two steps of Python, and a handler may raise Ctrl-C, or ask for the state,
+            # which records this. There is no step between the look whether a call is due and the note of its answer.
+            status.extend(starmap(getattr(library, f"v05_{self._history._name}_record"), compress([given], due)))
+            if status != [0]:
+                raise exception(status[0], error)
+
+
+def _attempt():
+    """(what the core answered, an iterator that gives once leave to ask it)."""
+    return [], iter((True,))
 
 
 def visit_batch(

@@ -26,7 +26,7 @@ def check_output(path, inputs=()):
     try:
         open(path, "ab").close()
         if not existed:
-            path.unlink()
+            path.resolve().unlink()  # of a link that leads nowhere yet, what it leads to
     except OSError as error:
         raise InvalidArgument(f"{path} cannot be written: {error.strerror}; give another path") from error
 

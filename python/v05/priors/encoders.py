@@ -76,7 +76,7 @@ class FunctionEncoder:
                 f"for prompt {prompts[bad[0]]!r:.60}"
             )
         self._width = found.shape[1]
-        return list(rows)
+        return [row.copy() for row in rows]  # one that is kept would keep them all
 
     def fit(self, rows):
         """The projection of rows, fitted on those of the context: centred there, with mean square length 1."""

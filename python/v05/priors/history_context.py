@@ -94,8 +94,9 @@ class HistoryContextPrior:
     @property
     def history(self) -> History:
         """The History, with all that was learnt."""
-        if self._visit is not None:
-            self._visit.record()
+        visit = self._visit  # a signal handler may ask meanwhile
+        if visit is not None:
+            visit.record()
             self._visit = None
         return self._history
 
@@ -251,7 +252,8 @@ class _Visit(Visit):
     starts: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     def record(self) -> None:
-        if self.starts is not None:
-            self._history.start(*self.starts, step=self._step)
+        starts = self.starts
+        if starts is not None:
+            self._history.start(*starts, step=self._step)
             self.starts = None
         super().record()

@@ -4,7 +4,7 @@ Every source has
 
     predict(keys, prompts, step) -> (value, strength)   (n,) float64 each; NaN and 0: no prior
     record(keys, prompts, rewards, mask, step)          called with the rewards of a step, last of all that may fail
-    state_dict() / load_state_dict(state)               dict of bytes
+    state_dict() / load_state_dict(state)               dict of bytes; its names have no slashes
 
 for n rollouts with their prompts' keys (integers or strings) and texts (or None). Values are in reward units. A source
 only reads in `predict`, so that the prior of a step never knows its rewards. It may have, too,
@@ -103,8 +103,9 @@ class HistoryPrior(NoPrior):
     @property
     def history(self) -> History:
         """The History, with all that was learnt."""
-        if self._visit is not None:
-            self._visit.record()
+        visit = self._visit  # a signal handler may ask meanwhile
+        if visit is not None:
+            visit.record()
             self._visit = None
         return self._history
 

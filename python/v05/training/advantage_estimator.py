@@ -35,7 +35,7 @@ from .._core.types import (
     SingletonName,
     TestName,
 )
-from ..errors import CheckpointError, Error, InvalidArgument
+from ..errors import CheckpointError, InvalidArgument
 from ..priors.sources import Prior, prior_source, source_after
 from .estimator_state import About, about_bytes, read_about, read_state, write_state
 from .gradient_noise import GradientNoise
@@ -437,7 +437,7 @@ class AdvantageEstimator:
         try:
             with self._lock:
                 if self._interrupted is not None:
-                    self._take_back()
+                    self._take_back(self._interrupted)
                 before = self._state
                 said: dict[str, str] = {}
                 found, after = self._work(before, rollouts, groups, asked, prompts, column, maximum, said)
@@ -445,8 +445,8 @@ class AdvantageEstimator:
             return found
         except BaseException:
             # Ctrl-C may come when all is done but the answer; a second one would find this here at the next step.
-            self._interrupted = before, after
-            self._take_back()
+            self._interrupted = interrupted = before, after
+            self._take_back(interrupted)
             raise
 
     def _work(self, state, rollouts, groups, keys, prompts, column, maximum, said):
@@ -524,9 +524,10 @@ class AdvantageEstimator:
             log.warning("%s", said[kind])
         self._state = dataclasses.replace(state, told=state.told.union(new)) if new else state
 
-    def _take_back(self):
+    def _take_back(self, interrupted):
+        """What another thread may have done already."""
         with self._lock:
-            before, after = self._interrupted
+            before, after = interrupted
             now = self._state
             if (
                 after is not None
@@ -535,7 +536,8 @@ class AdvantageEstimator:
                 and now.calibration is after.calibration
             ):
                 self._state = self._restored(before)
-            self._interrupted = None
+            if self._interrupted is interrupted:
+                self._interrupted = None
 
     def _restored(self, before):
         """The state before a step that was made already: nobody has used the one after it."""
@@ -720,7 +722,10 @@ class AdvantageEstimator:
         saved_range = about.reward_range or (0.0, 1.0)
         source, calibration = self._nothing_learnt(saved_range)
         if wider and not (hasattr(source, "widened") and hasattr(calibration, "widened")):
-            raise refusal
+            raise CheckpointError(
+                f"the state was saved with reward_range {about.reward_range}, and what this rule and prior have learnt "
+                f"cannot be taken into another, {given}: give that one, or another file to start anew"
+            )
         name = self._running.__name__
         # A mixture can not go on from a calibration, nor the other way round: another rule, of which a warning tells.
         if about.rule == self.rule or name in saved:
@@ -768,8 +773,8 @@ class AdvantageEstimator:
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             self.save(path)
-        except (OSError, Error) as error:
-            self.tell("state", f"the state could not be written to {path} and will not be resumed: {error}")
+        except Exception as error:  # of a disk, or of a source of the user
+            self.tell("state", f"the state could not be written to {path} and will not be resumed: {error!r}")
 
     def load(self, path: FilePath) -> None:
         """Loads what `save` wrote into this object. Raises CheckpointError for a file that is none of ours."""

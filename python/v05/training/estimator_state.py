@@ -74,6 +74,13 @@ def _field(found, name, kind):
 
 
 def write_state(path: FilePath, state: Mapping[str, bytes]) -> None:
+    """Raises CheckpointError for what `read_state` would refuse, before anything is written."""
+    bad = next((name for name in state if not _MEMBER.fullmatch(name)), None)
+    if bad is not None or len(state) > _MOST_MEMBERS:
+        raise CheckpointError(
+            f"a state must have at most {_MOST_MEMBERS} members, those of a source with names of 1 to 200 characters "
+            f"without slashes, got {len(state) if bad is None else bad!r:.100}"
+        )
     archive = io.BytesIO()
     file = zipfile.ZipFile(archive, "w")
     try:

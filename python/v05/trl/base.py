@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 from collections import defaultdict, deque
 from inspect import signature
 from typing import Any, NamedTuple
@@ -590,11 +591,20 @@ class V05Trainer:
             try:
                 answer = ask()
             except Exception as raised:
-                error = raised
+                error = raised if _can_be_sent(raised) else Error(f"{type(raised).__name__}: {raised}")
         answer, error = broadcast_object_list([answer, error])
         if error is not None:
             raise error
         return answer
+
+
+def _can_be_sent(error):
+    """Whether an error survives the way to another process; the others would wait for one that does not."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return False
+    return True
 
 
 class _Row(NamedTuple):

@@ -27,7 +27,8 @@ class PromptEmbedding(nn.Module):
     """A row of features for each prompt.
 
     backbone: a transformers model that gives `last_hidden_state`, such as that of Qwen3-Embedding-0.6B.
-    tokenizer: its fast tokenizer, padding on either side.
+    tokenizer: its fast tokenizer. It pads on the right from here on: backbones that count positions from the left
+        would take a padded prompt for another.
     maximum_tokens: a prompt is cut after as many, or the most that the backbone takes. batch_size: prompts that pass
         the backbone together.
     adapter: options of ResidualQueryAdapter.
@@ -45,7 +46,7 @@ class PromptEmbedding(nn.Module):
             tokenizer.pad_token = tokenizer.eos_token
         if tokenizer.pad_token is None:
             raise InvalidArgument("the tokenizer must have a padding or an end token")
-        tokenizer.truncation_side = "right"
+        tokenizer.truncation_side = tokenizer.padding_side = "right"
         self.tokenizer = tokenizer
         positions = getattr(backbone.config, "max_position_embeddings", None) or maximum_tokens
         self.maximum_tokens = min(maximum_tokens, positions, tokenizer.model_max_length)
@@ -66,7 +67,7 @@ class PromptEmbedding(nn.Module):
             check_at_least_one(name, options[name])
         try:
             with kept_generators("cpu"):  # what a folder lacks is drawn
-                tokenizer = AutoTokenizer.from_pretrained(embedding_model, padding_side="left")
+                tokenizer = AutoTokenizer.from_pretrained(embedding_model)
                 backbone = AutoModel.from_pretrained(embedding_model)
         except Exception as error:  # whatever the libraries raise for a file that is damaged or of another model
             raise InvalidArgument(f"embedding_model cannot be loaded from {embedding_model!r}: {error}") from error

@@ -41,6 +41,7 @@ class TabPFNHead:
             raise MissingExtra("head='tabpfn'", "value-model") from error
         if model is None or not Path(model).is_file():
             raise InvalidArgument(f"tabpfn_model must be the file of a TabPFN classifier, got {model!r}")
+        self._ready = False
         self._classifier = TabPFNClassifier(
             model_path=str(Path(model).resolve()),
             n_estimators=estimators,
@@ -52,7 +53,7 @@ class TabPFNHead:
         )
 
     def __call__(self, context: torch.Tensor, labels: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
-        if not hasattr(self._classifier, "models_"):
+        if not self._ready:
             self._first_fit(context, labels)
         self._classifier.fit_with_differentiable_input(context, labels)
         # Inference mode only names tabpfn's code path here: with differentiable input it keeps gradients.
@@ -64,6 +65,7 @@ class TabPFNHead:
 
         Recent versions show it 500 and have no option for it, but later fits use what the first has set up.
         """
+        vars(self._classifier).pop("models_", None)  # of one that has failed in between
         try:
             self._classifier.fit_with_differentiable_input(context, labels)
         except torch.OutOfMemoryError:
@@ -78,6 +80,7 @@ class TabPFNHead:
             replace(one, preprocess_config=replace(one.preprocess_config, max_features_per_estimator=limit))
             for one in self._classifier.ensemble_configs_
         ]
+        self._ready = True
 
 
 class KernelHead:
@@ -123,7 +126,8 @@ class ClassifierHead:
         classifier.fit(context.cpu().numpy(), labels.cpu().numpy())
         success = list(classifier.classes_).index(1)
         probability = np.asarray(classifier.predict_proba(queries.cpu().numpy()), dtype=np.float64)[:, success]
-        return torch.logit(torch.as_tensor(probability)).to(queries.device)
+        # Trees and neighbours say 0 and 1.
+        return torch.logit(torch.as_tensor(probability), eps=1e-12).to(queries.device)
 
 
 def make_head(

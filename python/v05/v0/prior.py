@@ -18,6 +18,7 @@ from .scores import solved
 
 SHORT_CONTEXT = 128
 FOLDS = 5
+_LOOKED_AT = 64  # entries of each weight that tell whether it was trained
 
 
 class V0Prior:
@@ -157,11 +158,19 @@ class V0Prior:
         return float(np.sqrt(squares.mean()))
 
     def _version(self):
-        """Changes with every change of a weight in place."""
-        return sum(one._version for one in self.embedding.parameters() if not one.is_inference())
+        """Changes with every change of a weight in place; fused optimizers do not count theirs."""
+        weights = list(self.embedding.parameters())
+        counted = sum(one._version for one in weights if not one.is_inference())
+        with torch.no_grad():
+            parts = [one.flatten()[:: max(1, one.numel() // _LOOKED_AT)].double().sum() for one in weights]
+            return counted, *torch.stack(parts).tolist()
+
+    def _rows_of(self, prompts):
+        """A copy of each row: one that is kept would keep them all."""
+        return [row.copy() for row in self.embedding(prompts).float().cpu().numpy()]
 
     def _features(self, prompts):
         """(n, features) on the embedding's device; each prompt passes the backbone once."""
         with torch.no_grad():
-            rows = self._cache.rows(prompts, lambda unknown: self.embedding(unknown).float().cpu().numpy())
+            rows = self._cache.rows(prompts, self._rows_of)
         return torch.as_tensor(np.stack(rows), device=self.embedding.device)

@@ -56,9 +56,10 @@ def cases_of_log(log, *, reward_range=None, only_visits=None, context_size=256, 
     episodes = []
     for first, last in zip(starts[:-1], starts[1:]):
         prompts, scores, _ = buffer.pairs()
-        episodes.append(Episode(np.arange(visits.batches[first], visits.batches[last]), prompts, scores))
+        asked = [row for row in range(visits.batches[first], visits.batches[last]) if texts[row].strip()]
+        episodes.append(Episode(np.array(asked, dtype=np.int64), prompts, scores))
         for step in range(first, last):
-            rows = np.arange(visits.batches[step], visits.batches[step + 1])
+            rows = [row for row in range(visits.batches[step], visits.batches[step + 1]) if texts[row].strip()]
             buffer.add([texts[row] for row in rows], mean[rows], step)
     return Cases(content.name, "log", visits, reward_range, texts, episodes, content.notes)
 
@@ -83,19 +84,22 @@ def cases_of_scores(context, query=None, *, prompts=None, reward_range=None, rol
     for name in asked:
         if name not in shown:
             raise InvalidArgument(f"{query}: no context in {context} is of {' / '.join(map(str, name))}")
-    if query is None and not 2 <= folds <= min(map(len, shown.values())):
+    smallest = min(len({score.prompt for score in scores}) for scores in shown.values())
+    if query is None and not 2 <= folds <= smallest:
         raise InvalidArgument(
-            f"folds must lie between 2 and the {min(map(len, shown.values()))} prompts of the smallest "
-            f"context, got {folds}"
+            f"folds must lie between 2 and the {smallest} prompts of the smallest context, got {folds}"
         )
     queries = [score for scores in asked.values() for score in scores]
     ends = np.cumsum([0] + [len(scores) for scores in asked.values()])
     episodes = []
     for number, name in enumerate(asked):
         rows = np.arange(ends[number], ends[number + 1])
-        part = (rows - rows[0]) % folds
+        # A prompt that is asked for is never shown: parts are of prompts, of which one may have several scores.
+        texts = {}
+        part = np.array([texts.setdefault(score.prompt, len(texts)) for score in asked[name]]) % folds
         for fold in [None] if query is not None else range(folds):
-            known = [score for row, score in enumerate(shown[name]) if fold is None or part[row] != fold]
+            hidden = {score.prompt for score, own in zip(asked[name], part) if fold in (None, own)}
+            known = [score for score in shown[name] if score.prompt not in hidden]
             episodes.append(
                 Episode(
                     rows if fold is None else rows[part == fold],

@@ -225,9 +225,10 @@ def _constant(cases):
     for episode in cases.episodes:
         if len(episode.scores):
             rest[episode.rows] = episode.scores.mean()
-    batches = cases.visits.batches
-    size = np.diff(batches)
-    return np.repeat(np.add.reduceat(rest, batches[:-1]) / size, size)
+    batches, known = cases.visits.batches, ~np.isnan(rest)
+    total, count = (np.add.reduceat(each, batches[:-1]) for each in (np.where(known, rest, 0.0), known.astype(float)))
+    with np.errstate(invalid="ignore"):
+        return np.repeat(total / count, np.diff(batches))
 
 
 def _in_context(cases, model, name, progress):
@@ -244,5 +245,6 @@ def _in_context(cases, model, name, progress):
                 if len(episode.scores):  # before the first step of a log there is none, and nothing to tell
                     problems[f"some contexts cannot be used: {error}"] = True
         for warning in caught:
-            problems[f"some contexts are short: {warning.message}"] = True
+            told = str(warning.message)
+            problems[f"some contexts are short: {told}" if told.startswith("a context of ") else told] = True
     return values, list(problems)

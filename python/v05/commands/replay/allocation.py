@@ -36,9 +36,9 @@ def allocate(visits, setting):
     usable = visits.count > initial + HELD_OUT
     if not (usable & visits.asked).any():
         return initial, {}
-    splits = [visits.shuffled(setting.seed + split) for split in range(setting.splits)]
+    splits = range(setting.seed, setting.seed + setting.splits)
     return initial, {
-        rule: [_draw(split, setting, usable, rule, baseline, initial) for split in splits]
+        rule: [_draw(visits.shuffled(split), setting, usable, rule, baseline, initial) for split in splits]
         for rule, baseline in ALLOCATORS.items()
     }
 
