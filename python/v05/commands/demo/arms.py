@@ -12,7 +12,7 @@ class Arm:
     name: for the command line.
     label: for people.
     rollouts: per prompt; where they are allocated, the first ones.
-    learning_rate: the best of those tried for this arm in the short regime.
+    learning_rate: in the short regime, where several were tried the best of them.
     v05: arguments of V05Config; None: TRL's own GRPOTrainer, as released.
     mean_rollouts: per prompt, expected, where they are allocated.
     updates: on each batch of rollouts (TRL's num_iterations): with more than 1 they are used again.
@@ -62,13 +62,13 @@ def _reused(arm, updates, learning_rate, largest_norm=1.0):
 
 GRPO_16 = Arm("grpo-16", "GRPO 16", 16, 2e-4)
 GRPO_4 = Arm("grpo-4", "GRPO 4", 4, 2e-4)
-BATCH_MEAN = Arm("batch-mean-1", "batch mean 1", 1, 2e-4, dict(rule="batch_mean", weights="none"))
-NO_BASELINE = Arm("no-baseline-1", "no baseline 1", 1, 2e-4, dict(rule="prior", prior=no_value, weights="none"))
+BATCH_MEAN = Arm("batch-mean-1", "batch mean 1", 1, 4e-4, dict(rule="batch_mean", weights="none"))
+NO_BASELINE = Arm("no-baseline-1", "no baseline 1", 1, 4e-4, dict(rule="prior", prior=no_value, weights="none"))
 HISTORY = Arm("history-1", "history 1", 1, 2e-4, dict(rule="prior", weights="none"))
 WEIGHTED_BATCH_MEAN = Arm(
     "weighted-batch-mean-1", "weighted batch mean 1", 1, 2e-4, dict(rule="batch_mean", weights="score")
 )
-WEIGHTED_HISTORY = Arm("weighted-history-1", "weighted history 1", 1, 2e-4, dict(rule="prior", weights="score"))
+WEIGHTED_HISTORY = Arm("weighted-history-1", "weighted history 1", 1, 4e-4, dict(rule="prior", weights="score"))
 HALF_BATCH_MEAN = Arm(
     "half-batch-mean-1", "half batch mean 1", 1, 2e-4, dict(rule="batch_mean", weights="none", baseline_fraction=0.5)
 )
@@ -86,7 +86,7 @@ ARMS = (
     BATCH_MEAN,
     NO_BASELINE,
     Arm("v05-4", "V_0.5 4", 4, 2e-4, dict(rule="v05", leave_one_out=False)),
-    Arm("calibrated-4", "calibrated 4", 4, 2e-4, dict(rule="calibrated")),
+    Arm("calibrated-4", "calibrated 4", 4, 4e-4, dict(rule="calibrated")),
     Arm("calibrated-2", "calibrated 2", 2, 4e-4, dict(rule="calibrated")),
     Arm("weighted-calibrated-2", "weighted calibrated 2", 2, 4e-4, dict(rule="calibrated", weights="score")),
     HISTORY,
