@@ -40,7 +40,7 @@ class RewardNormalization:
         StoredEstimator.check(**self._options).refuse("AReaL", texts=True)
 
     @cached
-    def v05_estimator(self):
+    def v05_estimator(self) -> StoredEstimator:
         """Made, and its state read, when it is first needed: AReaL makes its reference model an actor, too, with other
         settings of rewards, and never asks that one for advantages."""
         return StoredEstimator(**self._options)
