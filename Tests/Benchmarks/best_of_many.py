@@ -1,6 +1,7 @@
 """Whether an arm of the demo learns to solve more questions, or to be surer of those that it solves.
 
-    .venv/bin/python Tests/Benchmarks/best_of_many.py [--regime short] [--seeds 0 1] [--arms ...] [--json FILE]
+    .venv/bin/python Tests/Benchmarks/best_of_many.py [--regime short] [--seeds 0 1] [--arms ...] [--learning-rate R]
+        [--json FILE]
 
 Of held-out questions, before training ("start") and after: pass@k is the mean over questions of the probability that
 one of k answers sampled at temperature 1 is right; "greedy" that the most probable token at every place makes a right
@@ -84,14 +85,14 @@ def figures(bench, setting):
     return worked_figures(bench, setting.completion_tokens) if setting.worked else number_figures(bench)
 
 
-def rows(setting, seed, arms):
-    """(name of the arm, figures), the start first."""
+def rows(setting, seed, arms, learning_rate=None):
+    """(name of the arm, figures), the start first. learning_rate: of all arms; None: each its own."""
     start = experiment.warm_start(setting, seed, "cpu", lambda done, total: None)
     for arm in (None, *arms):
         bench = experiment.prepare(setting, seed)
         bench.model.load_state_dict(start.weights)
         if arm is not None:
-            arm = replace(arm, learning_rate=setting.learning_rate(arm))
+            arm = replace(arm, learning_rate=learning_rate or setting.learning_rate(arm))
             experiment.train(arm, start, setting, seed, "cpu", lambda rollouts, accuracy: None, bench=bench)
         yield "start" if arm is None else arm.name, figures(bench, setting)
 
@@ -101,12 +102,13 @@ def main():
     parser.add_argument("--regime", choices=REGIMES, default="short")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], metavar="N")
     parser.add_argument("--arms", nargs="+", default=ARMS, metavar="ARM")
+    parser.add_argument("--learning-rate", type=float, metavar="R", help="of all arms (default: each its own)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure, run after run")
     options = parser.parse_args()
     experiment.silence()
     console, found = Console(), []
     for seed in options.seeds:
-        for name, measured in rows(REGIMES[options.regime], seed, find_arms(options.arms)):
+        for name, measured in rows(REGIMES[options.regime], seed, find_arms(options.arms), options.learning_rate):
             found.append({"seed": seed, "arm": name} | measured)
             console.print(f"seed {seed}, {name}: pass@1 {measured['pass@1']:.3f}", highlight=False)
             if options.json:

@@ -21,6 +21,7 @@ from v05.commands.demo.setting import REGIMES
 from v05.commands.noise.measure import measure_noise
 
 PROMPTS, ROLLOUTS = 96, 16
+ARM = replace(BATCH_MEAN, learning_rate=2e-4)
 
 
 def measured(bench, setting, seed):
@@ -58,7 +59,7 @@ def points(regime, seed, console):
         if rollouts >= setting.rollouts // 2 and not middle:
             middle.append((f"middle, {rollouts:,} rollouts", measured(bench, setting, seed)))
 
-    experiment.train(BATCH_MEAN, start, setting, seed, "cpu", measure_halfway, bench=bench)
+    experiment.train(ARM, start, setting, seed, "cpu", measure_halfway, bench=bench)
     yield from middle
     yield f"end, {setting.rollouts:,} rollouts", measured(bench, setting, seed)
 

@@ -86,7 +86,7 @@ ARMS = (
     BATCH_MEAN,
     NO_BASELINE,
     Arm("v05-4", "V_0.5 4", 4, 2e-4, dict(rule="v05", leave_one_out=False)),
-    Arm("calibrated-4", "calibrated 4", 4, 4e-4, dict(rule="calibrated")),
+    Arm("calibrated-4", "calibrated 4", 4, 2e-4, dict(rule="calibrated")),
     Arm("calibrated-2", "calibrated 2", 2, 4e-4, dict(rule="calibrated")),
     Arm("weighted-calibrated-2", "weighted calibrated 2", 2, 4e-4, dict(rule="calibrated", weights="score")),
     HISTORY,

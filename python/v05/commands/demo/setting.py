@@ -134,7 +134,6 @@ LONG = Setting(
         ("batch-mean-1", 2e-4),
         ("no-baseline-1", 2e-4),
         ("weighted-history-1", 2e-4),
-        ("calibrated-4", 2e-4),
         ("calibrated-2", 2e-4),
         ("weighted-calibrated-2", 2e-4),
         ("batch-mean-1-x4", 5e-5),
