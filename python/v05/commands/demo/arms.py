@@ -12,7 +12,8 @@ class Arm:
     name: for the command line.
     label: for people.
     rollouts: per prompt; where they are allocated, the first ones.
-    learning_rate: in the short regime, where several were tried the best of them.
+    learning_rate: in the short regime. With one update that of GRPO for nearly all: the best by the mean accuracy over
+        the run is twice as high for one rollout, and makes a policy surer, not better.
     v05: arguments of V05Config; None: TRL's own GRPOTrainer, as released.
     mean_rollouts: per prompt, expected, where they are allocated.
     updates: on each batch of rollouts (TRL's num_iterations): with more than 1 they are used again.
@@ -62,13 +63,13 @@ def _reused(arm, updates, learning_rate, largest_norm=1.0):
 
 GRPO_16 = Arm("grpo-16", "GRPO 16", 16, 2e-4)
 GRPO_4 = Arm("grpo-4", "GRPO 4", 4, 2e-4)
-BATCH_MEAN = Arm("batch-mean-1", "batch mean 1", 1, 4e-4, dict(rule="batch_mean", weights="none"))
-NO_BASELINE = Arm("no-baseline-1", "no baseline 1", 1, 4e-4, dict(rule="prior", prior=no_value, weights="none"))
+BATCH_MEAN = Arm("batch-mean-1", "batch mean 1", 1, 2e-4, dict(rule="batch_mean", weights="none"))
+NO_BASELINE = Arm("no-baseline-1", "no baseline 1", 1, 2e-4, dict(rule="prior", prior=no_value, weights="none"))
 HISTORY = Arm("history-1", "history 1", 1, 2e-4, dict(rule="prior", weights="none"))
 WEIGHTED_BATCH_MEAN = Arm(
     "weighted-batch-mean-1", "weighted batch mean 1", 1, 2e-4, dict(rule="batch_mean", weights="score")
 )
-WEIGHTED_HISTORY = Arm("weighted-history-1", "weighted history 1", 1, 4e-4, dict(rule="prior", weights="score"))
+WEIGHTED_HISTORY = Arm("weighted-history-1", "weighted history 1", 1, 2e-4, dict(rule="prior", weights="score"))
 HALF_BATCH_MEAN = Arm(
     "half-batch-mean-1", "half batch mean 1", 1, 2e-4, dict(rule="batch_mean", weights="none", baseline_fraction=0.5)
 )

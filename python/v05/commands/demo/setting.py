@@ -131,9 +131,6 @@ LONG = Setting(
     rollouts=12_800,
     evaluations=8,
     rates=(
-        ("batch-mean-1", 2e-4),
-        ("no-baseline-1", 2e-4),
-        ("weighted-history-1", 2e-4),
         ("calibrated-2", 2e-4),
         ("weighted-calibrated-2", 2e-4),
         ("batch-mean-1-x4", 5e-5),
