@@ -613,17 +613,66 @@ def policies_of_a_group(folder):
     )
 
 
-def policies_of_a_group_by_number(folder):
-    """The same numbers in every step: they stand apart. With the step in the names of the folders."""
-    for step in range(STEPS):
-        lines(
-            folder / f"step_{step}" / "rollouts.jsonl",
-            [
-                {"prompt": f"question {p}", "group_id": p, "metadata": {"policy_version": s - k % 3}, "reward": r}
-                for s, p, k, r in of_step(step)
-            ],
-        )
+def policies_in_files_of_many_steps(folder):
+    """The number of a file is no step where the rows have theirs; the groups are numbered anew at every step."""
+    for half in range(2):
+        rows = [
+            {"prompt": f"question {p}", "group_id": p, "policy_version": s, "reward": r, "completion": f"{s} {k}"}
+            for s, p, k, r in RUN
+            if s // 3 == half
+        ]
+        lines(folder / f"rollouts_{half}.jsonl", rows)
     return folder
+
+
+def policies_sorted_by_prompt(folder):
+    """The group is the prompt, and its visits stand together."""
+    return lines(
+        folder / "log.jsonl",
+        [
+            {"prompt": f"question {p}", "group_id": p, "policy_version": s, "reward": r, "completion": f"{s} {k}"}
+            for s, p, k, r in sorted(RUN, key=lambda row: row[1])
+        ],
+    )
+
+
+def messages_of_a_group(folder):
+    """As a client of OpenAI's interface returns n answers."""
+    return lines(
+        folder / "log.jsonl",
+        [
+            {
+                "step": s,
+                "prompt": f"question {p}",
+                "completions": [{"role": "assistant", "content": f"{s} {p} {k}"} for k in range(GROUP)],
+                "rewards": [r for _, prompt, _, r in of_step(s) if prompt == p],
+            }
+            for s in range(STEPS)
+            for p in range(PROMPTS)
+        ],
+    )
+
+
+def numbers_as_answers(folder):
+    return lines(
+        folder / "log.jsonl",
+        [
+            {
+                "step": s,
+                "prompt": f"question {p}",
+                "pred": [17 * k for k in range(GROUP)],
+                "correct": [r for _, prompt, _, r in of_step(s) if prompt == p],
+            }
+            for s in range(STEPS)
+            for p in range(PROMPTS)
+        ],
+    )
+
+
+def turns_taken(folder):
+    """How many turns a rollout took, and which row of its dataset it is of."""
+    rows = [row | {"turn": place % 3, "sample_index": 7} for place, row in enumerate(plain())]
+    return lines(folder / "log.jsonl", rows)
 
 
 def models_in_names(folder):
@@ -795,7 +844,11 @@ EVERY = [
     row_a_turn,
     row_a_turn_by_any_name,
     policies_of_a_group,
-    policies_of_a_group_by_number,
+    policies_in_files_of_many_steps,
+    policies_sorted_by_prompt,
+    messages_of_a_group,
+    numbers_as_answers,
+    turns_taken,
     models_in_names,
     another_step_that_is_empty,
     verdicts,
@@ -1138,6 +1191,24 @@ def test_a_sum_of_log_probabilities_does_not_hide_the_length(tmp_path):
     rows = [row | {"logprobs": -21.3, "completion_length": 7} for row in plain()]
     log = read_log(lines(tmp_path / "log.jsonl", rows))
     assert log.told_by == "completion_length" and set(log.squared_norm) == {7.0}
+
+
+@pytest.mark.parametrize("fields", [None, fields_of((), group="group_id")])
+def test_batches_of_prompts_sample_after_sample_keep_their_groups(fields, tmp_path):
+    """Without steps: a group that holds several prompts, each in one group alone, tells the visit."""
+    rows = [
+        {"group_id": s, "prompt": f"question {s} {p}", "reward": r}
+        for s, p, k, r in sorted(RUN, key=lambda row: (row[0], row[2]))
+    ]
+    visits = gather_visits(read_log(lines(tmp_path / "log.jsonl", rows), fields=fields))
+    assert len(visits.count) == PROMPTS * STEPS and set(visits.count) == {GROUP}
+
+
+def test_a_step_that_the_first_row_lacks_is_no_epoch(tmp_path):
+    rows = [{"global_step": s, "epoch": s // 3, "prompt": f"q {p}", "reward": r} for s, p, _, r in RUN]
+    rows[0]["global_step"] = None
+    with pytest.raises(LogError, match="step is missing"):
+        read_log(lines(tmp_path / "log.jsonl", rows))
 
 
 def test_numbers_beside_a_reward_are_none(tmp_path):

@@ -1,5 +1,6 @@
 """AdvantageEstimator: over many steps the same as its parts by hand, and never a silent wrong baseline."""
 
+import copy
 import logging
 import pickle
 import subprocess
@@ -713,11 +714,13 @@ def test_first_visits_under_allocation_start_from_the_mean_of_the_other_prompts(
         dict(prior="history", start_strength=3.0),
         dict(prior="history", start_strength=0.0),
         dict(prior="tracker"),
+        dict(prior=v05.priors.sources.TrackerPrior((0, 1))),
+        dict(prior=v05.priors.sources.HistoryPrior((0, 1), start_strength=3.0)),
     ],
 )
 def test_the_most_for_prompts_never_seen_holds_for_every_history(options):
     """Whatever level and visits are worth there; a prompt that was seen once has a prior of its own."""
-    estimator = v05.AdvantageEstimator(reward_range=(0, 1), **options)
+    estimator = v05.AdvantageEstimator(reward_range=(0, 1), **copy.deepcopy(options))
     generator = np.random.default_rng(3)
     for step in range(4):
         keys = np.arange(24) % 6

@@ -20,9 +20,11 @@ from .._core.arguments import choice, number, reward_interval
 from .._core.arrays import Groups, listed, optional_numbers
 from .._core.calibration import RunningCalibration, fit_calibration
 from .._core.estimate import Estimate, advantages, estimate
+from .._core.history import History
 from .._core.keys import BatchKeys
 from .._core.mixture import RunningMixture
 from .._core.rules import RULES
+from .._core.tracker import Tracker
 from .._core.types import (
     FilePath,
     GroupIds,
@@ -379,9 +381,10 @@ class AdvantageEstimator:
     def _strength_for_allocator(self, value, strength):
         """By its strength an Allocator tells a prior of the prompt's own, above 1, from the level of all prompts. In a
         tracker, or with another start_strength, level and visits are worth something else."""
-        if self.prior not in _HISTORIES:
+        history = getattr(self._state.source, "history", None)
+        if not isinstance(history, (History, Tracker)):
             return strength
-        level, worth = self._state.source.history.predict(["v05: a prompt never seen"])
+        level, worth = history.predict(["v05: a prompt never seen"])
         is_level = np.isnan(value) | (value == level) & (strength == worth)
         return np.where(is_level, 1.0, np.maximum(strength, np.nextafter(1.0, 2.0)))
 

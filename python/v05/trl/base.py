@@ -89,8 +89,12 @@ class V05Trainer:
         trainer = next((kind for kind in type(self).__mro__ if kind.__module__.startswith("trl.")), type(self))
         given = dict(zip(signature(trainer).parameters, args)) | kwargs
         owned = environments and given.get("train_dataset") is None
-        columns = getattr(self.train_dataset, "column_names", None) or ["prompt"]
-        if self._reads_prompts() and not hasattr(config.prior, "predict") and (owned or "prompt" not in columns):
+        if (
+            environments
+            and self._reads_prompts()
+            and not hasattr(config.prior, "predict")
+            and self._lacks_prompts(owned)
+        ):
             raise InvalidArgument(
                 f"prior {config.prior!r} needs the texts of prompts, which environments make where the rows hold none: "
                 'use "history", "tracker" or "column"'
@@ -126,6 +130,11 @@ class V05Trainer:
                 f"num_generations must be at least 2 for rule {config.rule!r}, whose baseline is "
                 "made of the other rollouts of a prompt, got 1"
             )
+
+    def _lacks_prompts(self, owned):
+        """Whether the rows hold no prompt, for an environment to make. owned: it owns its data, too."""
+        columns = getattr(self.train_dataset, "column_names", None) or ["prompt"]
+        return owned or "prompt" not in columns and "prompt" not in _first_row(self.train_dataset)
 
     def _fill_batch(self):
         """An environment that owns its data has rows that hold nothing, which TRL makes for its own group size."""

@@ -11,6 +11,7 @@ DEEPEST = 8
 MOST_COLUMNS = 1000
 CHATS = ("messages", "conversations", "conversation", "chat")
 CONTENTS = ("text", "image", "image_url", "video", "audio")
+TOKENS = ("completion", "response", "output", "completion_ids", "response_tokens", "response_ids", "output_ids")
 ANSWERERS = ("assistant", "gpt", "model", "bot")
 
 
@@ -192,11 +193,13 @@ def is_chat(item):
     )
 
 
-def _is_one_completion(item):
-    """Whether a completion is one text, one chat with an answer, or the tokens of one, and no list of several."""
+def _is_one_completion(name, item, length):
+    """Whether a completion is one text, one chat with an answer, or the tokens of one, and no list of several: of
+    answers, or of messages that are one each."""
     if is_chat(item):
-        return len(_question(item)) < len(item)
-    tokens = isinstance(item, list) and bool(item) and all(type(part) is int for part in item)
+        answers = sum(len(_question([turn])) == 0 for turn in item)
+        return 0 < answers and not answers == len(item) == length
+    tokens = name in TOKENS and isinstance(item, list) and bool(item) and all(type(part) is int for part in item)
     return isinstance(item, str) or tokens
 
 
@@ -238,7 +241,7 @@ def _split(path, line, row, fields):
     if layout.completion == "output_response":  # SkyRL's scores are of the tokens
         yield row | {name: sum(number(path, line, name, part) for part in item) for name, item in lists.items()}
         return
-    if _is_one_completion(row.get(layout.completion)) and length != 1:
+    if length != 1 and _is_one_completion(layout.completion, row.get(layout.completion), length):
         problem = (
             f"{next(iter(lists))} is a list of {length} beside one {layout.completion}; write one number per rollout"
         )

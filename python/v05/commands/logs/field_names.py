@@ -47,6 +47,7 @@ STEPS = (
     "epoch",
     "steps",  # often how many steps a rollout took
 )
+VAGUE_STEPS = ("epoch", "steps")  # not in the place of a step that a first row lacks
 VERSIONS = ("policy_version", "policy_step", "tail_version")  # of the policy that a rollout, or a part, was drawn by
 # Names that mean a step of the training also inside of an object.
 INNER_STEPS = ("global_step", "global_steps", "training_step", "train_step", "trainer_step", "policy_version")
@@ -139,7 +140,7 @@ SAMPLES = (
     "trial",
     "repeat",
     "repetition",
-    "seed",  # the last, as it may be that of the run
+    "seed",
 )
 GROUPS = ("group_id", "group_index", "group_idx", "group_uid", "group")
 # Rows that are of an evaluation by what they say, a text or a flag.
@@ -161,6 +162,8 @@ RUNS = (
 )
 NUMBERED_RUNS = ("run_id", "run", "seed", "random_seed", "learning_rate", "lr")
 ROLLOUTS = ("rollout_id", *TRAJECTORIES, "sample_id")
+# Of what else a row may be called by, what is no row of a dataset and no seed of the run.
+OTHER_ROLLOUTS = tuple(name for name in SAMPLES if name not in (*ROLLOUTS, "sample_index", "seed"))
 TURNS = ("turn", "turn_id", "turn_idx", "turn_index")
 ANSWERS = ("gts", "gt", "ground_truth", "reference_answer", "target", "gold", "label")
 ADVANTAGES = ("advantage", "advantages")

@@ -13,12 +13,13 @@ from .steps import MOST_RUNS
 SHARED = 0.5  # of the visits may be of several runs, as of one that was resumed under another name
 
 
-def groups_of_several(found):
-    """(group of each row, sentences). A group that each row has alone is the name of the rollout and no group."""
+def groups_of_several(found, named=None):
+    """(group of each row, sentences). A group that each row has alone is the name of the rollout and no group. named:
+    the field that the user says it is."""
     group, step, prompt = found["group"], np.nan_to_num(found["step"], nan=-1.0), found["prompt"]
     known = group >= 0
     if np.count_nonzero(known) < 2 or len(np.unique(group[known])) < np.count_nonzero(known):
-        if _are_kinds(found):
+        if named is None and _are_kinds(found):
             return np.full_like(group, -1), [
                 "A group holds several prompts, which come again later: it tells no visit."
             ]
@@ -56,8 +57,9 @@ def _are_kinds(found):
     if not np.isnan(found["step"]).all() or (group < 0).any():
         return False
     of_one_group = numbered(prompt, group).max() == prompt.max()
-    runs = np.count_nonzero(np.diff(prompt, prepend=-1))
-    return of_one_group and 2 * len(np.unique(group)) <= prompt.max() + 1 < runs
+    runs, groups = np.count_nonzero(np.diff(prompt, prepend=-1)), len(np.unique(group))
+    come_again = runs > prompt.max() + 1 and np.count_nonzero(np.diff(group, prepend=-1)) > groups
+    return of_one_group and 2 * groups <= prompt.max() + 1 and come_again and 2 * runs <= len(prompt)
 
 
 def _prompts_as_groups(found):

@@ -18,6 +18,7 @@ from .field_names import (
     LOG_PROBS,
     NO_REWARD,
     NUMBERED_RUNS,
+    OTHER_ROLLOUTS,
     PICTURES,
     PROMPTS,
     REWARDS,
@@ -31,6 +32,7 @@ from .field_names import (
     TRAINERS,
     TRAININGS,
     TURNS,
+    VAGUE_STEPS,
     VERSIONS,
     WHOLE,
     plain,
@@ -99,7 +101,8 @@ def find_layout(row, fields, *, table=False):
     if group is None and (verl or areal):
         group = _first(("uid",) if verl else ("task_id",), row)
     steps = [name for name in (*written(STEPS, row), *_inner_steps(row)) if _is_step(row[name])]
-    step = fields.step or next((name for name in steps if row[name] not in (None, "")), next(iter(steps), None))
+    known = (name for name in steps if row[name] not in (None, "") and plain(name) not in VAGUE_STEPS)
+    step = fields.step or next(known, next(iter(steps), None))
     if fields.reward:
         rewards, weights = tuple(fields.reward), tuple(fields.reward.values())
         if any(name not in row for name in rewards):
@@ -135,7 +138,7 @@ def find_layout(row, fields, *, table=False):
         prior="prior" if "prior" in row else None,
         answer=_first(ANSWERS, row),
         pictures=() if fields.prompt else INPUT if plain(prompt) == "instruction" else PICTURES,
-        rollout=_first((*ROLLOUTS, *SAMPLES[:-1]), row) if _first(TURNS, row) else None,
+        rollout=_first((*ROLLOUTS, *OTHER_ROLLOUTS), row) if _first(TURNS, row) else None,
         sample=sample,
         advantage=advantage,
         completion=completion,

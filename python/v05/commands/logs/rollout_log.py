@@ -147,7 +147,7 @@ class _Columns:
             self.respelt.add(code)
         step = rollout.step
         by_name = step != step
-        if by_name or asynchronous and file.step == file.step:
+        if by_name or asynchronous == "group" and file.step == file.step:
             step = file.step
         names = self.names
         row = (
@@ -210,7 +210,7 @@ def _finished(path, files, reader, columns, notes, exclude, only_prompts, keep_e
             f"{len(columns.respelt)} prompts stand there in several spellings (white space at the ends, Unicode) and "
             "count as one each."
         )
-    found["group"], said = groups_of_several(found)
+    found["group"], said = groups_of_several(found, reader.fields.group)
     notes += said
     found["text"] = found["prompt"]
     found["prompt"], texts, said = pictured_prompts(found, columns.texts, _beside(reader.layouts))

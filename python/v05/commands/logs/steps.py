@@ -7,6 +7,7 @@ from .field_names import TRAJECTORIES
 from .numbering import earlier_occurrences, numbered
 
 FEW = 10  # prompts, of which no order can be told
+MOST_LAG = 3  # policies between the first and the last rollout of a group
 MOST_RUNS = 20  # a log whose steps go backwards more often is out of order, not begun anew
 
 
@@ -36,16 +37,22 @@ def first_steps(found):
 
 
 def _stand_together(found):
-    """(n,) whether the rows of a group are of one prompt and follow one another: no other visit has its name."""
-    prompt, group, file = (found[name] for name in ("prompt", "group", "file"))
+    """(n,) whether the rows of a group are of one prompt, follow one another and were drawn by a few policies of many,
+    one after the other: so that they are one visit, and no other has its name."""
+    prompt, group, file, step = (found[name] for name in ("prompt", "group", "file", "step"))
     starts = np.flatnonzero((np.diff(group, prepend=-2) != 0) | (np.diff(file, prepend=-1) != 0))
     known = starts[group[starts] >= 0]
     runs = np.bincount(group[known], minlength=group.max() + 1)
     pairs, first = np.unique(numbered(group, prompt), return_index=True)
     named = first[group[first] >= 0]
     prompts = np.bincount(group[named], minlength=group.max() + 1)
-    alone = (runs == 1) & (prompts == 1)
-    return (group >= 0) & alone[np.maximum(group, 0)] if alone.size else group >= 0
+    member = group >= 0
+    first, last = np.full(len(runs), np.inf), np.full(len(runs), -np.inf)
+    np.minimum.at(first, group[member], step[member])
+    np.maximum.at(last, group[member], step[member])
+    few = 2 * (last - first + 1) <= len(np.unique(step))
+    alone = (runs == 1) & (prompts == 1) & (last - first <= MOST_LAG) & few
+    return member & alone[np.maximum(group, 0)] if alone.size else member
 
 
 def begun_anew(found):
