@@ -64,7 +64,7 @@ class RewardNormalization:
             keys_of_all,
             keys_of_all,
             mask=np.array(trained_of_all, dtype=bool),
-            column=column_of_all if self.v05_estimator.prior == "column" else None,
+            column=column_of_all if self.v05_estimator.reads_column else None,
             weights=None if self.v05_estimator.weights == "none" else weights,
         )
         stats_tracker.scalar(**self.v05_estimator.metrics)
@@ -100,7 +100,7 @@ class RewardNormalization:
         return keys, trained.any(axis=1).tolist()
 
     def _column(self):
-        values = self.batch.get(self.v05_estimator.prior_field) if self.v05_estimator.prior == "column" else None
+        values = self.batch.get(self.v05_estimator.prior_field) if self.v05_estimator.reads_column else None
         if values is None:
             return [None] * len(self.batch["loss_mask"])
         return self._in_actors_units(optional_numbers(values, self.v05_estimator.prior_field, (0.0, 1.0))).tolist()

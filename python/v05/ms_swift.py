@@ -83,7 +83,7 @@ class V05GRPOTrainer(GRPOTrainer):
             keys,
             keys,
             rollouts=requests,
-            column=column if self.v05_estimator.prior == "column" else None,
+            column=column if self.v05_estimator.reads_column else None,
             prompts=prompts if self.v05_estimator.reads_texts else None,
         )
         for name, value in self.v05_estimator.metrics.items():

@@ -162,7 +162,7 @@ def test_callback_logs_and_saves(skyrl, tmp_path, caplog):
 def test_set_ups_that_cannot_work(skyrl, caplog):
     with pytest.raises(v05.InvalidArgument, match="id_field 'id' needs the columns .* SkyRL does not hand over"):
         skyrl.install(id_field="id")
-    with pytest.raises(v05.InvalidArgument, match='prior "column" needs'):
+    with pytest.raises(v05.InvalidArgument, match="prior 'column' needs"):
         skyrl.install(prior="column")
     with pytest.raises(v05.InvalidArgument, match="needs the texts of prompts, which SkyRL does not hand over"):
         skyrl.install(prior=len)

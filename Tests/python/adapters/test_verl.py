@@ -215,6 +215,25 @@ def test_calibrated_by_the_formula_over_two_steps(queue):
     assert queue.reads == [["extra_info"]] * 2
 
 
+def test_a_column_goes_through_a_tracker(queue):
+    """Its keys are those of the prompts, so that visits say what the column is worth."""
+    options = {"rule": "prior", "prior": "tracker+column", "prior_field": "prior", "id_field": "id"}
+    algorithm = trainer_config(options | {"reward_range": [0, 1]}).algorithm
+    tracker = v05.Tracker()
+    for seed in (11, 12):
+        rewards, mask, uids = given = batch(seed, [4] * 40)
+        names = [uid.partition("-")[2] for uid in uids]
+        column = np.array([0.25 if name.isdigit() and int(name) % 2 else 0.75 for name in names])
+        queue.put(uids, lambda name: {"id": name, "prior": 0.25 if name.isdigit() and int(name) % 2 else 0.75})
+        found = estimate(given, None, algorithm)
+        counted, r = mask.sum(-1).numpy() > 0, rewards.sum(-1).double().numpy()
+        value = tracker.predict(names, prior=column)[0]
+        expected = np.where(counted, r - value, 0)[:, None] * mask.numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        tracker.record(names, r, prior=column, mask=counted)
+    assert queue.reads == [["extra_info"]] * 2
+
+
 def test_a_rejected_rollout_moves_no_baseline():
     rewards, mask, uids = batch(5, sizes=[4, 4], padding=0)
     row = int(np.flatnonzero(uids == uids[0])[1])
@@ -249,7 +268,7 @@ def test_prior_field_missing_is_an_error_and_nan_a_warning(queue, caplog):
         estimate(given, None, algorithm)
         estimate(given, None, algorithm)
     assert [record.message for record in caplog.records].count(
-        "the prior column holds no number in this batch: its prompts have no prior"
+        "the prior column holds no number in this batch: it says nothing of its prompts"
     ) == 1
 
 
@@ -274,11 +293,12 @@ def test_a_rollout_that_is_not_in_the_queue_is_an_error(queue):
         ({"allocation": {"initial": 9, "maximum": 4}, "reward_range": [0, 1]}, "maximum"),
         ({"prior": "no_such_module.function"}, "cannot be imported"),
         ({"prior": "column"}, "needs algorithm.v05.prior_field"),
+        ({"prior": "tracker+column"}, "needs algorithm.v05.prior_field"),
         ({"reward_range": [1, 0]}, "reward_range"),
         ({"log_every": "two"}, "algorithm.v05.log_every must be an integer, got 'two'"),
         ({"log_every": -1}, "algorithm.v05.log_every must be at least 1, or 0 for never, got -1"),
         ({"id_field": 5}, "algorithm.v05.id_field must be the name of a field, got 5"),
-        ({"prior": "none", "prior_field": "x"}, "prior_field 'x' is read with prior column only, got prior 'none'"),
+        ({"prior": "none", "prior_field": "x"}, "prior_field 'x' is read with prior .* only, got prior 'none'"),
     ],
 )
 def test_wrong_options_are_told_at_once(options, message):

@@ -14,6 +14,7 @@ import v05.priors.sources
 from v05._core.library import library
 from v05._core.prompt_key import content_key, prompt_key
 from v05._core.rules import RULES
+from v05.priors.sources import NoPrior
 from v05.training.streaming_estimator import StreamingEstimator
 
 
@@ -84,10 +85,133 @@ def test_calibrated_with_single_rollouts_is_calibrated_by_the_tracker(generator)
         tracker.record(keys, rewards)
         assert estimator.learnt() == {"calibration": tracker.calibration}
     assert len(estimator.source.history) == 24
-    # With a history alone it says that it falls back.
-    alone = v05.AdvantageEstimator(reward_range=(0, 1))
+
+
+@pytest.mark.parametrize("prior", ["history", "column"])
+def test_calibrated_that_single_rollouts_cannot_calibrate_says_so_once(generator, caplog, prior):
+    estimator = v05.AdvantageEstimator(prior=prior, reward_range=(0, 1))
     for rewards, groups, keys in batches(generator, rollouts=1):
-        assert alone.step(rewards, groups, keys).estimate.rule == "v05"
+        column = np.full(len(keys), 0.5) if prior == "column" else None
+        assert estimator.step(rewards, groups, keys, column=column).estimate.rule == "v05"
+    (message,) = messages(caplog)
+    assert message.startswith('rule "calibrated" is "v05" as long as every prompt has one rollout')
+    streaming = v05.training.StreamingEstimator(prior=prior, every=8, reward_range=(0, 1))
+    for number in range(16):
+        streaming.group([number % 2], f"prompt {number}", **({"prior": 0.5} if prior == "column" else {}))
+    assert [text for text in messages(caplog) if text.startswith('rule "calibrated"')] == 2 * [message]
+
+
+@pytest.mark.parametrize(
+    "options, rollouts", [(dict(prior="tracker"), 1), (dict(), 4), (dict(rule="prior"), 1), (dict(rule="v05"), 1)]
+)
+def test_nothing_is_said_where_the_rule_is_what_it_says(generator, caplog, options, rollouts):
+    estimator = v05.AdvantageEstimator(reward_range=(0, 1), **options)
+    for step in batches(generator, rollouts=rollouts):
+        estimator.step(*step)
+    assert messages(caplog) == []
+
+
+def with_column(steps, generator, unknown=0.2):
+    """The same with a column that is the same for all rollouts of a prompt, and says nothing of some prompts."""
+    for rewards, groups, keys in steps:
+        _, prompt = np.unique(keys, return_inverse=True)
+        values = generator.random(prompt.max() + 1)
+        values[generator.random(len(values)) < unknown] = np.nan
+        yield rewards, groups, keys, values[prompt]
+
+
+@pytest.mark.parametrize("rollouts", [1, 4])
+@pytest.mark.parametrize("rule", ["calibrated", "prior"])
+def test_a_column_goes_into_the_regression_of_a_tracker(generator, rule, rollouts):
+    estimator = v05.AdvantageEstimator(rule=rule, prior="tracker+column", reward_range=(0, 1))
+    tracker, running = v05.Tracker(), v05.RunningCalibration()
+    for number, (rewards, groups, keys, column) in enumerate(
+        with_column(batches(generator, rollouts=rollouts), generator)
+    ):
+        value, _ = tracker.predict(keys, prior=column)
+        predicted, _ = estimator.predict(keys, column=column)
+        np.testing.assert_array_equal(predicted, value)
+        found = estimator.step(rewards, groups, keys, column=column)
+        if rule == "prior":
+            known = ~np.isnan(value)  # at the first step the column is all that is known
+            assert known.all() or number == 0
+            np.testing.assert_allclose(found.baseline[known], value[known], rtol=0, atol=1e-15)
+        elif number > 1:
+            assert found.estimate.rule == "calibrated"
+            expected = v05.advantages(
+                rewards,
+                groups,
+                value,
+                rule=rule,
+                leave_one_out=True,
+                calibration=tracker.calibration if rollouts == 1 else running,
+            )
+            np.testing.assert_array_equal(found.advantages, expected)
+        running.update(rewards, groups, value)
+        tracker.record(keys, rewards, prior=column)
+    resumed = v05.AdvantageEstimator(rule=rule, prior="tracker+column", reward_range=(0, 1))
+    resumed.load_state_dict(estimator.state_dict())
+    np.testing.assert_array_equal(
+        resumed.predict(keys, column=column)[0], estimator.predict(keys, column=column)[0], strict=True
+    )
+
+
+def test_a_column_that_says_the_opposite_is_put_right(generator):
+    """One rollout a prompt: the paper's rule has the column itself as baseline."""
+    p = generator.random(64)
+    prompt, error = np.arange(64), {}
+    for prior in ("column", "tracker+column"):
+        estimator = v05.AdvantageEstimator(rule="calibrated", prior=prior, reward_range=(0, 1))
+        late = []
+        for step in range(60):
+            rewards = (generator.random(64) < p).astype(float)
+            found = estimator.step(rewards, prompt, prompt, column=1 - p)
+            if step >= 20:
+                late.append(np.mean((found.baseline - p) ** 2))
+        error[prior] = np.mean(late)
+    assert error["column"] > 0.2 and error["tracker+column"] < 0.01
+
+
+def test_a_streaming_tracker_takes_a_column(generator):
+    estimator = v05.training.StreamingEstimator(prior="tracker+column", reward_range=(0, 1))
+    tracker = v05.Tracker(forgetting=estimator._forgetting)
+    for visit in range(4):
+        for prompt in range(16):
+            rewards, prior = (generator.random(2) < prompt / 15).astype(float), 1 - prompt / 15
+            assert np.isfinite(estimator.group(rewards, f"prompt {prompt}", prior=prior)).all()
+            tracker.record(2 * [f"prompt {prompt}"], rewards, prior=[prior, prior])
+    keys, column = [f"prompt {prompt}" for prompt in range(16)], 1 - np.arange(16) / 15
+    np.testing.assert_array_equal(
+        estimator.predict(keys, column=column)[0], tracker.predict(keys, prior=column)[0], strict=True
+    )
+
+
+@pytest.mark.parametrize("prior", ["history", "tracker", "none", lambda prompts: [0.5] * len(prompts)])
+def test_a_column_that_nothing_reads_is_refused(prior):
+    estimator = v05.AdvantageEstimator(prior=prior, reward_range=(0, 1))
+    with pytest.raises(v05.InvalidArgument, match='column is read with prior "column" or "tracker\\+column" only, got'):
+        estimator.step([0, 1], [0, 0], [0, 0], prompts=["a", "a"], column=[0.5, 0.5])
+    assert estimator.steps == 0
+    with pytest.raises(v05.InvalidArgument, match="prior 'tracker\\+column' needs the values"):
+        v05.AdvantageEstimator(prior="tracker+column").step([0, 1], [0, 0], [0, 0])
+
+
+def test_a_source_of_the_user_may_read_the_column():
+    class Halved(NoPrior):
+        reads_column = True
+        seen = ()
+
+        def predict(self, keys, prompts, step, column):
+            return column / 2, np.zeros(len(keys))
+
+        def after(self, keys, prompts, rewards, mask, step, column):
+            later = Halved()
+            later.seen = (*self.seen, *column)
+            return later
+
+    estimator = v05.AdvantageEstimator(rule="prior", prior=Halved(), reward_range=(0, 1))
+    found = estimator.step([0, 1], [0, 1], [0, 1], column=[0.5, 1.0])
+    assert found.baseline.tolist() == [0.25, 0.5] and estimator.source.seen == (0.5, 1.0)
 
 
 def test_calibrated_with_several_rollouts_of_a_tracker_is_calibrated_by_them(generator):
@@ -319,7 +443,7 @@ def test_whether_weights_are_taken_is_known_before_the_first_step(rule, test):
 def test_a_guessed_range_that_a_prior_does_not_fit(prior, caplog):
     estimator = v05.AdvantageEstimator(prior=prior)
     for rewards in ([0, 1, 1, 0], [0, 1, -1, 0]):
-        known = dict(prompts=list("aabb"), column=[-0.2, -0.2, 0.5, 0.5])
+        known = {"column": [-0.2, -0.2, 0.5, 0.5]} if prior == "column" else {"prompts": list("aabb")}
         found = estimator.step(rewards, [0, 0, 1, 1], list("aabb"), **known)
         assert np.isfinite(found.advantages).all()
     assert estimator.reward_range == (-1, 1)
@@ -377,7 +501,8 @@ def test_a_source_of_the_users_own_is_left_alone_where_a_range_is_refused():
     assert other.source.seen == 0 and other.steps == 0 and first.source.seen == 2
     for prior in ("none", "column", lambda prompts: [0.5] * len(prompts)):
         first = v05.AdvantageEstimator(prior=prior)
-        first.step([0, 1], [0, 0], ["a", "a"], prompts=["a", "a"], column=[0.5, 0.5])
+        column = [0.5, 0.5] if prior == "column" else None
+        first.step([0, 1], [0, 0], ["a", "a"], prompts=["a", "a"], column=column)
         wider = v05.AdvantageEstimator(prior=prior, reward_range=(0, 2))
         wider.load_state_dict(first.state_dict())
         assert wider.steps == 1 and wider.reward_range == (0, 2)

@@ -1,5 +1,7 @@
 """Options, records and columns of the estimator that adapters hold: what cannot be meant is an error that says so."""
 
+import re
+
 import numpy as np
 import pytest
 import v05
@@ -27,10 +29,13 @@ def test_options_of_another_kind(kind, options, message):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("options", [{}, {"prior": "none"}, {"rule": "grpo"}, {"prior": lambda prompts: []}])
 def test_a_field_of_priors_that_nobody_reads_is_no_silent_nothing(kind, options):
-    with pytest.raises(v05.InvalidArgument, match="prior_field 'pass_rate' is read with prior=\"column\" only, got"):
+    with pytest.raises(v05.InvalidArgument, match="prior_field 'pass_rate' is read with prior \"column\" or"):
         kind(prior_field="pass_rate", **options)
-    assert kind(prior="column", prior_field="pass_rate").column([{"pass_rate": 0.5}]) == [0.5]
-    assert kind(prior="column").column([{"prior": 0.25}]) == [0.25]
+    for prior in ("column", "tracker+column"):
+        assert kind(prior=prior, prior_field="pass_rate").column([{"pass_rate": 0.5}]) == [0.5]
+        assert kind(prior=prior).column([{"prior": 0.25}]) == [0.25]
+        with pytest.raises(v05.InvalidArgument, match=re.escape(f"prior '{prior}' needs the columns of the dataset")):
+            kind(prior=prior).refuse("a trainer", columns=True)
 
 
 @pytest.mark.parametrize("path", ["s3://bucket/v05.zip", "hdfs://x/y", "", "~nobody-of-this-name/x", "a\0b", 7])

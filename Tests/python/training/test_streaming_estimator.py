@@ -188,9 +188,7 @@ def test_a_look_tells_nothing_and_asks_a_source_of_the_user_only(caplog, prior):
 
 def test_a_prior_that_nobody_reads_is_refused():
     for prior in ("history", "none", "tracker"):
-        with pytest.raises(
-            v05.InvalidArgument, match=f"prior 0.5 is read with prior=\"column\" only, got prior '{prior}'"
-        ):
+        with pytest.raises(v05.InvalidArgument, match=f"prior 0.5 is read with prior .* only, got prior '{prior}'"):
             quiet(prior=prior).group([1.0, 0.0], "a", prior=0.5)
 
 

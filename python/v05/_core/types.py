@@ -33,7 +33,7 @@ AllocationRuleName: TypeAlias = Literal["osla", "neyman"]
 LookAheadName: TypeAlias = Literal["same_bias", "same_mean", "derivative"]
 ObjectiveName: TypeAlias = Literal["neyman", "dynamo", "v0", "v0_greedy", "hit"]
 PriorityName: TypeAlias = Literal["official", "paper", "probability"]
-PriorName: TypeAlias = Literal["history", "history+context", "tracker", "column", "none"]
+PriorName: TypeAlias = Literal["history", "history+context", "tracker", "column", "tracker+column", "none"]
 
 #: (lo, hi) of a reward; a list is what configuration files have.
 RewardRange: TypeAlias = tuple[float, float] | list[float]

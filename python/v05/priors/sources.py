@@ -15,6 +15,8 @@ and is then asked for that in place of `record`: a step that is refused or inter
 the one that takes `weights`, too, (n,) float64, is given the score weights of a step that has them. With
 `takes_hashes = True` a source gets keys as (n,) int64, strings hashed as v05.History does: once for all that need it.
 A source with a `calibration` (a v05.Calibration) says itself what its values are worth, where single rollouts do not.
+With `reads_column = True` all three methods are given `column`, too: (n,) float64, what the dataset's column says of
+each rollout's prompt, NaN for nothing.
 """
 
 import copy
@@ -32,7 +34,8 @@ from .._core.tracker import Tracker
 from .._core.types import Keys, Numbers, OptionalNumbers, PriorName, RewardRange
 from ..errors import ArgumentTypeError, CheckpointError, InvalidArgument
 
-NAMES = ("history", "history+context", "tracker", "column", "none")
+NAMES = ("history", "history+context", "tracker", "column", "tracker+column", "none")
+COLUMN_NAMES = ("column", "tracker+column")  # those that need the values of the dataset's column
 
 
 class PriorSource(Protocol):
@@ -89,6 +92,30 @@ class NoPrior:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         pass
+
+
+class ColumnPrior(NoPrior):
+    """What the dataset's column says, with which nothing is done."""
+
+    reads_column = True
+
+    def predict(
+        self, keys: Keys, prompts: Sequence[Any] | None, step: int, column: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        nothing, strength = super().predict(keys, prompts, step)
+        return nothing if column is None else column, strength
+
+    def after(
+        self,
+        keys: Keys,
+        prompts: Sequence[Any] | None,
+        rewards: Numbers,
+        mask: Numbers | None,
+        step: int,
+        weights: Numbers | None = None,
+        column: np.ndarray | None = None,
+    ) -> "ColumnPrior":
+        return self
 
 
 class HistoryPrior(NoPrior):
@@ -192,8 +219,10 @@ class TrackerPrior(HistoryPrior):
         """What the values are worth to the rule "calibrated"; it rests on single rollouts, too."""
         return self.history.calibration
 
-    def predict(self, keys: Keys, prompts: Sequence[Any] | None, step: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.history.predict(keys)
+    def predict(
+        self, keys: Keys, prompts: Sequence[Any] | None, step: int, column: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return self.history.predict(keys, prior=column)
 
     def record(
         self,
@@ -203,8 +232,9 @@ class TrackerPrior(HistoryPrior):
         mask: Numbers | None,
         step: int,
         weights: Numbers | None = None,
+        column: np.ndarray | None = None,
     ) -> None:
-        self.history.record(keys, rewards, mask=mask, weights=weights)
+        self.history.record(keys, rewards, prior=column, mask=mask, weights=weights)
 
     def after(
         self,
@@ -214,9 +244,10 @@ class TrackerPrior(HistoryPrior):
         mask: Numbers | None,
         step: int,
         weights: Numbers | None = None,
+        column: np.ndarray | None = None,
     ) -> "TrackerPrior":
         later = copy.copy(self)
-        later._visit = Visit(self.history, keys, rewards, mask, None, weights)
+        later._visit = Visit(self.history, keys, rewards, mask, None, weights, column)
         return later
 
     def state_dict(self) -> dict[str, bytes]:
@@ -225,6 +256,13 @@ class TrackerPrior(HistoryPrior):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         tracker = Tracker(reward_range=self.history.reward_range)
         self._history, self._visit = _loaded(state["tracker"], self.history, tracker, "tracker"), None
+
+
+class TrackerColumnPrior(TrackerPrior):
+    """What the dataset's column says, by what it has been worth so far, and earlier visits of the same prompt with
+    it."""
+
+    reads_column = True
 
 
 class CallablePrior(NoPrior):
@@ -258,14 +296,15 @@ def source_after(
     mask: Numbers | None,
     step: int,
     weights: Numbers | None = None,
+    column: np.ndarray | None = None,
 ) -> Any:
     """The source with what the rewards of a step say; one that only has `record` changes, which is why it comes
-    last."""
+    last. column: None where the source does not read it."""
     learn = getattr(source, "after", source.record)
+    more: dict[str, Any] = {} if column is None else {"column": column}
     if weights is not None and _takes_weights(learn):
-        later = learn(keys, prompts, rewards, mask, step, weights=weights)
-    else:
-        later = learn(keys, prompts, rewards, mask, step)
+        more["weights"] = weights
+    later = learn(keys, prompts, rewards, mask, step, **more)
     return later if hasattr(source, "after") else source
 
 
@@ -292,14 +331,17 @@ def prior_source(
     """The source that an adapter's option `prior` names: one of NAMES, a function of prompts, or a source.
     forgetting: of a tracker.
 
-    "column" has none: the adapter hands over the column's values with each batch.
+    For COLUMN_NAMES the adapter hands over the column's values with each batch.
     """
-    if prior in ("none", "column"):
+    if prior == "none":
         return NoPrior()
+    if prior == "column":
+        return ColumnPrior()
     if prior == "history":
         return HistoryPrior(reward_range, discount, capacity, start_strength)
-    if prior == "tracker":
-        return TrackerPrior(reward_range, discount, capacity, forgetting)
+    if prior in ("tracker", "tracker+column"):
+        kind = TrackerPrior if prior == "tracker" else TrackerColumnPrior
+        return kind(reward_range, discount, capacity, forgetting)
     if prior == "history+context":
         from . import HistoryContextPrior  # needs the extra v05[priors]
 

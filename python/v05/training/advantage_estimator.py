@@ -45,11 +45,10 @@ from .health import prior_health
 from .lowered_baseline import lowered
 from .reward_range import ROUNDING, usual_range, with_ends
 from .rollouts import checked_rollouts
-from .step_checks import check_groups, check_signal
+from .step_checks import FEWEST_GROUPS, check_calibration, check_groups, check_signal
 
 log = logging.getLogger("v05")
-_FEWEST_GROUPS = 8  # with fewer the core does not calibrate
-_HISTORIES = ("history", "history+context", "tracker")
+_HISTORIES = ("history", "history+context", "tracker", "tracker+column")
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,8 @@ class AdvantageEstimator:
     prior: where priors come from: "history" (what the same prompts gave before), "history+context" (and for prompts
         never seen, what similar ones gave; extra v05[priors]), "tracker" (v05.Tracker, whose values are calibrated from
         single rollouts: with one per prompt the rule "calibrated" needs it), "column" (the trainer's dataset has them),
-        "none", a function of a list of prompts that returns values in reward units, or an object like those of
+        "tracker+column" (a column of unknown quality: a tracker learns from every visit what it is worth), "none", a
+        function of a list of prompts that returns values in reward units, or an object like those of
         v05.priors.sources. None: "history" for a rule that uses priors, else "none".
     reward_range: (lo, hi) of a reward; None: taken from the first batch, with a message: (0, 1) or (-1, 1) where the
         rewards fit, else their extremes and 0. A later reward outside it widens it, with a warning: history and
@@ -293,32 +293,47 @@ class AdvantageEstimator:
 
         keys: (n,) integers or strings that tell prompts apart in all of training.
         prompts: (n,) texts, for sources that read them.
-        column: (n,) values of the dataset's column, for prior "column"; None, NaN: no prior.
+        column: (n,) values of the dataset's column, for the priors "column" and "tracker+column"; None, NaN: no value.
         """
         asked = BatchKeys(keys)
         prompts = _texts(prompts, len(asked))
         with self._lock:
             said: dict[str, str] = {}
+            column = self._column(self._state, len(asked), column, said)
             found = self._predict(self._state, asked, prompts, column, said)
             self._commit(self._state, said)
         return found
 
-    def _predict(self, state, keys, prompts, column, said):
-        if self.prior == "column":
-            if column is None:
-                raise InvalidArgument('prior "column" needs the values of the dataset\'s prior column, got none')
-            value = optional_numbers(column, "the prior column", state.reward_range or (0.0, 1.0))
-            if value.shape != (len(keys),):
+    @property
+    def reads_column(self) -> bool:
+        """Whether the source of priors needs the values of the dataset's column."""
+        return getattr(self._state.source, "reads_column", False)
+
+    def _column(self, state, count, column, said):
+        """(count,) values of the dataset's column, checked; None where the source does not read it."""
+        if not self.reads_column:
+            if column is not None:
                 raise InvalidArgument(
-                    f"the prior column must have one value per rollout, got shape {value.shape} for {len(keys)} "
-                    "rollouts"
+                    f'column is read with prior "column" or "tracker+column" only, got prior {self.prior!r:.100}'
                 )
-            if len(value) and np.isnan(value).all():
-                said["column"] = "the prior column holds no number in this batch: its prompts have no prior"
-            return self._in_guessed_range(state, value, said), np.zeros(len(keys))
+            return None
+        if column is None:
+            raise InvalidArgument(f"prior {self.prior!r:.100} needs the values of the dataset's prior column, got none")
+        value = optional_numbers(column, "the prior column", state.reward_range or (0.0, 1.0))
+        if value.shape != (count,):
+            raise InvalidArgument(
+                f"the prior column must have one value per rollout, got shape {value.shape} for {count} rollouts"
+            )
+        if len(value) and np.isnan(value).all():
+            said["column"] = "the prior column holds no number in this batch: it says nothing of its prompts"
+        return self._in_guessed_range(state, value, said)
+
+    def _predict(self, state, keys, prompts, column, said):
+        """(value, strength) of keys; column: as `_column` gives it."""
+        read = {} if column is None else {"column": column}
 
         def ask():
-            return state.source.predict(keys.of(state.source), prompts, state.steps)
+            return state.source.predict(keys.of(state.source), prompts, state.steps, **read)
 
         value, strength = ask() if self.agree is None else self.agree(ask)
         found = (
@@ -399,10 +414,10 @@ class AdvantageEstimator:
     def _fitted(self, state):
         """What the rule has learnt. A calibration that has seen too few groups of two rollouts makes way for that of
         the source, where it has one: single rollouts, too, say what the values of a tracker are worth."""
-        if self.rule != "calibrated" or state.calibration.calibration.groups >= _FEWEST_GROUPS:
+        if self.rule != "calibrated" or state.calibration.calibration.groups >= FEWEST_GROUPS:
             return state.calibration
         own = getattr(state.source, "calibration", None)
-        return state.calibration if own is None or own.groups < _FEWEST_GROUPS else own
+        return state.calibration if own is None or own.groups < FEWEST_GROUPS else own
 
     def step(
         self,
@@ -464,10 +479,11 @@ class AdvantageEstimator:
                 "they count nowhere and their advantage is 0"
             )
         state, rollouts = self._ranged(state, rollouts, said)
-        value, strength = self._predict(state, keys, prompts, column, said)
-        if self.prior == "column":
+        column = self._column(state, len(keys), column, said)
+        if column is not None:
             groups = groups if hasattr(groups, "__len__") else list(groups)
-            value = _one_per_group(value, groups, rollouts.counted, said)
+            column = _one_per_group(column, groups, rollouts.counted, said)
+        value, strength = self._predict(state, keys, prompts, column, said)
         prior = self._started(state, value, rollouts, groups)
         found = self._unscaled(state, rollouts, groups, prior, strength)
         check_groups(found, keys, said)
@@ -475,6 +491,7 @@ class AdvantageEstimator:
         if self._options["scale"] != "none":
             scaled = self._estimate(state, advantages, rollouts, groups, prior, strength)
         check_signal(found, rollouts, unscaled, self._rule, said)
+        check_calibration(found, self._rule, state.source, said)
         baseline = rollouts.rewards - unscaled
         baseline[~rollouts.counted] = np.nan
         metrics = self._metrics(state, found, rollouts, value, maximum, said)
@@ -486,7 +503,7 @@ class AdvantageEstimator:
         if state.reward_range is not None:
             learnt = self._learnt_from(state, rollouts, said)
             calibration = self._calibration_after(state, learnt, found.row_group, value)
-            source = self._source_after(state, learnt, keys, prompts)
+            source = self._source_after(state, learnt, keys, prompts, column)
         return step, dataclasses.replace(
             state, source=source, calibration=calibration, steps=state.steps + 1, metrics=step.metrics, noise=noise
         )
@@ -511,10 +528,9 @@ class AdvantageEstimator:
         later.update(rollouts.rewards, groups, value, mask=rollouts.mask, **weighted)
         return later
 
-    def _source_after(self, state, rollouts, keys, prompts):
-        return source_after(
-            state.source, keys.of(state.source), prompts, rollouts.rewards, rollouts.mask, state.steps, rollouts.weights
-        )
+    def _source_after(self, state, rollouts, keys, prompts, column):
+        source, known = state.source, (rollouts.rewards, rollouts.mask, state.steps, rollouts.weights)
+        return source_after(source, keys.of(source), prompts, *known, column)
 
     def _finish(self, found, after, said):
         self._commit(after, said)

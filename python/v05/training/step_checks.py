@@ -7,6 +7,8 @@ import numpy as np
 
 from ..errors import InvalidArgument
 
+FEWEST_GROUPS = 8  # with fewer the core does not calibrate
+
 
 def check_signal(found, rollouts, unscaled, rule, said):
     """A step without any advantage is told once: training would go on and learn nothing."""
@@ -24,6 +26,19 @@ def check_signal(found, rollouts, unscaled, rule, said):
     else:
         reason = f"rule {rule.name!r} compares the rollouts of a group, and in no group do the rewards differ"
     said["no signal"] = f"every advantage of this step is 0 although its rewards differ: {reason}"
+
+
+def check_calibration(found, rule, source, said):
+    """Single rollouts calibrate nothing but a source that can learn from them: the paper's rule stands in, for all of
+    the run where no group has two."""
+    if rule.name != "calibrated" or found.rule == rule.name or hasattr(source, "calibration") or "alone" in said:
+        return
+    if np.count_nonzero(found.count == 1) >= FEWEST_GROUPS and (found.count <= 1).all():
+        said["single rollouts"] = (
+            'rule "calibrated" is "v05" as long as every prompt has one rollout, of which nothing can be calibrated: '
+            'prior="tracker", or "tracker+column", learns from single rollouts, and rule="prior" takes priors as they '
+            "are"
+        )
 
 
 def check_groups(found, keys, said):

@@ -30,7 +30,7 @@ class StoredEstimator(AdvantageEstimator):
     state_path: file that holds what was learnt. Loaded now (where it does not exist a warning says so), replaced after
         every step, whole or not at all. None: nothing outlives the process, unless `save_in` is called.
     id_field: field of the trainer's records (columns of its dataset) that tells prompts apart; None: the prompt itself.
-    prior_field: field that holds priors, for prior="column"; None: "prior".
+    prior_field: field that holds priors, for the priors "column" and "tracker+column"; None: "prior".
     weights: "none", "length" (the tokens of a rollout that the loss takes) or "score" (method.md, section 13): by what
         rollouts count, from what the trainer hands over. Needs torch.
     log: called with the metrics of every step, {"v05/...": float}; None: a line of level INFO of the logger "v05".
@@ -61,9 +61,10 @@ class StoredEstimator(AdvantageEstimator):
                 raise ArgumentTypeError(f"{name} must be the name of a field, got {field!r:.100}")
         if log is not None and not callable(log):
             raise ArgumentTypeError(f"log must be a function of the metrics of a step, got {log!r:.100}")
-        if prior_field is not None and self.prior != "column":
+        if prior_field is not None and not self.reads_column:
             raise InvalidArgument(
-                f'prior_field {prior_field!r} is read with prior="column" only, got prior {self.prior!r:.100}'
+                f'prior_field {prior_field!r} is read with prior "column" or "tracker+column" only, got prior '
+                f"{self.prior!r:.100}"
             )
         self.state_path = None if state_path is None else Path(file_path(state_path, "state_path"))
         self.id_field = id_field
@@ -109,8 +110,8 @@ class StoredEstimator(AdvantageEstimator):
             raise InvalidArgument(
                 f"weights {self.weights!r} needs the {needed} of rollouts, which {trainer} does not hand over{instead}"
             )
-        if columns and (self.id_field is not None or self.prior == "column"):
-            asked = 'prior "column"' if self.prior == "column" else f"id_field {self.id_field!r}"
+        if columns and (self.id_field is not None or self.reads_column):
+            asked = f"prior {self.prior!r:.100}" if self.reads_column else f"id_field {self.id_field!r}"
             raise InvalidArgument(f"{asked} needs the columns of the dataset, which {trainer} does not hand over")
         if texts and self.reads_texts:
             raise InvalidArgument(
@@ -130,7 +131,7 @@ class StoredEstimator(AdvantageEstimator):
 
     def column(self, records: Sequence[Mapping[str, Any]]) -> list | None:
         """The priors in the records, or None where they are not asked for."""
-        return [record.get(self.prior_field) for record in records] if self.prior == "column" else None
+        return [record.get(self.prior_field) for record in records] if self.reads_column else None
 
     def score_weights(self, mask: Any, log_prob: Any = None, *, per_token: bool = False) -> np.ndarray | None:
         """(n,) score weights of rows as `weights` asks for them, None for "none".

@@ -17,7 +17,7 @@ from ..priors.sources import source_after
 from .advantage_estimator import AdvantageEstimator
 from .estimator_state import read_about
 from .rollouts import Rollouts, checked_rollouts
-from .step_checks import check_signal
+from .step_checks import check_calibration, check_signal
 from .stored_estimator import StoredEstimator
 
 _ONE_GROUP: Any = object()  # in place of the ids of groups: all rollouts of the call are of one
@@ -71,18 +71,20 @@ class StreamingEstimator(StoredEstimator):
 
         rewards: (k,) numbers, any k; None or NaN: unscorable, advantage 0.
         key: integer or string that tells the prompt apart in all of training.
-        prompt: its text, for sources that read it. prior: its value in the dataset, for prior="column".
+        prompt: its text, for sources that read it. prior: its value in the dataset, for the priors
+            "column" and "tracker+column".
         mask: (k,) booleans, False: the rollout does not count.
         weights, squared_norms: (k,) as in AdvantageEstimator.step.
         learn: False: only a look, nothing is learnt and no warning given.
 
         All or nothing, as AdvantageEstimator.step.
         """
-        if prior is not None and self.prior != "column":
+        if prior is not None and not self.reads_column:
             raise InvalidArgument(
-                f'prior {prior!r:.100} is read with prior="column" only, got prior {self.prior!r:.100}'
+                f'prior {prior!r:.100} is read with prior "column" or "tracker+column" only, got prior '
+                f"{self.prior!r:.100}"
             )
-        prompts, column = None if prompt is None else [prompt], [prior] if self.prior == "column" else None
+        prompts, column = None if prompt is None else [prompt], [prior] if self.reads_column else None
         if not learn:
             return self._look(listed(rewards, "rewards"), key, prompts, column, mask, weights)
         known: dict[str, Any] = dict(
@@ -96,6 +98,7 @@ class StreamingEstimator(StoredEstimator):
         with self._lock:
             rollouts = checked_rollouts(rewards, mask, weights, reward_range=self.reward_range)
             state, rollouts = self._ranged(self._state, rollouts, {})
+            column = self._column(state, 1, column, {})
             value, strength = self._predict(state, BatchKeys([key]), prompts, column, {})
             return self._advantages(state, rollouts, self._prepared(state, rollouts, value), value, strength)
 
@@ -106,6 +109,7 @@ class StreamingEstimator(StoredEstimator):
         if rollouts.unscored:
             said["unscored"] = "a rollout has no reward (None or NaN): such ones count nowhere and their advantage is 0"
         state, rollouts = self._ranged(state, rollouts, said)
+        column = self._column(state, 1, column, said)
         value, strength = self._predict(state, keys, prompts, column, said)
         batch = self._prepared(state, rollouts, value)
         found = self._advantages(state, rollouts, batch, value, strength)
@@ -123,6 +127,7 @@ class StreamingEstimator(StoredEstimator):
                 learnt.mask,
                 state.steps,
                 learnt.weights,
+                None if column is None else column.repeat(count),
             )
         after = dataclasses.replace(state, source=source, calibration=calibration, steps=state.steps + 1)
         seen = (*state.window, (rollouts, float(value[0]), float(strength[0]), found.copy()))  # the caller's to change
@@ -159,6 +164,7 @@ class StreamingEstimator(StoredEstimator):
         together = self._unscaled(state, rollouts, group, prior, strength)
         had = np.concatenate([advantages[each.counted] for each, advantages in zip(parts, found)])
         check_signal(together, rollouts, had, self._rule, said)
+        check_calibration(together, self._rule, state.source, said)
         if self._options["scale"] == "none":  # what was divided cannot be told from them any more
             together = dataclasses.replace(together, advantages=had)
         metrics = self._metrics(state, together, rollouts, prior, None, said)

@@ -140,7 +140,7 @@ class V05Trainer:
         """An environment that owns its data has rows that hold nothing, which TRL makes for its own group size."""
         needed = self.args.generation_batch_size // self.num_generations
         self.train_dataset = self.train_dataset.select([0] * needed)
-        if self.v05_estimator.prior in ("history", "tracker"):
+        if self.v05_estimator.prior in ("history", "tracker", "tracker+column"):
             _log.warning(
                 "%s",
                 "without train_dataset nothing tells the prompts of an environment apart: all share one history, whose "
@@ -161,17 +161,17 @@ class V05Trainer:
 
     def _reads_prompts(self):
         """Whether priors come from the texts of prompts."""
-        return self.v05_estimator.prior not in ("history", "tracker", "column", "none")
+        return self.v05_estimator.prior not in ("history", "tracker", "column", "tracker+column", "none")
 
     def _columns(self):
         """The dataset's columns that are read: {option: name}."""
         columns = {"id_field": self.v05_config.id_field}
-        if self.v05_estimator.prior == "column":
+        if self.v05_estimator.reads_column:
             columns["prior_field"] = self.v05_config.prior_field
         elif self.v05_config.prior_field != V05Config.prior_field:
             raise InvalidArgument(
-                f'prior_field {self.v05_config.prior_field!r} is read with prior="column" only, got prior '
-                f"{self.v05_estimator.prior!r:.100}"
+                f'prior_field {self.v05_config.prior_field!r} is read with prior "column" or "tracker+column" only, '
+                f"got prior {self.v05_estimator.prior!r:.100}"
             )
         return {option: name for option, name in columns.items() if name is not None}
 
@@ -413,7 +413,7 @@ class V05Trainer:
         if self.v05_estimator.reward_range is None:
             return None
         seen = rewards.double().cpu().numpy(), first.prompt
-        allocator = self.v05_estimator.allocator(**_about(prompts), **self._allocator_options(), first=seen)
+        allocator = self.v05_estimator.allocator(**self._about(prompts), **self._allocator_options(), first=seen)
         allocator.request()
         self._observe(allocator, first)
         return allocator
@@ -526,6 +526,14 @@ class V05Trainer:
             for key, row in zip(keys, inputs)
         ]
 
+    def _about(self, rows):
+        """The arguments of the estimator that describe the prompts of rows."""
+        return {
+            "keys": [row.key for row in rows],
+            "prompts": [row.prompt for row in rows],
+            "column": [row.prior for row in rows] if self.v05_estimator.reads_column else None,
+        }
+
     def _own_key(self, row):
         """What tells the prompt of a row from others where the dataset has no ids."""
         if getattr(self, "environment_factories", None) is not None:
@@ -549,7 +557,7 @@ class V05Trainer:
         step = self.v05_estimator.step(
             rewards,
             batch.prompt,
-            **_about([prompts[number] for number in batch.prompt]),
+            **self._about([prompts[number] for number in batch.prompt]),
             maximum=self.v05_config.maximum if allocates else None,
             weights=None if self._weights_in_use == "none" else batch.squared_norms,
             squared_norms=batch.squared_norms,
@@ -623,15 +631,6 @@ class _Row(NamedTuple):
     prior: object
     prompt: object
     example: dict | None
-
-
-def _about(rows):
-    """The arguments of the estimator that describe the prompts of rows."""
-    return {
-        "keys": [row.key for row in rows],
-        "prompts": [row.prompt for row in rows],
-        "column": [row.prior for row in rows],
-    }
 
 
 def _first_row(dataset):

@@ -15,9 +15,10 @@ class V05Config:
     rule, reward_range, test, level, discount, capacity: as in v05.AdvantageEstimator.
     leave_one_out: a rollout's baseline does not know its own reward. Rule "grpo" is the mean of all whatever it says;
         with one left out its name is "rloo".
-    prior: "history" (None: where the rule uses priors), "history+context", "tracker", "column", "none", a function of a
-        list of prompts or a prior source.
-    prior_field: the dataset's column of prior values in reward units, for prior "column"; None or NaN in it: no prior.
+    prior: "history" (None: where the rule uses priors), "history+context", "tracker", "column", "tracker+column",
+        "none", a function of a list of prompts or a prior source.
+    prior_field: the dataset's column of prior values in reward units, for the priors "column" and "tracker+column";
+        None or NaN in it: no value.
     id_field: the dataset's column of ids that tell prompts apart; None: the text and the images of the prompt do, and
         with environments, which make the prompt of it, the whole row.
     scale: "none", "group" or "batch" as in v05.AdvantageEstimator; None: "none", but for rules "grpo" and "rloo" what

@@ -17,6 +17,7 @@ from .._core.arguments import choice, integer
 from .._core.rules import RULES
 from .._core.types import OptionalNumbers
 from ..errors import ArgumentTypeError, InvalidArgument
+from ..priors.sources import COLUMN_NAMES
 from ..training import AdvantageEstimator, Step
 from .prompts import field_values, final_outputs, prompt_keys, prompt_text, read_prompts, stored_rollouts
 
@@ -102,10 +103,10 @@ class Training:
         for name, field in (("prior_field", self.prior_field), ("id_field", self.id_field)):
             if not isinstance(field, (str, type(None))):
                 raise ArgumentTypeError(f"algorithm.v05.{name} must be the name of a field, got {field!r:.100}")
-        if self.prior_field is not None and options.get("prior") not in (None, "column"):
+        if self.prior_field is not None and options.get("prior") not in (None, *COLUMN_NAMES):
             raise InvalidArgument(
-                f"algorithm.v05.prior_field {self.prior_field!r} is read with prior column only, got prior "
-                f"{options['prior']!r:.100}"
+                f"algorithm.v05.prior_field {self.prior_field!r} is read with prior column or tracker+column only, got "
+                f"prior {options['prior']!r:.100}"
             )
         self.rollouts = _trainer_option(algorithm, "actor_rollout_ref.rollout.n")
         self.metrics: dict[str, float] = {}
@@ -142,9 +143,9 @@ class Training:
             prior = "column" if column or self.prior_field else "history" if self.prompts_known else "none"
             if prior == "none":
                 _log.warning("there is no prior: %s Or give the dataset a column `reward_baselines`.", _UID_IS_NEW)
-        if prior == "column" and not column:
+        if prior in COLUMN_NAMES and not column:
             raise InvalidArgument(
-                'prior "column" needs algorithm.v05.prior_field in the V1 trainer, or a dataset with a scalar tensor '
+                f'prior "{prior}" needs algorithm.v05.prior_field in the V1 trainer, or a dataset with a scalar tensor '
                 "`reward_baselines` in the legacy trainer"
             )
         if prior not in ("column", "none") and not self.prompts_known:
@@ -191,7 +192,7 @@ class Training:
             uids,
             keys,
             prompts=texts,
-            column=column,
+            column=column if self.v05_estimator.reads_column else None,
             mask=counted,
             maximum=maximum,
             weights=self._score_weights(length, final),
@@ -206,6 +207,7 @@ class Training:
         """(value, strength) of the priors of n prompts: dicts with the fields extra_info and raw_prompt of their rows
         in the dataset."""
         keys, texts, column = self._facts(prompts)
+        column = column if self.v05_estimator.reads_column else None
         return self.v05_estimator.predict(keys, prompts=texts, column=column)
 
     def _score_weights(self, length, final):
@@ -227,13 +229,14 @@ class Training:
     def _facts(self, prompts):
         """(keys, texts, values of the prior's column) of n prompts."""
         texts = [prompt_text(prompt) for prompt in prompts]
+        column = field_values(prompts, self.prior_field) if self.v05_estimator.reads_column else [None] * len(prompts)
         if self.v05_estimator.prior == "column":
-            return range(len(prompts)), texts, field_values(prompts, self.prior_field)
-        return prompt_keys(prompts, self.id_field), texts, [None] * len(prompts)
+            return range(len(prompts)), texts, column
+        return prompt_keys(prompts, self.id_field), texts, column
 
     def _reads_prompt(self):
         return self.v05_estimator.prior != "column" and (
-            self.id_field is None or self.v05_estimator.prior not in ("history", "tracker")
+            self.id_field is None or self.v05_estimator.prior not in ("history", "tracker", "tracker+column")
         )
 
     def _check_groups(self, uids, counted):
