@@ -1,11 +1,14 @@
 """What v05 adds to a training step of TRL: stock GRPOTrainer against V05GRPOTrainer, step by step in turn.
 
     OMP_NUM_THREADS=1 python Tests/Benchmarks/trainer_step.py [--steps 60] [--prompts 16] [--rollouts 8] [--hidden 256]
+        [--single]
 
 Needs the extra v05[trl]. Prints the median step of both, the ratio of neighbouring steps with its quantiles, by the
 clock and, as other programs may be running, by the time of the processor (of all the work with one thread for torch),
 and the time that the swapped trainer spends outside TRL's own code, which noise cannot hide. The transformer is small
-and generates little: a real step is longer, v05's part is not.
+and generates little: a real step is longer, v05's part is not. With --single the swapped trainer draws one rollout of
+each of prompts x rollouts prompts, with score weights, which TRL cannot: its step has as many rollouts in groups. v05's
+part then has a forward pass of the model in it, which grows as the step does; the share of the step is what counts.
 """
 
 import argparse
@@ -72,7 +75,13 @@ class Timed(V05GRPOTrainer):
     def _generate_round(self, inputs, prompt):
         start = time.perf_counter()
         found = super()._generate_round(inputs, prompt)
-        self.inside = time.perf_counter() - start
+        self.inside = time.perf_counter() - start - self.weighing
+        return found
+
+    def _squared_norms(self, output):
+        start = time.perf_counter()
+        found = super()._squared_norms(output)
+        self.weighing = time.perf_counter() - start
         return found
 
 
@@ -97,17 +106,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, value in ("steps", 60), ("prompts", 16), ("rollouts", 8), ("hidden", 256), ("tokens", 16):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--single", action="store_true", help="one rollout per prompt with score weights")
     options = parser.parse_args()
+    config = V05Config(rule="prior", num_generations=1, weights="score") if options.single else V05Config()
     tiny_trl.model = lambda folder: transformer(options.hidden)
     warnings.simplefilter("ignore")
 
     trainers, turns = [], []
-    for number, (kind, config) in enumerate([(GRPOTrainer, None), (Timed, V05Config())]):
+    for number, (kind, given) in enumerate([(GRPOTrainer, None), (Timed, config)]):
         made = tiny_trl.trainer(
             kind,
             tempfile.mkdtemp(),
-            config,
-            train_dataset=tiny_trl.dataset(4 * options.prompts),
+            given,
+            train_dataset=tiny_trl.dataset(4 * options.prompts * (options.rollouts if options.single else 1)),
             max_steps=options.steps,
             per_device_train_batch_size=options.prompts * options.rollouts,
             num_generations=options.rollouts,
@@ -129,6 +140,8 @@ def main():
     warm = 5
     own = np.array(trainers[1].own[warm:])
     print(f"{options.prompts} prompts x {options.rollouts} rollouts, {len(own)} steps of each after {warm} to warm up")
+    if options.single:
+        print(f"with v05 {options.prompts * options.rollouts} prompts x 1 rollout, score weights")
     for number, clock in enumerate(["wall time", "processor time of the thread"]):
         stock, swapped = (np.array(turn.times[warm:])[:, number] for turn in turns)
         ratio = swapped / stock

@@ -978,7 +978,79 @@ def test_weighted_baselines_by_hand(tmp_path, kind):
     made = trained(Watched, tmp_path, config, max_steps=2, loss_type="dapo", per_device_train_batch_size=16)
     assert Watched.checked >= 16
     figures = made.state.log_history[0]
-    assert figures["v05/noise/batch_mean_weighted"] >= 1 and figures["v05/clipped"] in (0, 1)
+    assert figures["v05/noise/batch_mean_weighted"] >= 1
+
+
+def test_the_share_of_steps_that_were_clipped(tmp_path):
+    """Of all since the last log, not of the one logged; at the end of an epoch TRL tells of its last step again."""
+    common = dict(learning_rate=0.0, max_steps=6, shuffle_dataset=False)  # 2 an epoch
+    every = trained(V05GRPOTrainer, tmp_path, V05Config(reward_range=(0, 1)), **common)
+    norms = [figures["grad_norm"] for figures in every.state.log_history if "grad_norm" in figures]
+    assert len(norms) == 6 and every._step_seen == 6
+    for limit in (np.sort(norms)[:-1] + np.sort(norms)[1:]) / 2:  # every step is on one side or on the other
+        options = common | dict(max_grad_norm=float(limit))
+        for each in (1, 3):
+            made = trained(V05GRPOTrainer, tmp_path, V05Config(reward_range=(0, 1)), logging_steps=each, **options)
+            shares = [figures["v05/clipped"] for figures in made.state.log_history if "v05/clipped" in figures]
+            assert shares == pytest.approx((np.reshape(norms, (-1, each)) > limit).mean(1))
+    unlimited = trained(V05GRPOTrainer, tmp_path, V05Config(reward_range=(0, 1)), max_grad_norm=0.0, max_steps=1)
+    assert "v05/clipped" not in unlimited.state.log_history[0]
+
+
+@pytest.mark.parametrize("loss", ["grpo", "dapo"])
+@pytest.mark.parametrize("updates", [1, 2])
+def test_noise_without_weights_is_of_what_the_trainer_has(tmp_path, loss, updates):
+    """Log-probabilities with several updates, else lengths, divided as the loss divides; for the log alone."""
+
+    class Watched(V05GRPOTrainer):
+        norms = []
+
+        def _advantages(self, batch, prompts):
+            mask, log_prob = batch.output["completion_mask"], batch.output.get("old_per_token_logps")
+            assert (log_prob is None) == (updates == 1)
+            norm = (mask if log_prob is None else (1 - log_prob.exp()) ** 2 * mask).sum(1)
+            expected = norm / mask.sum(1) ** 2 if loss == "grpo" else norm
+            torch.testing.assert_close(batch.squared_norms, expected.float())
+            Watched.norms += [batch.squared_norms]
+            found, metrics = super()._advantages(batch, prompts)
+            assert {name for name in metrics if "noise" in name} >= {"v05/noise/none", "v05/noise/rule"}
+            return found, metrics
+
+    class Without(V05GRPOTrainer):
+        def _squared_norms(self, output):
+            return None
+
+    config = V05Config(reward_range=(0, 1))
+    watched, without = (
+        trained(kind, tmp_path, config, loss_type=loss, num_iterations=updates, max_steps=4)
+        for kind in (Watched, Without)
+    )
+    assert len(Watched.norms) == 4 / updates and torch.equal(weights(watched), weights(without))
+    assert list(watched._logs["advantages"]) == list(without._logs["advantages"])
+    assert "v05/noise/rule" in watched.state.log_history[0]
+
+
+@pytest.mark.parametrize(
+    "weights, options, told", [("score", {}, 1), ("length", {}, 0), ("score", {"num_iterations": 2}, 0)]
+)
+def test_a_forward_pass_for_score_weights_is_said_once(tmp_path, caplog, weights, options, told):
+    with caplog.at_level("INFO", logger="v05"):
+        trained(V05GRPOTrainer, tmp_path, V05Config(reward_range=(0, 1), weights=weights), **options)
+    said = [record for record in caplog.records if "costs one forward pass" in record.message]
+    assert len(said) == told and all(record.levelname == "INFO" for record in said)
+
+
+def test_each_generation_is_learnt_from_once_whatever_the_updates(tmp_path):
+    class Counted(V05GRPOTrainer):
+        generations = 0
+
+        def _generate_and_score_completions(self, inputs):
+            Counted.generations += 1
+            return super()._generate_and_score_completions(inputs)
+
+    options = dict(per_device_train_batch_size=16, steps_per_generation=2, num_iterations=3, max_steps=12)
+    made = trained(Counted, tmp_path, V05Config(reward_range=(0, 1)), **options)
+    assert made.state.global_step == 12 and made.v05_estimator.steps == Counted.generations == 2
 
 
 def test_a_baseline_that_is_lowered_to_nothing_trains_as_none_does(tmp_path):

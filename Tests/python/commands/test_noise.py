@@ -9,7 +9,7 @@ import pytest
 import v05
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 
 import tiny_trl
 from transformers import GenerationConfig
@@ -277,7 +277,33 @@ def test_the_last_block_is_no_expert():
         {"experts": torch.nn.ModuleList(torch.nn.Linear(1, 1) for _ in range(4)), "gate": torch.nn.Linear(1, 4)}
     )
     model = torch.nn.ModuleDict({"layers": torch.nn.ModuleList([torch.nn.Linear(2, 2), block]), "head": block["gate"]})
-    assert [tuple(weight.shape) for weight in weights_of(model, "last")] == [(1, 1), (1,)] * 4 + [(4, 1), (4,)]
+    last = [(1, 1), (1,)] * 4 + [(4, 1), (4,)]
+    assert [tuple(weight.shape) for weight in weights_of(model, "last")] == last
+    for blocks in (2, 3):  # there are two
+        assert [tuple(weight.shape) for weight in weights_of(model, "last", blocks)] == [(2, 2), (2,)] + last
+
+
+def test_the_last_blocks_are_those_whose_gradients_are_taken():
+    model = transformers.Qwen2ForCausalLM(
+        transformers.Qwen2Config(
+            vocab_size=len(tiny_trl.WORDS),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+        )
+    )
+    made = Rollouts([[3, 4, 13]], [[6, 1], [7, 8, 1]], np.array([[1.0, 0.0]]))
+    norms = [scores(model, made, scope="last", blocks=blocks, width=64).squared_norm for blocks in (1, 2, 3)]
+    for layers, found in zip(([2], [1, 2], [0, 1, 2]), norms):
+        expected = []
+        for completion in made.completion_ids:
+            logits = model(torch.tensor([[3, 4, 13, *completion]])).logits[0, 2:-1]
+            total = torch.log_softmax(logits, -1)[range(len(completion)), completion].sum()
+            weights = [weight for layer in layers for weight in model.model.layers[layer].parameters()]
+            expected.append(sum(float((part**2).sum()) for part in torch.autograd.grad(total, weights)))
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 WRONG_OPTIONS = (
@@ -293,6 +319,9 @@ WRONG_OPTIONS = (
     ({"temperature": "hot"}, "temperature must be a number, got 'hot'"),
     ({"scope": "some"}, "scope must be one of 'all', 'lora', 'last', got 'some'"),
     ({"scope": ["all"]}, "scope must be one of 'all', 'lora', 'last', got ['all']"),
+    ({"blocks": 0, "scope": "last"}, "blocks must be at least 1, got 0"),
+    ({"blocks": "2", "scope": "last"}, "blocks must be an integer, got '2'"),
+    ({"blocks": 2}, 'blocks must be 1 where scope is not "last", got 2'),
     ({"width": 0}, "width must be at least 1, got 0"),
     ({"per_token": "false"}, "per_token must be true or false, got 'false'"),
     ({"batch_size": -1}, "batch_size must be at least 1, got -1"),

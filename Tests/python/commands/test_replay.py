@@ -145,8 +145,8 @@ def test_intervals_are_those_of_a_ratio_over_prompts():
     prompts = np.repeat(np.arange(400), 5)
     mean = np.repeat(generator.exponential(size=400), 5) + 0.1 * generator.standard_normal(2000)
     other = 0.5 * mean + np.repeat(0.2 * generator.standard_normal(400), 5)
-    errors = {rule: other for rule in RULES} | {"grpo": mean}
-    scores = Scores(4, np.arange(2000), errors, {}, dict.fromkeys(RULES, 1.0), np.full(2000, 1.0), None)
+    errors, ones = {rule: other for rule in RULES} | {"grpo": mean}, dict.fromkeys(RULES, 1.0)
+    scores = Scores(4, np.arange(2000), errors, {}, ones, np.full(2000, 1.0), None, ones)
     rows = {row.rule: row for row in compare(scores, prompts)}
     assert rows["grpo"].relative == 1 and rows["grpo"].relative_interval == (1, 1)
     row = rows["v05"]
@@ -160,8 +160,8 @@ def test_intervals_are_those_of_a_ratio_over_prompts():
 
 
 def test_nothing_left_of_the_error():
-    errors = {rule: np.zeros(4) for rule in RULES}
-    scores = Scores(2, np.arange(4), errors, {}, dict.fromkeys(RULES, 1.0), np.ones(4), None)
+    errors, ones = {rule: np.zeros(4) for rule in RULES}, dict.fromkeys(RULES, 1.0)
+    scores = Scores(2, np.arange(4), errors, {}, ones, np.ones(4), None, ones)
     row = next(row for row in compare(scores, np.arange(4)) if row.rule == "v05")
     assert np.isnan(row.relative) and row.worth == inf
 
@@ -196,6 +196,28 @@ def test_report_is_plain_json(tmp_path):
     assert [row["rollouts"] for row in content["rows"]] == [2] * 6 + [5] * 6
     assert [health["rollouts_used"] for health in content["health"]] == [2, 5, None]
     assert content["visits"] == 120 and content["rollouts"] == 840 and content["steps"] == 4
+
+
+def test_the_share_of_rollouts_that_train_nothing(tmp_path):
+    """With the group mean those of groups whose rewards are all equal, here two of three; the history knows better of
+    "a", whose rewards change from step to step, and of "b" it is right, too."""
+    rewards = {
+        "a": lambda step: [step % 2] * 6,
+        "b": lambda step: [1] * 6,
+        "c": lambda step: [0.1, 0.17, 0.4, 0.65, 0.83, 1],
+    }
+    visits = [(prompt, step, of(step), None) for step in range(6) for prompt, of in rewards.items()]
+    report = replay(write_log(tmp_path / "log", visits), rollouts=[1, 4], splits=1, reward_range=(0, 1))
+    assert report.row("grpo", 1).zero_advantages == 1
+    assert report.row("grpo", 4).zero_advantages == pytest.approx(2 / 3)
+    first = 2 / 3 / 6  # nothing is known of a prompt, and its group mean is taken
+    assert report.row("v05", 4).zero_advantages == pytest.approx(first + 5 / 18)
+    found = {(row["rule"], row["rollouts"]): row["zero_advantages"] for row in report.as_dict()["rows"]}
+    assert found["v05", 4] == report.row("v05", 4).zero_advantages
+    console = pytest.importorskip("rich.console", reason="tables need rich").Console(width=80, file=StringIO())
+    print_report(report, console)
+    line = next(line for line in console.file.getvalue().splitlines() if "advantages of 0, group mean" in line)
+    assert line.split()[-2:] == ["100.0%", "66.7%"]
 
 
 def test_default_sizes_and_headline(tmp_path):

@@ -82,19 +82,28 @@ def test_every_baseline_by_hand(tmp_path, tokens):
 
 
 @pytest.mark.parametrize(
-    "change",
+    "change, told",
     [
-        lambda row: {name: value for name, value in row.items() if name != "logprobs"},
-        lambda row: row | {"logprobs": None},
-        lambda row: row | {"logprobs": "none"},
-        lambda row: row | {"logprobs": [-0.1, None]},
-        lambda row: row | {"logprobs": []},
-        lambda row: row | ({"logprobs": None} if row["prompt"] == "q3" else {}),
+        (lambda row: {name: value for name, value in row.items() if name != "logprobs"}, None),
+        (lambda row: row | {"logprobs": None}, None),
+        (lambda row: row | {"logprobs": "none"}, "144 of 144"),
+        (lambda row: row | {"logprobs": [-0.1, None]}, "144 of 144"),
+        (lambda row: row | {"logprobs": []}, "144 of 144"),
+        (lambda row: row | ({"logprobs": None} if row["prompt"] == "q3" else {}), "12 of 144"),
     ],
 )
-def test_nothing_is_said_where_a_rollout_does_not_tell(tmp_path, change):
+def test_where_a_rollout_does_not_tell_there_is_no_table_but_a_note(tmp_path, change, told):
     written(tmp_path / "log.jsonl", change=change)
-    assert replay(tmp_path / "log.jsonl", splits=1).noise == ()
+    report = replay(tmp_path / "log.jsonl", splits=1)
+    notes = [note for note in report.notes if "noise of the gradient" in note]
+    assert report.noise == () and len(notes) == (told is not None)
+    assert told is None or notes[0].startswith(f"{told} rollouts have no length and no log-probabilities")
+
+
+def test_one_step_has_no_noise_and_a_note(tmp_path):
+    written(tmp_path / "log.jsonl", steps=1)
+    report = replay(tmp_path / "log.jsonl", splits=1)
+    assert report.noise == () and any("the first step is not counted" in note for note in report.notes)
 
 
 def test_lengths_are_no_reward_and_the_table_prints(tmp_path, capsys):

@@ -695,20 +695,29 @@ def test_the_gradient_is_unbiased(rule, k):
     assert abs(np.mean(terms)) < 4 * np.std(terms, ddof=1) / math.sqrt(len(terms))
 
 
-def test_noise_of_one_decision():
-    """The weighted baseline 1 - p has none at all; near 0 and 1 the value is worse than the mean of a batch of
-    prompts that are solved half of the time."""
-    generator = np.random.default_rng(13)
+@pytest.mark.parametrize("p", [0.02, 0.1, 0.4, 0.9, 0.98])
+def test_noise_of_one_decision(p):
+    """Method section 13: p (1 - p) (b - (1 - p))^2, so that the weighted baseline 1 - p has none at all. Near 0 and 1
+    the value is worse than the mean of a batch of prompts that are solved half of the time, and leave-one-out, which
+    adds noise of its own, worse than the value. No baseline is the worst near 0, where 1 - p is 1, and good near 1."""
+    k = 8
+    rewards, groups, score = decisions(np.random.default_rng(13), np.full(20_000, p), 20_000, k)
 
-    def noise(p, prior):
-        rewards, groups, score = decisions(generator, np.full(500, p), 500, 8)
-        advantages = v05.advantages(rewards, groups, prior, rule="prior", weights=score**2)
-        return np.var(advantages * score)
+    def noise(prior=None, rule="prior", weighted=True):
+        weights = score**2 if weighted else None
+        return np.var(v05.advantages(rewards, groups, prior, rule=rule, weights=weights) * score)
 
-    for p in (0.02, 0.1, 0.4, 0.9, 0.98):
-        assert noise(p, 1 - p) < 1e-28
-    for p in (0.02, 0.1, 0.9, 0.98):
-        assert noise(p, p) > 1.5 * noise(p, 0.5) > noise(p, 1 - p)
+    def expected(baseline):
+        return p * (1 - p) * (baseline - (1 - p)) ** 2
+
+    none, batch_mean, value = noise(0.0), noise(0.5), noise(p)
+    leave_one_out = noise(rule="rloo", weighted=False)
+    assert noise(1 - p) < 1e-28
+    assert [none, batch_mean, value] == pytest.approx([expected(0), expected(0.5), expected(p)], rel=0.1)
+    assert leave_one_out == pytest.approx(expected(p) + (p * (1 - p)) ** 2 / (k - 1), rel=0.1)
+    if abs(p - 0.5) > 0.3:
+        assert value > 1.5 * batch_mean
+        assert none > 1.03 * value if p < 0.5 else none < batch_mean
 
 
 def test_a_weighted_history_finds_the_baseline_of_one_decision():

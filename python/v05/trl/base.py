@@ -46,8 +46,14 @@ class V05Trainer:
     args: Any
     model: Any
     multi_objective_aggregation: str
+    state: Any
     _modulation_options: Any
     _scaling: Any
+
+    _said_pass = False  # that log-probabilities cost a forward pass
+    _clipped_since_log: Any = 0  # of the optimizer steps since then: those whose gradient was clipped, and all
+    _steps_since_log = 0
+    _step_seen = None
 
     def __init__(self, *args: Any, v05: V05Config | None = None, **kwargs: Any) -> None:
         config = V05Config() if v05 is None else v05
@@ -326,14 +332,12 @@ class V05Trainer:
         )
 
     def _squared_norms(self, output):
-        """The score weights of the rollouts of all processes. Where all count alike they are for the log alone, and
-        None where the trainer has no log-probabilities anyway."""
+        """The score weights of the rollouts of all processes. Where all count alike they are for the log alone, made of
+        what the trainer has anyway: log-probabilities, else lengths."""
         kind = self._weights_in_use
         log_prob = None if kind == "length" else self._log_prob(output, computed=kind == "score")
         if kind == "none":
-            if log_prob is None:
-                return None
-            kind = "score"
+            kind = "length" if log_prob is None else "score"
         mask, loss = output["completion_mask"] * output.get("tool_mask", 1), getattr(self, "loss_type", None)
         ratio = output.get("importance_sampling_ratio")  # to the engine's policy, and a factor of the terms of the loss
         if ratio is not None and loss != "vespo":
@@ -348,6 +352,12 @@ class V05Trainer:
                 return output[name]
         if not computed:
             return None
+        if not self._said_pass:
+            self._said_pass = True
+            _log.info(
+                'weights="score" costs one forward pass per generation batch here: without vLLM, and with one update '
+                'per batch (num_iterations 1), the trainer keeps no log-probabilities. weights="length" costs none'
+            )
         ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
         mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
         ask = super()._get_per_token_logps_and_entropies
@@ -574,8 +584,21 @@ class V05Trainer:
             found = self._scale(found, rewards, torch.from_numpy(batch.prompt).to(rewards.device))
         return torch.nan_to_num(found, nan=0.0), step.metrics
 
+    def _maybe_log_save_evaluate(self, tr_loss: Any, grad_norm: Any, *args: Any, **kwargs: Any) -> None:
+        # Called after every optimizer step, and at the end of an epoch once more for its last one.
+        limit = self.args.max_grad_norm
+        plain = isinstance(grad_norm, float) or type(grad_norm) is torch.Tensor  # a part of one asks other processes
+        if limit and plain and self.state.global_step != self._step_seen:
+            self._step_seen = self.state.global_step
+            self._steps_since_log += 1
+            self._clipped_since_log = self._clipped_since_log + (grad_norm > limit)  # on the device, read when logged
+        super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, **kwargs)  # type: ignore[misc]
+
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        if "grad_norm" in logs and self.args.max_grad_norm:
+        if "grad_norm" in logs and self._steps_since_log:
+            logs = logs | {"v05/clipped": float(self._clipped_since_log) / self._steps_since_log}
+            self._clipped_since_log, self._steps_since_log = 0, 0
+        elif "grad_norm" in logs and self.args.max_grad_norm:
             logs = logs | {"v05/clipped": float(logs["grad_norm"] > self.args.max_grad_norm)}
         super().log(logs, *args, **kwargs)  # type: ignore[misc]  # of TRL's trainer
 

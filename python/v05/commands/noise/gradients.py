@@ -26,15 +26,16 @@ class Scores:
     length: np.ndarray
 
 
-def weights_of(model, scope):
-    """The parameters that a scope names: "all" that train, "lora" those of adapters, "last" the last block."""
-    check_options(scope=scope)
+def weights_of(model, scope, blocks=1):
+    """The parameters that a scope names: "all" that train, "lora" those of adapters, "last" those of the last
+    `blocks`."""
+    check_options(scope=scope, blocks=blocks)
     named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
     if scope == "lora":
         named = [(name, weight) for name, weight in named if "lora_" in name]
     elif scope == "last":
-        last = max((number for name, _ in named if (number := _block(name)) is not None), default=None)
-        named = [(name, weight) for name, weight in named if last is not None and _block(name) == last]
+        last = sorted({number for name, _ in named if (number := _block(name)) is not None})[-blocks:]
+        named = [(name, weight) for name, weight in named if _block(name) in last]
     if not named:
         raise InvalidArgument(f"scope {scope!r} must name weights of the model that train, and there are none")
     return [weight for _, weight in named]
@@ -45,7 +46,9 @@ def _block(name):
     return next((int(part) for part in name.split(".") if part.isdigit()), None)
 
 
-def scores(model, rollouts, *, temperature=1.0, scope="all", width=4096, per_token=False, seed=0, progress=None):
+def scores(
+    model, rollouts, *, temperature=1.0, scope="all", blocks=1, width=4096, per_token=False, seed=0, progress=None
+):
     """The Scores of Rollouts, one backward pass each.
 
     temperature: at which they were drawn. width: of the sketch, a count sketch: every weight is added to one of `width`
@@ -53,7 +56,7 @@ def scores(model, rollouts, *, temperature=1.0, scope="all", width=4096, per_tok
     per_token: the loss divides the terms of a rollout by its own length.
     """
     quiet = progress or (lambda stage, done, total: None)
-    weights = weights_of(model, scope)
+    weights = weights_of(model, scope, blocks)
     device = weights[0].device
     count, k = len(rollouts.completion_ids), rollouts.rewards.shape[1]
     found = Scores(np.empty(count), np.empty((count, width), np.float32), np.empty(count), np.empty(count))

@@ -28,6 +28,7 @@ def measure_noise(
     maximum_tokens: int = 256,
     temperature: float = 1.0,
     scope: Literal["all", "lora", "last"] = "all",
+    blocks: int = 1,
     width: int = 4096,
     per_token: bool = False,
     batch_size: int = 64,
@@ -44,7 +45,7 @@ def measure_noise(
         Prompts for one of whose rollouts it says None are left out.
     rollouts: per prompt, at least 4; more make the perfect prior sharper.
     scope: "all", "lora" or "last": the weights whose gradient is looked at: all that train, those of adapters, those of
-        the last block. width: of the random projection of it.
+        the last `blocks` blocks of the model. width: of the random projection of it.
     per_token: the loss in use divides each rollout by its own length, as TRL's loss_type "grpo".
     maximum_tokens, temperature, batch_size, seed, chat_template_kwargs, progress: as in sample_rollouts.
 
@@ -58,6 +59,7 @@ def measure_noise(
         maximum_tokens=maximum_tokens,
         temperature=temperature,
         scope=scope,
+        blocks=blocks,
         width=width,
         per_token=per_token,
         batch_size=batch_size,
@@ -65,7 +67,7 @@ def measure_noise(
         chat_template_kwargs=chat_template_kwargs,
     )
     check_prompts(prompts, len(dataset))
-    weights_of(model, scope)
+    weights_of(model, scope, blocks)
     drawn = np.random.default_rng(seed).choice(len(dataset), prompts, replace=False)
     made = sample_rollouts(
         model,
@@ -91,6 +93,7 @@ def measure_noise(
         made,
         temperature=temperature,
         scope=scope,
+        blocks=blocks,
         width=width,
         per_token=per_token,
         seed=seed,

@@ -8,7 +8,7 @@ from ...errors import ArgumentTypeError, InvalidArgument
 
 _SCOPES = ("all", "lora", "last")
 # A perfect prior takes two halves of the other rollouts of a prompt.
-_LOWEST = {"prompts": 2, "rollouts": 4, "maximum_tokens": 1, "batch_size": 1, "width": 1, "seed": 0}
+_LOWEST = {"prompts": 2, "rollouts": 4, "maximum_tokens": 1, "blocks": 1, "batch_size": 1, "width": 1, "seed": 0}
 
 
 def check_options(**options: Any) -> None:
@@ -20,6 +20,8 @@ def check_options(**options: Any) -> None:
             raise InvalidArgument(f"temperature must be above 0 and finite, got {value}")
         if name == "scope" and value not in _SCOPES:
             raise InvalidArgument(f"scope must be one of {', '.join(map(repr, _SCOPES))}, got {value!r}")
+        if name == "blocks" and value > 1 and options.get("scope") != "last":
+            raise InvalidArgument(f'blocks must be 1 where scope is not "last", got {value}')
         if name == "per_token" and not isinstance(value, bool):
             raise ArgumentTypeError(f"per_token must be true or false, got {value!r}")
         if name == "chat_template_kwargs" and not isinstance(value, dict | None):

@@ -139,6 +139,22 @@ def replay(
     )
 
 
+def _why_no_noise(content, visits, noise):
+    """A sentence where a log that tells of tokens has no noise of the gradient."""
+    norms = visits.squared_norm
+    unknown = np.count_nonzero(np.isnan(norms))
+    if unknown and (unknown < len(norms) or content.told_by is not None):
+        yield (
+            f"{unknown:,} of {len(norms):,} rollouts have no length and no log-probabilities that can be read: the "
+            "noise of the gradient, which needs those of all, is not shown."
+        )
+    elif not unknown and not noise and norms.any():
+        yield (
+            "The noise of the gradient is not shown: the first step is not counted, and no other has what all "
+            "baselines need."
+        )
+
+
 def _means(visits):
     return np.add.reduceat(visits.reward, visits.start) / visits.count
 
@@ -201,6 +217,7 @@ def _notes(content, visits, setting, rows, headline, noise):
         yield "No prompt was visited twice, so the history knows nothing and there is no prior to gain from."
     if noise and content.told_by in LENGTHS:
         yield f"W is taken to be the length ({content.told_by}); log-probabilities of the tokens would tell more."
+    yield from _why_no_noise(content, visits, noise)
     asked = int(visits.asked.sum())
     for row in rows:
         if row.rollouts == headline and row.rule == "grpo" and row.visits < asked:

@@ -22,7 +22,8 @@ class Row:
 
     visits: scored visits. prompts: of these. applied: share of visits where the rule did not have to fall back. error:
     mean squared error of the baseline, reward units^2. relative: error divided by that of the group mean. worth:
-    rollouts of a plain mean with the same error; infinite where the error is not above 0.
+    rollouts of a plain mean with the same error; infinite where the error is not above 0. zero_advantages: share of the
+    rollouts that the rule would train nothing with, their advantage being 0.
     """
 
     rule: str
@@ -35,6 +36,7 @@ class Row:
     relative_interval: tuple[float, float]
     worth: float
     worth_interval: tuple[float, float]
+    zero_advantages: float
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,7 @@ def compare(scores, prompt, *, seed=0):
             relative_interval=interval(ratio(resampled[:, index], resampled[:, mean])),
             worth=float(_worth(totals[within], totals[index])),
             worth_interval=interval(_worth(resampled[:, within], resampled[:, index])),
+            zero_advantages=scores.zero_advantages[rule],
         )
 
 

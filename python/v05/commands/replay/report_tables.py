@@ -140,7 +140,14 @@ def _health_table(report):
         table.add_column("all" if size is None else str(size), justify="right", no_wrap=True)
     for label, write in HEALTH_LINES:
         table.add_row(label, *(write(health) for health in report.health.values()))
+    for rule in ZERO_LINES:
+        rows = [None if size is None else report.row(rule, size) for size in report.health]
+        table.add_row(f"advantages of 0, {NAMES[rule]}", *map(_zero_advantages, rows))
     return table
+
+
+def _zero_advantages(row):
+    return number_text(row.zero_advantages, "{:.1%}") if row is not None and row.applied > 0 else ""
 
 
 def _percent(name):
@@ -151,6 +158,7 @@ def _plain(name, pattern="{:.3f}"):
     return lambda health: number_text(getattr(health, name), pattern)
 
 
+ZERO_LINES = ("grpo", "v05", "calibrated")
 HEALTH_LINES = (
     ("groups with all rewards equal", _percent("constant")),
     ("  of these, with a V_0.5 signal", _percent("constant_with_signal")),

@@ -36,6 +36,7 @@ class Scores:
     weight: {rule: (s,) weight of the group mean}. applied: {rule: share of the visits where it did not have to fall
     back}.
     within: (s,) unbiased variance of all rewards of the visit. groups: `Groups` of these visits.
+    zero_advantages: {rule: share of the rollouts whose advantage is 0}.
     """
 
     size: int
@@ -45,6 +46,7 @@ class Scores:
     applied: dict
     within: np.ndarray
     groups: Groups
+    zero_advantages: dict
 
 
 def score(visits, setting, size, rules=None):
@@ -107,6 +109,7 @@ def _score_split(visits, setting, size, rules, stage):
         applied={rule: _share_applied(rule, parts, asked) for rule, parts in estimates.items()},
         within=held_out(visits, scored, 0)[1] * visits.count[scored],
         groups=_groups(visits, setting, scored, priors, size, estimates["v05"], asked),
+        zero_advantages={rule: _share_zero(parts, asked, size) for rule, parts in estimates.items()},
     )
 
 
@@ -144,6 +147,11 @@ def _groups(visits, setting, which, priors, size, estimates, asked):
 def _joined(estimates, name, asked):
     """An array per group of all batches, of the visits that are asked for."""
     return np.concatenate([getattr(estimate, name)[rows] for estimate, rows in zip(estimates, asked)])
+
+
+def _share_zero(estimates, asked, size):
+    zero = [(np.reshape(part.advantages, (-1, size)) == 0)[rows] for part, rows in zip(estimates, asked)]
+    return float(np.concatenate(zero).mean())
 
 
 def _share_applied(rule, estimates, asked):
