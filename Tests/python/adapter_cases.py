@@ -135,6 +135,25 @@ def check_rules(adapter, **shape):
             np.testing.assert_allclose(advantages_of(batch), reference.step(batch), atol=2e-6)
 
 
+def check_figures(adapter, norms_of):
+    """The adapter, a function of options that gives a function from a Batch to advantages, logs the figures of noise
+    without being asked for weights, those of the squared norms by hand, norms_of(batch), and its advantages are those
+    without them."""
+    logged = []
+    advantages_of = adapter(log=logged.append)
+    plain, watched = (v05.AdvantageEstimator(reward_range=(0, 1)) for _ in range(2))
+    for batch in batches():
+        step = np.array(batch.rewards, float), batch.keys, batch.keys
+        np.testing.assert_allclose(advantages_of(batch), plain.step(*step).advantages, atol=2e-6)
+        expected = noise_figures(watched.step(*step, squared_norms=norms_of(batch)).metrics)
+        assert {"v05/noise/rule", "v05/noise/history_weighted"} < set(expected)
+        assert noise_figures(logged[-1]) == pytest.approx(expected, rel=1e-5)
+
+
+def noise_figures(metrics):
+    return {name: figure for name, figure in metrics.items() if name.startswith("v05/noise/")}
+
+
 def check_resume(adapter, **shape):
     """Stopped after two steps and made anew, the adapter gives bit for bit what it gives without a stop."""
     whole = [adapter("whole")] * 5

@@ -53,19 +53,23 @@ class RewardNormalization:
             raise InvalidArgument("reward_norm of v05 needs a V05PPOActor around it, which tells it the prompts")
         keys, trained = self._keys()
         column = self._column()
-        weights = self.v05_estimator.score_weights(self.batch["loss_mask"], self.batch.get("logprobs"))
-        weights = [None] * len(keys) if weights is None else weights.tolist()
+        weighted = self.v05_estimator.step_weights(
+            self.v05_estimator.score_weights, self.batch["loss_mask"], self.batch.get("logprobs")
+        )
+        weights = next((found.tolist() for found in weighted.values()), [None] * len(keys))
         rows, own = self._of_all_processes(list(zip(rewards.tolist(), keys, trained, column, weights)))
         rewards_of_all, keys_of_all, trained_of_all, column_of_all, weights = (
             map(list, zip(*rows)) if rows else ([],) * 5
         )
+        name = "squared_norms" if self.v05_estimator.weights == "none" else "weights"
+        of_all: dict[str, Any] = {} if None in weights else {name: weights}  # nothing where a process has none
         found = self.v05_estimator.advantages(
             rewards_of_all,
             keys_of_all,
             keys_of_all,
             mask=np.array(trained_of_all, dtype=bool),
             column=column_of_all if self.v05_estimator.reads_column else None,
-            weights=None if self.v05_estimator.weights == "none" else weights,
+            **of_all,
         )
         stats_tracker.scalar(**self.v05_estimator.metrics)
         return torch.as_tensor(found[own], dtype=torch.float32, device=rewards.device)

@@ -55,7 +55,12 @@ class V05ExperienceMaker(RemoteExperienceMaker):
         prompts = list(itertools.chain.from_iterable(experience.prompts for experience in experiences))
         acted = torch.cat([experience.action_mask.any(-1) for experience in experiences])
         found = self.v05_estimator.step(
-            rewards, keys, keys, prompts=prompts, mask=acted, weights=self._weights(experiences)
+            rewards,
+            keys,
+            keys,
+            prompts=prompts,
+            mask=acted,
+            **self.v05_estimator.step_weights(self._weights, experiences),
         )
         sizes = [len(part) for part in penalised]
         advantages = like(rewards, found.advantages).split(sizes)
@@ -75,8 +80,6 @@ class V05ExperienceMaker(RemoteExperienceMaker):
 
     def _weights(self, experiences):
         """Of each rollout, by what the loss takes of it."""
-        if self.v05_estimator.weights == "none":
-            return None
         masks, log_probs = [], []
         for experience in experiences:
             masks += list(experience.action_mask)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ._core.prompt_key import prompt_key
 from .errors import InvalidArgument
+from .training.score_weights import lengths
 from .training.stored_estimator import StoredEstimator
 
 # Options with which slime's own numbers come out (--advantage-estimator grpo).
@@ -62,7 +63,7 @@ def post_process_rewards(args: Any, samples: list[Any]) -> tuple[list[float], li
         [key_of[group] for group in groups],
         rollouts=[_rollout(row, sample) for row, sample in enumerate(samples)],
         mask=[not _removed(sample) for sample in samples],
-        weights=_weights(estimator, args, samples),
+        **estimator.step_weights(_weights, estimator, args, samples),
         column=[prior_of[group] for group in groups] if prior_of else None,
         prompts=[str(first[group].prompt) for group in groups] if estimator.reads_texts else None,
     )
@@ -106,11 +107,10 @@ def _rollout(row, sample):
 def _weights(estimator, args, samples):
     """Of each sample, by what slime's loss takes of it; the loss divides by the tokens of a rollout, all its samples
     together, unless asked not to."""
-    if estimator.weights == "none":
-        return None
     masks = [_loss_mask(sample) for sample in samples]
     log_probs = None
-    if estimator.weights == "score":  # a sample without a token needs none
+    # Lists of numbers, too long to read for figures alone; a sample without a token needs none.
+    if estimator.weights == "score":
         log_probs = [getattr(sample, "rollout_log_probs", None) if mask else [] for sample, mask in zip(samples, masks)]
         for row, (mask, log_prob) in enumerate(zip(masks, log_probs)):
             if log_prob is not None and len(log_prob) != len(mask):
@@ -122,9 +122,9 @@ def _weights(estimator, args, samples):
     if getattr(args, "calculate_per_token_loss", False):
         return weights
     rollouts = [_rollout(row, sample) for row, sample in enumerate(samples)]
-    length = dict.fromkeys(rollouts, 0)
-    for rollout, mask in zip(rollouts, masks):
-        length[rollout] += sum(each != 0 for each in mask)
+    length = dict.fromkeys(rollouts, 0.0)
+    for rollout, own in zip(rollouts, lengths(masks)):
+        length[rollout] += own
     return weights / np.array([max(length[rollout], 1) for rollout in rollouts]) ** 2.0
 
 

@@ -31,12 +31,14 @@ def install(**options: Any) -> StreamingEstimator:
     def compute_advantages(trajectory_groups_P):
         """Advantages of each group, (G,) float32 tensors, group after group in their order."""
         known = [  # before any is learnt
-            (group.get_total_rewards(), _key(group), dict(mask=_acted(group), weights=_weights(estimator, group)))
+            (group.get_total_rewards(), _key(group), _acted(group), estimator.step_weights(_weights, estimator, group))
             for group in trajectory_groups_P
         ]
         return [
-            torch.tensor(estimator.group(rewards, key, learn=not _displaying, **others), dtype=torch.float32)
-            for rewards, key, others in known
+            torch.tensor(
+                estimator.group(rewards, key, mask=acted, learn=not _displaying, **weighted), dtype=torch.float32
+            )
+            for rewards, key, acted, weighted in known
         ]
 
     for module in (data_processing, train):
@@ -62,12 +64,12 @@ def _display(print_group):
 def _weights(estimator, group):
     """Of each trajectory, by the tokens that its actions drew; the loss adds up those of all actions that could be
     parsed."""
-    if estimator.weights == "none":
-        return None
     tokens, log_probs = [], []
     for trajectory in group.trajectories_G:
         masks = [[int(not _masked(transition))] * len(transition.ac.tokens) for transition in trajectory.transitions]
         tokens.append([each for mask in masks for each in mask])
+        if estimator.weights != "score":  # lists of numbers, too long to read for figures alone
+            continue
         drawn = [transition.ac.maybe_logprobs for transition in trajectory.transitions]
         log_probs.append(None if any(each is None for each in drawn) else [number for each in drawn for number in each])
     return estimator.score_weights(tokens, log_probs)

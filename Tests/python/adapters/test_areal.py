@@ -1,10 +1,12 @@
 """v05.areal inside AReaL's own actor (released wheel), against its numbers and the formulas."""
 
+import json
 import logging
 import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +16,7 @@ from adapter_cases import (
     Batch,
     Reference,
     batches,
+    check_figures,
     check_resume,
     check_rules,
     definitions,
@@ -221,8 +224,9 @@ def test_the_released_engines_make_the_actor_that_install_replaces(request):
 @pytest.mark.slow
 def test_two_processes_are_one(areal, tmp_path):
     """Each holds the rollouts of its prompts; both give what one process gives for all, and one writes the state."""
-    whole = adapter(areal, rule="v05")
-    expected = [whole(batch) for batch in batches()]
+    logged = []
+    whole = adapter(areal, rule="v05", log=logged.append)
+    expected = [whole(batch, logprobs=log_probs_by_prompt(rollouts(batch))) for batch in batches()]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -241,8 +245,14 @@ def test_two_processes_are_one(areal, tmp_path):
         found = np.empty(len(advantages))
         for rank in range(2):
             found[share(batch, rank)] = np.load(tmp_path / f"{rank}-{step}.npy")
+            metrics = json.loads((tmp_path / f"{rank}-{step}.json").read_text())
+            assert "v05/noise/rule" in metrics and metrics == pytest.approx(logged[step])
         np.testing.assert_allclose(found, advantages, atol=1e-6)
     assert (tmp_path / "v05.zip").exists()
+
+
+def log_probs_by_prompt(data):
+    return (-0.1 * data["attention_mask"].sum(1, keepdim=True)).expand(data["loss_mask"].shape)
 
 
 def share(batch, rank):
@@ -267,7 +277,9 @@ def worker(folder):
         rows = share(batch, rank)
         own = Batch([batch.rewards[row] for row in rows], [], [batch.keys[row] for row in rows])
         normalization.batch = rollouts(own)
+        normalization.batch["logprobs"] = log_probs_by_prompt(normalization.batch)
         np.save(f"{folder}/{rank}-{step}.npy", normalization(normalization.batch["rewards"]).numpy())
+        Path(folder, f"{rank}-{step}.json").write_text(json.dumps(normalization.v05_estimator.metrics))
     assert normalization.v05_estimator.writes == (rank == 0)
     torch.distributed.destroy_process_group()
 
@@ -276,14 +288,50 @@ if __name__ == "__main__":
     worker(sys.argv[1])
 
 
+def log_probs(batch):
+    shape = rollouts(batch)["loss_mask"].shape
+    return -torch.rand(shape, generator=torch.Generator().manual_seed(2))
+
+
+def score_weights(batch):
+    miss = torch.where(rollouts(batch)["loss_mask"].bool(), 1 - log_probs(batch).exp(), 0.0)
+    return (miss**2).sum(1).double().numpy()
+
+
+def lengths(batch):
+    return rollouts(batch)["loss_mask"].sum(1).double().numpy()
+
+
 @pytest.mark.parametrize("weights", ["length", "score"])
 def test_weights_from_masks_and_log_probabilities(areal, weights):
     batch = next(batches(missing=False))
-    trained = rollouts(batch)["loss_mask"]
-    log_prob = -torch.rand(trained.shape, generator=torch.Generator().manual_seed(2))
-    miss = torch.where(trained.bool(), 1 - log_prob.exp(), 0.0)
-    expected = (miss**2 if weights == "score" else trained).sum(1).double().numpy()
+    log_prob = log_probs(batch)
+    expected = (score_weights if weights == "score" else lengths)(batch)
     found = adapter(areal, rule="rloo", weights=weights)(batch, logprobs=log_prob)
     np.testing.assert_allclose(
         found, v05.advantages(batch.rewards, batch.keys, rule="rloo", weights=expected), atol=1e-5
     )
+
+
+def test_figures_without_weights_are_of_log_probabilities(areal):
+    def made(**options):
+        advantages_of = adapter(areal, **options)
+        return lambda batch: advantages_of(batch, logprobs=log_probs(batch))
+
+    check_figures(made, score_weights)
+
+
+def test_odd_log_probabilities_end_no_training_without_weights(areal, caplog):
+    def normalization():
+        actor = SimpleNamespace(reward_bias=0.0, reward_scaling=1.0, reward_clip=20.0)
+        return areal.RewardNormalization(actor, reward_range=(0, 1))
+
+    def advantages_of(odd, normalize):
+        normalize.batch = rollouts(batch) | {"logprobs": odd}
+        return normalize(normalize.batch["rewards"])
+
+    batch = next(batches())
+    expected, known = advantages_of(None, normalization()), log_probs(batch)
+    for odd in (known[:2], known[:, :1], known.tolist(), [None] * len(known), "abc", 7, known * np.nan, {}):
+        assert torch.equal(advantages_of(odd, normalization()), expected)
+    assert not warnings(caplog, "length")

@@ -6,7 +6,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import v05
-from adapter_cases import Batch, batches, check_parameters, check_resume, check_rules, contract, host, stock, warnings
+from adapter_cases import (
+    Batch,
+    batches,
+    check_figures,
+    check_parameters,
+    check_resume,
+    check_rules,
+    contract,
+    host,
+    stock,
+    warnings,
+)
 from v05 import nemo_rl
 
 torch = pytest.importorskip("torch")
@@ -27,7 +38,7 @@ def compute(estimator, batch, **arguments):
     rewards = torch.tensor(np.array(batch.rewards, dtype=np.float32))
     if estimator.pad_token_id is None:
         arguments.setdefault("repeated_batch", {"length": lengths})
-    mask = torch.ones(len(rewards), 4)
+    mask = (torch.arange(4) <= torch.arange(len(rewards))[:, None] % 4).float()
     found = estimator.compute_advantage(prompt_ids=prompt_ids, rewards=rewards, mask=mask, **arguments)
     assert found.dtype == torch.float32 and torch.equal(found, found[:, :1].expand(len(rewards), 4))
     return found[:, 0].double().numpy()
@@ -168,3 +179,10 @@ def test_weights_are_the_lengths_of_responses():
     np.testing.assert_allclose(found[:, 0].numpy(), expected, atol=1e-7)
     with pytest.raises(v05.InvalidArgument, match="log-probabilities of rollouts, which NeMo-RL does not hand over"):
         nemo_rl.V05AdvantageEstimator(weights="score")
+
+
+def test_figures_without_weights_are_of_lengths():
+    check_figures(
+        lambda **options: adapter(pad_token_id=PADDING, **options),
+        lambda batch: np.array([1.0 + row % 4 for row in range(len(batch.rewards))]),
+    )

@@ -14,6 +14,7 @@ import v05
 from adapter_cases import (
     Batch,
     batches,
+    check_figures,
     check_resume,
     check_rules,
     contract,
@@ -93,8 +94,11 @@ def experiences(batch, micro=5):
         )
 
 
-def compute(experience_maker, batch):
-    made = experience_maker.compute_advantages_and_returns(list(experiences(batch)))
+def compute(experience_maker, batch, change=lambda experience: None):
+    made = list(experiences(batch))
+    for experience in made:
+        change(experience)
+    made = experience_maker.compute_advantages_and_returns(made)
     found = np.empty(len(batch.rewards))
     for experience in made:
         assert experience.kl is None
@@ -102,9 +106,9 @@ def compute(experience_maker, batch):
     return found, made
 
 
-def adapter(openrlhf, **options):
+def adapter(openrlhf, change=lambda experience: None, **options):
     experience_maker = maker(openrlhf, reward_range=(0, 1), **options)
-    return lambda batch: compute(experience_maker, batch)[0]
+    return lambda batch: compute(experience_maker, batch, change)[0]
 
 
 def test_formulas_with_groups_of_any_size(openrlhf):
@@ -358,3 +362,35 @@ def test_without_log_probabilities_weights_are_lengths(openrlhf, caplog):
             found, v05.advantages(batch.rewards, batch.keys, rule="rloo", weights=lengths), atol=1e-5
         )
     assert len(warnings(caplog, "weights are the lengths of rollouts")) == 1
+
+
+def lengths(batch):
+    return np.array([1.0 + row % 3 for row in range(len(batch.rewards))])
+
+
+def give_log_probs(experience):
+    """The same for all tokens of a row."""
+    rows = torch.tensor(experience.index)[:, None]
+    experience.action_log_probs = (-0.1 - rows / 50).expand(experience.action_mask.shape)
+
+
+def scores(batch):
+    return lengths(batch) * (1 - np.exp(-0.1 - np.arange(len(batch.rewards)) / 50)) ** 2
+
+
+@pytest.mark.parametrize("norms_of", [lengths, scores])
+def test_figures_without_weights_are_of_what_the_experiences_hold(openrlhf, norms_of):
+    change = give_log_probs if norms_of is scores else lambda experience: None
+    check_figures(lambda **options: adapter(openrlhf, change, **options), norms_of)
+
+
+@pytest.mark.parametrize("odd", [None, 7, "abc", [], [[-0.1], None], torch.zeros(1, 3), torch.full((5, 3), torch.nan)])
+def test_odd_log_probabilities_end_no_training_without_weights(openrlhf, odd, caplog):
+    def change(experience):
+        give_log_probs(experience)
+        if 3 in experience.index:
+            experience.action_log_probs = odd
+
+    batch = next(batches())
+    np.testing.assert_array_equal(adapter(openrlhf, change)(batch), adapter(openrlhf)(batch))
+    assert not warnings(caplog, "length")

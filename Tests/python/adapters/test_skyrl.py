@@ -9,6 +9,7 @@ import v05
 from adapter_cases import (
     Batch,
     batches,
+    check_figures,
     check_parameters,
     check_resume,
     check_rules,
@@ -66,10 +67,10 @@ def compute(batch, config=None, padding=0, name="v05"):
     return advantages[:, 0].double().numpy()
 
 
-def adapter(skyrl, padding=0, **options):
+def adapter(skyrl, padding=0, config=None, **options):
     name = f"v05 {len(skyrl.AdvantageEstimatorRegistry.list_available())}"
     skyrl.install(name, reward_range=(0, 1), **options)
-    return lambda batch: compute(batch, padding=padding, name=name)
+    return lambda batch: compute(batch, config, padding=padding, name=name)
 
 
 def test_formulas(skyrl):
@@ -191,3 +192,12 @@ def test_weights_are_the_lengths_of_responses(skyrl, reduction, power):
         v05.InvalidArgument, match="log-probabilities of rollouts, which SkyRL does not.*weights=.length"
     ):
         skyrl.install(weights="score")
+
+
+@pytest.mark.parametrize("reduction, power", [("token_mean", 1), ("sequence_mean", -1)])
+def test_figures_without_weights_are_of_lengths(skyrl, reduction, power):
+    settings = SimpleNamespace(loss_reduction=reduction)
+    check_figures(
+        lambda **options: adapter(skyrl, config=settings, **options),
+        lambda batch: np.array([1.0 + row % 3 for row in range(len(batch.rewards))]) ** power,
+    )

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import v05
-from adapter_cases import batches, check_resume, check_rules, contract, stock, warnings
+from adapter_cases import batches, check_figures, check_resume, check_rules, contract, stock, warnings
 from v05 import slime
 
 CONTRACT = contract("slime")
@@ -21,21 +21,21 @@ def sample(**fields):
     return SimpleNamespace(**(CONTRACT["fields"] | {"metadata": {}} | fields))
 
 
-def samples_of(batch):
+def samples_of(batch, fields_of=lambda row: {}):
     prompts = [[{"role": "user", "content": key}] for key in batch.keys]
     return [
-        sample(index=index, group_index=group, reward=reward, prompt=prompt)
+        sample(index=index, group_index=group, reward=reward, prompt=prompt, **fields_of(index))
         for index, (reward, group, prompt) in enumerate(zip(batch.rewards, batch.groups, prompts))
     ]
 
 
-def adapter(**options):
+def adapter(fields_of=lambda row: {}, arguments=SimpleNamespace(reward_key=None), **options):
     # slime loads the function by its path; the estimator of another adapter must not come in between.
     estimator = slime.install(reward_range=(0, 1), **options)
 
     def advantages_of(batch):
         slime._estimator = estimator
-        raw, advantages = slime.post_process_rewards(SimpleNamespace(reward_key=None), samples_of(batch))
+        raw, advantages = slime.post_process_rewards(arguments, samples_of(batch, fields_of))
         assert raw == [0.0 if reward is None else reward for reward in batch.rewards]
         assert all(type(advantage) is float for advantage in advantages)
         return np.array(advantages)
@@ -317,3 +317,42 @@ def test_samples_without_log_probabilities_are_weighted_by_length(caplog):
         v05.InvalidArgument, match=r"rollout_log_probs of samples\[0\] must have one entry per token.*1 for 2"
     ):
         slime.post_process_rewards(SimpleNamespace(reward_key=None), samples)
+
+
+@pytest.mark.parametrize("per_token", [False, True])
+def test_figures_without_weights_are_of_lengths(per_token):
+    """Log-probabilities come as lists, too long to read for figures alone."""
+    arguments = SimpleNamespace(reward_key=None, calculate_per_token_loss=per_token)
+    fields = [
+        dict(tokens=[1] * 3, response_length=3, rollout_log_probs=[-1.0, -2.0, -3.0]),
+        dict(tokens=[1] * 3, response_length=2, loss_mask=[1, 0, 1]),
+        dict(tokens=[1], response_length=1, loss_mask=(1,)),
+    ]
+    lengths = np.array([3.0, 2.0, 1.0])
+
+    def norms_of(batch):
+        length = lengths[np.arange(len(batch.rewards)) % 3]
+        return length if per_token else 1 / length
+
+    check_figures(lambda **options: adapter(lambda row: fields[row % 3], arguments, **options), norms_of)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        dict(rollout_log_probs=[-0.1]),
+        dict(rollout_log_probs="abc"),
+        dict(rollout_log_probs=7),
+        dict(rollout_log_probs=[None, float("nan")]),
+        dict(response_length="two"),
+        dict(response_length=2.5),
+    ],
+)
+def test_odd_samples_end_no_training_without_weights(odd, caplog):
+    batch = next(batches())
+    expected = adapter(lambda row: dict(response_length=2))(batch)
+    for _ in range(2):
+        caplog.clear()
+        fields_of = lambda row: dict(tokens=[1, 1], response_length=2) | (odd if row == 3 else {})  # noqa: E731
+        np.testing.assert_array_equal(adapter(fields_of)(batch), expected)
+        assert not warnings(caplog, "length")

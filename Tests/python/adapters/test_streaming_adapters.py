@@ -203,6 +203,16 @@ def test_tinker_cookbook(request, monkeypatch, tmp_path):
         (found,) = sys.modules["tinker_cookbook.rl.data_processing"].compute_advantages([weighed])
         expected = v05.advantages(rewards, [0] * 3, rule="rloo", weights=sizes)
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    # Without weights lengths are for the figures alone, whatever the log-probabilities are.
+    logged = []
+    adapter.install(reward_range=(-1, 1), every=3, log=logged.append)
+    reference = StreamingEstimator(reward_range=(-1, 1), every=3, log=logged.append)
+    for log_prob in ([-0.1], None, [0.5, "odd"]):
+        weighed.trajectories_G[0].transitions[0].ac.maybe_logprobs = log_prob
+        (found,) = train.compute_advantages([weighed])
+        expected = reference.group(rewards, adapter._key(weighed), squared_norms=[2, 1, 3])
+        np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    assert "v05/noise/rule" in logged[0] and logged[0] == pytest.approx(logged[1])
     # tinker-cookbook ends a rollout that is stopped before its first turn with an empty observation and no token.
     estimator = adapter.install(rule="rloo", prior="history", reward_range=(0, 1))
     empty = SimpleNamespace(ob=SimpleNamespace(chunks=[]), reward=0.25, ac=SimpleNamespace(tokens=[]))

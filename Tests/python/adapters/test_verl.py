@@ -451,6 +451,179 @@ def test_several_outputs_are_told_where_the_trainer_does_not(queue, caplog, monk
     assert sum("several outputs" in record.message for record in caplog.records) == 1
 
 
+# Score weights
+
+
+@pytest.fixture
+def trainers():
+    return pytest.importorskip("v05.verl.trainers", reason="the V1 trainer's packages are not installed")
+
+
+def keep(trainers, monkeypatch, **fields):
+    """TransferQueue with these fields of every batch; the keys that were asked for, call by call."""
+    asked = []
+
+    class Rows(dict):
+        def to_padded_tensor(self):
+            return self
+
+    def kv_batch_get(keys, partition_id, select_fields):
+        asked.append(keys)
+        held = {name: rows for name, rows in fields.items() if name in select_fields}
+        if any(isinstance(rows, Exception) for rows in held.values()):
+            raise next(iter(held.values()))
+        return Rows(held)
+
+    monkeypatch.setattr(trainers, "tq", SimpleNamespace(kv_batch_get=kv_batch_get))
+    return asked
+
+
+@pytest.mark.parametrize("per_token", [False, True])
+def test_the_score_of_the_log_probabilities_that_the_trainer_keeps(trainers, monkeypatch, per_token):
+    random = np.random.default_rng(0)
+    mask = np.array([[1, 1, 1], [1, 1, 0], [0, 1, 0], [0, 0, 0]])
+    old, other = -random.random((4, 3)), -random.random((4, 3))
+    expected = ((1 - np.exp(old)) ** 2 * mask).sum(1) / (np.maximum(mask.sum(1), 1) ** 2 if per_token else 1)
+    rows = SimpleNamespace(keys=list("abcd"), partition_id="train")
+    fields = {"response_mask": torch.tensor(mask), "old_log_probs": torch.tensor(old)}
+    asked = keep(trainers, monkeypatch, **fields, rollout_log_probs=torch.tensor(other))
+    np.testing.assert_allclose(trainers._score(rows, per_token), expected, rtol=1e-6)
+    keep(trainers, monkeypatch, response_mask=fields["response_mask"], rollout_log_probs=fields["old_log_probs"])
+    np.testing.assert_allclose(trainers._score(rows, per_token), expected, rtol=1e-6)
+    keep(trainers, monkeypatch, response_mask=fields["response_mask"])
+    assert trainers._score(rows, per_token) is None
+    assert asked == [rows.keys]
+
+
+def step_with_score(trainers, queue, options, seed=20, loss="token-mean"):
+    """A step as the trainers of v05 make it; the Training, the advantages of the rows, their rewards and mask."""
+    config = trainer_config({"reward_range": [0, 1]} | options)
+    config.actor_rollout_ref.actor = {"loss_agg_mode": loss}
+    made = training.training_of(config.algorithm)
+    rewards, mask, uids = given = batch(seed, sizes=[4] * 8)
+    queue.put(uids, lambda name: {"index": 0})
+    trainers._tell_score(made, SimpleNamespace(keys=list(uids), partition_id="train"))
+    found = estimate(given, None, config.algorithm).sum(1) / mask.sum(1).clamp(min=1)
+    return made, found.numpy(), rewards.sum(1).numpy(), mask, list(uids)
+
+
+def noise_figures(metrics):
+    return {name: figure for name, figure in metrics.items() if name.startswith("v05/noise/")}
+
+
+@pytest.mark.parametrize("loss", ["token-mean", "seq-mean-token-mean"])
+@pytest.mark.parametrize("weights", ["score", "none"])
+def test_the_score_is_for_weights_or_else_for_the_figures(trainers, queue, monkeypatch, weights, loss):
+    mask = batch(20, sizes=[4] * 8)[1]
+    log_prob = -torch.rand(mask.shape, generator=torch.Generator().manual_seed(1))
+    keep(trainers, monkeypatch, response_mask=mask, old_log_probs=log_prob)
+    made, found, rewards, _, uids = step_with_score(trainers, queue, {"rule": "rloo", "weights": weights}, loss=loss)
+    size = ((1 - log_prob.exp()) ** 2 * mask).sum(1).double().numpy()
+    size = size / np.maximum(mask.sum(1).numpy(), 1) ** (2 if loss.startswith("seq") else 0)
+    counted = mask.sum(1).numpy() > 0
+    expected = v05.advantages(rewards, uids, rule="rloo", mask=counted, weights=size if weights == "score" else None)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    known = v05.AdvantageEstimator(rule="rloo", reward_range=(0, 1))
+    known.keys_recur = False  # uids are new at every step
+    name = "weights" if weights == "score" else "squared_norms"
+    figures = known.step(rewards, uids, uids, mask=counted, **{name: size}).metrics
+    assert noise_figures(made.metrics) == pytest.approx(noise_figures(figures), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"response_mask": RuntimeError("the queue is gone")},
+        {"old_log_probs": torch.zeros(2, 2)},
+        {"response_mask": torch.ones(35, 7)},
+        {"response_mask": torch.ones(35, 7), "old_log_probs": torch.zeros(35, 6)},
+    ],
+)
+def test_figures_need_nothing_of_the_queue(trainers, queue, monkeypatch, held, caplog):
+    asked = keep(trainers, monkeypatch, **held)
+    caplog.set_level(logging.WARNING, "v05")
+    options = {"rule": "rloo", "prior": "none", "singleton": "raw"}
+    known = v05.AdvantageEstimator(rule="rloo", reward_range=(0, 1))
+    known.keys_recur = False  # uids are new at every step
+    for seed in range(3):
+        made, found, rewards, mask, uids = step_with_score(trainers, queue, options, seed)
+        length = mask.sum(1).numpy()
+        figures = known.step(rewards, uids, uids, mask=length > 0, squared_norms=length).metrics
+        np.testing.assert_allclose(found, v05.advantages(rewards, uids, rule="rloo", mask=length > 0), atol=1e-6)
+        assert noise_figures(made.metrics) == pytest.approx(noise_figures(figures))
+    assert len(asked) == 1 and not caplog.records
+
+
+def test_weights_that_were_asked_for_do_need_the_queue(trainers, queue, monkeypatch):
+    keep(trainers, monkeypatch, response_mask=RuntimeError("the queue is gone"))
+    with pytest.raises(RuntimeError, match="the queue is gone"):
+        step_with_score(trainers, queue, {"weights": "score"})
+
+
+def test_a_score_of_other_rows_is_none_for_figures(queue):
+    config = trainer_config({"rule": "rloo", "reward_range": [0, 1]})
+    given = batch(3)
+    queue.put(given[2], lambda name: {"index": 0})
+    training.training_of(config.algorithm).score = np.ones(2)
+    estimate(given, None, config.algorithm)
+    assert "v05/noise/rule" in training.training_of(config.algorithm).metrics
+
+
+def test_a_score_that_is_not_there_is_told_once_where_it_was_asked_for(trainers, queue, monkeypatch, caplog):
+    keep(trainers, monkeypatch, response_mask=torch.ones(35, 7))
+    for seed in range(3):
+        _, found, rewards, mask, uids = step_with_score(trainers, queue, {"rule": "rloo", "weights": "score"}, seed)
+        length = mask.sum(1).double().numpy()
+        expected = v05.advantages(rewards, uids, rule="rloo", mask=length > 0, weights=length)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert sum("weights are the lengths of rollouts" in record.message for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("rollouts", [1, 4])
+def test_the_plain_estimator_has_figures_of_lengths_and_says_nothing(queue, caplog, rollouts):
+    config = trainer_config({"rule": "prior", "reward_range": [0, 1]})
+    config.actor_rollout_ref.rollout.n = rollouts
+    for seed in range(3):
+        given = batch(seed, sizes=[rollouts] * 16)
+        queue.put(given[2], lambda name: {"index": 0})
+        estimate(given, None, config.algorithm)
+    made = training.training_of(config.algorithm)
+    assert made.weights == "none" and {"v05/noise/rule", "v05/noise/history_weighted"} < set(made.metrics)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "options, rollouts, weights",
+    [
+        (None, 1, "score"),
+        (None, 4, "none"),
+        ({"rule": "prior"}, 1, "score"),
+        ({"rule": "mixture"}, 1, "none"),
+        ({"rule": "median"}, 1, "none"),
+        ({"rule": "v05", "test": "exact"}, 1, "none"),
+        ({"allocation": {"rule": "osla"}, "reward_range": [0, 1]}, 1, "none"),
+        ({"weights": "none"}, 1, "none"),
+        ({"weights": "length"}, 1, "length"),
+        ({"weights": "score"}, 4, "score"),
+        ({"weights": None}, 1, "score"),
+    ],
+)
+def test_the_weights_of_the_trainers_of_v05(trainers, monkeypatch, options, rollouts, weights):
+    config = trainer_config(options)
+    config.trainer.v1 = {"trainer_mode": "v05_sync"}
+    config.actor_rollout_ref.rollout.n = rollouts
+    if options is None:
+        del config.algorithm["v05"]
+    OmegaConf.set_struct(config, True)
+    assert training.training_of(config.algorithm).weights == ((options or {}).get("weights") or "none")
+    kind = trainers.get_trainer_cls("v05_sync")
+    monkeypatch.setattr(kind.__mro__[1], "__init__", lambda self, config: None)
+    OmegaConf.set_struct(config.trainer, False)  # as verl's own, it has a place for the callback
+    kind(config)
+    assert config.algorithm.v05.weights == weights and config.trainer.v1.trainer_mode == "sync"
+    assert training.recipe_weights(config) == weights
+
+
 # Checkpoints
 
 

@@ -185,6 +185,7 @@ def test_history_as_prior_and_resumed(task, tmp_path):
     for step in range(1, 5):
         groups = groups_of(dumps[step], module)
         check_step(logged[step], groups, visited, leave_one_out)
+        assert {"v05/noise/rule", "v05/noise/none"} < set(logged[step])
         assert logged[step]["v05/without_prior"] == np.mean([visited[number] is None for number in groups])
         assert logged[step]["v05/rollouts"] == np.mean([len(rewards) for rewards in groups.values()])
         assert logged[step]["v05/rollouts_saved"] == pytest.approx(1 - logged[step]["v05/rollouts"] / 12)

@@ -1,6 +1,9 @@
 """Options, records and columns of the estimator that adapters hold: what cannot be meant is an error that says so."""
 
 import re
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -164,7 +167,7 @@ def test_weights_that_cannot_be(kind):
 def test_score_weights_of_rows_of_any_length(kind, caplog):
     torch = pytest.importorskip("torch")
     masks, log_probs = [[1, 0, 1], [1], []], [[-0.1, -9.0, -0.5], [-1.0], []]
-    assert kind().score_weights(masks, log_probs) is None
+    assert kind().score_weights(masks, log_probs).tolist() == [2, 1, 0]  # lists of numbers take long
     assert kind(weights="length").score_weights(masks).tolist() == [2, 1, 0]
     assert kind(weights="length").score_weights(masks, per_token=True).tolist() == [0.5, 1, 0]
     expected = [(1 - np.exp(-0.1)) ** 2 + (1 - np.exp(-0.5)) ** 2, (1 - np.exp(-1.0)) ** 2, 0]
@@ -176,3 +179,71 @@ def test_score_weights_of_rows_of_any_length(kind, caplog):
     for unknown in (None, [[-0.1, -9.0, -0.5], None, []]):
         assert estimator.score_weights(masks, unknown).tolist() == [2, 1, 0]
     assert sum("weights are the lengths of rollouts" in record.message for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("per_token", [False, True])
+def test_score_weights_for_figures_are_those_of_weights_that_are_asked_for(per_token):
+    torch = pytest.importorskip("torch")
+    mask = torch.tensor([[1, 0, 1], [1, 0, 0], [0, 0, 0]])
+    log_prob = torch.tensor([[-0.1, np.nan, -0.5], [-1.0, np.nan, np.nan], [-0.2, -0.3, -0.4]])
+    rows = [torch.ones(2), torch.ones(0), torch.tensor([1, 0, 1])], [-torch.rand(2), torch.ones(0), -torch.rand(3)]
+    lists = [[1, 0, 1], [True], (0, 0.0), [], np.array([2, 0])]
+    for kind, given in (("score", (mask, log_prob)), ("score", rows), ("length", (mask,)), ("length", (lists,))):
+        weighted, plain = StoredEstimator(weights=kind), StoredEstimator()
+        expected = weighted.step_weights(weighted.score_weights, *given, per_token=per_token)
+        found = plain.step_weights(plain.score_weights, *given, per_token=per_token)
+        assert list(expected) == ["weights"] and list(found) == ["squared_norms"]
+        np.testing.assert_allclose(found["squared_norms"], expected["weights"], rtol=1e-6)
+
+
+def odd_rows(torch):
+    """(mask, log-probabilities) as no trainer should hand them over, and the figures' weights: None where there are
+    none."""
+    mask, known = torch.ones(3, 2), torch.zeros(3, 2)
+    return [
+        (mask, known[:2], [2, 2, 2]),
+        (mask, known[:, :1], [2, 2, 2]),
+        (mask, [known[0], None, known[2]], [2, 2, 2]),
+        (mask, [[-0.1, -0.2], [-0.3], None], [2, 2, 2]),
+        (mask, "abc", [2, 2, 2]),
+        (mask, torch.full((3, 2), np.nan), [0, 0, 0]),
+        (mask, torch.full((3, 2), -np.inf), [2, 2, 2]),
+        (mask, 0.5, None),
+        (mask, known.to_sparse(), None),
+        (None, None, None),
+        (7, known, None),
+        ("abc", None, None),
+        (["ab", None], None, None),
+        (torch.ones(3), None, None),
+        (torch.ones(3, 2, 2), None, None),
+        ([[1, "x"], [None, 0], [[0], {}]], None, [2, 1, 2]),
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_figures_are_no_end_of_training_whatever_is_handed_over(kind, caplog):
+    torch = pytest.importorskip("torch")
+    estimator = kind()
+    for mask, log_prob, expected in odd_rows(torch):
+        found = estimator.step_weights(estimator.score_weights, mask, log_prob)
+        assert list(found) == ([] if expected is None else ["squared_norms"])
+        assert expected is None or found["squared_norms"].tolist() == expected
+    assert estimator.step_weights(lambda: np.array([1.0, np.inf])) == {}
+    assert estimator.step_weights(lambda: 1 / 0) == {}
+    assert not caplog.records
+    with pytest.raises(ZeroDivisionError):
+        kind(weights="length").step_weights(lambda: 1 / 0)
+
+
+def test_lengths_for_figures_need_no_torch():
+    program = """
+        import sys
+
+        sys.modules["torch"] = None
+        from v05.training import StoredEstimator
+
+        estimator = StoredEstimator(reward_range=(0, 1))
+        weights = estimator.step_weights(estimator.score_weights, [[1, 0, 1], [1]], [[-1.0, -1.0, -1.0], [-1.0]])
+        assert weights["squared_norms"].tolist() == [2, 1]
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)

@@ -18,7 +18,7 @@ from ..errors import ArgumentTypeError, Error, InvalidArgument
 from .advantage_estimator import AdvantageEstimator, log
 from .estimator_state import STATE_FILE, read_state, write_state
 from .rollouts import counted_weights
-from .score_weights import KINDS, score_weights
+from .score_weights import KINDS, score_weights, squared_norms
 
 _NEARLY_ALL = 0.95
 Self = TypeVar("Self", bound="StoredEstimator")
@@ -32,7 +32,8 @@ class StoredEstimator(AdvantageEstimator):
     id_field: field of the trainer's records (columns of its dataset) that tells prompts apart; None: the prompt itself.
     prior_field: field that holds priors, for the priors "column" and "tracker+column"; None: "prior".
     weights: "none", "length" (the tokens of a rollout that the loss takes) or "score" (method.md, section 13): by what
-        rollouts count, from what the trainer hands over. Needs torch.
+        rollouts count, from what the trainer hands over. Needs torch. With "none" all count alike, and what the trainer
+        hands over is for the figures v05/noise/... alone.
     log: called with the metrics of every step, {"v05/...": float}; None: a line of level INFO of the logger "v05".
     writes: whether this process writes the state; where several hold the same, one does.
     options: as in AdvantageEstimator.
@@ -133,16 +134,30 @@ class StoredEstimator(AdvantageEstimator):
         """The priors in the records, or None where they are not asked for."""
         return [record.get(self.prior_field) for record in records] if self.reads_column else None
 
-    def score_weights(self, mask: Any, log_prob: Any = None, *, per_token: bool = False) -> np.ndarray | None:
-        """(n,) score weights of rows as `weights` asks for them, None for "none".
+    def step_weights(self, weights_of: Callable[..., np.ndarray], *arguments: Any, **options: Any) -> dict[str, Any]:
+        """The score weights that weights_of(*arguments, **options) gives, by the keyword of `step` that takes them:
+        "weights" where the option `weights` asks for them, else "squared_norms", for the figures alone. Of these
+        nothing is raised: without them there are no figures, and training goes on."""
+        if self.weights != "none":
+            return {"weights": weights_of(*arguments, **options)}
+        try:
+            found = weights_of(*arguments, **options)
+            return {"squared_norms": found} if found.ndim == 1 and np.isfinite(found).all() else {}
+        except Exception:  # whatever a trainer hands over
+            return {}
+
+    def score_weights(self, mask: Any, log_prob: Any = None, *, per_token: bool = False) -> np.ndarray:
+        """(n,) score weights of rows as `weights` asks for them.
 
         mask: (n, tokens) tensor, or n sequences of any lengths, not 0 for the tokens that reach the loss.
         log_prob: the same of log-probabilities by the policy that drew the tokens. Where that of a row is None, as
             where an engine gave none, the weights of all are lengths, of which a warning tells once.
         per_token: whether the loss divides the terms of a row by its own length.
+
+        With `weights` "none", for the figures alone, scores where log-probabilities are tensors, else lengths.
         """
         if self.weights == "none":
-            return None
+            return squared_norms(mask, log_prob, per_token=per_token)
         kind = self.weights
         unknown = log_prob is None or not is_tensor(log_prob) and any(row is None for row in log_prob)
         if kind == "score" and unknown:

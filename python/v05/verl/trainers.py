@@ -1,4 +1,5 @@
-"""verl's V1 trainers with the figures of v05 in their log, and the state of v05 in their checkpoints:
+"""verl's V1 trainers with the figures of v05 in their log, and the state of v05 in their checkpoints; with one rollout
+per prompt score weights are their default:
 
     VERL_USE_EXTERNAL_MODULES=v05.verl.trainers  trainer.v1.trainer_mode=v05_sync
 
@@ -6,10 +7,25 @@ and likewise v05_colocate_async, v05_separate_async. A module of its own, as it 
 """
 
 import transfer_queue as tq
+from omegaconf import OmegaConf
 from verl.trainer.ppo.v1 import get_trainer_cls, register_trainer
 
 from ..training.score_weights import score_weights
-from .training import training_of
+from .training import recipe_weights, training_of
+
+
+def _tell_score(training, batch):
+    """Tells a Training the score weights of a batch. For figures alone no failure ends a run, and where there are none
+    once they are not asked for again."""
+    if training.weights == "length" or training.score_unknown:
+        return
+    training.score = None
+    try:
+        training.score = _score(batch, training.per_token)
+    except Exception:  # whatever TransferQueue raises
+        if training.weights == "score":
+            raise
+    training.score_unknown = training.weights == "none" and training.score is None
 
 
 def _score(batch, per_token):
@@ -28,6 +44,7 @@ def _register(mode):
         def __init__(self, config):
             # verl's own code asks for the name of its mode.
             config.trainer.v1.trainer_mode = mode
+            OmegaConf.update(config, "algorithm.v05.weights", recipe_weights(config), force_add=True)
             if not config.trainer.get("checkpoint_callback_class"):
                 config.trainer.checkpoint_callback_class = "v05.verl.V05Checkpoint"
             super().__init__(config)
@@ -35,8 +52,7 @@ def _register(mode):
         def _compute_advantage(self, batch, metrics):
             training = training_of(self.config.algorithm)
             training.batch_keys = batch.keys
-            if training.weights == "score":
-                training.score = _score(batch, training.per_token)
+            _tell_score(training, batch)
             batch = super()._compute_advantage(batch, metrics)
             metrics.update(training.metrics)
             return batch

@@ -53,7 +53,8 @@ def read_options(algorithm: Any) -> dict[str, Any]:
     prior_field: field of the dataset's extra_info with the prior, in reward units.
     id_field: field of the dataset's extra_info that is different for every prompt of the dataset.
     weights: "length" or "score": every rollout counts by the squared norm of its score (method section 13), which its
-        number of tokens or, in v05.verl.trainers, the probabilities of its tokens tell; "none" (default): all alike.
+        number of tokens or, in v05.verl.trainers, the probabilities of its tokens tell; "none": all alike, and those
+        are for the figures v05/noise/... alone. Default: "none", in v05.verl.trainers that of `recipe_weights`.
     allocation: rule, initial, maximum, maximum_without_prior, cost, look_ahead, wave, as in v05.Allocator, for
         v05.verl.V05AgentLoopManager.
     log_every: log the figures every so many steps.
@@ -63,6 +64,18 @@ def read_options(algorithm: Any) -> dict[str, Any]:
     _known(options, _OPTIONS, "algorithm.v05")
     _known(options.get("allocation") or {}, _ALLOCATION_OPTIONS, "algorithm.v05.allocation")
     return options
+
+
+def recipe_weights(config: Any) -> str:
+    """The `weights` of verl's whole configuration where the trainer hands over the probabilities of tokens: those asked
+    for, else "score" with one rollout per prompt, where it trained better than without, and a rule that takes
+    weights, else "none"."""
+    options = read_options(config.algorithm)
+    if options.get("weights") is not None:
+        return options["weights"]
+    single = config.actor_rollout_ref.rollout.n == 1 and not options.get("allocation")
+    taken = options.get("rule") not in ("mixture", "median") and options.get("test", "bound") == "bound"
+    return "score" if single and taken else "none"
 
 
 def _trainer_option(algorithm, name):
@@ -92,7 +105,7 @@ class Training:
         self.prior_field = options.get("prior_field")
         self.id_field = options.get("id_field")
         self.allocation: Any = options.get("allocation")
-        self.weights = options.get("weights", "none")
+        self.weights = "none" if options.get("weights") is None else options["weights"]
         choice("algorithm.v05.weights", self.weights, _WEIGHTS)
         aggregation = _trainer_option(algorithm, "actor_rollout_ref.actor.loss_agg_mode")
         #: Whether the loss divides the terms of a rollout by its length.
@@ -113,6 +126,7 @@ class Training:
         self.score: np.ndarray | None = (
             None  # weights of the rows of the next step by their tokens, where the trainer tells them
         )
+        self.score_unknown = False  # whether the trainer has none for figures, and is not asked again
         self.batch_keys: list[str] | None = (
             None  # of the rows of the next step in TransferQueue, where the trainer tells them
         )
@@ -195,7 +209,7 @@ class Training:
             column=column if self.v05_estimator.reads_column else None,
             mask=counted,
             maximum=maximum,
-            weights=self._score_weights(length, final),
+            **self._score_weights(length, final),
         )
         self.metrics = step.metrics
         if self.log_every and self.v05_estimator.steps % self.log_every == 0:
@@ -211,20 +225,22 @@ class Training:
         return self.v05_estimator.predict(keys, prompts=texts, column=column)
 
     def _score_weights(self, length, final):
-        """The weights of the rows, None where all count alike; those of a rollout's outputs are added at its last."""
+        """The score weights of the rows by the keyword of `AdvantageEstimator.step` that takes them, for the figures
+        alone where all count alike; those of a rollout's outputs are added at its last."""
         score, self.score = self.score, None
-        if self.weights == "none":
-            return None
         if self.weights == "score" and score is None:
             self._tell(
                 "score",
-                "weights are the lengths of rollouts: the probabilities of their tokens reach v05 only with "
-                "trainer.v1.trainer_mode=v05_sync (v05 doctor verl says how)",
+                "weights are the lengths of rollouts: the probabilities of their tokens did not reach v05, as they do "
+                "with trainer.v1.trainer_mode=v05_sync (v05 doctor verl says how)",
             )
+        if self.weights == "none" and np.shape(score) != length.shape:
+            score = None
         weight = score
         if score is None:
             weight = 1 / np.maximum(length, 1) * (length > 0) if self.per_token else length
-        return np.bincount(final, weight, minlength=len(final)).astype(np.float64)
+        weight = np.bincount(final, weight, minlength=len(final)).astype(np.float64)
+        return {"squared_norms" if self.weights == "none" else "weights": weight}
 
     def _facts(self, prompts):
         """(keys, texts, values of the prior's column) of n prompts."""
