@@ -210,7 +210,7 @@ def test_set_ups_that_cannot_work(areal, caplog):
     advantages_of = adapter(areal)
     for step in range(2):
         advantages_of(Batch([1.0] * 9, [], [f"p {9 * step + row}" for row in range(9)]))
-    assert len(warnings(caplog, "single rollout")) == 1
+    assert len(warnings(caplog, "a single rollout")) == 1
 
 
 def test_the_released_engines_make_the_actor_that_install_replaces(request):
