@@ -54,7 +54,7 @@ class RewardNormalization:
         keys, trained = self._keys()
         column = self._column()
         weighted = self.v05_estimator.step_weights(
-            self.v05_estimator.score_weights, self.batch["loss_mask"], self.batch.get("logprobs")
+            len(keys), self.v05_estimator.score_weights, self.batch["loss_mask"], self.batch.get("logprobs")
         )
         weights = next((found.tolist() for found in weighted.values()), [None] * len(keys))
         rows, own = self._of_all_processes(list(zip(rewards.tolist(), keys, trained, column, weights)))

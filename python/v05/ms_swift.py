@@ -27,8 +27,8 @@ class V05GRPOTrainer(GRPOTrainer):
     """GRPOTrainer whose training advantages are those of v05; evaluation stays ms-swift's and teaches nothing.
 
     The rollouts of a prompt are a group, of any size. A prompt is known by its messages with their images, videos and
-    audio, or by the dataset's column `id_field`; the column `prior_field` holds its prior for prior="column". The parts
-    of a rollout of several turns count once. The state is in the trainer's checkpoints.
+    audio, or by the dataset's column `id_field`; the column `prior_field` holds its prior, for the priors that read a
+    column. The parts of a rollout of several turns count once. The state is in the trainer's checkpoints.
     """
 
     options: dict[str, Any] = {}

@@ -62,7 +62,7 @@ class V05AdvantageEstimator:
             keys,
             column=self.v05_estimator.column(records),
             mask=_counted(mask, valid_mask),
-            **self.v05_estimator.step_weights(self.v05_estimator.score_weights, mask),
+            **self.v05_estimator.step_weights(len(rewards), self.v05_estimator.score_weights, mask),
         )
         return like(rewards, found).unsqueeze(-1).expand(mask.shape)
 

@@ -60,7 +60,7 @@ class V05ExperienceMaker(RemoteExperienceMaker):
             keys,
             prompts=prompts,
             mask=acted,
-            **self.v05_estimator.step_weights(self._weights, experiences),
+            **self.v05_estimator.step_weights(len(rewards), self._weights, experiences),
         )
         sizes = [len(part) for part in penalised]
         advantages = like(rewards, found.advantages).split(sizes)
@@ -80,17 +80,17 @@ class V05ExperienceMaker(RemoteExperienceMaker):
 
     def _weights(self, experiences):
         """Of each rollout, by what the loss takes of it."""
-        masks, log_probs = [], []
-        for experience in experiences:
-            masks += list(experience.action_mask)
-            found = getattr(experience, "action_log_probs", None)
-            log_probs += [None] * len(experience.action_mask) if found is None else list(found)
         actor = getattr(self.strategy.args, "actor", None)
         per_token = (
             getattr(actor, "loss_agg_mode", "token-mean") != "token-mean"
             or getattr(actor, "policy_loss_type", "ppo") == "gspo"
         )
-        return self.v05_estimator.score_weights(masks, log_probs, per_token=per_token)
+        parts = [(experience.action_mask, getattr(experience, "action_log_probs", None)) for experience in experiences]
+        known = all(found is not None for _, found in parts)
+        weights_of = self.v05_estimator.score_weights
+        return np.concatenate(
+            [weights_of(mask, found if known else None, per_token=per_token) for mask, found in parts]
+        )
 
 
 def _keys(experience):

@@ -62,7 +62,9 @@ class SkyRLEstimator:
         counts = np.array([_PADDING.fullmatch(uid) is None for uid in uids], dtype=bool)
         counts &= (response_mask != 0).any(dim=-1).cpu().numpy()
         per_token = getattr(config, "loss_reduction", "token_mean") == "sequence_mean"
-        weighted = self.v05_estimator.step_weights(self.v05_estimator.score_weights, response_mask, per_token=per_token)
+        weighted = self.v05_estimator.step_weights(
+            len(uids), self.v05_estimator.score_weights, response_mask, per_token=per_token
+        )
         found = self.v05_estimator.advantages(rewards, uids, uids, mask=counts, **weighted)
         advantages = like(rewards, found).unsqueeze(-1) * response_mask
         return advantages, advantages

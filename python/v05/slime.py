@@ -63,7 +63,7 @@ def post_process_rewards(args: Any, samples: list[Any]) -> tuple[list[float], li
         [key_of[group] for group in groups],
         rollouts=[_rollout(row, sample) for row, sample in enumerate(samples)],
         mask=[not _removed(sample) for sample in samples],
-        **estimator.step_weights(_weights, estimator, args, samples),
+        **estimator.step_weights(len(samples), _weights, estimator, args, samples),
         column=[prior_of[group] for group in groups] if prior_of else None,
         prompts=[str(first[group].prompt) for group in groups] if estimator.reads_texts else None,
     )

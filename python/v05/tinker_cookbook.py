@@ -31,7 +31,7 @@ def install(**options: Any) -> StreamingEstimator:
     def compute_advantages(trajectory_groups_P):
         """Advantages of each group, (G,) float32 tensors, group after group in their order."""
         known = [  # before any is learnt
-            (group.get_total_rewards(), _key(group), _acted(group), estimator.step_weights(_weights, estimator, group))
+            (group.get_total_rewards(), _key(group), _acted(group), _weighted(estimator, group))
             for group in trajectory_groups_P
         ]
         return [
@@ -59,6 +59,10 @@ def _display(print_group):
             _displaying = False
 
     return printed
+
+
+def _weighted(estimator, group):
+    return estimator.step_weights(len(group.trajectories_G), _weights, estimator, group)
 
 
 def _weights(estimator, group):

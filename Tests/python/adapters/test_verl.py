@@ -495,14 +495,14 @@ def test_the_score_of_the_log_probabilities_that_the_trainer_keeps(trainers, mon
     assert asked == [rows.keys]
 
 
-def step_with_score(trainers, queue, options, seed=20, loss="token-mean"):
+def step_with_score(trainers, queue, options, seed=20, loss="token-mean", asked=True):
     """A step as the trainers of v05 make it; the Training, the advantages of the rows, their rewards and mask."""
     config = trainer_config({"reward_range": [0, 1]} | options)
     config.actor_rollout_ref.actor = {"loss_agg_mode": loss}
     made = training.training_of(config.algorithm)
     rewards, mask, uids = given = batch(seed, sizes=[4] * 8)
     queue.put(uids, lambda name: {"index": 0})
-    trainers._tell_score(made, SimpleNamespace(keys=list(uids), partition_id="train"))
+    trainers._tell_score(made, SimpleNamespace(keys=list(uids), partition_id="train"), asked)
     found = estimate(given, None, config.algorithm).sum(1) / mask.sum(1).clamp(min=1)
     return made, found.numpy(), rewards.sum(1).numpy(), mask, list(uids)
 
@@ -546,7 +546,7 @@ def test_figures_need_nothing_of_the_queue(trainers, queue, monkeypatch, held, c
     known = v05.AdvantageEstimator(rule="rloo", reward_range=(0, 1))
     known.keys_recur = False  # uids are new at every step
     for seed in range(3):
-        made, found, rewards, mask, uids = step_with_score(trainers, queue, options, seed)
+        made, found, rewards, mask, uids = step_with_score(trainers, queue, options, seed, asked=False)
         length = mask.sum(1).numpy()
         figures = known.step(rewards, uids, uids, mask=length > 0, squared_norms=length).metrics
         np.testing.assert_allclose(found, v05.advantages(rewards, uids, rule="rloo", mask=length > 0), atol=1e-6)
@@ -558,6 +558,17 @@ def test_weights_that_were_asked_for_do_need_the_queue(trainers, queue, monkeypa
     keep(trainers, monkeypatch, response_mask=RuntimeError("the queue is gone"))
     with pytest.raises(RuntimeError, match="the queue is gone"):
         step_with_score(trainers, queue, {"weights": "score"})
+
+
+def test_a_default_that_nobody_asked_for_ends_no_run(trainers, queue, monkeypatch, caplog):
+    keep(trainers, monkeypatch, response_mask=RuntimeError("the queue is gone"))
+    for seed in range(2):
+        options = {"rule": "rloo", "weights": "score"}
+        _, found, rewards, mask, uids = step_with_score(trainers, queue, options, seed, asked=False)
+        length = mask.sum(1).numpy()
+        expected = v05.advantages(rewards, uids, rule="rloo", mask=length > 0, weights=length.astype(float))
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert sum("weights are the lengths of rollouts" in record.message for record in caplog.records) == 1
 
 
 def test_a_score_of_other_rows_is_none_for_figures(queue):

@@ -1,6 +1,7 @@
 """AdvantageEstimator: over many steps the same as its parts by hand, and never a silent wrong baseline."""
 
 import copy
+import dataclasses
 import logging
 import pickle
 import subprocess
@@ -187,13 +188,50 @@ def test_a_streaming_tracker_takes_a_column(generator):
 
 
 @pytest.mark.parametrize("prior", ["history", "tracker", "none", lambda prompts: [0.5] * len(prompts)])
-def test_a_column_that_nothing_reads_is_refused(prior):
-    estimator = v05.AdvantageEstimator(prior=prior, reward_range=(0, 1))
-    with pytest.raises(v05.InvalidArgument, match='column is read with prior "column" or "tracker\\+column" only, got'):
-        estimator.step([0, 1], [0, 0], [0, 0], prompts=["a", "a"], column=[0.5, 0.5])
-    assert estimator.steps == 0
+def test_a_column_that_nothing_reads_is_told_once(prior, caplog):
+    first, second = (v05.AdvantageEstimator(prior=prior, reward_range=(0, 1)) for _ in range(2))
+    for _ in range(2):
+        given = [0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 1, 1]
+        found = first.step(*given, prompts=list("aabb"), column=[0.5, 0.5, 7, None])
+        np.testing.assert_array_equal(found.advantages, second.step(*given, prompts=list("aabb")).advantages)
+    (message,) = messages(caplog)
+    assert message.startswith(
+        'column is read with prior "column" or "tracker+column" only, and says nothing with prior'
+    )
     with pytest.raises(v05.InvalidArgument, match="prior 'tracker\\+column' needs the values"):
         v05.AdvantageEstimator(prior="tracker+column").step([0, 1], [0, 0], [0, 0])
+
+
+def test_a_tracker_has_one_value_of_the_column_for_every_prompt(caplog):
+    """The same prompt in two groups, rows that do not count, and what the column cannot mean."""
+    estimator, tracker = v05.AdvantageEstimator(prior="tracker+column", reward_range=(0, 1)), v05.Tracker()
+    keys, rewards, mask = list("aaaabb"), [0, 1, 1, 1, 0, 1], [1, 1, 1, 1, 1, 0]
+    estimator.step(rewards, [0, 0, 1, 1, 2, 2], keys, column=[0.2, 0.2, 0.8, None, 0.5, 7.0], mask=mask)
+    tracker.record(keys, rewards, prior=[0.2, 0.2, 0.2, 0.2, 0.5, np.nan], mask=mask)
+    known = dict(column=[0.3, 0.4])
+    np.testing.assert_array_equal(
+        estimator.predict(["a", "b"], **known)[0], tracker.predict(["a", "b"], prior=[0.3, 0.4])[0]
+    )
+    assert messages(caplog) == ["the prior column differs between rollouts of a prompt: the first value counts"]
+    for again in (copy.deepcopy(estimator), pickle.loads(pickle.dumps(estimator))):
+        np.testing.assert_array_equal(again.predict(["a", "b"], **known)[0], estimator.predict(["a", "b"], **known)[0])
+
+
+@pytest.mark.parametrize("prior", ["column", "tracker+column"])
+def test_a_column_beyond_a_range_that_nothing_has_told_yet(prior, caplog):
+    estimator = v05.AdvantageEstimator(prior=prior)
+    assert np.isnan(estimator.predict(["a", "b"], column=[5.0, np.nan])[0]).all()
+    assert not estimator.step([None, None], [0, 0], ["a", "a"], column=[5.0, 5.0]).advantages.any()
+    assert sum("such priors count as none" in message for message in messages(caplog)) == 1
+    wide = estimator.step([0, 7, 7, 0], [0, 0, 1, 1], list("aabb"), column=[5.0, 5.0, 3.0, 3.0])
+    assert estimator.reward_range == (0, 7) and np.isfinite(wide.advantages).all() and wide.advantages.any()
+
+
+def test_an_estimator_pickled_before_sources_read_the_column():
+    old = v05.AdvantageEstimator(rule="prior", prior="column", reward_range=(0, 1))
+    old._state = dataclasses.replace(old._state, source=NoPrior())
+    again = pickle.loads(pickle.dumps(old))
+    assert again.step([0, 1], [0, 1], ["a", "b"], column=[0.25, 0.5]).baseline.tolist() == [0.25, 0.5]
 
 
 def test_a_source_of_the_user_may_read_the_column():

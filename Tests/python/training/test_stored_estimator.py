@@ -190,8 +190,8 @@ def test_score_weights_for_figures_are_those_of_weights_that_are_asked_for(per_t
     lists = [[1, 0, 1], [True], (0, 0.0), [], np.array([2, 0])]
     for kind, given in (("score", (mask, log_prob)), ("score", rows), ("length", (mask,)), ("length", (lists,))):
         weighted, plain = StoredEstimator(weights=kind), StoredEstimator()
-        expected = weighted.step_weights(weighted.score_weights, *given, per_token=per_token)
-        found = plain.step_weights(plain.score_weights, *given, per_token=per_token)
+        expected = weighted.step_weights(len(given[0]), weighted.score_weights, *given, per_token=per_token)
+        found = plain.step_weights(len(given[0]), plain.score_weights, *given, per_token=per_token)
         assert list(expected) == ["weights"] and list(found) == ["squared_norms"]
         np.testing.assert_allclose(found["squared_norms"], expected["weights"], rtol=1e-6)
 
@@ -225,14 +225,15 @@ def test_figures_are_no_end_of_training_whatever_is_handed_over(kind, caplog):
     torch = pytest.importorskip("torch")
     estimator = kind()
     for mask, log_prob, expected in odd_rows(torch):
-        found = estimator.step_weights(estimator.score_weights, mask, log_prob)
+        found = estimator.step_weights(3, estimator.score_weights, mask, log_prob)
         assert list(found) == ([] if expected is None else ["squared_norms"])
         assert expected is None or found["squared_norms"].tolist() == expected
-    assert estimator.step_weights(lambda: np.array([1.0, np.inf])) == {}
-    assert estimator.step_weights(lambda: 1 / 0) == {}
+    for odd in ([1.0, np.inf], [1.0, np.nan], [1.0, -1.0], [1.0], [[1.0, 1.0]]):
+        assert estimator.step_weights(2, lambda found=odd: np.array(found)) == {}
+    assert estimator.step_weights(2, lambda: 1 / 0) == {}
     assert not caplog.records
     with pytest.raises(ZeroDivisionError):
-        kind(weights="length").step_weights(lambda: 1 / 0)
+        kind(weights="length").step_weights(2, lambda: 1 / 0)
 
 
 def test_lengths_for_figures_need_no_torch():
@@ -243,7 +244,7 @@ def test_lengths_for_figures_need_no_torch():
         from v05.training import StoredEstimator
 
         estimator = StoredEstimator(reward_range=(0, 1))
-        weights = estimator.step_weights(estimator.score_weights, [[1, 0, 1], [1]], [[-1.0, -1.0, -1.0], [-1.0]])
+        weights = estimator.step_weights(2, estimator.score_weights, [[1, 0, 1], [1]], [[-1.0, -1.0, -1.0], [-1.0]])
         assert weights["squared_norms"].tolist() == [2, 1]
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)

@@ -15,8 +15,8 @@ and is then asked for that in place of `record`: a step that is refused or inter
 the one that takes `weights`, too, (n,) float64, is given the score weights of a step that has them. With
 `takes_hashes = True` a source gets keys as (n,) int64, strings hashed as v05.History does: once for all that need it.
 A source with a `calibration` (a v05.Calibration) says itself what its values are worth, where single rollouts do not.
-With `reads_column = True` all three methods are given `column`, too: (n,) float64, what the dataset's column says of
-each rollout's prompt, NaN for nothing.
+With `reads_column = True` all that it has of these is given `column`, too: (n,) float64, what the dataset's column says
+of each rollout's prompt, one value a key, NaN for nothing and for rows that do not count.
 """
 
 import copy
@@ -105,16 +105,7 @@ class ColumnPrior(NoPrior):
         nothing, strength = super().predict(keys, prompts, step)
         return nothing if column is None else column, strength
 
-    def after(
-        self,
-        keys: Keys,
-        prompts: Sequence[Any] | None,
-        rewards: Numbers,
-        mask: Numbers | None,
-        step: int,
-        weights: Numbers | None = None,
-        column: np.ndarray | None = None,
-    ) -> "ColumnPrior":
+    def after(self, *learnt: Any, **more: Any) -> "ColumnPrior":
         return self
 
 

@@ -38,16 +38,17 @@ from .._core.types import (
     TestName,
 )
 from ..errors import CheckpointError, InvalidArgument
-from ..priors.sources import Prior, prior_source, source_after
+from ..priors.sources import ColumnPrior, Prior, prior_source, source_after
 from .estimator_state import About, about_bytes, read_about, read_state, write_state
 from .gradient_noise import GradientNoise
 from .health import prior_health
 from .lowered_baseline import lowered
 from .reward_range import ROUNDING, usual_range, with_ends
 from .rollouts import checked_rollouts
-from .step_checks import FEWEST_GROUPS, check_calibration, check_groups, check_signal
+from .step_checks import check_calibration, check_groups, check_signal
 
 log = logging.getLogger("v05")
+_FEWEST_GROUPS = 8  # with fewer the core does not calibrate
 _HISTORIES = ("history", "history+context", "tracker", "tracker+column")
 
 
@@ -313,8 +314,9 @@ class AdvantageEstimator:
         """(count,) values of the dataset's column, checked; None where the source does not read it."""
         if not self.reads_column:
             if column is not None:
-                raise InvalidArgument(
-                    f'column is read with prior "column" or "tracker+column" only, got prior {self.prior!r:.100}'
+                said["column unread"] = (
+                    f'column is read with prior "column" or "tracker+column" only, and says nothing with prior '
+                    f"{self.prior!r:.100}"
                 )
             return None
         if column is None:
@@ -349,15 +351,15 @@ class AdvantageEstimator:
 
     def _in_guessed_range(self, state, value, said):
         """A range that was taken from rewards may be too narrow for a prior, which then counts as none."""
-        if self._given_range is not None or state.reward_range is None:
+        if self._given_range is not None:
             return value
-        low, high = state.reward_range
+        low, high = state.reward_range or (0.0, 1.0)  # until the first rewards tell, sources are made for these
         slack = ROUNDING * (high - low)  # the core's
         outside = np.isfinite(value) & ((value < low - slack) | (value > high + slack))
         if not outside.any():
             return value
         said["prior outside"] = (
-            f"a prior lies outside the reward_range {state.reward_range} that the rewards so far suggest, got "
+            f"a prior lies outside the reward_range {(low, high)} that the rewards so far suggest, got "
             f"{value[outside][0]:g}: such priors count as none. Give the range that your reward functions can reach"
         )
         return np.where(outside, np.nan, value)
@@ -414,10 +416,10 @@ class AdvantageEstimator:
     def _fitted(self, state):
         """What the rule has learnt. A calibration that has seen too few groups of two rollouts makes way for that of
         the source, where it has one: single rollouts, too, say what the values of a tracker are worth."""
-        if self.rule != "calibrated" or state.calibration.calibration.groups >= FEWEST_GROUPS:
+        if self.rule != "calibrated" or state.calibration.calibration.groups >= _FEWEST_GROUPS:
             return state.calibration
         own = getattr(state.source, "calibration", None)
-        return state.calibration if own is None or own.groups < FEWEST_GROUPS else own
+        return state.calibration if own is None or own.groups < _FEWEST_GROUPS else own
 
     def step(
         self,
@@ -482,7 +484,11 @@ class AdvantageEstimator:
         column = self._column(state, len(keys), column, said)
         if column is not None:
             groups = groups if hasattr(groups, "__len__") else list(groups)
-            column = _one_per_group(column, groups, rollouts.counted, said)
+            if self.prior == "column":
+                column = _one_each(column, Groups(groups, len(column)).ids, rollouts.counted, said)
+            else:  # a source that knows prompts again takes one value for each, and those of rows that count alone
+                one = _one_each(column, keys.hashes, rollouts.counted, said)
+                column = np.where(rollouts.counted, one, np.nan)
         value, strength = self._predict(state, keys, prompts, column, said)
         prior = self._started(state, value, rollouts, groups)
         found = self._unscaled(state, rollouts, groups, prior, strength)
@@ -807,6 +813,8 @@ class AdvantageEstimator:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
+        if self.prior == "column" and not self.reads_column:  # of before sources were given the column
+            self._state = dataclasses.replace(self._state, source=ColumnPrior())
         self._set_up()
 
     def __repr__(self) -> str:
@@ -829,9 +837,9 @@ def _forget_locks():
 os.register_at_fork(after_in_child=_forget_locks)
 
 
-def _one_per_group(value, groups, counted, said):
-    """Of a column that says more than one thing of a prompt, the first, where rows count."""
-    _, group = np.unique(Groups(groups, len(value)).ids, return_inverse=True)
+def _one_each(value, ids, counted, said):
+    """Of a column that says more than one thing of a prompt, (n,) ids, the first, where rows count."""
+    _, group = np.unique(ids, return_inverse=True)
     rows, first = np.flatnonzero(counted), np.zeros(len(value), np.int64)
     first[group[rows[::-1]]] = rows[::-1]
     one = value[first[group]]

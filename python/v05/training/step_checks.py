@@ -7,8 +7,6 @@ import numpy as np
 
 from ..errors import InvalidArgument
 
-FEWEST_GROUPS = 8  # with fewer the core does not calibrate
-
 
 def check_signal(found, rollouts, unscaled, rule, said):
     """A step without any advantage is told once: training would go on and learn nothing."""
@@ -33,7 +31,7 @@ def check_calibration(found, rule, source, said):
     the run where no group has two."""
     if rule.name != "calibrated" or found.rule == rule.name or hasattr(source, "calibration") or "alone" in said:
         return
-    if np.count_nonzero(found.count == 1) >= FEWEST_GROUPS and (found.count <= 1).all():
+    if np.count_nonzero(found.count == 1) > 1 and (found.count <= 1).all():
         said["single rollouts"] = (
             'rule "calibrated" is "v05" as long as every prompt has one rollout, of which nothing can be calibrated: '
             'prior="tracker", or "tracker+column", learns from single rollouts, and rule="prior" takes priors as they '

@@ -134,15 +134,18 @@ class StoredEstimator(AdvantageEstimator):
         """The priors in the records, or None where they are not asked for."""
         return [record.get(self.prior_field) for record in records] if self.reads_column else None
 
-    def step_weights(self, weights_of: Callable[..., np.ndarray], *arguments: Any, **options: Any) -> dict[str, Any]:
-        """The score weights that weights_of(*arguments, **options) gives, by the keyword of `step` that takes them:
-        "weights" where the option `weights` asks for them, else "squared_norms", for the figures alone. Of these
-        nothing is raised: without them there are no figures, and training goes on."""
+    def step_weights(
+        self, count: int, weights_of: Callable[..., np.ndarray], *arguments: Any, **options: Any
+    ) -> dict[str, Any]:
+        """The score weights of `count` rows that weights_of(*arguments, **options) gives, by the keyword of `step` that
+        takes them: "weights" where the option `weights` asks for them, else "squared_norms", for the figures alone. Of
+        these nothing is raised: without them there are no figures, and training goes on."""
         if self.weights != "none":
             return {"weights": weights_of(*arguments, **options)}
         try:
             found = weights_of(*arguments, **options)
-            return {"squared_norms": found} if found.ndim == 1 and np.isfinite(found).all() else {}
+            usable = found.shape == (count,) and ((found >= 0) & (found < np.inf)).all()
+            return {"squared_norms": found} if usable else {}
         except Exception:  # whatever a trainer hands over
             return {}
 

@@ -103,7 +103,7 @@ class V05Trainer:
         ):
             raise InvalidArgument(
                 f"prior {config.prior!r} needs the texts of prompts, which environments make where the rows hold none: "
-                'use "history", "tracker" or "column"'
+                'use "history", "tracker", "column" or "tracker+column"'
             )
         if owned:
             self._fill_batch()

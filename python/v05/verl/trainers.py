@@ -11,19 +11,19 @@ from omegaconf import OmegaConf
 from verl.trainer.ppo.v1 import get_trainer_cls, register_trainer
 
 from ..training.score_weights import score_weights
-from .training import recipe_weights, training_of
+from .training import read_options, recipe_weights, training_of
 
 
-def _tell_score(training, batch):
-    """Tells a Training the score weights of a batch. For figures alone no failure ends a run, and where there are none
-    once they are not asked for again."""
+def _tell_score(training, batch, asked):
+    """Tells a Training the score weights of a batch. asked: by the user; else no failure ends a run. Where for figures
+    alone there are none once, they are not fetched again."""
     if training.weights == "length" or training.score_unknown:
         return
     training.score = None
     try:
         training.score = _score(batch, training.per_token)
     except Exception:  # whatever TransferQueue raises
-        if training.weights == "score":
+        if asked:
             raise
     training.score_unknown = training.weights == "none" and training.score is None
 
@@ -44,6 +44,7 @@ def _register(mode):
         def __init__(self, config):
             # verl's own code asks for the name of its mode.
             config.trainer.v1.trainer_mode = mode
+            self._score_asked = read_options(config.algorithm).get("weights") == "score"
             OmegaConf.update(config, "algorithm.v05.weights", recipe_weights(config), force_add=True)
             if not config.trainer.get("checkpoint_callback_class"):
                 config.trainer.checkpoint_callback_class = "v05.verl.V05Checkpoint"
@@ -52,7 +53,7 @@ def _register(mode):
         def _compute_advantage(self, batch, metrics):
             training = training_of(self.config.algorithm)
             training.batch_keys = batch.keys
-            _tell_score(training, batch)
+            _tell_score(training, batch, self._score_asked)
             batch = super()._compute_advantage(batch, metrics)
             metrics.update(training.metrics)
             return batch
