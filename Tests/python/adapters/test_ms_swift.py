@@ -226,7 +226,7 @@ def test_set_ups_that_cannot_work(ms_swift, tmp_path, caplog):
     for step in range(2):
         compute(trainer, Batch([1.0] * 9, [], [f"{step} {row}" for row in range(9)]))
         trainer._load_optimizer_and_scheduler(str(tmp_path / "checkpoint-7"))
-    assert len(warnings(caplog, "single rollout")) == len(warnings(caplog, "there is no state at")) == 1
+    assert len(warnings(caplog, "a single rollout")) == len(warnings(caplog, "there is no state at")) == 1
 
 
 def test_a_prior_made_of_the_prompt_knows_nothing_of_the_answers(ms_swift):

@@ -125,7 +125,7 @@ def test_set_ups_that_cannot_work(caplog):
         estimator.compute_advantage(torch.tensor([1, 2]), torch.ones(2), torch.ones(2, 3))
     for step in range(2):
         compute(estimator, Batch([1.0] * 9, [], [f"p {9 * step + row}" for row in range(9)]))
-    assert len(warnings(caplog, "single rollout")) == 1
+    assert len(warnings(caplog, "a single rollout")) == 1
 
 
 @pytest.mark.parametrize("valid", [None, [1, 1, 1, 0, 1]])

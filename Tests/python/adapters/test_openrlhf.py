@@ -210,7 +210,7 @@ def test_set_ups_that_cannot_work(openrlhf, caplog):
     experience_maker = maker(openrlhf)
     for step in range(2):
         compute(experience_maker, Batch([1.0] * 10, [], [f"{step} {row}" for row in range(10)]))
-    assert len(warnings(caplog, "single rollout")) == 1
+    assert len(warnings(caplog, "a single rollout")) == 1
 
 
 def test_a_failure_leaves_the_settings_of_the_trainer_alone(openrlhf):

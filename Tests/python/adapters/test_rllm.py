@@ -216,7 +216,7 @@ def test_groups_of_one_warn_once(rllm, caplog):
     rllm.install(reward_range=(0, 1))
     for _ in range(2):
         rllm.compute_advantages([np.ones(1)] * 9, None, traj_groups=[group(f"{n}:x", {"q": n}) for n in range(9)])
-    assert len(warnings(caplog, "single rollout")) == 1
+    assert len(warnings(caplog, "a single rollout")) == 1
 
 
 def test_weights_that_nobody_hands_over_are_refused(rllm):

@@ -172,7 +172,7 @@ def test_set_ups_that_cannot_work(skyrl, caplog):
         compute(next(batches()), config=SimpleNamespace(use_kl_in_reward=True))
     for step in range(2):
         compute(Batch([1.0] * 9, [], [f"{step} {row}" for row in range(9)]))
-    assert len(warnings(caplog, "single rollout")) == 1
+    assert len(warnings(caplog, "a single rollout")) == 1
 
 
 def test_the_uid_is_the_row_of_the_dataset(source):

@@ -165,7 +165,7 @@ def test_warnings_once(caplog):
             SimpleNamespace(),
             [sample(group_index=100 * step + row, reward=None if row == 3 else 1.0, prompt="p") for row in range(30)],
         )
-    assert len(warnings(caplog, "single rollout")) == 1
+    assert len(warnings(caplog, "a single rollout")) == 1
     assert len(warnings(caplog, "no reward (None or NaN)")) == 1
 
 
