@@ -1,13 +1,13 @@
 """Whether an arm of the demo learns to solve more questions, or to be surer of those that it solves.
 
     .venv/bin/python Tests/Benchmarks/best_of_many.py [--regime short] [--seeds 0 1] [--arms ...] [--learning-rate R]
-        [--json FILE]
+        [--samples 16] [--json FILE]
 
 Of held-out questions, before training ("start") and after: pass@k is the mean over questions of the probability that
 one of k answers sampled at temperature 1 is right; "greedy" that the most probable token at every place makes a right
 answer. In short answers the probability p of a right one is known, and pass@k is 1 - (1 - p)^k; in long ones it is
-estimated without bias from 16 answers to each question (arXiv 2107.03374, equation 1). Half an hour for two seeds and
-the arms that are the default, on one core.
+estimated without bias from --samples answers to each question (arXiv 2107.03374, equation 1). Half an hour for two
+seeds and the arms that are the default, on one core.
 """
 
 import argparse
@@ -28,7 +28,6 @@ from v05.commands.demo.arms import find_arms
 from v05.commands.demo.sampling import sample_answers
 from v05.commands.demo.setting import REGIMES
 
-SAMPLES = 16
 SIZES = (1, 4, 16, 64, 256)
 ARMS = ("grpo-4", "batch-mean-1-x4", "no-baseline-1-x4", "half-history-1-x4")
 
@@ -64,28 +63,28 @@ def greedy_texts(model, tokenizer, questions, most):
     return tokenizer.batch_decode(tokens[:, prompts["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
-def worked_figures(bench, most):
+def worked_figures(bench, most, samples):
     """Where an answer is worked out in words, and can be said in many ways."""
     model, tokenizer, questions = bench.model, bench.tokenizer, bench.questions.held_out
     solved = [0] * len(questions)
-    for seed in range(SAMPLES):
+    for seed in range(samples):
         answers, _ = sample_answers(model, tokenizer, questions, most, seed)
         solved = [count + question.solved_by(answer) for count, question, answer in zip(solved, questions, answers)]
     found = {}
     for size in SIZES:
-        if size <= SAMPLES:
-            none = [comb(SAMPLES - count, size) / comb(SAMPLES, size) for count in solved]
+        if size <= samples:
+            none = [comb(samples - count, size) / comb(samples, size) for count in solved]
             found[f"pass@{size}"] = 1 - sum(none) / len(none)
     right = zip(questions, greedy_texts(model, tokenizer, questions, most))
     return found | {"greedy": sum(question.solved_by(answer) for question, answer in right) / len(questions)}
 
 
-def figures(bench, setting):
+def figures(bench, setting, samples):
     bench.model.eval()
-    return worked_figures(bench, setting.completion_tokens) if setting.worked else number_figures(bench)
+    return worked_figures(bench, setting.completion_tokens, samples) if setting.worked else number_figures(bench)
 
 
-def rows(setting, seed, arms, learning_rate=None):
+def rows(setting, seed, arms, samples, learning_rate=None):
     """(name of the arm, figures), the start first. learning_rate: of all arms; None: each its own."""
     start = experiment.warm_start(setting, seed, "cpu", lambda done, total: None)
     for arm in (None, *arms):
@@ -94,7 +93,7 @@ def rows(setting, seed, arms, learning_rate=None):
         if arm is not None:
             arm = replace(arm, learning_rate=learning_rate or setting.learning_rate(arm))
             experiment.train(arm, start, setting, seed, "cpu", lambda rollouts, accuracy: None, bench=bench)
-        yield "start" if arm is None else arm.name, figures(bench, setting)
+        yield "start" if arm is None else arm.name, figures(bench, setting, samples)
 
 
 def main():
@@ -103,12 +102,16 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], metavar="N")
     parser.add_argument("--arms", nargs="+", default=ARMS, metavar="ARM")
     parser.add_argument("--learning-rate", type=float, metavar="R", help="of all arms (default: each its own)")
+    parser.add_argument(
+        "--samples", type=int, default=16, metavar="N", help="answers to a question, where they are long"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure, run after run")
     options = parser.parse_args()
     experiment.silence()
     console, found = Console(), []
     for seed in options.seeds:
-        for name, measured in rows(REGIMES[options.regime], seed, find_arms(options.arms), options.learning_rate):
+        given = REGIMES[options.regime], seed, find_arms(options.arms), options.samples, options.learning_rate
+        for name, measured in rows(*given):
             found.append({"seed": seed, "arm": name} | measured)
             console.print(f"seed {seed}, {name}: pass@1 {measured['pass@1']:.3f}", highlight=False)
             if options.json:
