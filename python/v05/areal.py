@@ -61,8 +61,8 @@ class RewardNormalization:
         rewards_of_all, keys_of_all, trained_of_all, column_of_all, weights = (
             map(list, zip(*rows)) if rows else ([],) * 5
         )
-        name = "squared_norms" if self.v05_estimator.weights == "none" else "weights"
-        of_all: dict[str, Any] = {} if None in weights else {name: weights}  # nothing where a process has none
+        known = None not in weights  # in every process
+        of_all: dict[str, Any] = {self.v05_estimator.weights_argument: weights} if known else {}
         found = self.v05_estimator.advantages(
             rewards_of_all,
             keys_of_all,

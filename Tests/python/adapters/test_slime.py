@@ -8,6 +8,7 @@ import pytest
 import v05
 from adapter_cases import batches, check_figures, check_resume, check_rules, contract, stock, warnings
 from v05 import slime
+from v05.priors import HistoryContextPrior
 
 CONTRACT = contract("slime")
 
@@ -189,6 +190,13 @@ def test_a_prior_made_of_texts():
     slime.install(rule="prior", prior=lambda prompts: [0.25 if "easy" in prompt else None for prompt in prompts])
     samples = [sample(group_index=0, reward=1.0, prompt=[{"role": "user", "content": "easy"}])] * 2
     assert slime.post_process_rewards(SimpleNamespace(), samples)[1] == [0.75, 0.75]
+
+
+def test_a_source_made_of_texts_is_given_them():
+    """An object, as one with a value model of its own."""
+    estimator = slime.install(prior=HistoryContextPrior(reward_range=(0, 1)), reward_range=(0, 1))
+    slime.post_process_rewards(SimpleNamespace(reward_key=None), [sample(prompt="2+2?", reward=1.0)])
+    assert estimator.source.context.pairs()[0] == ["2+2?"]
 
 
 def test_removed_samples_count_nowhere():

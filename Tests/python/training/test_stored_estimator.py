@@ -4,10 +4,13 @@ import re
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import v05
+from v05.priors import HistoryContextPrior
+from v05.priors.sources import NoPrior
 from v05.training import StoredEstimator, StreamingEstimator
 
 KINDS = [StoredEstimator, StreamingEstimator]
@@ -122,6 +125,48 @@ def test_a_rollout_counts_where_one_of_its_parts_does():
             rewards, [0] * 5, ["a"] * 5, rollouts=rollouts, mask=mask
         )
         np.testing.assert_array_equal(found, np.where(mask, [1, 1, -1, -1, 0], 0))
+
+
+def source_of_a_user():
+    """With what every source has, and no more."""
+    nothing = NoPrior()
+    return SimpleNamespace(
+        predict=nothing.predict, record=nothing.record, state_dict=dict, load_state_dict=lambda state: None
+    )
+
+
+@pytest.mark.parametrize(
+    "prior, reads, needs",
+    [
+        *((name, False, False) for name in ("none", "history", "tracker", "column", "tracker+column")),
+        ("history+context", True, True),
+        (lambda texts: [0.5] * len(texts), True, True),
+        (HistoryContextPrior(), True, True),
+        (source_of_a_user(), True, False),
+    ],
+)
+def test_who_is_given_texts_and_who_cannot_do_without(prior, reads, needs):
+    estimator = StoredEstimator(prior=prior, reward_range=(0, 1))
+    assert (estimator.reads_texts, estimator.needs_texts) == (reads, needs)
+    if needs:
+        with pytest.raises(v05.InvalidArgument, match="needs the texts of prompts, which a trainer does not hand over"):
+            estimator.refuse("a trainer", texts=True)
+    else:
+        estimator.refuse("a trainer", texts=True)
+
+
+@pytest.mark.parametrize("test", ["bound", "exact"])
+@pytest.mark.parametrize("rule", v05._core.rules.RULES)
+def test_which_rules_take_weights(rule, test):
+    """As the core says where it is asked."""
+    try:
+        v05.estimate([0.0, 1.0], [0, 0], weights=[1.0, 2.0], rule=rule, test=test)
+        taken = True
+    except v05.InvalidArgument as error:
+        assert "weights must not be given with" in str(error)
+        taken = False
+    assert v05.AdvantageEstimator(rule=rule, test=test).takes_weights is taken
+    assert taken is (test == "bound" and rule not in ("mixture", "median"))
 
 
 def test_half_precision_knows_the_bounds_of_the_range():

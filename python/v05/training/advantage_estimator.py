@@ -187,6 +187,15 @@ class AdvantageEstimator:
         rollouts = checked_rollouts(np.full(2, low), None, np.ones(2))
         self._estimate(self._state, estimate, rollouts, np.zeros(2, np.int64), np.full(2, np.nan), np.zeros(2))
 
+    @property
+    def takes_weights(self) -> bool:
+        """Whether rule and test take score weights."""
+        try:
+            self.check_weights()
+        except InvalidArgument:
+            return False
+        return True
+
     def _set_up(self) -> None:
         """What belongs to this object in this process, and is neither pickled nor copied."""
         self._lock = threading.RLock()
@@ -309,6 +318,16 @@ class AdvantageEstimator:
     def reads_column(self) -> bool:
         """Whether the source of priors needs the values of the dataset's column."""
         return getattr(self._state.source, "reads_column", False)
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether the source of priors is to be given the texts of prompts where the trainer has them."""
+        return getattr(self._state.source, "reads_texts", True)
+
+    @property
+    def needs_texts(self) -> bool:
+        """Whether it is of no use without them."""
+        return getattr(self._state.source, "reads_texts", False)
 
     def _column(self, state, count, column, said):
         """(count,) values of the dataset's column, checked; None where the source does not read it."""

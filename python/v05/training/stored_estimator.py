@@ -90,11 +90,6 @@ class StoredEstimator(AdvantageEstimator):
             local_path(options["state_path"], "state_path")
         return cls(**options | {"state_path": None})
 
-    @property
-    def reads_texts(self) -> bool:
-        """Whether the prior is made of the texts of prompts."""
-        return self.prior == "history+context" or callable(self.prior) and not hasattr(self.prior, "predict")
-
     def refuse(
         self,
         trainer: str,
@@ -114,7 +109,7 @@ class StoredEstimator(AdvantageEstimator):
         if columns and (self.id_field is not None or self.reads_column):
             asked = f"prior {self.prior!r:.100}" if self.reads_column else f"id_field {self.id_field!r}"
             raise InvalidArgument(f"{asked} needs the columns of the dataset, which {trainer} does not hand over")
-        if texts and self.reads_texts:
+        if texts and self.needs_texts:
             raise InvalidArgument(
                 f"prior {self.prior!r} needs the texts of prompts, which {trainer} does not hand over"
             )
@@ -134,18 +129,24 @@ class StoredEstimator(AdvantageEstimator):
         """The priors in the records, or None where they are not asked for."""
         return [record.get(self.prior_field) for record in records] if self.reads_column else None
 
+    @property
+    def weights_argument(self) -> Literal["weights", "squared_norms"]:
+        """The keyword of `step` that takes the rows' score weights: "weights" where the option `weights` asks for them,
+        else "squared_norms", for the figures alone."""
+        return "squared_norms" if self.weights == "none" else "weights"
+
     def step_weights(
         self, count: int, weights_of: Callable[..., np.ndarray], *arguments: Any, **options: Any
     ) -> dict[str, Any]:
         """The score weights of `count` rows that weights_of(*arguments, **options) gives, by the keyword of `step` that
-        takes them: "weights" where the option `weights` asks for them, else "squared_norms", for the figures alone. Of
-        these nothing is raised: without them there are no figures, and training goes on."""
+        takes them. Where they are for the figures alone nothing is raised: without them there are none, and training
+        goes on."""
         if self.weights != "none":
-            return {"weights": weights_of(*arguments, **options)}
+            return {self.weights_argument: weights_of(*arguments, **options)}
         try:
             found = weights_of(*arguments, **options)
             usable = found.shape == (count,) and ((found >= 0) & (found < np.inf)).all()
-            return {"squared_norms": found} if usable else {}
+            return {self.weights_argument: found} if usable else {}
         except Exception:  # whatever a trainer hands over
             return {}
 

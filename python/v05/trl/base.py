@@ -89,18 +89,13 @@ class V05Trainer:
                 "summed, and leaves no baseline to replace"
             )
         environments = getattr(self, "environment_factories", None) is not None
-        if self._reads_prompts():  # a model or a function of the user, not the same to the last digit everywhere
+        if self.v05_estimator.reads_texts:  # by a model, say, not to the last digit the same everywhere
             self.v05_estimator.agree = self._of_main_process
         self._set_group_size(config)
         trainer = next((kind for kind in type(self).__mro__ if kind.__module__.startswith("trl.")), type(self))
         given = dict(zip(signature(trainer).parameters, args)) | kwargs
         owned = environments and given.get("train_dataset") is None
-        if (
-            environments
-            and self._reads_prompts()
-            and not hasattr(config.prior, "predict")
-            and self._lacks_prompts(owned)
-        ):
+        if environments and self.v05_estimator.needs_texts and self._lacks_prompts(owned):
             raise InvalidArgument(
                 f"prior {config.prior!r} needs the texts of prompts, which environments make where the rows hold none: "
                 'use "history", "tracker", "column" or "tracker+column"'
@@ -164,10 +159,6 @@ class V05Trainer:
                 f"rollouts, {self.num_generations} per prompt), or not one step is made, got {prompts}: lower "
                 "per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations"
             )
-
-    def _reads_prompts(self):
-        """Whether priors come from the texts of prompts."""
-        return self.v05_estimator.prior not in ("history", "tracker", "column", "tracker+column", "none")
 
     def _columns(self):
         """The dataset's columns that are read: {option: name}."""
@@ -247,9 +238,8 @@ class V05Trainer:
         images = "image" in columns or "images" in columns
         if config.weights is None:
             single = self.num_generations == 1 and config.allocation == "off"
-            taken = config.rule != "mixture" and config.test == "bound"
             tools = getattr(self, "environment_factories", None) or getattr(self, "tools", None)  # may return images
-            return "score" if single and taken and not images and not tools else "none"
+            return "score" if single and self.v05_estimator.takes_weights and not images and not tools else "none"
         choice("weights", config.weights, dict.fromkeys(KINDS))
         if config.weights == "score" and images:
             raise InvalidArgument(
@@ -520,7 +510,6 @@ class V05Trainer:
             keys = [row[columns["id_field"]] for row in inputs]
         else:
             keys = [self._own_key(row) for row in inputs]
-        reads_prompts = self._reads_prompts()
         allocates = self.v05_config.allocation != "off"
         try:
             keys = key_array(keys).tolist()
@@ -530,7 +519,7 @@ class V05Trainer:
             _Row(
                 key,
                 row.get(columns.get("prior_field")),
-                row.get("prompt") if reads_prompts else None,
+                row.get("prompt") if self.v05_estimator.reads_texts else None,
                 row if allocates else None,
             )
             for key, row in zip(keys, inputs)

@@ -74,8 +74,8 @@ def recipe_weights(config: Any) -> str:
     if options.get("weights") is not None:
         return options["weights"]
     single = config.actor_rollout_ref.rollout.n == 1 and not options.get("allocation")
-    taken = options.get("rule") not in ("mixture", "median") and options.get("test", "bound") == "bound"
-    return "score" if single and taken else "none"
+    asked = {name: options[name] for name in ("rule", "test") if name in options}
+    return "score" if single and AdvantageEstimator(**asked).takes_weights else "none"
 
 
 def _trainer_option(algorithm, name):
@@ -251,9 +251,8 @@ class Training:
         return prompt_keys(prompts, self.id_field), texts, column
 
     def _reads_prompt(self):
-        return self.v05_estimator.prior != "column" and (
-            self.id_field is None or self.v05_estimator.prior not in ("history", "tracker", "tracker+column")
-        )
+        makes_keys = self.id_field is None and self.v05_estimator.prior != "column"
+        return makes_keys or self.v05_estimator.reads_texts
 
     def _check_groups(self, uids, counted):
         groups = {uid for uid, real in zip(uids, counted) if real}
