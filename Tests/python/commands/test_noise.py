@@ -61,6 +61,45 @@ def test_rollouts_with_each_others_rewards_in_their_baselines_are_correlated(siz
     assert report.row(f"leave-one-out of {size}").within == pytest.approx(noise, rel=0.08)
 
 
+@pytest.mark.parametrize("size", [2, 4])
+def test_the_noise_of_the_fused_rule_is_that_of_its_groups(size):
+    """By simulation, of the gradient of whole groups with leave-one-out, rewards of each in the baselines of others."""
+    generator = np.random.default_rng(4)
+    p = generator.choice([0.2, 0.7], 4000)
+    report = noise_report(*one_decision(p, 8, generator), 1.0)
+    rewards = (generator.random((len(p), 40, size)) < p[:, None, None]).astype(float)
+    prior = np.repeat(generator.binomial(4, p[:, None], (len(p), 40)) / 4, size)
+    groups = np.repeat(np.arange(len(p) * 40), size)
+    advantage = v05.advantages(rewards.ravel(), groups, prior, rule="calibrated", leave_one_out=True)
+    gradient = (advantage.reshape(rewards.shape) * (rewards - p[:, None, None])).mean(2)
+    row = report.row(f"calibrated of {size}, prior of 4")
+    assert row.rollouts == size and row.within == pytest.approx(size * gradient.var(1, ddof=1).mean(), rel=0.03)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.45])
+def test_the_fused_rule_is_never_far_above_the_better_of_its_parts(spread):
+    """Where scores say nothing of the outcome: leave-one-out, and the prior, which is of 8 rollouts."""
+    generator = np.random.default_rng(5)
+    p = generator.uniform(0.5 - spread, 0.5 + spread, (400, 1))
+    rewards = (generator.random((400, 16)) < p).astype(float)
+    sketch = generator.choice([-1.0, 1.0], (6400, 64)).astype(np.float32)
+    report = noise_report(rewards, Scores(np.full(6400, 64.0), sketch, np.full(6400, 64.0), np.ones(6400)), 5.0)
+    perfect = report.row("perfect prior").within
+    for size in (2, 4, 8):
+        fused = report.row(f"calibrated of {size}, prior of 8").within
+        assert perfect < fused < 1.02 * min(report.row(f"leave-one-out of {size}").within, 9 / 8 * perfect)
+
+
+def test_rewards_of_any_size():
+    """Means of .1 and .7, which doubles do not hold, lie between them; few prompts teach nothing and have a report."""
+    for low, high, count in ((0.1, 0.7, 30), (-1e6, 3e5, 2), (0.1, 0.1 + 1e-12, 30)):
+        rewards = np.random.default_rng(6).choice([low, high, high], (count, 6))
+        ones = np.ones(rewards.size)
+        report = noise_report(rewards, Scores(ones, ones[:, None].astype(np.float32), ones, ones), 1.0)
+        row = report.row("calibrated of 2, prior of 3")
+        assert np.isfinite([row.within, row.noise, row.relative]).all()
+
+
 def test_where_scores_do_not_depend_on_the_outcome_the_value_is_best():
     generator = np.random.default_rng(2)
     p = generator.uniform(0, 1, (300, 1))

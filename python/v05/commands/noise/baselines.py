@@ -1,6 +1,25 @@
 """The baselines that are compared: each row's is made of other rollouts alone."""
 
+from dataclasses import dataclass
+
 import numpy as np
+
+from ..._core.calibration import fit_calibration
+from ..._core.estimate import estimate
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A baseline.
+
+    errors: (P, k) unbiased estimates of W (r - b)^2 per row, with W the squared norms of the scores.
+    rollouts: per prompt, those that are in each other's baselines included.
+    shared: what these add to the noise, in squared norms of the prompt's mean gradient; a number or (P,).
+    """
+
+    errors: np.ndarray
+    rollouts: int = 1
+    shared: float | np.ndarray = 0.0
 
 
 def cyclic_mean(rewards, others, weight=None):
@@ -22,26 +41,61 @@ def batch_mean(rewards, weight=None):
     return np.broadcast_to(total / count, rewards.shape)
 
 
-def squared_errors(rewards, norms, proxies, sizes):
-    """{baseline: (P, k) unbiased estimates of W (r - b)^2 per row}, with W the squared norms of the scores.
+def calibrated(rewards, size, known):
+    """(P, k) baselines of the rule `calibrated`, of the next `size` - 1 rollouts of the prompt and a prior, the mean of
+    the `known` after them, in a circle; and (P, k) how much these rollouts count in them. What priors are worth is
+    learnt on the other half of the prompts, which must be in random order, as in a run on earlier steps."""
+    count, k = rewards.shape
+    interval = (rewards.min(), rewards.max())
+    window = rewards[:, (np.arange(k)[:, None] + np.arange(size)) % k]  # (P, k, size)
+    prior = cyclic_mean(np.roll(rewards, 1 - size, axis=1), known).clip(*interval)  # which rounding may leave
+    baseline, weight = np.empty_like(rewards), np.empty_like(rewards)
 
-    proxies: {name: (P, k) weights} of the weighted baselines. sizes: rollouts per prompt of the leave-one-out means.
+    def batch(chosen, columns):  # rewards, groups and priors, entry by entry
+        rollouts = columns[chosen]
+        groups = np.arange(rollouts.shape[0] * k)
+        return rollouts.ravel(), *(np.repeat(each, rollouts.shape[2]) for each in (groups, prior[chosen].ravel()))
+
+    for half in (0, 1):
+        mine = np.arange(count) % 2 == half
+        learnt = fit_calibration(*batch(~mine, window), reward_range=interval)
+        others = batch(mine, window[..., 1:])
+        found = estimate(*others, rule="calibrated", calibration=learnt, reward_range=interval)
+        baseline[mine], weight[mine] = found.baseline.reshape(-1, k), found.weight.reshape(-1, k)
+    return baseline, weight
+
+
+def compared(rewards, norms, proxies):
+    """{name: Compared} of (P, k) rewards, norms the W of the rows.
+
+    proxies: {name: (P, k) weights} of the weighted baselines.
 
     A perfect prior is what is known of a prompt from infinitely many other rollouts: (r - b1)(r - b2) with means b1 and
-    b2 of two halves of the others has the expectation of (r - p)^2.
+    b2 of two halves of the others has the expectation of (r - p)^2. A prior of half of a prompt's rollouts is as a
+    history that has seen so many.
     """
     k = rewards.shape[1]
+    sizes = [size for size in (2, 4, 8, 16) if size <= k]
+    known = k // 2
     half = (k - 1) // 2
     first = cyclic_mean(rewards, half)
     second = cyclic_mean(np.roll(rewards, -half, axis=1), half)
-    errors = {
-        "none": norms * rewards**2,
-        "batch mean": norms * (rewards - batch_mean(rewards)) ** 2,
-        "perfect prior": norms * (rewards - first) * (rewards - second),
+    found = {
+        "none": Compared(norms * rewards**2),
+        "batch mean": Compared(norms * (rewards - batch_mean(rewards)) ** 2),
+        "perfect prior": Compared(norms * (rewards - first) * (rewards - second)),
     }
     for size in sizes:
-        errors[f"leave-one-out of {size}"] = norms * (rewards - cyclic_mean(rewards, size - 1)) ** 2
+        error = norms * (rewards - cyclic_mean(rewards, size - 1)) ** 2
+        found[f"leave-one-out of {size}"] = Compared(error, size, 1 / (size - 1))
+    for size in sizes:
+        if size + known <= k:
+            baseline, weight = calibrated(rewards, size, known)
+            error = norms * (rewards - baseline) ** 2
+            name = f"calibrated of {size}, prior of {known}"
+            found[name] = Compared(error, size, (weight**2).mean(1) / (size - 1))
     for name, weight in proxies.items():
-        errors[f"batch mean, weights {name}"] = norms * (rewards - batch_mean(rewards, weight)) ** 2
-        errors[f"prompt's own, weights {name}"] = norms * (rewards - cyclic_mean(rewards, k - 1, weight)) ** 2
-    return errors
+        found[f"batch mean, weights {name}"] = Compared(norms * (rewards - batch_mean(rewards, weight)) ** 2)
+        own = cyclic_mean(rewards, k - 1, weight)
+        found[f"prompt's own, weights {name}"] = Compared(norms * (rewards - own) ** 2)
+    return found

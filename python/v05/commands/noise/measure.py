@@ -7,7 +7,7 @@ import numpy as np
 
 from ..._core.types import Progress
 from ...errors import InvalidArgument
-from .baselines import cyclic_mean, squared_errors
+from .baselines import compared, cyclic_mean
 from .gradients import scores, weights_of
 from .options import check_options, check_prompts
 from .report import NoiseReport, NoiseRow
@@ -120,8 +120,6 @@ def noise_report(rewards: np.ndarray, found: Any, tokens: float, *, seed: int = 
     """The NoiseReport of rewards, (P, k), the Scores of their rollouts and their mean number of tokens."""
     count, k = rewards.shape
     norms, miss, length = (each.reshape(rewards.shape) for each in (found.squared_norm, found.miss, found.length))
-    sizes = [size for size in (2, 4, 8, 16) if size <= k]
-    errors = squared_errors(rewards, norms, {"miss": miss, "length": length, "exact": norms}, sizes)
     own, across = _mean_gradients(rewards, found.sketch.reshape(count, k, -1))
     index = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
 
@@ -130,11 +128,10 @@ def noise_report(rewards: np.ndarray, found: Any, tokens: float, *, seed: int = 
 
     between, between_resampled = over_prompts(own - across)
     rows = {}
-    for name, error in errors.items():
-        siblings = int(name.rpartition(" ")[2]) if name.startswith("leave-one-out") else 1
+    for name, each in compared(rewards, norms, {"miss": miss, "length": length, "exact": norms}).items():
+        siblings = each.rollouts
         # Rollouts whose baselines are made of each other's rewards are correlated.
-        shared = own / (siblings - 1) if siblings > 1 else 0.0
-        within, resampled = over_prompts(error.mean(1) - own + shared)
+        within, resampled = over_prompts(each.errors.mean(1) - own * (1 - each.shared))
         noise, resampled_noise = within + siblings * between, resampled + siblings * between_resampled
         rows[name] = siblings, within, resampled, noise, resampled_noise
     *_, control, resampled_control = rows["batch mean"]

@@ -9,7 +9,8 @@ def draw_noise(report, path):
     figure, axes = new_figure(8, 1.2 + 0.32 * len(report.rows), 1, 1)
     axes = axes[0, 0]
     for place, row in enumerate(reversed(report.rows)):
-        colour = COLOURS["calibrated"] if "weights" in row.baseline else COLOURS["v05"]
+        is_v05s = "weights" in row.baseline or "calibrated" in row.baseline
+        colour = COLOURS["calibrated"] if is_v05s else COLOURS["v05"]
         low, high = row.relative_interval
         axes.plot((low, high), (place, place), color=colour, linewidth=2)
         axes.plot(row.relative, place, "o", color=colour)

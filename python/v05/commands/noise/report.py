@@ -10,8 +10,8 @@ class NoiseRow:
 
     rollouts: per prompt, at which `noise` is least for it at equal cost (1 for baselines that need no sibling).
     within: noise of one rollout within its prompt, E[W (r - b)^2] less |g|^2, the squared norm of the prompt's mean
-        gradient; with leave-one-out of k plus |g|^2 / (k - 1), as its rollouts have each other's rewards in their
-        baselines.
+        gradient; with k rollouts that have each other's rewards in their baselines, where these count w in all, plus
+        w^2 |g|^2 / (k - 1) (leave-one-out: w = 1).
     noise: of a step per rollout, within + rollouts x between. relative: noise over that of the batch mean with one
         rollout.
     *_interval: 95 %, by bootstrap over prompts.
