@@ -635,6 +635,13 @@ def test_the_weights_of_the_trainers_of_v05(trainers, monkeypatch, options, roll
     assert training.recipe_weights(config) == weights
 
 
+def test_a_wrong_rule_is_told_by_its_name_in_the_configuration():
+    config = trainer_config({"rule": "gpro"})
+    config.actor_rollout_ref.rollout.n = 1
+    with pytest.raises(v05.InvalidArgument, match=r"algorithm\.v05\.rule must be"):
+        training.recipe_weights(config)
+
+
 # Checkpoints
 
 

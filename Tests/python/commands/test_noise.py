@@ -91,13 +91,20 @@ def test_the_fused_rule_is_never_far_above_the_better_of_its_parts(spread):
 
 
 def test_rewards_of_any_size():
-    """Means of .1 and .7, which doubles do not hold, lie between them; few prompts teach nothing and have a report."""
-    for low, high, count in ((0.1, 0.7, 30), (-1e6, 3e5, 2), (0.1, 0.1 + 1e-12, 30)):
+    """Means of .1 and .7, which doubles do not hold, lie between them; of few prompts nothing is learnt."""
+    for low, high, count in (
+        (0.1, 0.7, 30),
+        (-1e6, 3e5, 16),
+        (0.1, 0.1 + 1e-12, 30),
+        (-1e30, 1e30, 17),
+        (0.1, 0.7, 15),
+    ):
         rewards = np.random.default_rng(6).choice([low, high, high], (count, 6))
         ones = np.ones(rewards.size)
         report = noise_report(rewards, Scores(ones, ones[:, None].astype(np.float32), ones, ones), 1.0)
-        row = report.row("calibrated of 2, prior of 3")
-        assert np.isfinite([row.within, row.noise, row.relative]).all()
+        assert np.isfinite([(row.within, row.noise, row.relative) for row in report.rows]).all()
+        fused = [row.baseline for row in report.rows if row.baseline.startswith("calibrated")]
+        assert fused == (["calibrated of 2, prior of 3"] if count >= 16 else [])
 
 
 def test_where_scores_do_not_depend_on_the_outcome_the_value_is_best():
@@ -169,6 +176,7 @@ def test_a_model_from_rollouts_to_report(model):
         (lambda prompts, **rest: [1.0] * len(prompts), "all 16 rewards are 1"),
         (lambda prompts, **rest: [None] * len(prompts), "gave None for one or more of 4 of the 4"),
         (lambda prompts, **rest: [float("inf")] * len(prompts), "must return finite numbers, got inf"),
+        (lambda prompts, **rest: [-2e30] + [0.0] * 15, r"at most 1e\+30 in absolute value, got -2e\+30"),
         (lambda prompts, **rest: ["x"], "one number per completion"),
         (lambda prompts, **rest: [0.5], r"one number per completion \(16\), got 1"),
         (lambda prompts, **rest: None, "one number per completion"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import v05
 from v05.priors import HistoryContextPrior
-from v05.priors.sources import NoPrior
+from v05.priors.sources import HistoryPrior, NoPrior
 from v05.training import StoredEstimator, StreamingEstimator
 
 KINDS = [StoredEstimator, StreamingEstimator]
@@ -143,6 +143,7 @@ def source_of_a_user():
         (lambda texts: [0.5] * len(texts), True, True),
         (HistoryContextPrior(), True, True),
         (source_of_a_user(), True, False),
+        (type("PriorOfAUser", (HistoryPrior,), {})((0.0, 1.0)), True, False),
     ],
 )
 def test_who_is_given_texts_and_who_cannot_do_without(prior, reads, needs):

@@ -64,7 +64,7 @@ class HistoryContextPrior:
     """
 
     takes_hashes = True
-    reads_texts = True
+    needs_texts = True
 
     def __init__(
         self,

@@ -16,9 +16,8 @@ the one that takes `weights`, too, (n,) float64, is given the score weights of a
 `takes_hashes = True` a source gets keys as (n,) int64, strings hashed as v05.History does: once for all that need it.
 A source with a `calibration` (a v05.Calibration) says itself what its values are worth, where single rollouts do not.
 With `reads_column = True` all that it has of these is given `column`, too: (n,) float64, what the dataset's column says
-of each rollout's prompt, one value a key, NaN for nothing and for rows that do not count. `reads_texts` is True where a
-source is of no use without the texts and False where it does nothing with them; one without it is given them where the
-trainer has them.
+of each rollout's prompt, one value a key, NaN for nothing and for rows that do not count. With `needs_texts = True` it
+is made of the texts, and refused where a trainer hands over none.
 """
 
 import copy
@@ -60,7 +59,6 @@ class NoPrior:
     """No prompt has a prior."""
 
     takes_hashes = True
-    reads_texts = False
 
     def predict(self, keys: Keys, prompts: Sequence[Any] | None, step: int) -> tuple[np.ndarray, np.ndarray]:
         return np.full(len(keys), np.nan), np.zeros(len(keys))
@@ -263,7 +261,7 @@ class CallablePrior(NoPrior):
     """What a function of the user says of the prompts' texts: values in reward units, NaN or None for none."""
 
     takes_hashes = False
-    reads_texts = True
+    needs_texts = True
 
     def __init__(self, function: Callable[[list[str]], OptionalNumbers]) -> None:
         self.function = function

@@ -320,14 +320,14 @@ class AdvantageEstimator:
         return getattr(self._state.source, "reads_column", False)
 
     @property
-    def reads_texts(self) -> bool:
-        """Whether the source of priors is to be given the texts of prompts where the trainer has them."""
-        return getattr(self._state.source, "reads_texts", True)
+    def needs_texts(self) -> bool:
+        """Whether the source of priors is made of the texts of prompts."""
+        return getattr(self._state.source, "needs_texts", False)
 
     @property
-    def needs_texts(self) -> bool:
-        """Whether it is of no use without them."""
-        return getattr(self._state.source, "reads_texts", False)
+    def reads_texts(self) -> bool:
+        """Whether it is to be given them where the trainer has them, as every source of the user is."""
+        return self.needs_texts or not isinstance(self.prior, str)
 
     def _column(self, state, count, column, said):
         """(count,) values of the dataset's column, checked; None where the source does not read it."""

@@ -111,7 +111,7 @@ class StoredEstimator(AdvantageEstimator):
             raise InvalidArgument(f"{asked} needs the columns of the dataset, which {trainer} does not hand over")
         if texts and self.needs_texts:
             raise InvalidArgument(
-                f"prior {self.prior!r} needs the texts of prompts, which {trainer} does not hand over"
+                f"prior {self.prior!r:.100} needs the texts of prompts, which {trainer} does not hand over"
             )
 
     def keys(self, records: Sequence[Mapping[str, Any]], prompts: Sequence[Any]) -> list[int | str]:

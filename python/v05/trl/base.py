@@ -97,8 +97,8 @@ class V05Trainer:
         owned = environments and given.get("train_dataset") is None
         if environments and self.v05_estimator.needs_texts and self._lacks_prompts(owned):
             raise InvalidArgument(
-                f"prior {config.prior!r} needs the texts of prompts, which environments make where the rows hold none: "
-                'use "history", "tracker", "column" or "tracker+column"'
+                f"prior {config.prior!r:.100} needs the texts of prompts, which environments make where the rows hold "
+                'none: use "history", "tracker", "column" or "tracker+column"'
             )
         if owned:
             self._fill_batch()

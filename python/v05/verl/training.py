@@ -75,6 +75,7 @@ def recipe_weights(config: Any) -> str:
         return options["weights"]
     single = config.actor_rollout_ref.rollout.n == 1 and not options.get("allocation")
     asked = {name: options[name] for name in ("rule", "test") if name in options}
+    choice("algorithm.v05.rule", asked.get("rule", "calibrated"), RULES)
     return "score" if single and AdvantageEstimator(**asked).takes_weights else "none"
 
 

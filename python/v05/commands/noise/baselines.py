@@ -7,19 +7,22 @@ import numpy as np
 from ..._core.calibration import fit_calibration
 from ..._core.estimate import estimate
 
+FEWEST_PROMPTS = 16  # for the rule `calibrated`, which is fitted on half of them
+
 
 @dataclass(frozen=True)
-class Compared:
-    """A baseline.
+class BaselineErrors:
+    """A baseline's.
 
     errors: (P, k) unbiased estimates of W (r - b)^2 per row, with W the squared norms of the scores.
     rollouts: per prompt, those that are in each other's baselines included.
-    shared: what these add to the noise, in squared norms of the prompt's mean gradient; a number or (P,).
+    correlation: what it adds to the noise that they are, in squared norms of the prompt's mean gradient; a number or
+        (P,).
     """
 
     errors: np.ndarray
     rollouts: int = 1
-    shared: float | np.ndarray = 0.0
+    correlation: float | np.ndarray = 0.0
 
 
 def cyclic_mean(rewards, others, weight=None):
@@ -44,7 +47,8 @@ def batch_mean(rewards, weight=None):
 def calibrated(rewards, size, known):
     """(P, k) baselines of the rule `calibrated`, of the next `size` - 1 rollouts of the prompt and a prior, the mean of
     the `known` after them, in a circle; and (P, k) how much these rollouts count in them. What priors are worth is
-    learnt on the other half of the prompts, which must be in random order, as in a run on earlier steps."""
+    learnt on the other half of the prompts, which must be in random order, as in a run on earlier steps; a check for
+    batches that differ has nothing to do."""
     count, k = rewards.shape
     interval = (rewards.min(), rewards.max())
     window = rewards[:, (np.arange(k)[:, None] + np.arange(size)) % k]  # (P, k, size)
@@ -60,13 +64,13 @@ def calibrated(rewards, size, known):
         mine = np.arange(count) % 2 == half
         learnt = fit_calibration(*batch(~mine, window), reward_range=interval)
         others = batch(mine, window[..., 1:])
-        found = estimate(*others, rule="calibrated", calibration=learnt, reward_range=interval)
+        found = estimate(*others, rule="calibrated", calibration=learnt, check_fit=False, reward_range=interval)
         baseline[mine], weight[mine] = found.baseline.reshape(-1, k), found.weight.reshape(-1, k)
     return baseline, weight
 
 
-def compared(rewards, norms, proxies):
-    """{name: Compared} of (P, k) rewards, norms the W of the rows.
+def baseline_errors(rewards, norms, proxies):
+    """{name: BaselineErrors} of (P, k) rewards, norms the W of the rows.
 
     proxies: {name: (P, k) weights} of the weighted baselines.
 
@@ -74,28 +78,28 @@ def compared(rewards, norms, proxies):
     b2 of two halves of the others has the expectation of (r - p)^2. A prior of half of a prompt's rollouts is as a
     history that has seen so many.
     """
-    k = rewards.shape[1]
+    count, k = rewards.shape
     sizes = [size for size in (2, 4, 8, 16) if size <= k]
     known = k // 2
     half = (k - 1) // 2
     first = cyclic_mean(rewards, half)
     second = cyclic_mean(np.roll(rewards, -half, axis=1), half)
     found = {
-        "none": Compared(norms * rewards**2),
-        "batch mean": Compared(norms * (rewards - batch_mean(rewards)) ** 2),
-        "perfect prior": Compared(norms * (rewards - first) * (rewards - second)),
+        "none": BaselineErrors(norms * rewards**2),
+        "batch mean": BaselineErrors(norms * (rewards - batch_mean(rewards)) ** 2),
+        "perfect prior": BaselineErrors(norms * (rewards - first) * (rewards - second)),
     }
     for size in sizes:
         error = norms * (rewards - cyclic_mean(rewards, size - 1)) ** 2
-        found[f"leave-one-out of {size}"] = Compared(error, size, 1 / (size - 1))
+        found[f"leave-one-out of {size}"] = BaselineErrors(error, size, 1 / (size - 1))
     for size in sizes:
-        if size + known <= k:
+        if size + known <= k and count >= FEWEST_PROMPTS:
             baseline, weight = calibrated(rewards, size, known)
             error = norms * (rewards - baseline) ** 2
             name = f"calibrated of {size}, prior of {known}"
-            found[name] = Compared(error, size, (weight**2).mean(1) / (size - 1))
+            found[name] = BaselineErrors(error, size, (weight**2).mean(1) / (size - 1))
     for name, weight in proxies.items():
-        found[f"batch mean, weights {name}"] = Compared(norms * (rewards - batch_mean(rewards, weight)) ** 2)
+        found[f"batch mean, weights {name}"] = BaselineErrors(norms * (rewards - batch_mean(rewards, weight)) ** 2)
         own = cyclic_mean(rewards, k - 1, weight)
-        found[f"prompt's own, weights {name}"] = Compared(norms * (rewards - own) ** 2)
+        found[f"prompt's own, weights {name}"] = BaselineErrors(norms * (rewards - own) ** 2)
     return found

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..._core.types import Progress
 from ...errors import InvalidArgument
-from .baselines import compared, cyclic_mean
+from .baselines import baseline_errors, cyclic_mean
 from .gradients import scores, weights_of
 from .options import check_options, check_prompts
 from .report import NoiseReport, NoiseRow
@@ -15,6 +15,7 @@ from .sampling import Rollouts, sample_rollouts
 
 RESAMPLES = 1000
 PROMPTS = 64
+LARGEST_REWARD = 1e30  # of the library
 
 
 def measure_noise(
@@ -88,6 +89,11 @@ def measure_noise(
             f"all {made.rewards.size} rewards are {made.rewards.flat[0]:g}: there is no gradient whose "
             "noise could be measured; take other prompts or more of them"
         )
+    if not np.abs(made.rewards).max() <= LARGEST_REWARD:
+        raise InvalidArgument(
+            f"reward must give numbers of at most {LARGEST_REWARD:g} in absolute value, got "
+            f"{made.rewards.flat[np.abs(made.rewards).argmax()]:g}"
+        )
     found = scores(
         model,
         made,
@@ -128,10 +134,9 @@ def noise_report(rewards: np.ndarray, found: Any, tokens: float, *, seed: int = 
 
     between, between_resampled = over_prompts(own - across)
     rows = {}
-    for name, each in compared(rewards, norms, {"miss": miss, "length": length, "exact": norms}).items():
+    for name, each in baseline_errors(rewards, norms, {"miss": miss, "length": length, "exact": norms}).items():
         siblings = each.rollouts
-        # Rollouts whose baselines are made of each other's rewards are correlated.
-        within, resampled = over_prompts(each.errors.mean(1) - own * (1 - each.shared))
+        within, resampled = over_prompts(each.errors.mean(1) - own * (1 - each.correlation))
         noise, resampled_noise = within + siblings * between, resampled + siblings * between_resampled
         rows[name] = siblings, within, resampled, noise, resampled_noise
     *_, control, resampled_control = rows["batch mean"]

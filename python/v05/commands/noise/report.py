@@ -14,7 +14,7 @@ class NoiseRow:
         w^2 |g|^2 / (k - 1) (leave-one-out: w = 1).
     noise: of a step per rollout, within + rollouts x between. relative: noise over that of the batch mean with one
         rollout.
-    *_interval: 95 %, by bootstrap over prompts.
+    *_interval: 95 %, by bootstrap over prompts; the rule `calibrated` is not fitted anew.
     """
 
     baseline: str

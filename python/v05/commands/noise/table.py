@@ -4,8 +4,9 @@ from ..tables import check_tables, interval_text, new_console, number_text, repo
 
 HOW = (
     "How: within is E[W (r - b)^2] of one rollout less the squared norm of its prompt's mean gradient, W the squared "
-    "norm of the rollout's score; noise adds between, the variance of the prompts' mean gradients, once per rollout of "
-    "a prompt. A step of N rollouts has noise / N. In brackets: 95% bootstrap intervals over prompts."
+    "norm of the rollout's score, and what rollouts add by being in each other's baselines; noise adds between, the "
+    "variance of the prompts' mean gradients, once per rollout of a prompt. A step of N rollouts has noise / N. In "
+    "brackets: 95% bootstrap intervals over prompts."
 )
 
 
