@@ -23,7 +23,8 @@ class V05Config:
         with environments, which make the prompt of it, the whole row.
     scale: "none", "group" or "batch" as in v05.AdvantageEstimator; None: "none", but for rules "grpo" and "rloo" what
         the trainer does with its own advantages (`scale_rewards`, `normalize_advantages`).
-    baseline_fraction: as in v05.AdvantageEstimator: below 1 where rollouts are used again (`num_iterations`).
+    baseline_fraction: as in v05.AdvantageEstimator: below 1 for one rollout per prompt with rewards of 0 and 1, and
+        where rollouts are used again (`num_iterations`).
     num_generations: rollouts per prompt in training, in place of the TRL config's, which forbids 1; None: the TRL
         config's. 1 is for rules whose baseline does not need other rollouts of the prompt.
     allocation: "off": every prompt gets num_generations rollouts. "osla", "neyman": that many first, then more in
